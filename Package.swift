@@ -1,0 +1,97 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Target names carry a prefix because they are global in a package graph; folders do not.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .target(
+        name: "Mast\(name)", dependencies: dependencies, path: "Sources/\(name)", resources: resources,
+        swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: dependencies, path: "Tests/\(name)Tests", exclude: exclude,
+        swiftSettings: settings)
+}
+
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "mast",
+    platforms: [.macOS(.v26), .iOS(.v26)],
+    products: [
+        .library(name: "MastCalls", targets: ["MastCalls"]),
+        .library(name: "MastCloud", targets: ["MastCloudClient"]),
+        .executable(name: "mast", targets: ["mast"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        module("Timebase", []),
+        module("Transport", ["MastTimebase", crypto, collections]),
+        module("RPC", ["MastTransport", "MastTimebase", collections, log]),
+        module("UDPDriver", ["MastTransport", "MastRPC", "MastTimebase", nioCore, nioPosix, log]),
+        module("Calls", ["MastRPC", "MastUDPDriver"]),
+        .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
+        module("WasmRuntime", ["CWasmtime"]),
+        module("CloudCore", ["MastTimebase", "MastRPC", crypto]),
+        module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, log]),
+        module(
+            "CloudServer",
+            ["MastCloudCore", "MastRPC", "MastTimebase", "MastWasmRuntime", grdb, crypto, log, collections]),
+        module("LinkModel", ["MastTimebase", collections]),
+        module("LinkEmulator", ["MastLinkModel", "MastTimebase", nioCore, nioPosix, log]),
+        .systemLibrary(
+            name: "CPcap", path: "Sources/CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
+        module("Capture", ["MastTimebase", "CPcap"]),
+        module(
+            "Simulator",
+            ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
+             "MastTimebase", "MastWasmRuntime", collections]),
+        module("Replay", ["MastCapture", "MastLinkModel", "MastSimulator", "MastRPC", "MastTimebase"]),
+        .executableTarget(
+            name: "mast",
+            dependencies: [
+                "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastUDPDriver", "MastWasmRuntime",
+                "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
+                "MastCapture", "MastReplay", "MastSimulator", arguments, log, crypto,
+            ],
+            path: "Sources/CommandLine", swiftSettings: settings),
+
+        .target(
+            name: "TestKit", dependencies: ["MastTransport", "MastLinkModel", "MastTimebase", "MastRPC"],
+            path: "Tests/TestKit", swiftSettings: settings),
+        tests("HouseRules", []),
+        tests("Timebase", ["MastTimebase"]),
+        tests("Transport", ["MastTransport", "MastTimebase", "TestKit"]),
+        tests("RPC", ["MastRPC", "MastTransport", "MastTimebase", "TestKit"]),
+        tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
+        tests("WasmRuntime", ["MastWasmRuntime"]),
+        tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTimebase", crypto]),
+        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastTimebase", crypto]),
+        tests("CloudServer", ["MastCloudServer", "MastCloudCore", "MastTimebase", crypto]),
+        tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
+        tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase"]),
+        tests("Capture", ["MastCapture", "MastTimebase"]),
+        tests("Simulator", ["MastSimulator", "MastCloudCore", "MastLinkModel", "MastTimebase"]),
+        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastTimebase"]),
+        tests("CommandLine", ["MastCapture", "MastTimebase"]),
+    ]
+)

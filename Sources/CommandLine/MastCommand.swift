@@ -1,0 +1,1 @@
+@main struct MastCommand { static func main() {} }
