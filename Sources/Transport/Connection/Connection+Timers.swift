@@ -1,0 +1,78 @@
+import MastTimebase
+
+extension Connection {
+    var nextWakeup: Instant? { timers.next }
+
+    mutating func handleTimeout(at now: Instant) {
+        while let timer = timers.takeDue(at: now) {
+            switch timer {
+            case .handshake: initiationPending = true
+            case .handshakeLimit: finish(.handshakeTimeout, at: now)
+            case .loss: detectLosses(at: now)
+            case .probe: probe(at: now)
+            case .acknowledge: acknowledgeNow = true
+            case .pacing: break
+            case .idle: finish(.idle, at: now)
+            case .keepAlive:
+                elicitPending = true
+                timers[.keepAlive] = keepAlive.map { now + $0 }
+            case .drain: phase = .closed
+            }
+        }
+    }
+
+    /// The smaller of both sides' idle timeouts (RFC 9000 section 10.1).
+    private var idleTimeout: Interval {
+        let peer = Interval.milliseconds(Int64(min(peerParameters.idleTimeoutMilliseconds, 86_400_000)))
+        return peer > .zero ? min(configuration.idleTimeout, peer) : configuration.idleTimeout
+    }
+
+    mutating func armIdle(at now: Instant) {
+        let idle = idleTimeout
+        timers[.idle] = now + idle
+        idleArmedBySend = false
+        if let keepAlive { timers[.keepAlive] = now + keepAlive }
+    }
+
+    /// The first ack-eliciting packet after a receipt also counts as activity, so that a call on a nearly idle
+    /// connection gets its full time.
+    mutating func armIdleBySend(at now: Instant) {
+        guard !idleArmedBySend else { return }
+        let idle = idleTimeout
+        timers[.idle] = now + idle
+        idleArmedBySend = true
+    }
+
+    mutating func armProbe(at now: Instant) {
+        guard isEstablished, sent.ackElicitingInFlight > 0, let last = lastAckElicitingSent else {
+            timers[.probe] = nil
+            return
+        }
+        let silent = statistics.lastReceived.map { now - $0 } ?? .zero
+        let interval = ProbeTimeout.interval(rtt: path.rtt, consecutive: consecutiveProbes, silentFor: silent)
+        timers[.probe] = last + interval
+    }
+
+    /// Nothing came back in time: send the oldest unacknowledged call data again. The window is not cut.
+    private mutating func probe(at now: Instant) {
+        guard isEstablished else { return }
+        consecutiveProbes += 1
+        statistics.probes += 1
+        note(.probeTimeout(count: consecutiveProbes), at: now)
+        wantsControlProbe = control != nil
+        probesPending = 1
+        elicitPending = true
+        guard let oldest = sent.oldestOutstanding?.packet else { return }
+        for frame in oldest.frames {
+            switch frame {
+            case .stream(let id, _, _): _ = streams.probe(id)
+            case .ack, .ping: break
+            case .pathChallenge: path.challengePending = path.challenge != nil
+            default: streams.onLost(frame)
+            }
+        }
+        // Re-armed when the probe leaves; should nothing leave (3x limit), the timer itself keeps us alive.
+        let silent = statistics.lastReceived.map { now - $0 } ?? .zero
+        timers[.probe] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: consecutiveProbes, silentFor: silent)
+    }
+}

@@ -1,0 +1,162 @@
+import MastTimebase
+
+extension Connection {
+    /// The next datagram, or nil. Call until nil after every arrival, timeout or command.
+    mutating func pollTransmit(at now: Instant) -> Transmit? {
+        switch phase {
+        case .handshaking(var handshake):
+            guard initiationPending else { return nil }
+            let packet = handshake.packet(cookie: cookie)
+            phase = .handshaking(handshake)
+            initiationPending = false
+            initiationAttempts += 1
+            if initiationAttempts > 1 { statistics.packetsRetransmitted += 1 }
+            initiationSentAt = now
+            note(.handshakeSent(attempt: initiationAttempts), at: now)
+            let interval = initiationInterval
+            timers[.handshake] = now + interval
+            return account(packet)
+        case .awaitingConfirmation(let response):
+            guard responsePending, path.maySend(response.count) else { return nil }
+            responsePending = false
+            responsesSent += 1
+            responseSentAt = now
+            return account(response)
+        case .established:
+            return nextPacket(at: now)
+        case .closing:
+            guard closePending, let closeFrame else { return nil }
+            closePending = false
+            var writer = ByteWriter(capacity: 64)
+            writer.frame(closeFrame)
+            return seal(writer.bytes, flags: 0).flatMap { account($0) }
+        case .closed: return nil
+        }
+    }
+
+    /// Between repeats of the first message: 250 ms growing ×1.5 to one second.
+    private var initiationInterval: Interval {
+        var interval = max(Interval.milliseconds(250), configuration.initialRTT * 2)
+        for _ in 1..<max(2, min(initiationAttempts, 8)) where initiationAttempts > 1 { interval = interval * 3 / 2 }
+        return min(interval, .seconds(1))
+    }
+
+    private mutating func account(_ packet: [UInt8]) -> Transmit {
+        statistics.packetsSent += 1
+        statistics.bytesSent += UInt64(packet.count)
+        if !path.isValidated { path.sent += packet.count }
+        return Transmit(payload: packet, destination: path.address)
+    }
+
+    private mutating func seal(_ payload: [UInt8], flags: UInt8) -> [UInt8]? {
+        let number = sent.nextNumber
+        return protection?.seal(payload, destination: remoteID, number: number, flags: flags, path: path.identifier)
+    }
+
+    /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
+    private mutating func mayCarryData(at now: Instant) -> Bool {
+        let size = configuration.maximumDatagramSize
+        let inFlight = sent.bytesInFlight
+        if inFlight > 0, inFlight + size > path.controller.window { return false }
+        // The table of sent packets is bounded too, whatever their size.
+        guard sent.count < 65_536 else { return false }
+        if let until = path.pacer.blockedUntil(
+            bytes: size, window: path.controller.window, rtt: path.rtt, slowStart: path.controller.isInSlowStart, at: now)
+        {
+            timers[.pacing] = until
+            return false
+        }
+        return true
+    }
+
+    private mutating func nextPacket(at now: Instant) -> Transmit? {
+        let room = path.allowance(configuration.maximumDatagramSize)
+        guard room >= 64 else { return nil }
+        let isProbe = probesPending > 0
+        let wantsData = elicitPending || !pings.isEmpty || path.challengePending || path.responsePending != nil || streams.hasSendable
+        let carriesData = wantsData && (isProbe || mayCarryData(at: now))
+        guard carriesData || acknowledgeNow else { return nil }
+
+        let limit = room - PacketHeader.dataHeaderSize - PacketHeader.tagSize
+        var writer = ByteWriter(capacity: limit)
+        var frames: [SentFrame] = []
+        if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, at: now) }
+        var elicits = false
+        var repairs = false
+        if carriesData { elicits = writeData(&writer, &frames, limit: limit, isProbe: isProbe, repairs: &repairs, at: now) }
+        guard writer.count > 0 else { return nil }
+
+        // Nothing left to say: ask to hear at once whether this arrived, so that tail loss is found in a round trip.
+        let ackNow = elicits && (isProbe || !streams.hasSendable)
+        skipNumberIfDue(at: now)
+        let number = sent.nextNumber
+        guard let packet = seal(writer.bytes, flags: ackNow ? PacketHeader.ackNowBit : 0) else {
+            fail(ProtocolViolation(code: .internalError, reason: "packet protection failed"), at: now)
+            return nil
+        }
+        if repairs { statistics.packetsRetransmitted += 1 }
+        record(packet.count, elicits: elicits, frames: frames, at: now)
+        note(.packetSent(number: number, bytes: packet.count, retransmission: repairs, probe: isProbe && elicits), at: now)
+        return account(packet)
+    }
+
+    private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout [SentFrame], at now: Instant) {
+        let ranges = received.ranges.reversed().map { $0.lowerBound...($0.upperBound - 1) }
+        guard let largest = ranges.first?.upperBound else { return }
+        writer.frame(.ack(AckFrame(ranges: ranges, delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)))))
+        frames.append(.ack(largest: largest))
+        acknowledgeNow = false
+        unacknowledgedElicited = 0
+        timers[.acknowledge] = nil
+    }
+
+    /// True when the packet now asks for an acknowledgement.
+    private mutating func writeData(_ writer: inout ByteWriter, _ frames: inout [SentFrame], limit: Int, isProbe: Bool, repairs: inout Bool, at now: Instant) -> Bool {
+        let start = writer.count
+        if path.challengePending, let challenge = path.challenge {
+            path.challengePending = false
+            writer.frame(.pathChallenge(challenge))
+            frames.append(.pathChallenge)
+        }
+        if let word = path.responsePending {
+            path.responsePending = nil
+            writer.frame(.pathResponse(word))
+        }
+        for requestedAt in pings {
+            writer.frame(.ping)
+            frames.append(.ping(requestedAt: requestedAt))
+        }
+        pings = []
+        repairs = streams.fill(&writer, limit: limit, sent: &frames, at: now)
+        if elicitPending {
+            elicitPending = false
+            if writer.count == start { writer.frame(.ping) }
+        }
+        if isProbe { probesPending = 0 }
+        return writer.count > start
+    }
+
+    private mutating func skipNumberIfDue(at now: Instant) {
+        guard sent.nextNumber == skipNumber else { return }
+        sent.append(SentPacket(state: .skipped, sentAt: now, bytes: 0, ackEliciting: false, windowLimited: false, frames: []))
+        // Ever further apart: an optimistic acknowledger must guess right each time (quiche does likewise).
+        skipNumber += 256 + skipNumber % 509
+    }
+
+    private mutating func record(_ bytes: Int, elicits: Bool, frames: [SentFrame], at now: Instant) {
+        let window = path.controller.window
+        let inFlight = sent.bytesInFlight + bytes
+        // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
+        let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * configuration.maximumDatagramSize >= window
+        sent.append(SentPacket(state: .outstanding, sentAt: now, bytes: bytes, ackEliciting: elicits, windowLimited: limited, frames: frames))
+        if elicits {
+            path.controller.onSent(bytes: bytes, at: now)
+            path.pacer.onSent(bytes: bytes)
+            lastAckElicitingSent = now
+            armProbe(at: now)
+            armIdleBySend(at: now)
+        } else {
+            sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
+        }
+    }
+}

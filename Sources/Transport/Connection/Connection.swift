@@ -1,0 +1,224 @@
+import MastTimebase
+
+/// One connection, sans-IO. Its methods fall into four families:
+///
+/// - *arrivals*: `receiveResponse`, `receiveCookie`, `receiveData` (Connection+Receive)
+/// - *time*: `nextWakeup`, `handleTimeout` (Connection+Timers)
+/// - *commands* of the application: `open`, `write`, `read`, `reset`, `close`, … (here)
+/// - *output*: `pollTransmit` (Connection+Transmit), and `events`, drained by the endpoint after every call
+///
+///     handshaking ──response──▶ established ──close──▶ closing ──3 probe timeouts──▶ closed
+///     (initiator)               ▲       └──peer's close, idle, reset─────────────────▶ closed
+///     awaitingConfirmation ─────┘ first authentic packet
+///     (responder)
+struct Connection: ~Copyable {
+    enum Phase {
+        case handshaking(HandshakeInitiator)
+        case awaitingConfirmation(response: [UInt8])
+        case established
+        case closing
+        case closed
+    }
+
+    enum Timer: Int, CaseIterable {
+        case handshake, handshakeLimit, loss, probe, acknowledge, pacing, idle, keepAlive, drain
+    }
+
+    let handle: ConnectionHandle
+    let isInitiator: Bool
+    let localID: ConnectionID
+    var remoteID: ConnectionID
+    let peerKey: PublicKey
+    /// The connection to the forwarder in front of the peer; probed when this one is silent.
+    let control: ConnectionHandle?
+    let configuration: TransportConfiguration
+
+    var phase: Phase
+    var path: Path
+    var protection: PacketProtection?
+    var handshakeHash: [UInt8] = []
+    var peerParameters = TransportParameters()
+    var streams: StreamTable
+    var events: [EndpointEvent] = []
+    var trace: [TracedEvent] = []
+    var timers = TimerTable<Timer>()
+
+    // Sending.
+    var sent: SentPackets
+    var detector = LossDetector()
+    var consecutiveProbes = 0
+    var probesPending = 0
+    var lastAckElicitingSent: Instant?
+    var pings: [Instant] = []
+    var elicitPending = false
+    var initiationPending = false
+    var initiationAttempts = 0
+    var initiationSentAt: Instant?
+    var cookie: [UInt8]?
+    var responsePending = false
+    var responseSentAt: Instant?
+    var responsesSent = 0
+    var closeFrame: Frame?
+    var closePending = false
+    var closeRepliesLeft = 3
+    /// Set when a probe timeout fired: the endpoint then probes `control` too.
+    var wantsControlProbe = false
+    /// Numbers below this are sent as they come; this one is skipped, to catch a peer that acknowledges blindly.
+    var skipNumber: UInt64
+
+    // Receiving.
+    var replay = ReplayWindow()
+    var received = RangeSet64()
+    var largestReceivedAt: Instant = .zero
+    var unacknowledgedElicited = 0
+    var acknowledgeNow = false
+    var idleArmedBySend = false
+    var keepAlive: Interval?
+
+    var statistics: ConnectionStatistics
+
+    /// An initiator's connection: the first message leaves with the next `pollTransmit`.
+    init(
+        handle: ConnectionHandle, connectingTo address: NetworkAddress, peerKey: PublicKey, handshake: HandshakeInitiator,
+        localID: ConnectionID, remoteID: ConnectionID, control: ConnectionHandle?, configuration: TransportConfiguration, skip: UInt64, at now: Instant
+    ) {
+        self.handle = handle
+        isInitiator = true
+        self.localID = localID
+        self.remoteID = remoteID
+        self.peerKey = peerKey
+        self.control = control
+        self.configuration = configuration
+        phase = .handshaking(handshake)
+        // An initiator chose the address itself: nothing to validate.
+        path = Path(address: address, validated: true, configuration: configuration)
+        streams = StreamTable(isInitiator: true, configuration: configuration)
+        sent = SentPackets(firstNumber: 0)
+        skipNumber = 64 + skip % 192
+        statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
+        initiationPending = true
+        timers[.handshakeLimit] = now + configuration.handshakeTimeout
+    }
+
+    /// A responder's connection, made from an authentic first message.
+    init(
+        handle: ConnectionHandle, acceptedFrom address: NetworkAddress, peerKey: PublicKey, secrets: Handshake.Secrets,
+        peerParameters: TransportParameters, response: [UInt8], localID: ConnectionID, remoteID: ConnectionID,
+        configuration: TransportConfiguration, skip: UInt64, at now: Instant
+    ) {
+        self.handle = handle
+        isInitiator = false
+        self.localID = localID
+        self.remoteID = remoteID
+        self.peerKey = peerKey
+        control = nil
+        self.configuration = configuration
+        phase = .awaitingConfirmation(response: response)
+        path = Path(address: address, validated: false, configuration: configuration)
+        path.received = PacketHeader.initiationSize
+        streams = StreamTable(isInitiator: false, configuration: configuration)
+        sent = SentPackets(firstNumber: 0)
+        skipNumber = 64 + skip % 192
+        statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
+        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive)
+        handshakeHash = secrets.hash
+        self.peerParameters = peerParameters
+        streams.apply(peerParameters)
+        responsePending = true
+        timers[.handshakeLimit] = now + configuration.halfOpenTimeout
+    }
+
+    // MARK: getters
+
+    var isEstablished: Bool { if case .established = phase { true } else { false } }
+    var isClosed: Bool { if case .closed = phase { true } else { false } }
+    var isHalfOpen: Bool { if case .awaitingConfirmation = phase { true } else { false } }
+    var isUsable: Bool {
+        switch phase {
+        case .handshaking, .awaitingConfirmation, .established: true
+        case .closing, .closed: false
+        }
+    }
+
+    func currentStatistics() -> ConnectionStatistics {
+        var now = statistics
+        now.remoteAddress = path.address
+        now.isEstablished = isEstablished
+        if path.rtt.hasSample {
+            now.smoothedRTT = path.rtt.smoothed
+            now.minimumRTT = path.rtt.minimum
+            now.latestRTT = path.rtt.latest
+        }
+        now.consecutiveProbes = consecutiveProbes
+        now.congestionWindow = path.controller.window
+        now.bytesInFlight = sent.bytesInFlight
+        now.oldestUnacknowledged = sent.oldestOutstanding?.packet.sentAt
+        now.streams = streams.count
+        return now
+    }
+
+    // MARK: commands
+
+    mutating func open(deadline: Instant?) -> StreamID? {
+        guard isEstablished else { return nil }
+        return streams.open(deadline: deadline)
+    }
+
+    mutating func ping(at now: Instant) {
+        // Four outstanding pings say as much as more.
+        if pings.count < 4 { pings.append(now) }
+    }
+
+    /// Something ack-eliciting will be sent, without a pong event: probes a path.
+    mutating func elicit() { elicitPending = true }
+
+    mutating func setKeepAlive(_ interval: Interval?, at now: Instant) {
+        keepAlive = interval
+        timers[.keepAlive] = interval.map { now + $0 }
+    }
+
+    mutating func close(code: UInt64, reason: String, at now: Instant) {
+        switch phase {
+        case .handshaking, .awaitingConfirmation: finish(.local(code: code), at: now)
+        case .established:
+            events.append(.closed(handle, .local(code: code)))
+            enterClosing(.close(code: Self.applicationCodeBase + code, reason: reason), at: now)
+        case .closing, .closed: break
+        }
+    }
+
+    /// Close codes from here up are the application's; below they are the transport's.
+    static let applicationCodeBase: UInt64 = 0x100
+
+    mutating func fail(_ violation: ProtocolViolation, at now: Instant) {
+        guard isEstablished else { return finish(.violation(code: violation.code.rawValue, reason: violation.reason), at: now) }
+        events.append(.closed(handle, .violation(code: violation.code.rawValue, reason: violation.reason)))
+        enterClosing(.close(code: violation.code.rawValue, reason: violation.reason), at: now)
+    }
+
+    private mutating func enterClosing(_ frame: Frame, at now: Instant) {
+        closeFrame = frame
+        closePending = true
+        phase = .closing
+        timers = TimerTable()
+        // RFC 9000 section 10.2: long enough for our close to be repeated to a peer that missed it.
+        timers[.drain] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3
+    }
+
+    /// Ends at once, with nothing more to send.
+    mutating func finish(_ reason: CloseReason, at now: Instant) {
+        if case .closed = phase { return }
+        if case .closing = phase {} else {
+            events.append(.closed(handle, reason))
+            note(.closed(reason), at: now)
+        }
+        phase = .closed
+        timers = TimerTable()
+    }
+
+    mutating func note(_ event: TraceEvent, at now: Instant) {
+        // Bounded, so that a driver that never drains it costs 4096 events and no more.
+        guard configuration.tracing, trace.count < 4_096 else { return }
+        trace.append(TracedEvent(time: now, connection: handle, event: event))
+    }
+}

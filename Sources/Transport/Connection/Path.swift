@@ -1,0 +1,31 @@
+import MastTimebase
+
+/// One network path of a connection: where the peer is, whether that is proved, and what the path can carry.
+struct Path: Sendable {
+    var address: NetworkAddress
+    /// Path ids enter the nonce; a connection has one path at a time so far.
+    let identifier: UInt32 = 0
+    var isValidated: Bool
+    /// Until validated, at most three times what came may go (RFC 9000 section 8.1).
+    var received: Int = 0
+    var sent: Int = 0
+    var challenge: UInt64?
+    var challengePending = false
+    var responsePending: UInt64?
+    var rtt: RTTEstimator
+    var controller: any CongestionController
+    var pacer: Pacer
+
+    init(address: NetworkAddress, validated: Bool, configuration: TransportConfiguration) {
+        self.address = address
+        isValidated = validated
+        rtt = RTTEstimator(initial: configuration.initialRTT)
+        controller = Cubic(datagramSize: configuration.maximumDatagramSize, maximumWindow: configuration.maximumWindow)
+        pacer = Pacer(datagramSize: configuration.maximumDatagramSize)
+    }
+
+    func maySend(_ bytes: Int) -> Bool { isValidated || sent + bytes <= 3 * received }
+
+    /// How large the next datagram may be, at most `size`.
+    func allowance(_ size: Int) -> Int { isValidated ? size : min(size, 3 * received - sent) }
+}

@@ -1,0 +1,42 @@
+import MastTimebase
+
+/// Figures of one connection, as of the call.
+public struct ConnectionStatistics: Sendable {
+    public var peerKey: PublicKey
+    public var remoteAddress: NetworkAddress
+    public var isEstablished = false
+    /// Nil before the first sample.
+    public var smoothedRTT: Interval?
+    public var minimumRTT: Interval?
+    public var latestRTT: Interval?
+    public var packetsSent: UInt64 = 0
+    public var packetsReceived: UInt64 = 0
+    /// UDP payload bytes.
+    public var bytesSent: UInt64 = 0
+    public var bytesReceived: UInt64 = 0
+    public var packetsLost: UInt64 = 0
+    /// Losses that turned out to be late arrivals.
+    public var spuriousLosses: UInt64 = 0
+    /// Packets sent that carried something sent before.
+    public var packetsRetransmitted: UInt64 = 0
+    public var probes: UInt64 = 0
+    public var consecutiveProbes = 0
+    public var congestionWindow = 0
+    public var bytesInFlight = 0
+    public var migrations: UInt64 = 0
+    /// When the last authentic packet arrived.
+    public var lastReceived: Instant?
+    /// Send time of the oldest packet that still waits for an acknowledgement.
+    public var oldestUnacknowledged: Instant?
+    /// Send time of the newest packet that was acknowledged.
+    public var newestAcknowledged: Instant?
+    public var streams = 0
+
+    package init(peerKey: PublicKey, remoteAddress: NetworkAddress) {
+        self.peerKey = peerKey
+        self.remoteAddress = remoteAddress
+    }
+
+    /// Lost packets as a share of those sent.
+    public var lossShare: Double { packetsSent == 0 ? 0 : Double(packetsLost) / Double(packetsSent) }
+}

@@ -1,0 +1,24 @@
+/// Why a datagram was dropped: expected on a lossy or hostile network, so counted and never thrown.
+package enum DropReason: Int, CaseIterable, Sendable {
+    case tooShort, unknownKind, wrongVersion, unknownConnection, unauthentic, replayed, badMAC, overLimit
+    case notForwardable, halfOpenLimit, handshakeFailed, unexpected
+}
+
+/// What an endpoint has seen, in datagrams.
+package struct EndpointCounters: Sendable {
+    package var received: UInt64 = 0
+    package var receivedBytes: UInt64 = 0
+    package var sent: UInt64 = 0
+    package var sentBytes: UInt64 = 0
+    package var forwarded: UInt64 = 0
+    package var forwardedBytes: UInt64 = 0
+    package var cookiesSent: UInt64 = 0
+    package var resetsSent: UInt64 = 0
+    package var handshakes: UInt64 = 0
+    private var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+
+    package init() {}
+    package mutating func drop(_ reason: DropReason) { drops[reason.rawValue] += 1 }
+    package func dropped(_ reason: DropReason) -> UInt64 { drops[reason.rawValue] }
+    package var dropped: UInt64 { drops.reduce(0, +) }
+}

@@ -1,0 +1,386 @@
+import Collections
+import MastTimebase
+
+/// All connections of one UDP socket, sans-IO, and the forwarder in front of others.
+///
+/// The one rule for callers: after *any* call, poll `pollTransmit` and `pollEvent` until nil, and arm one timer
+/// for `nextWakeup`.
+///
+///     endpoint.receive(datagram, from: peer, at: now)       // or handleTimeout(at:), or a command
+///     while let transmit = endpoint.pollTransmit(at: now) { socket.send(transmit) }
+///     while let event = endpoint.pollEvent() { … }
+///     timer.arm(endpoint.nextWakeup)
+///
+/// Peer input never traps and is never thrown at the caller: it ends as an event, or as a drop in `counters`.
+package struct Endpoint: ~Copyable {
+    /// Holds a connection in place: one reference, one exclusivity check per event.
+    final class Slot {
+        var connection: Connection
+        var isQueued = false
+        var scheduled: Instant?
+        /// Responders only: the key under which a repeated first message finds its connection.
+        var initiationKey: UInt64?
+        /// Whether this connection still counts as half open.
+        var countsAsHalfOpen = false
+        init(_ connection: consuming Connection) { self.connection = connection }
+    }
+
+    struct Wakeup: Comparable {
+        var time: Instant
+        var handle: ConnectionHandle
+        static func < (a: Wakeup, b: Wakeup) -> Bool { (a.time, a.handle) < (b.time, b.handle) }
+    }
+
+    struct KeyQuery {
+        var address: NetworkAddress
+        var nonce: UInt64
+        var nextAt: Instant
+        var attemptsLeft: Int
+    }
+
+    let identity: StaticKeyPair
+    let configuration: TransportConfiguration
+    var entropy: any RandomNumberGenerator & Sendable
+    /// Random number of this run; a peer that sees another one knows that we restarted.
+    package let incarnation: UInt64
+    /// Routes by which packets for us arrive from a forwarder. Connection IDs that we choose for end-to-end
+    /// connections begin with the first.
+    package var localRoutes: [UInt32] = []
+    package var forwarder = RouteTable()
+    package var counters = EndpointCounters()
+
+    var slots: [ConnectionHandle: Slot] = [:]  // lookup only
+    var byLocalID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
+    var byRemoteID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
+    var byInitiation: [UInt64: ConnectionHandle] = [:]  // lookup only
+    private var nextHandle: UInt64 = 1
+    private var ready: Deque<ConnectionHandle> = []
+    private var wakeups = Heap<Wakeup>()
+    private var outgoing: Deque<Transmit> = []
+    private var events: Deque<EndpointEvent> = []
+    private var traced: [TracedEvent] = []
+    private var keyQueries: [KeyQuery] = []
+    var cookies: AddressCookie
+    let resetKey: [UInt8]
+    var halfOpen = 0
+    private var handshakeTokens: Int
+    private var handshakeRefilled = Instant.zero
+    private var resetTokens = 100
+    private var resetRefilled = Instant.zero
+
+    /// Stateless answers and forwarded packets waiting for the driver: two full socket batches.
+    private static let outgoingLimit = 4_096
+
+    package init(identity: StaticKeyPair, configuration: TransportConfiguration, entropy: any RandomNumberGenerator & Sendable) {
+        self.identity = identity
+        self.configuration = configuration
+        var entropy = entropy
+        incarnation = entropy.next()
+        self.entropy = entropy
+        cookies = AddressCookie(responder: identity.publicKey)
+        // From the key, so that a restarted endpoint can still reset what it has forgotten.
+        resetKey = Hashing.hmac(key: identity.privateBytes, Array("mast stateless reset".utf8))
+        handshakeTokens = configuration.handshakesPerSecond
+    }
+
+    // MARK: getters
+
+    package var publicKey: PublicKey { identity.publicKey }
+    package var connectionCount: Int { slots.count }
+    package func statistics(_ handle: ConnectionHandle) -> ConnectionStatistics? { slots[handle]?.connection.currentStatistics() }
+    package func isEstablished(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isEstablished ?? false }
+    package func isUsable(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isUsable ?? false }
+    package func peerKey(_ handle: ConnectionHandle) -> PublicKey? { slots[handle]?.connection.peerKey }
+    package func peerIncarnation(_ handle: ConnectionHandle) -> UInt64? { slots[handle]?.connection.peerParameters.incarnation }
+    /// 32 bytes, the same on both sides of a connection and on no other.
+    package func handshakeHash(_ handle: ConnectionHandle) -> [UInt8]? { slots[handle]?.connection.handshakeHash }
+    package func remoteAddress(_ handle: ConnectionHandle) -> NetworkAddress? { slots[handle]?.connection.path.address }
+
+    // MARK: commands
+
+    /// Dials `peerKey` at `address`. The result is an event: `connected` or `closed`.
+    /// - Parameters:
+    ///   - route: 0 for the endpoint at `address` itself; else the party that a forwarder there knows by it.
+    ///   - control: the connection to that forwarder, probed whenever this one is silent.
+    package mutating func connect(
+        to address: NetworkAddress, peerKey: PublicKey, route: UInt32 = 0, control: ConnectionHandle? = nil, at now: Instant
+    ) -> ConnectionHandle {
+        let handle = ConnectionHandle(number: nextHandle)
+        nextHandle += 1
+        let localID = freshID(route: route == 0 ? 0 : localRoutes.first ?? 0)
+        let remoteID = ConnectionID(route: route, local: 0)
+        var parameters = ourParameters
+        parameters.resetToken = resetToken(for: localID)
+        guard slots.count < configuration.maximumConnections,
+            let handshake = HandshakeInitiator(
+                identity: identity, responder: peerKey, destination: remoteID, source: localID, parameters: parameters, entropy: &entropy)
+        else {
+            events.append(.closed(handle, .violation(code: TransportErrorCode.internalError.rawValue, reason: "no room for another connection, or an unusable peer key")))
+            return handle
+        }
+        let slot = Slot(
+            Connection(
+                handle: handle, connectingTo: address, peerKey: peerKey, handshake: handshake, localID: localID, remoteID: remoteID,
+                control: control, configuration: configuration, skip: entropy.next(), at: now))
+        slots[handle] = slot
+        byLocalID[localID] = handle
+        settle(slot)
+        return handle
+    }
+
+    package mutating func close(_ handle: ConnectionHandle, code: UInt64, reason: String, at now: Instant) {
+        with(handle) { $0.close(code: code, reason: reason, at: now) }
+    }
+
+    /// Nil when the connection is not established or the peer's limit is reached (`streamsAvailable` follows).
+    package mutating func openStream(_ handle: ConnectionHandle, deadline: Instant?, at now: Instant) -> StreamID? {
+        guard let slot = slots[handle] else { return nil }
+        return slot.connection.open(deadline: deadline)
+    }
+
+    /// Bytes accepted into the stream's bounded buffer; `fin` counts only if all were. `streamWritable` follows
+    /// a short write once there is room.
+    package mutating func write(_ handle: ConnectionHandle, _ stream: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool, at now: Instant) -> Int {
+        var accepted = 0
+        with(handle) { if $0.isUsable { accepted = $0.streams.write(stream, bytes, fin: fin) } }
+        return accepted
+    }
+
+    /// Appends what has arrived and gives its credit back. Read until the state is not `.open` or nothing came:
+    /// `streamReadable` reports the change from nothing to something.
+    package mutating func read(_ handle: ConnectionHandle, _ stream: StreamID, into output: inout [UInt8], at now: Instant) -> StreamReadState {
+        guard let slot = slots[handle] else { return .reset(code: 0) }
+        let state = slot.connection.streams.read(stream, into: &output)
+        settle(slot)
+        return state
+    }
+
+    package mutating func reset(_ handle: ConnectionHandle, _ stream: StreamID, code: UInt64, at now: Instant) {
+        with(handle) { $0.streams.reset(stream, code: code) }
+    }
+
+    package mutating func stopSending(_ handle: ConnectionHandle, _ stream: StreamID, code: UInt64, at now: Instant) {
+        with(handle) { $0.streams.stopSending(stream, code: code) }
+    }
+
+    package mutating func ping(_ handle: ConnectionHandle, at now: Instant) { with(handle) { $0.ping(at: now) } }
+
+    package mutating func setKeepAlive(_ handle: ConnectionHandle, _ interval: Interval?, at now: Instant) {
+        with(handle) { $0.setKeepAlive(interval, at: now) }
+    }
+
+    /// Asks whoever listens at `address` for its static key. The question is longer than the answer.
+    package mutating func queryKey(of address: NetworkAddress, at now: Instant) {
+        guard keyQueries.count < 64 else {
+            events.append(.peerKey(address, nil))
+            return
+        }
+        keyQueries.append(KeyQuery(address: address, nonce: entropy.next(), nextAt: now, attemptsLeft: 6))
+        advanceKeyQueries(at: now)
+    }
+
+    /// The network changed under us (the operating system said so): probe every connection at once.
+    package mutating func pathChanged(at now: Instant) {
+        for handle in slots.keys.sorted() {  // sorted: order is part of the run
+            with(handle) {
+                $0.consecutiveProbes = 0
+                $0.probesPending = 1
+                $0.elicit()
+            }
+        }
+    }
+
+    // MARK: output
+
+    package mutating func pollTransmit(at now: Instant) -> Transmit? {
+        if let transmit = outgoing.popFirst() { return count(transmit) }
+        while let handle = ready.first {
+            guard let slot = slots[handle] else {
+                ready.removeFirst()
+                continue
+            }
+            let transmit = slot.connection.pollTransmit(at: now)
+            if let transmit {
+                // Round robin between connections, one datagram each.
+                ready.removeFirst()
+                ready.append(handle)
+                collect(slot)
+                return count(transmit)
+            }
+            ready.removeFirst()
+            slot.isQueued = false
+            collect(slot)
+            retireIfClosed(slot)
+        }
+        return nil
+    }
+
+    private mutating func count(_ transmit: Transmit) -> Transmit {
+        counters.sent += 1
+        counters.sentBytes += UInt64(transmit.payload.count)
+        return transmit
+    }
+
+    package mutating func pollEvent() -> EndpointEvent? { events.popFirst() }
+
+    package mutating func pollTrace() -> [TracedEvent] {
+        defer { traced = [] }
+        return traced
+    }
+
+    // MARK: time
+
+    package var nextWakeup: Instant? {
+        let queries = keyQueries.map(\.nextAt).min()
+        guard let first = wakeups.min?.time else { return queries }
+        return queries.map { min($0, first) } ?? first
+    }
+
+    package mutating func handleTimeout(at now: Instant) {
+        advanceKeyQueries(at: now)
+        while let first = wakeups.min, first.time <= now {
+            _ = wakeups.popMin()
+            guard let slot = slots[first.handle] else { continue }
+            if slot.scheduled == first.time { slot.scheduled = nil }
+            slot.connection.handleTimeout(at: now)
+            if slot.connection.wantsControlProbe {
+                slot.connection.wantsControlProbe = false
+                if let control = slot.connection.control { with(control) { $0.elicit() } }
+            }
+            settle(slot)
+        }
+    }
+
+    private mutating func advanceKeyQueries(at now: Instant) {
+        var kept: [KeyQuery] = []
+        for var query in keyQueries {
+            if query.nextAt <= now {
+                guard query.attemptsLeft > 0 else {
+                    events.append(.peerKey(query.address, nil))
+                    continue
+                }
+                query.attemptsLeft -= 1
+                query.nextAt = now + .milliseconds(500)
+                emit(KeyExchange.query(nonce: query.nonce), to: query.address)
+            }
+            kept.append(query)
+        }
+        keyQueries = kept
+    }
+
+    mutating func answerKeyQuery(_ nonce: UInt64, key: PublicKey, from address: NetworkAddress) -> DropReason? {
+        guard let index = keyQueries.firstIndex(where: { $0.nonce == nonce && $0.address == address }) else { return .unexpected }
+        keyQueries.remove(at: index)
+        events.append(.peerKey(address, key))
+        return nil
+    }
+
+    // MARK: shared by the parts
+
+    var ourParameters: TransportParameters {
+        var parameters = TransportParameters()
+        parameters.idleTimeoutMilliseconds = UInt64(max(0, configuration.idleTimeout.milliseconds))
+        parameters.maxData = configuration.connectionWindow
+        parameters.maxStreamData = configuration.streamWindow
+        parameters.maxStreams = configuration.maximumStreams
+        parameters.incarnation = incarnation
+        return parameters
+    }
+
+    func resetToken(for id: ConnectionID) -> [UInt8] {
+        var writer = ByteWriter(capacity: 8)
+        writer.integer(id.rawValue)
+        return Array(Hashing.hmac(key: resetKey, writer.bytes).prefix(16))
+    }
+
+    mutating func freshID(route: UInt32) -> ConnectionID {
+        // 32 random bits against at most 20,000 connections: the loop ends at once.
+        while true {
+            let id = ConnectionID(route: route, local: UInt32(truncatingIfNeeded: entropy.next()))
+            if id.rawValue != 0, byLocalID[id] == nil { return id }
+        }
+    }
+
+    mutating func nextConnectionHandle() -> ConnectionHandle {
+        defer { nextHandle += 1 }
+        return ConnectionHandle(number: nextHandle)
+    }
+
+    /// A datagram that belongs to no connection's queue: answers and forwarded packets.
+    mutating func emit(_ payload: [UInt8], to destination: NetworkAddress) {
+        guard outgoing.count < Self.outgoingLimit else { return counters.drop(.overLimit) }
+        outgoing.append(Transmit(payload: payload, destination: destination))
+    }
+
+    mutating func takeHandshakeToken(at now: Instant) -> Bool {
+        Self.take(&handshakeTokens, &handshakeRefilled, perSecond: configuration.handshakesPerSecond, at: now)
+    }
+
+    mutating func takeResetToken(at now: Instant) -> Bool { Self.take(&resetTokens, &resetRefilled, perSecond: 100, at: now) }
+
+    private static func take(_ tokens: inout Int, _ refilled: inout Instant, perSecond rate: Int, at now: Instant) -> Bool {
+        let elapsed = max(0, min((now - refilled).milliseconds, 1_000))
+        let earned = Int(elapsed) * rate / 1_000
+        if earned > 0 {
+            tokens = min(rate, tokens + earned)
+            refilled = now
+        }
+        guard tokens > 0 else { return false }
+        tokens -= 1
+        return true
+    }
+
+    mutating func with(_ handle: ConnectionHandle, _ body: (inout Connection) -> Void) {
+        guard let slot = slots[handle] else { return }
+        body(&slot.connection)
+        settle(slot)
+    }
+
+    /// After any touch: events out, queue for sending, timer known.
+    mutating func settle(_ slot: Slot) {
+        if !slot.isQueued {
+            slot.isQueued = true
+            ready.append(slot.connection.handle)
+        }
+        collect(slot)
+    }
+
+    private mutating func collect(_ slot: Slot) {
+        if !slot.connection.events.isEmpty {
+            for event in slot.connection.events {
+                switch event {
+                case .accepted: concludeHalfOpen(slot)
+                case .connected: byRemoteID[slot.connection.remoteID] = slot.connection.handle
+                default: break
+                }
+                events.append(event)
+            }
+            slot.connection.events.removeAll(keepingCapacity: true)
+        }
+        if !slot.connection.trace.isEmpty {
+            traced += slot.connection.trace
+            if traced.count > 65_536 { traced.removeFirst(traced.count - 65_536) }
+            slot.connection.trace = []
+        }
+        if let wakeup = slot.connection.nextWakeup, slot.scheduled.map({ wakeup < $0 }) ?? true {
+            slot.scheduled = wakeup
+            wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))
+        }
+    }
+
+    private mutating func retireIfClosed(_ slot: Slot) {
+        guard slot.connection.isClosed else { return }
+        let handle = slot.connection.handle
+        slots[handle] = nil
+        byLocalID[slot.connection.localID] = nil
+        if byRemoteID[slot.connection.remoteID] == handle { byRemoteID[slot.connection.remoteID] = nil }
+        if let key = slot.initiationKey, byInitiation[key] == handle { byInitiation[key] = nil }
+        concludeHalfOpen(slot)
+    }
+
+    private mutating func concludeHalfOpen(_ slot: Slot) {
+        guard slot.countsAsHalfOpen else { return }
+        slot.countsAsHalfOpen = false
+        halfOpen -= 1
+    }
+}

@@ -1,0 +1,21 @@
+import MastTimebase
+
+/// One thing that happened, in qlog's vocabulary (draft-ietf-quic-qlog-quic-events). Drivers turn these into
+/// files and timelines, the simulator into a digest.
+package enum TraceEvent: Sendable {
+    case handshakeSent(attempt: Int)
+    case connected
+    case packetSent(number: UInt64, bytes: Int, retransmission: Bool, probe: Bool)
+    case packetReceived(number: UInt64, bytes: Int)
+    case packetLost(number: UInt64)
+    case spuriousLoss(number: UInt64)
+    case probeTimeout(count: Int)
+    case migrated(NetworkAddress)
+    case closed(CloseReason)
+}
+
+package struct TracedEvent: Sendable {
+    package var time: Instant
+    package var connection: ConnectionHandle
+    package var event: TraceEvent
+}

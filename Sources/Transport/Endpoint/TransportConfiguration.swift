@@ -1,0 +1,34 @@
+import MastTimebase
+
+/// Limits and times of an endpoint. Every bound has its reason beside it.
+public struct TransportConfiguration: Sendable {
+    /// A connection with nothing received for this long is over. NAT mappings of 30 s are common.
+    public var idleTimeout: Interval = .seconds(30)
+    /// How long an initiator tries.
+    public var handshakeTimeout: Interval = .seconds(10)
+    /// UDP payload bytes of a data packet; 1200 passes every IPv6 path.
+    public var maximumDatagramSize = 1200
+    /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
+    public var streamWindow: UInt64 = 1 << 20
+    public var connectionWindow: UInt64 = 4 << 20
+    /// Streams a peer may have open at once.
+    public var maximumStreams: UInt64 = 1_024
+    /// Congestion window, at most, bytes.
+    public var maximumWindow = 16 << 20
+    /// Connections this endpoint keeps at most; a new one beyond is dropped and counted.
+    public var maximumConnections = 20_000
+    /// Responder connections not yet confirmed by their peer. Above the first, an address cookie is asked for;
+    /// above the second, initiations are dropped.
+    public var halfOpenBeforeCookies = 64
+    public var maximumHalfOpen = 1_024
+    /// An unconfirmed responder connection is forgotten after this.
+    public var halfOpenTimeout: Interval = .seconds(10)
+    /// Key agreements per second before cookies are asked for: about half of one core.
+    public var handshakesPerSecond = 2_000
+    /// The round trip assumed before the first sample.
+    public var initialRTT: Interval = .milliseconds(100)
+    /// Keep trace events (qlog vocabulary) for `pollTrace`.
+    public var tracing = false
+
+    public init() {}
+}

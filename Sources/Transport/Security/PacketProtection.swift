@@ -1,0 +1,94 @@
+import Crypto
+
+/// Seals and opens data packets in one direction each, and changes keys in step with the peer.
+///
+/// The key phase bit in the header says which generation sealed a packet (as RFC 9001 section 6). A generation
+/// ends after 2^20 packets, far below what AES-GCM allows (2^23 full packets, RFC 9001 section 6.6).
+struct PacketProtection: Sendable {
+    private var sendSecret: [UInt8]
+    private var receiveSecret: [UInt8]
+    private var sendKey: SymmetricKey
+    private var receiveKey: SymmetricKey
+    /// The generation before, for packets that were under way when the keys changed.
+    private var previousReceiveKey: SymmetricKey?
+    private(set) var sendPhase: UInt8 = 0
+    private(set) var receivePhase: UInt8 = 0
+    private var sealedInPhase: UInt64 = 0
+    /// Set when our new phase was acknowledged by a packet of the same phase: only then may another change start.
+    private var changeConfirmed = true
+    private(set) var failedOpens: UInt64 = 0
+
+    static let packetsPerPhase: UInt64 = 1 << 20
+    /// RFC 9001 section 6.6: forged packets that AES-GCM tolerates before the connection must end.
+    static let integrityLimit: UInt64 = 1 << 52
+
+    init(sendSecret: [UInt8], receiveSecret: [UInt8]) {
+        self.sendSecret = sendSecret
+        self.receiveSecret = receiveSecret
+        sendKey = Self.key(sendSecret)
+        receiveKey = Self.key(receiveSecret)
+    }
+
+    private static func key(_ secret: [UInt8]) -> SymmetricKey {
+        SymmetricKey(data: Hashing.hmac(key: secret, Array("mast packet key".utf8)))
+    }
+
+    private static func next(_ secret: [UInt8]) -> [UInt8] {
+        Hashing.hmac(key: secret, Array("mast next generation".utf8))
+    }
+
+    /// A whole data packet: header, ciphertext, tag.
+    mutating func seal(_ payload: [UInt8], destination: ConnectionID, number: UInt64, flags: UInt8, path: UInt32) -> [UInt8]? {
+        if sealedInPhase >= Self.packetsPerPhase, changeConfirmed { changeSendKey() }
+        sealedInPhase += 1
+        var packet = ByteWriter(capacity: PacketHeader.dataHeaderSize + payload.count + PacketHeader.tagSize)
+        packet.byte(PacketKind.data.rawValue << 4 | flags | sendPhase)
+        packet.integer(destination.rawValue)
+        packet.integer(UInt32(truncatingIfNeeded: number))
+        guard let sealed = AEAD.seal(payload, key: sendKey, path: path, number: number, authenticating: packet.bytes) else { return nil }
+        packet.append(sealed)
+        return packet.bytes
+    }
+
+    /// The payload of an authentic packet; nil for anything else.
+    mutating func open(_ packet: [UInt8], number: UInt64, path: UInt32) -> [UInt8]? {
+        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return nil }
+        let header = packet[..<PacketHeader.dataHeaderSize]
+        let sealed = packet[PacketHeader.dataHeaderSize...]
+        let phase = packet[0] & PacketHeader.keyPhaseBit
+        if phase == receivePhase {
+            if let payload = AEAD.open(sealed, key: receiveKey, path: path, number: number, authenticating: header) {
+                if receivePhase == sendPhase { changeConfirmed = true }
+                return payload
+            }
+        } else {
+            if let previousReceiveKey,
+                let payload = AEAD.open(sealed, key: previousReceiveKey, path: path, number: number, authenticating: header) {
+                return payload
+            }
+            let nextSecret = Self.next(receiveSecret)
+            let nextKey = Self.key(nextSecret)
+            if let payload = AEAD.open(sealed, key: nextKey, path: path, number: number, authenticating: header) {
+                previousReceiveKey = receiveKey
+                receiveSecret = nextSecret
+                receiveKey = nextKey
+                receivePhase ^= 1
+                // The peer moved on: answer in its generation (RFC 9001 section 6.2).
+                if sendPhase != receivePhase { changeSendKey() }
+                changeConfirmed = true
+                return payload
+            }
+        }
+        failedOpens += 1
+        return nil
+    }
+
+    /// Begins the next generation on our side; the peer follows with its next packet.
+    mutating func changeSendKey() {
+        sendSecret = Self.next(sendSecret)
+        sendKey = Self.key(sendSecret)
+        sendPhase ^= 1
+        sealedInPhase = 0
+        changeConfirmed = false
+    }
+}

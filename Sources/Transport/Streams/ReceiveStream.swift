@@ -1,0 +1,161 @@
+import MastTimebase
+
+/// Our receiving half: bytes put in order, handed out once, credit given back as they are read.
+struct ReceiveStream: Sendable {
+    /// Out-of-order pieces held at most. A full window of full packets needs under 900; more is hoarding.
+    static let maximumPieces = 2_048
+
+    private var ready: [UInt8] = []
+    private var pieces: [(offset: UInt64, bytes: ArraySlice<UInt8>)] = []
+    /// Next offset to become ready.
+    private var nextOffset: UInt64 = 0
+    /// Highest offset received: what flow control has charged.
+    private(set) var highest: UInt64 = 0
+    private var readOffset: UInt64 = 0
+    private(set) var finalSize: UInt64?
+    private(set) var resetCode: UInt64?
+    private(set) var finDelivered = false
+    private(set) var limit: UInt64
+    private let window: UInt64
+    private(set) var stopCode: UInt64?
+    private(set) var stopPending = false
+    private var stopped = false
+    /// The peer has been told all it needs to know, and so have we.
+    var isDone: Bool { finDelivered || (stopped && (finalSize == nextOffset || resetCode != nil)) }
+    var isReadable: Bool { !ready.isEmpty || (finalSize == nextOffset && !finDelivered) || (resetCode != nil && !finDelivered) }
+    var limitPending = false
+
+    init(window: UInt64) {
+        self.window = window
+        limit = window
+    }
+
+    /// - Returns: how many bytes beyond the highest so far the frame reached, to charge the connection's window.
+    mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> UInt64 {
+        let end = frame.offset + UInt64(frame.data.count)
+        guard end <= limit else { throw ProtocolViolation(code: .flowControl, reason: "stream data beyond its limit") }
+        if let finalSize, end > finalSize || (frame.fin && end != finalSize) {
+            throw ProtocolViolation(code: .finalSize, reason: "stream data beyond its end")
+        }
+        if frame.fin {
+            guard end >= highest else { throw ProtocolViolation(code: .finalSize, reason: "stream ends before data received") }
+            finalSize = end
+        }
+        let fresh = end > highest ? end - highest : 0
+        highest = max(highest, end)
+        guard resetCode == nil else { return fresh }
+        if stopped {
+            nextOffset = max(nextOffset, end)
+            return fresh
+        }
+        try insert(frame.data, at: frame.offset)
+        return fresh
+    }
+
+    private mutating func insert(_ data: ArraySlice<UInt8>, at start: UInt64) throws(ProtocolViolation) {
+        var data = data
+        var offset = start
+        if offset < nextOffset {
+            let old = nextOffset - offset
+            guard old < UInt64(data.count) else { return }
+            data = data.dropFirst(Int(old))
+            offset = nextOffset
+        }
+        guard !data.isEmpty else { return }
+        if offset == nextOffset {
+            append(data)
+        } else {
+            let index = pieces.firstIndex { $0.offset >= offset } ?? pieces.count
+            if index < pieces.count, pieces[index].offset == offset, pieces[index].bytes.count >= data.count { return }
+            guard pieces.count < Self.maximumPieces else {
+                throw ProtocolViolation(code: .protocolViolation, reason: "too many stream fragments")
+            }
+            pieces.insert((offset, data), at: index)
+            return
+        }
+        var taken = 0
+        while taken < pieces.count, pieces[taken].offset <= nextOffset {
+            let piece = pieces[taken]
+            let old = nextOffset - piece.offset
+            if old < UInt64(piece.bytes.count) { append(piece.bytes.dropFirst(Int(old))) }
+            taken += 1
+        }
+        pieces.removeFirst(taken)
+    }
+
+    private mutating func append(_ data: ArraySlice<UInt8>) {
+        ready.append(contentsOf: data)
+        nextOffset += UInt64(data.count)
+    }
+
+    mutating func receiveReset(code: UInt64, finalSize size: UInt64) throws(ProtocolViolation) -> UInt64 {
+        guard size >= highest, size <= limit, finalSize == nil || finalSize == size else {
+            throw ProtocolViolation(code: .finalSize, reason: "reset with another final size")
+        }
+        let fresh = size - highest
+        finalSize = size
+        highest = size
+        // All bytes there: the stream completed before the reset overtook it, and its end counts.
+        if resetCode == nil, nextOffset < size || stopped { resetCode = code }
+        return fresh
+    }
+
+    /// Moves what is ready into `output`.
+    mutating func read(into output: inout [UInt8]) -> StreamReadState {
+        if let resetCode {
+            finDelivered = true
+            return .reset(code: resetCode)
+        }
+        readOffset += UInt64(ready.count)
+        if output.isEmpty { swap(&output, &ready) } else { output.append(contentsOf: ready) }
+        ready.removeAll(keepingCapacity: false)
+        if finalSize == nextOffset {
+            finDelivered = true
+            return .finished
+        }
+        // Half a window read: worth a frame (as most QUIC stacks do).
+        if finalSize == nil, readOffset + window - limit >= window / 2 {
+            limit = readOffset + window
+            limitPending = true
+        }
+        return .open
+    }
+
+    /// Bytes held or handed out that the application no longer wants; asks the peer to stop.
+    mutating func stop(code: UInt64) {
+        guard stopCode == nil, resetCode == nil, finalSize == nil || finalSize != nextOffset else {
+            finDelivered = finDelivered || finalSize == nextOffset
+            return
+        }
+        stopCode = code
+        stopPending = true
+        stopped = true
+        ready = []
+        pieces = []
+        nextOffset = highest
+    }
+
+    mutating func takeStop() -> UInt64? {
+        guard stopPending else { return nil }
+        stopPending = false
+        return stopCode
+    }
+
+    /// The peer cancelled before the application ever heard of the stream.
+    mutating func abandon() { finDelivered = true }
+
+    mutating func onStopLost() { if !isDone, stopCode != nil { stopPending = true } }
+
+    /// Bytes received that will never be read by anybody: returned to the connection's window when the stream goes.
+    var unread: UInt64 { highest - min(highest, readOffset) }
+}
+
+/// What a read found.
+package enum StreamReadState: Sendable, Equatable {
+    /// More may come.
+    case open
+    /// The peer finished; these were the last bytes.
+    case finished
+    /// The peer abandoned the stream with this application code.
+    case reset(code: UInt64)
+}

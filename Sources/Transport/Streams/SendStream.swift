@@ -1,0 +1,175 @@
+import MastTimebase
+
+/// Our sending half of a stream: bytes kept from acceptance until acknowledged, first sent in order, then
+/// repaired range by range.
+///
+///     open ── finish ──▶ finishing ── all acknowledged ──▶ done
+///       └──── reset ───▶ resetting ── reset acknowledged ─▶ done
+struct SendStream: Sendable {
+    /// Bytes accepted and not yet acknowledged, at most: one bandwidth-delay product of 40 Mbit/s × 200 ms.
+    static let bufferLimit = 1 << 20
+
+    private var buffer: [UInt8] = []
+    /// Stream offset of `buffer[0]`, less what is acknowledged but not yet cut off.
+    private var base: UInt64 = 0
+    private var acknowledged = RangeSet64()
+    private var lost = RangeSet64()
+    private var nextOffset: UInt64 = 0
+    private var finalSize: UInt64?
+    private var finSent = false
+    private var finEverSent = false
+    private var finAcknowledged = false
+    private(set) var resetCode: UInt64?
+    private var resetPending = false
+    private var resetAcknowledged = false
+    var limit: UInt64
+    var deadline: Instant?
+    /// The writer was refused bytes and waits to hear of room.
+    private(set) var writerWaits = false
+
+    init(limit: UInt64, deadline: Instant?) {
+        self.limit = limit
+        self.deadline = deadline
+    }
+
+    private var end: UInt64 { base + UInt64(buffer.count) }
+    var isDone: Bool { resetAcknowledged || (finAcknowledged && acknowledgedUpTo >= (finalSize ?? .max)) }
+    private var acknowledgedUpTo: UInt64 { acknowledged.first.map { $0.lowerBound == 0 ? $0.upperBound : 0 } ?? 0 }
+    var isFinished: Bool { finalSize != nil || resetCode != nil }
+    var hasUnsentReset: Bool { resetPending }
+    /// First offset never sent: what flow control has charged so far.
+    var sentOffset: UInt64 { nextOffset }
+    var isBlockedByStreamLimit: Bool { nextOffset < end && nextOffset >= limit }
+
+    /// Accepts as many bytes as the buffer has room for; `fin` counts only if all were accepted.
+    mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
+        guard !isFinished else { return 0 }
+        let room = max(0, Self.bufferLimit - buffer.count)
+        let accepted = min(room, bytes.count)
+        buffer.append(contentsOf: bytes.prefix(accepted))
+        if accepted == bytes.count {
+            if fin { finalSize = end }
+        } else {
+            writerWaits = true
+        }
+        return accepted
+    }
+
+    /// Whether a waiting writer should be told of room (at least half the buffer), once.
+    mutating func takeWritable() -> Bool {
+        guard writerWaits, resetCode == nil, buffer.count <= Self.bufferLimit / 2 else { return false }
+        writerWaits = false
+        return true
+    }
+
+    /// Abandons the stream: nothing more of it is sent but the reset. False if it is over already.
+    mutating func reset(code: UInt64) -> Bool {
+        guard resetCode == nil, !isDone else { return false }
+        resetCode = code
+        resetPending = true
+        buffer = []
+        base = nextOffset
+        lost = RangeSet64()
+        return true
+    }
+
+    /// Whether a stream frame could be sent, given `credit` bytes of connection flow control.
+    func hasSendable(credit: UInt64) -> Bool {
+        if resetCode != nil { return resetPending }
+        if !lost.isEmpty { return true }
+        if nextOffset < end { return nextOffset < limit && credit > 0 }
+        return finalSize != nil && !finSent
+    }
+
+    struct Chunk {
+        var offset: UInt64
+        var data: ArraySlice<UInt8>
+        var fin: Bool
+        /// Bytes never sent before, charged to connection flow control.
+        var fresh: UInt64
+        /// Whether any of it was sent before.
+        var isRepair: Bool
+    }
+
+    /// The next piece of at most `room` bytes: lost ranges first, then new bytes within both limits.
+    mutating func nextChunk(room: Int, credit: UInt64) -> Chunk? {
+        guard resetCode == nil, room >= 0 else { return nil }
+        if let range = lost.first {
+            let upper = min(range.upperBound, range.lowerBound + UInt64(room))
+            // An empty lost range cannot exist; a lone lost FIN is kept by `finSent`.
+            guard upper > range.lowerBound else { return nil }
+            lost.remove(range.lowerBound..<upper)
+            return chunk(range.lowerBound..<upper, fresh: 0, isRepair: true)
+        }
+        let upper = min(end, limit, nextOffset + UInt64(room), nextOffset + credit)
+        if upper > nextOffset {
+            let range = nextOffset..<upper
+            nextOffset = upper
+            return chunk(range, fresh: UInt64(range.count), isRepair: false)
+        }
+        if finalSize == nextOffset, !finSent { return chunk(nextOffset..<nextOffset, fresh: 0, isRepair: finEverSent) }
+        return nil
+    }
+
+    private mutating func chunk(_ range: Range<UInt64>, fresh: UInt64, isRepair: Bool) -> Chunk {
+        let start = Int(range.lowerBound - base)
+        let fin = range.upperBound == finalSize
+        if fin {
+            finSent = true
+            finEverSent = true
+        }
+        return Chunk(offset: range.lowerBound, data: buffer[start..<(start + range.count)], fin: fin, fresh: fresh, isRepair: isRepair)
+    }
+
+    mutating func takeReset() -> (code: UInt64, finalSize: UInt64)? {
+        guard resetPending, let resetCode else { return nil }
+        resetPending = false
+        return (resetCode, nextOffset)
+    }
+
+    mutating func onAcknowledged(_ range: Range<UInt64>, fin: Bool) {
+        guard resetCode == nil else { return }
+        acknowledged.insert(range)
+        lost.remove(range)
+        if fin { finAcknowledged = true }
+        // Cut the acknowledged prefix off in large steps, so that the copy is rare.
+        let cut = min(acknowledgedUpTo, end)
+        if cut > base, cut - base >= 32_768 || cut == end {
+            buffer.removeFirst(Int(cut - base))
+            base = cut
+        }
+    }
+
+    mutating func onLost(_ range: Range<UInt64>, fin: Bool) {
+        guard resetCode == nil else { return }
+        if !range.isEmpty {
+            var missing = RangeSet64()
+            missing.insert(max(range.lowerBound, base)..<max(range.upperBound, max(range.lowerBound, base)))
+            for acked in acknowledged.ranges { missing.remove(acked) }
+            for piece in missing.ranges { lost.insert(piece) }
+        }
+        if fin, !finAcknowledged { finSent = false }
+    }
+
+    mutating func onResetLost() { if !resetAcknowledged, resetCode != nil { resetPending = true } }
+    mutating func onResetAcknowledged() { if resetCode != nil { resetAcknowledged = true } }
+
+    /// The oldest unacknowledged range again, for a probe: call data rather than a bare ping.
+    mutating func markOldestLost() -> Bool {
+        guard resetCode == nil else {
+            if !resetAcknowledged { resetPending = true }
+            return !resetAcknowledged
+        }
+        let from = max(acknowledgedUpTo, base)
+        if from < nextOffset {
+            onLost(from..<min(nextOffset, from + 1_000), fin: false)
+            if from + 1_000 >= nextOffset, finSent { finSent = finAcknowledged }
+            return !lost.isEmpty
+        }
+        if finSent, !finAcknowledged {
+            finSent = false
+            return true
+        }
+        return false
+    }
+}

@@ -1,0 +1,39 @@
+/// Appends fields to a growing byte array; the writing twin of ``ByteReader``.
+package struct ByteWriter: Sendable {
+    package var bytes: [UInt8]
+
+    package init(capacity: Int = 0) {
+        bytes = []
+        bytes.reserveCapacity(capacity)
+    }
+
+    package var count: Int { bytes.count }
+
+    package mutating func byte(_ value: UInt8) { bytes.append(value) }
+
+    /// Big-endian.
+    package mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
+        var shift = T.bitWidth - 8
+        while shift >= 0 {
+            bytes.append(UInt8(truncatingIfNeeded: value &>> T(shift)))
+            shift -= 8
+        }
+    }
+
+    /// A variable-length integer (RFC 9000 section 16); values beyond 62 bits are clamped to the largest.
+    package mutating func varInt(_ value: UInt64) {
+        switch VarInt.size(value) {
+        case 1: bytes.append(UInt8(truncatingIfNeeded: value))
+        case 2: integer(UInt16(truncatingIfNeeded: value) | 0x4000)
+        case 4: integer(UInt32(truncatingIfNeeded: value) | 0x8000_0000)
+        default: integer(Swift.min(value, VarInt.max) | 0xC000_0000_0000_0000)
+        }
+    }
+
+    package mutating func append(_ more: some Collection<UInt8>) { bytes.append(contentsOf: more) }
+
+    package mutating func lengthPrefixed(_ more: some Collection<UInt8>) {
+        varInt(UInt64(more.count))
+        append(more)
+    }
+}

@@ -1,0 +1,150 @@
+/// Frame types on the wire. Stream frames use three flag bits.
+private enum FrameType {
+    static let padding: UInt64 = 0x00
+    static let ping: UInt64 = 0x01
+    static let ack: UInt64 = 0x02
+    static let resetStream: UInt64 = 0x04
+    static let stopSending: UInt64 = 0x05
+    static let stream: UInt64 = 0x08
+    static let streamFin: UInt64 = 0x01
+    static let streamDeadline: UInt64 = 0x02
+    static let maxData: UInt64 = 0x10
+    static let maxStreamData: UInt64 = 0x11
+    static let maxStreams: UInt64 = 0x12
+    static let pathChallenge: UInt64 = 0x1A
+    static let pathResponse: UInt64 = 0x1B
+    static let close: UInt64 = 0x1C
+}
+
+/// Walks the frames of one decrypted packet.
+package struct FrameReader: Sendable {
+    private var reader: ByteReader
+
+    package init(_ payload: [UInt8]) { reader = ByteReader(payload) }
+
+    /// The next frame, or nil at the end. Anything malformed is the peer's fault: the packet was authentic.
+    package mutating func next() throws(ProtocolViolation) -> Frame? {
+        reader.skip(while: 0)
+        guard !reader.isEmpty else { return nil }
+        guard let type = reader.varInt() else { throw .malformed("frame type") }
+        switch type {
+        case FrameType.ping: return .ping
+        case FrameType.ack: return .ack(try ack())
+        case FrameType.resetStream:
+            return .resetStream(try stream(), code: try number("reset code"), finalSize: try number("final size"))
+        case FrameType.stopSending: return .stopSending(try stream(), code: try number("stop code"))
+        case FrameType.stream...(FrameType.stream | 3): return .stream(try streamFrame(flags: type & 3))
+        case FrameType.maxData: return .maxData(try number("max data"))
+        case FrameType.maxStreamData: return .maxStreamData(try stream(), try number("max stream data"))
+        case FrameType.maxStreams: return .maxStreams(try number("max streams"))
+        case FrameType.pathChallenge: return .pathChallenge(try word("path challenge"))
+        case FrameType.pathResponse: return .pathResponse(try word("path response"))
+        case FrameType.close:
+            let code = try number("close code")
+            guard let reason = reader.lengthPrefixed() else { throw .malformed("close reason") }
+            return .close(code: code, reason: String(decoding: reason.prefix(256), as: UTF8.self))
+        default: throw ProtocolViolation(code: .frameEncoding, reason: "unknown frame type \(type)")
+        }
+    }
+
+    private mutating func number(_ what: StaticString) throws(ProtocolViolation) -> UInt64 {
+        guard let value = reader.varInt() else { throw .malformed(what) }
+        return value
+    }
+
+    private mutating func word(_ what: StaticString) throws(ProtocolViolation) -> UInt64 {
+        guard let value = reader.integer(UInt64.self) else { throw .malformed(what) }
+        return value
+    }
+
+    private mutating func stream() throws(ProtocolViolation) -> StreamID { StreamID(rawValue: try number("stream id")) }
+
+    private mutating func ack() throws(ProtocolViolation) -> AckFrame {
+        let largest = try number("largest acknowledged")
+        let delay = try number("ack delay")
+        let more = try number("ack range count")
+        guard more < UInt64(AckFrame.maximumRanges) else { throw ProtocolViolation(code: .frameEncoding, reason: "too many ack ranges") }
+        var ranges: [ClosedRange<UInt64>] = []
+        ranges.reserveCapacity(Int(more) + 1)
+        let first = try number("first ack range")
+        guard first <= largest else { throw .malformed("first ack range") }
+        var smallest = largest - first
+        ranges.append(smallest...largest)
+        for _ in 0..<more {
+            let gap = try number("ack gap")
+            let length = try number("ack range length")
+            // RFC 9000 section 19.3.1: the next range ends gap + 2 below the smallest so far.
+            guard smallest >= 2, gap <= smallest - 2 else { throw .malformed("ack gap") }
+            let top = smallest - gap - 2
+            guard length <= top else { throw .malformed("ack range length") }
+            smallest = top - length
+            ranges.append(smallest...top)
+        }
+        return AckFrame(ranges: ranges, delayMicroseconds: delay)
+    }
+
+    private mutating func streamFrame(flags: UInt64) throws(ProtocolViolation) -> StreamFrame {
+        let id = try stream()
+        let offset = try number("stream offset")
+        let deadline = flags & FrameType.streamDeadline != 0 ? try number("deadline") : nil
+        guard let data = reader.lengthPrefixed() else { throw .malformed("stream data") }
+        guard offset <= VarInt.max - UInt64(data.count) else { throw .malformed("stream offset") }
+        return StreamFrame(id: id, offset: offset, data: data, fin: flags & FrameType.streamFin != 0, deadlineMicroseconds: deadline)
+    }
+}
+
+extension ByteWriter {
+    package mutating func frame(_ frame: Frame) {
+        switch frame {
+        case .ping: varInt(FrameType.ping)
+        case .ack(let ack): ackFrame(ack)
+        case .stream(let stream):
+            streamHeader(
+                id: stream.id, offset: stream.offset, count: stream.data.count, fin: stream.fin, deadlineMicroseconds: stream.deadlineMicroseconds)
+            append(stream.data)
+        case .maxData(let limit): varInts(FrameType.maxData, limit)
+        case .maxStreamData(let id, let limit): varInts(FrameType.maxStreamData, id.rawValue, limit)
+        case .maxStreams(let limit): varInts(FrameType.maxStreams, limit)
+        case .resetStream(let id, let code, let finalSize): varInts(FrameType.resetStream, id.rawValue, code, finalSize)
+        case .stopSending(let id, let code): varInts(FrameType.stopSending, id.rawValue, code)
+        case .pathChallenge(let word):
+            varInt(FrameType.pathChallenge)
+            integer(word)
+        case .pathResponse(let word):
+            varInt(FrameType.pathResponse)
+            integer(word)
+        case .close(let code, let reason):
+            varInts(FrameType.close, code)
+            lengthPrefixed(Array(reason.utf8.prefix(256)))
+        }
+    }
+
+    /// The bytes in front of a stream frame's data.
+    package mutating func streamHeader(id: StreamID, offset: UInt64, count: Int, fin: Bool, deadlineMicroseconds: UInt64?) {
+        var type = FrameType.stream
+        if fin { type |= FrameType.streamFin }
+        if deadlineMicroseconds != nil { type |= FrameType.streamDeadline }
+        varInts(type, id.rawValue, offset)
+        if let deadlineMicroseconds { varInt(deadlineMicroseconds) }
+        varInt(UInt64(count))
+    }
+
+    /// An upper bound of what `streamHeader` writes.
+    package static func streamHeaderSize(id: StreamID, offset: UInt64) -> Int {
+        1 + VarInt.size(id.rawValue) + VarInt.size(offset) + 8 + 4
+    }
+
+    private mutating func varInts(_ values: UInt64...) { for value in values { varInt(value) } }
+
+    private mutating func ackFrame(_ ack: AckFrame) {
+        guard let first = ack.ranges.first else { return }
+        varInts(FrameType.ack, first.upperBound, ack.delayMicroseconds)
+        varInt(UInt64(ack.ranges.count - 1))
+        varInt(first.upperBound - first.lowerBound)
+        var smallest = first.lowerBound
+        for range in ack.ranges.dropFirst() {
+            varInts(smallest - range.upperBound - 2, range.upperBound - range.lowerBound)
+            smallest = range.lowerBound
+        }
+    }
+}
