@@ -19,7 +19,7 @@ package struct DeliveryTrace: Hashable, Sendable {
 
     /// Bound on the length of a trace (128 MiB in memory): 11 hours at 10 Mbit/s.
     package static let maximumCount = 1 << 25
-    package static let maximumPeriod = Interval.seconds(60 * 86_400)
+    package static let maximumPeriod = Interval.seconds(40 * 86_400)
     package static let opportunitySizes = 64...65_536
 
     package init(
@@ -185,7 +185,7 @@ package struct DeliveryTraceError: Error, Hashable, Sendable, CustomStringConver
             case .notANumber: "not a whole number of milliseconds"
             case .backwards(let stamp, let previous): "time goes backwards (\(stamp) after \(previous))"
             case .zeroLength: "the trace lasts no time; its last stamp must be above 0"
-            case .stampTooLarge: "a trace may last 60 days at most"
+            case .stampTooLarge: "a trace may last 40 days at most"
             case .tooLong: "more than \(DeliveryTrace.maximumCount) opportunities"
             case .periodTooShort: "the period ends before the last stamp"
             case .tickOutOfRange: "the unit of the stamps must be above 0 and at most 1 s"
