@@ -1,0 +1,228 @@
+import Collections
+import MastTimebase
+
+/// One direction of a link, as a value: packets and times go in, outcomes and the next time come out.
+///
+/// **Catch up, then act**: every call first carries the link to its own time, so the result depends only on
+/// what was offered when, never on how often or when `advance` was called. Times must not decrease; an
+/// earlier one counts as the latest seen. At one time departures come before arrivals. Drive it so:
+///
+///     link.offer(packet, at: now)
+///     while let next = link.nextEventTime, next <= end {
+///         link.advance(to: next, &outcomes)
+///     }
+///
+/// The same profile, seed and offers give the same outcomes on every machine. Each stage of each direction
+/// draws from a random stream of its own, so a stage added or removed does not shift the others' chance.
+package struct Link: Sendable {
+    private struct Waiting {
+        var id: UInt64
+        var bytes: Int
+        var arrival: Int64
+    }
+
+    private struct Leaving {
+        var id: UInt64
+        var bytes: Int
+        var at: Int64
+    }
+
+    private struct Dropped {
+        var id: UInt64
+        var at: Int64
+        var reason: LinkDropReason
+    }
+
+    package private(set) var statistics = LinkStatistics()
+    /// What waits for its first byte to be served.
+    package private(set) var queuedPackets = 0
+    package private(set) var queuedBytes = 0
+
+    private var now: Int64 = 0
+    private var preQueueLoss: LossProcess
+    private var radioLoss: LossProcess
+    private var jitterChance: SeededGenerator
+    private var ingressOutages: OutageTimeline
+    private var holds: OutageTimeline
+    private var airOutages: OutageTimeline
+    private let limitPackets: Int
+    private let limitBytes: Int
+    private let dropsHead: Bool
+    private var server: LinkServer
+    private let delay: Int64
+    private let jitter: UInt64
+
+    /// The queue and, at its front, the packet in service.
+    private var queue = Deque<Waiting>()
+    /// The front of `queue` has left the queue for the server.
+    private var isServing = false
+    /// The delay stage.
+    private var line = Deque<Leaving>()
+    private var lastDelivery: Int64 = 0
+    /// Drops that `advance` has not yet reported.
+    private var drops = Deque<Dropped>()
+
+    /// The delays that a profile may ask for; longer ones count as this.
+    private static let longestDelay = Interval.seconds(3_600).nanoseconds
+    /// Later instants (a century) count as this one, so that no sum of times overflows.
+    private static let lastInstant = Interval.seconds(100 * 366 * 86_400).nanoseconds
+
+    package init(_ profile: LinkProfile, seed: UInt64, direction: LinkDirection, instance: UInt64 = 0) {
+        func stream(_ stage: String) -> SeededGenerator {
+            var name = FNV1a64()
+            name.combine("link.\(direction.rawValue).\(stage)")
+            name.combine(instance)
+            return SeededGenerator(seed: seed, stream: name.value)
+        }
+        preQueueLoss = LossProcess(profile.preQueueLoss, chance: stream("preQueueLoss"))
+        radioLoss = LossProcess(profile.radioLoss, chance: stream("radioLoss"))
+        jitterChance = stream("jitter")
+        ingressOutages = OutageTimeline(profile.outages, mode: .drop)
+        holds = OutageTimeline(profile.outages, mode: .hold)
+        airOutages = OutageTimeline(profile.outages, mode: .air)
+        let limit: QueueLimit
+        switch profile.queue {
+        case .infinite: (limit, dropsHead) = (QueueLimit(), false)
+        case .dropTail(let given): (limit, dropsHead) = (given, false)
+        case .dropHead(let given): (limit, dropsHead) = (given, true)
+        }
+        limitPackets = limit.packets ?? .max
+        limitBytes = limit.bytes ?? .max
+        server = LinkServer(profile.service)
+        delay = min(max(0, profile.delay.nanoseconds), Self.longestDelay)
+        jitter = UInt64(min(max(0, profile.jitter.nanoseconds), Self.longestDelay))
+    }
+
+    /// Whether every offered packet has had its outcome.
+    package var isDrained: Bool { queue.isEmpty && line.isEmpty && drops.isEmpty }
+
+    /// A packet arrives at the link.
+    package mutating func offer(_ packet: LinkPacket, at instant: Instant) {
+        let bytes = min(max(packet.bytes, LinkPacket.sizes.lowerBound), LinkPacket.sizes.upperBound)
+        catchUp(to: instant.nanoseconds)
+        statistics.offeredPackets += 1
+        statistics.offeredBytes += bytes
+        if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
+        if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
+        if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
+            drop(packet.id, bytes, .queueFull, at: now)
+            return
+        }
+        queue.append(Waiting(id: packet.id, bytes: bytes, arrival: now))
+        queuedPackets += 1
+        queuedBytes += bytes
+        if queue.count == 1 { planHead() }
+        if dropsHead { dropOldest() }
+        statistics.maxQueuePackets = max(statistics.maxQueuePackets, queuedPackets)
+        statistics.maxQueueBytes = max(statistics.maxQueueBytes, queuedBytes)
+    }
+
+    /// When `advance` next has something to report, or may have: never later than the next outcome. Nil when
+    /// nothing is on its way.
+    package var nextEventTime: Instant? {
+        var next = server.finish
+        if next != .max, !radioLoss.canLose, airOutages.isEmpty { next = saturatingSum(next, delay) }
+        if let first = line.first { next = min(next, first.at) }
+        if let first = drops.first { next = min(next, first.at) }
+        return next == .max ? nil : Instant(nanoseconds: next)
+    }
+
+    /// Carries the link to `instant` and appends what has come out since, in order of time.
+    package mutating func advance(to instant: Instant, _ outcomes: inout [LinkOutcome]) {
+        catchUp(to: instant.nanoseconds)
+        while true {
+            let delivery = line.first?.at ?? .max
+            let loss = drops.first?.at ?? .max
+            guard min(delivery, loss) <= now else { return }
+            if loss <= delivery {
+                let packet = drops.removeFirst()
+                outcomes.append(.dropped(id: packet.id, at: Instant(nanoseconds: packet.at), reason: packet.reason))
+            } else {
+                let packet = line.removeFirst()
+                statistics.deliveredPackets += 1
+                statistics.deliveredBytes += packet.bytes
+                outcomes.append(.delivered(id: packet.id, at: Instant(nanoseconds: packet.at)))
+            }
+        }
+    }
+
+    /// Adds an outage by hand. What of it lies before `instant` has no effect.
+    package mutating func add(_ outage: Outage, at instant: Instant) {
+        catchUp(to: instant.nanoseconds)
+        let start = max(now, outage.start.nanoseconds)
+        switch outage.mode {
+        case .hold:
+            holds.insert(from: start, to: outage.end.nanoseconds)
+            if !queue.isEmpty { planHead() }
+        case .drop: ingressOutages.insert(from: start, to: outage.end.nanoseconds)
+        case .air: airOutages.insert(from: start, to: outage.end.nanoseconds)
+        }
+    }
+
+    /// Ends the outage that is going on, if one is, and cancels the coming ones, of all modes.
+    package mutating func clearOutages(at instant: Instant) {
+        catchUp(to: instant.nanoseconds)
+        holds.clear(from: now)
+        ingressOutages.clear(from: now)
+        airOutages.clear(from: now)
+        if !queue.isEmpty { planHead() }
+    }
+
+    // MARK: Stages
+
+    @inline(__always)
+    private mutating func catchUp(to time: Int64) {
+        let target = min(time, Self.lastInstant)
+        while server.finish <= target { serveHead() }
+        if !isServing, server.begin <= target { leaveQueue() }
+        if target > now { now = target }
+    }
+
+    private mutating func planHead() {
+        guard let head = queue.first else { return }
+        server.plan(bytes: head.bytes, arrival: head.arrival, holds: &holds)
+    }
+
+    private mutating func leaveQueue() {
+        guard let head = queue.first else { return }
+        isServing = true
+        queuedPackets -= 1
+        queuedBytes -= head.bytes
+    }
+
+    private mutating func serveHead() {
+        let time = server.finish
+        if !isServing { leaveQueue() }
+        guard let packet = queue.popFirst() else { server.cancel(); return }
+        isServing = false
+        server.commit(queueIsEmpty: queue.isEmpty)
+        if !queue.isEmpty { planHead() }
+
+        let lost = radioLoss.loses(at: time)
+        if !airOutages.isEmpty, airOutages.covers(time) { drop(packet.id, packet.bytes, .airOutage, at: time); return }
+        if lost { drop(packet.id, packet.bytes, .radioLoss, at: time); return }
+        var at = time + delay
+        if jitter > 0 { at += Int64(jitterChance.next(below: jitter + 1)) }
+        lastDelivery = max(lastDelivery, at)
+        line.append(Leaving(id: packet.id, bytes: packet.bytes, at: lastDelivery))
+    }
+
+    private mutating func dropOldest() {
+        let front = isServing ? 1 : 0
+        var removed = false
+        while queuedPackets > limitPackets || queuedBytes > limitBytes, queue.count > front {
+            let packet = queue.remove(at: front)
+            queuedPackets -= 1
+            queuedBytes -= packet.bytes
+            drop(packet.id, packet.bytes, .queueFull, at: now)
+            removed = true
+        }
+        guard removed, !isServing else { return }
+        if queue.isEmpty { server.cancel() } else { planHead() }
+    }
+
+    private mutating func drop(_ id: UInt64, _ bytes: Int, _ reason: LinkDropReason, at time: Int64) {
+        statistics.count(reason, bytes: bytes)
+        drops.append(Dropped(id: id, at: time, reason: reason))
+    }
+}

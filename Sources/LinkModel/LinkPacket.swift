@@ -1,0 +1,61 @@
+import MastTimebase
+
+/// The way a packet takes: `up` from the mobile client to the network, `down` back to it.
+package enum LinkDirection: String, CaseIterable, Codable, Hashable, Sendable {
+    case up
+    case down
+
+    package var opposite: LinkDirection { self == .up ? .down : .up }
+}
+
+/// What a link needs to know of a packet. Its payload stays with the driver, filed under `id`.
+package struct LinkPacket: Hashable, Sendable {
+    package var id: UInt64
+    /// The size of the IP packet in bytes: a UDP payload plus 28 (IPv4) or 48 (IPv6).
+    package var bytes: Int
+
+    package init(id: UInt64, bytes: Int) {
+        self.id = id
+        self.bytes = bytes
+    }
+
+    /// Sizes outside this range are counted as its nearest end: an IP packet cannot be larger, and a bound
+    /// keeps the work for one packet bounded.
+    package static let sizes = 1...131_072
+}
+
+/// Which stage took a packet away.
+package enum LinkDropReason: String, CaseIterable, Codable, Hashable, Sendable {
+    /// Lost before the queue.
+    case preQueueLoss
+    /// Came to the queue's entrance during a `drop` outage.
+    case outage
+    /// The queue's limit, at its tail or head.
+    case queueFull
+    /// Left the server during an `air` outage.
+    case airOutage
+    /// Lost after the server.
+    case radioLoss
+}
+
+/// What became of a packet. Every offered packet has exactly one outcome.
+package enum LinkOutcome: Hashable, Sendable {
+    case delivered(id: UInt64, at: Instant)
+    case dropped(id: UInt64, at: Instant, reason: LinkDropReason)
+
+    package var id: UInt64 {
+        switch self {
+        case .delivered(let id, _), .dropped(let id, _, _): id
+        }
+    }
+
+    package var at: Instant {
+        switch self {
+        case .delivered(_, let at), .dropped(_, let at, _): at
+        }
+    }
+
+    package var isDelivered: Bool {
+        if case .delivered = self { true } else { false }
+    }
+}

@@ -1,0 +1,93 @@
+import MastTimebase
+
+/// What one direction of a link does to packets. A packet passes the stages in this order:
+///
+/// 1. `preQueueLoss`, then `drop` outages
+/// 2. `queue`
+/// 3. `service`, which `hold` outages pause
+/// 4. `air` outages, then `radioLoss`
+/// 5. `delay` and `jitter`; packets keep their order
+///
+/// As JSON, every key optional (`service` is spelled `rate` or `trace`; with neither, the link is unlimited):
+///
+///     {
+///       "preQueueLoss": "1%",
+///       "queue": "droptail:100p",
+///       "rate": "12mbit",
+///       "trace": "drive.down",
+///       "opportunityBytes": 1500,
+///       "outages": ["hold:12s+300ms", "drop:40s+2s", "air:60s+1s"],
+///       "radioLoss": {"share": "2%", "meanBurst": "5p"},
+///       "delay": "40ms",
+///       "jitter": "5ms"
+///     }
+///
+/// * A loss is a share (`"2%"` or the number 0.02), or bursts: `{"share", "meanBurst"}` with a burst in packets
+///   (`"5p"`) or in time (`"30ms"`), or `{"enterBad", "leaveBad", "lossInGood", "lossInBad", "step"}`, of
+///   which the last three may be left out (0, 1, one step a packet).
+/// * A trace is the name of a Mahimahi file, which the reader of the scenario opens (`LinkProfile.traceLoader`),
+///   or the trace itself: `{"stamps": [...], "tick": "1ms", "period": 1000}` (`tick` and `period` optional).
+/// * Queues, outages and times are written as `QueueDiscipline`, `Outage` and `Interval` parse them.
+package struct LinkProfile: Hashable, Sendable {
+    package var preQueueLoss: LossModel
+    package var queue: QueueDiscipline
+    package var service: LinkService
+    package var outages: [Outage]
+    package var radioLoss: LossModel
+    /// One way; the order is kept.
+    package var delay: Interval
+    /// Adds 0 to this much to each packet's delay, evenly distributed; no packet overtakes another.
+    package var jitter: Interval
+
+    package init(
+        service: LinkService = .unlimited, delay: Interval = .zero, jitter: Interval = .zero,
+        queue: QueueDiscipline = .infinite, preQueueLoss: LossModel = .none, radioLoss: LossModel = .none,
+        outages: [Outage] = []
+    ) {
+        self.preQueueLoss = preQueueLoss
+        self.queue = queue
+        self.service = service
+        self.outages = outages
+        self.radioLoss = radioLoss
+        self.delay = delay
+        self.jitter = jitter
+    }
+
+    /// A link that changes nothing.
+    package static let ideal = LinkProfile()
+}
+
+/// The server: how fast the queue drains.
+package enum LinkService: Hashable, Sendable {
+    /// A packet leaves as it comes.
+    case unlimited
+    /// A wire: bytes leave at a constant rate. A rate of zero never serves.
+    case constant(Rate)
+    case trace(DeliveryTrace)
+}
+
+/// A whole link: both directions, and the seed of all its chance.
+///
+/// As JSON: `{"name": "lte-drive", "seed": 7, "up": {…}, "down": {…}}`, the directions as `LinkProfile` says,
+/// every key optional.
+package struct LinkScenario: Hashable, Sendable {
+    package var name: String
+    package var seed: UInt64
+    package var up: LinkProfile
+    package var down: LinkProfile
+
+    package init(name: String = "link", up: LinkProfile = .ideal, down: LinkProfile = .ideal, seed: UInt64 = 1) {
+        (self.name, self.up, self.down, self.seed) = (name, up, down, seed)
+    }
+
+    package subscript(direction: LinkDirection) -> LinkProfile {
+        get { direction == .up ? up : down }
+        set { if direction == .up { up = newValue } else { down = newValue } }
+    }
+
+    /// The link of one direction, at the beginning of its run. Links that differ in `instance` differ in
+    /// their chance.
+    package func link(_ direction: LinkDirection, instance: UInt64 = 0) -> Link {
+        Link(self[direction], seed: seed, direction: direction, instance: instance)
+    }
+}

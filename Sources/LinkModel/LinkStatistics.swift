@@ -1,0 +1,47 @@
+/// Counts of one link direction since it was made.
+///
+/// `offered = delivered + dropped + (still queued, in service or in the delay stage)`.
+package struct LinkStatistics: Hashable, Sendable, Codable {
+    package internal(set) var offeredPackets = 0
+    package internal(set) var offeredBytes = 0
+    package internal(set) var deliveredPackets = 0
+    package internal(set) var deliveredBytes = 0
+    package internal(set) var droppedBytes = 0
+
+    package internal(set) var preQueueLosses = 0
+    package internal(set) var outageDrops = 0
+    package internal(set) var queueDrops = 0
+    package internal(set) var airOutageDrops = 0
+    package internal(set) var radioLosses = 0
+
+    /// The most that ever waited; the packet in service does not wait.
+    package internal(set) var maxQueuePackets = 0
+    package internal(set) var maxQueueBytes = 0
+
+    package init() {}
+
+    package var droppedPackets: Int {
+        preQueueLosses + outageDrops + queueDrops + airOutageDrops + radioLosses
+    }
+
+    package func dropped(_ reason: LinkDropReason) -> Int {
+        switch reason {
+        case .preQueueLoss: preQueueLosses
+        case .outage: outageDrops
+        case .queueFull: queueDrops
+        case .airOutage: airOutageDrops
+        case .radioLoss: radioLosses
+        }
+    }
+
+    mutating func count(_ reason: LinkDropReason, bytes: Int) {
+        droppedBytes += bytes
+        switch reason {
+        case .preQueueLoss: preQueueLosses += 1
+        case .outage: outageDrops += 1
+        case .queueFull: queueDrops += 1
+        case .airOutage: airOutageDrops += 1
+        case .radioLoss: radioLosses += 1
+        }
+    }
+}
