@@ -52,7 +52,7 @@ let package = Package(
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
         module("WasmRuntime", ["CWasmtime"]),
         module("CloudCore", ["MastTimebase", "MastRPC", crypto]),
-        module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, log]),
+        module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, crypto, log]),
         module(
             "CloudServer",
             ["MastCloudCore", "MastRPC", "MastTimebase", "MastWasmRuntime", grdb, crypto, log, collections]),

@@ -1,0 +1,300 @@
+import MastTimebase
+
+/// Where a run goes next: station, sibling station, center, and back when a station returns.
+///
+/// The client decides, here and nowhere else. Events go in, directives come out; there is no clock, no
+/// network and no chance in it. One policy value serves all runs of a client, because what one run learns
+/// of a node spares the next one the same wait; what belongs to one run is in its `Run`.
+package struct FailoverPolicy: Sendable {
+    package struct Configuration: Sendable {
+        /// How long a node is avoided after its first failure; doubles with each further one.
+        package var firstSuspicion = Interval.seconds(2)
+        /// Longest avoidance, and that of a node whose route is gone: news of its return may get lost.
+        package var longestSuspicion = Interval.seconds(30)
+        /// Pause after every candidate has been tried; doubles with each round.
+        package var firstPause = Interval.milliseconds(100)
+        package var longestPause = Interval.seconds(2)
+        /// Attempts of one run over all nodes, whatever its deadline.
+        package var maxAttempts = 40
+        /// Rounds over all candidates, empty ones included, whatever the deadline.
+        package var maxRounds = 40
+        /// A node that refuses a fresh ticket twice will refuse the third.
+        package var maxRenewals = 2
+
+        package init() {}
+    }
+
+    /// A node that could run the application, as the placement lists it.
+    package struct Candidate: Hashable, Sendable {
+        package var nodeID: String
+        /// The last resort: far away, but able to run everything.
+        package var isCenter: Bool
+
+        package init(nodeID: String, isCenter: Bool) { (self.nodeID, self.isCenter) = (nodeID, isCenter) }
+    }
+
+    /// How one attempt ended.
+    package enum Outcome: Hashable, Sendable {
+        case answered
+        /// The application itself failed. It would fail everywhere alike: final.
+        case trapped
+        /// The node does not hold the application and could not get it.
+        case noReplica
+        /// No node knows the application.
+        case unknownApplication
+        /// The request can never succeed: not allowed, or malformed.
+        case denied
+        /// The node wants another ticket: expired, or from an issuer it does not trust.
+        case ticketRefused
+        /// Overloaded or shutting down; the node says when to come back.
+        case refused(retryAfter: Interval?)
+        /// No connection, or it broke.
+        case unreachable
+        /// Reached by the network's proof, and says nothing: see `SilenceWatch`.
+        case silent
+        /// The communication server says that the node is gone.
+        case routeGone
+    }
+
+    /// What to do now.
+    package enum Directive: Hashable, Sendable {
+        case run(on: Candidate)
+        /// Ask the communication server for a fresh placement, then call `next` again.
+        case lookUp
+        /// Get a fresh ticket, then call `next` again.
+        case renewTicket
+        /// Wait, or until a node returns; then call `next` again.
+        case wait(until: Instant)
+        /// The run has its answer.
+        case finish
+        case fail(Failure)
+    }
+
+    package enum Failure: Hashable, Sendable {
+        case trapped
+        case unknownApplication
+        case denied
+        case ticketRefused
+        case deadline
+        /// Every bound on repetition was reached before the deadline.
+        case exhausted(attempts: Int)
+    }
+
+    /// One run on its way.
+    package struct Run: Sendable {
+        /// Nothing starts after it.
+        package let deadline: Instant
+        /// Attempts so far.
+        package fileprivate(set) var attempts = 0
+        /// Attempts that left one node for another, or for the same one again.
+        package var failovers: Int { max(0, attempts - 1) }
+        fileprivate var rounds = 0
+        fileprivate var renewals = 0
+        fileprivate var lookedUp = false
+        fileprivate var tried: [String] = []
+        /// Asked for by the nodes that refused in this round: the soonest.
+        fileprivate var retryAfter: Interval?
+
+        package init(deadline: Instant) { self.deadline = deadline }
+    }
+
+    private struct Node: Sendable {
+        var nodeID: String
+        var failures: Int
+        var avoidedUntil: Instant
+    }
+
+    package let configuration: Configuration
+    /// Nodes that failed and have not answered since. Bounded: a client meets a handful.
+    private var suspects: [Node] = []
+    private static let maxSuspects = 64
+
+    package init(_ configuration: Configuration = .init()) { self.configuration = configuration }
+
+    // MARK: A run
+
+    /// The next step of a run.
+    /// - Parameter candidates: as the placement lists them, best first; stations go before the center.
+    package mutating func next(_ run: inout Run, candidates: [Candidate], at now: Instant) -> Directive {
+        guard now < run.deadline else { return .fail(.deadline) }
+        guard run.attempts < configuration.maxAttempts, run.rounds < configuration.maxRounds else {
+            return .fail(.exhausted(attempts: run.attempts))
+        }
+        let ordered = candidates.filter { !$0.isCenter } + candidates.filter(\.isCenter)
+        let untried = ordered.filter { !run.tried.contains($0.nodeID) }
+        if let choice = untried.first(where: { !isAvoided($0.nodeID, at: now) }) {
+            return start(choice, &run, at: now)
+        }
+        if !run.lookedUp {
+            run.lookedUp = true
+            return .lookUp
+        }
+        // Suspicion is advice; with nobody else left, the center and then the stations get their chance.
+        if let choice = untried.first(where: \.isCenter) ?? untried.first { return start(choice, &run, at: now) }
+
+        var pause = configuration.firstPause
+        for _ in 0..<min(run.rounds, 16) where pause < configuration.longestPause { pause = pause * 2 }
+        pause = min(pause, configuration.longestPause)
+        if let asked = run.retryAfter { pause = max(.milliseconds(1), asked) }
+        run.rounds += 1
+        run.tried = []
+        run.lookedUp = false
+        run.retryAfter = nil
+        return .wait(until: min(now + pause, run.deadline))
+    }
+
+    private mutating func start(_ choice: Candidate, _ run: inout Run, at now: Instant) -> Directive {
+        run.attempts += 1
+        run.tried.append(choice.nodeID)
+        // One run at a time finds out whether a suspect has recovered; the others go where it is safe.
+        if let index = suspects.firstIndex(where: { $0.nodeID == choice.nodeID }) {
+            suspects[index].avoidedUntil = max(suspects[index].avoidedUntil, now + configuration.firstSuspicion)
+        }
+        return .run(on: choice)
+    }
+
+    /// How the attempt on `node` ended, and so what the run does now. After anything but `finish`, `fail` and
+    /// `renewTicket` it is `next` that knows, with the placement as it then is.
+    package mutating func ended(
+        _ run: inout Run, on node: Candidate, _ outcome: Outcome, candidates: [Candidate], at now: Instant
+    ) -> Directive {
+        switch outcome {
+        case .answered:
+            forgive(node.nodeID)
+            return .finish
+        case .trapped:
+            forgive(node.nodeID)
+            return .fail(.trapped)
+        case .unknownApplication: return .fail(.unknownApplication)
+        case .denied: return .fail(.denied)
+        case .ticketRefused:
+            run.renewals += 1
+            guard run.renewals <= configuration.maxRenewals else { return .fail(.ticketRefused) }
+            run.tried.removeAll { $0 == node.nodeID }
+            return .renewTicket
+        case .noReplica: break
+        case .refused(let retryAfter):
+            // Busy is not broken: no suspicion, but somebody else first.
+            if let retryAfter { run.retryAfter = min(run.retryAfter ?? .max, retryAfter) }
+        case .unreachable, .silent: suspect(node.nodeID, at: now)
+        case .routeGone: suspect(node.nodeID, forGood: true, at: now)
+        }
+        return next(&run, candidates: candidates, at: now)
+    }
+
+    // MARK: News of nodes
+
+    /// The communication server lost a node.
+    package mutating func routeGone(_ nodeID: String, at now: Instant) { suspect(nodeID, forGood: true, at: now) }
+
+    /// The communication server has a node again: the next run goes there.
+    package mutating func stationReturned(_ nodeID: String) { forgive(nodeID) }
+
+    package func isAvoided(_ nodeID: String, at now: Instant) -> Bool {
+        suspects.contains { $0.nodeID == nodeID && $0.avoidedUntil > now }
+    }
+
+    private mutating func forgive(_ nodeID: String) { suspects.removeAll { $0.nodeID == nodeID } }
+
+    private mutating func suspect(_ nodeID: String, forGood: Bool = false, at now: Instant) {
+        var node = Node(nodeID: nodeID, failures: 0, avoidedUntil: now)
+        if let index = suspects.firstIndex(where: { $0.nodeID == nodeID }) { node = suspects.remove(at: index) }
+        var span = configuration.firstSuspicion
+        for _ in 0..<min(node.failures, 16) where span < configuration.longestSuspicion { span = span * 2 }
+        node.failures = min(node.failures + 1, 1_000)
+        node.avoidedUntil = max(node.avoidedUntil, now + (forGood ? configuration.longestSuspicion : min(span, configuration.longestSuspicion)))
+        suspects.append(node)
+        if suspects.count > Self.maxSuspects { suspects.removeFirst() }
+    }
+}
+
+/// Tells a silent station from a silent radio, for one attempt of a run.
+///
+/// A run's unacknowledged packet proves nothing by itself: in a tunnel everybody is silent. The control
+/// connection shares the radio but not the station. So both are asked at the same moment, and a round counts
+/// against the station only when something the control connection sent since then was acknowledged and
+/// nothing has come from the station. Two rounds in a row, because the radio can fail, or return, between the
+/// two answers of one; and never before `patience`.
+package struct SilenceWatch: Sendable {
+    /// What the two connections' statistics say now.
+    package struct Observation: Sendable {
+        package var now: Instant
+        /// When the oldest packet of the run's connection that is still unacknowledged was sent.
+        package var oldestUnacknowledged: Instant?
+        /// When something last arrived on the run's connection; nil if nothing ever did.
+        package var lastHeard: Instant?
+        /// When the newest acknowledged packet of the control connection was sent.
+        package var controlAcknowledged: Instant?
+        /// The larger of the two connections' probe timeouts, without backoff.
+        package var probeTimeout: Interval
+
+        package init(
+            now: Instant, oldestUnacknowledged: Instant?, lastHeard: Instant?, controlAcknowledged: Instant?,
+            probeTimeout: Interval
+        ) {
+            (self.now, self.oldestUnacknowledged, self.lastHeard) = (now, oldestUnacknowledged, lastHeard)
+            (self.controlAcknowledged, self.probeTimeout) = (controlAcknowledged, probeTimeout)
+        }
+    }
+
+    package enum Verdict: Hashable, Sendable {
+        case fine
+        /// Ping station and communication server, both now.
+        case ask
+        /// Neither answers: wait, whoever serves.
+        case radioOutage
+        /// The radio works and the station does not: go elsewhere.
+        case stationSilent
+    }
+
+    /// Shortest silence that counts: above the 99th percentile of a radio handover.
+    package static let floor = Interval.milliseconds(300)
+    /// A station that owes nothing is asked for a sign of life this often, for a run may take long.
+    package static let quiet = Interval.milliseconds(500)
+
+    private let began: Instant
+    /// When both were last asked, in the silence that goes on.
+    private var question: Instant?
+    /// Rounds that the control connection answered and the station did not.
+    private var rounds = 0
+
+    /// - Parameter began: when the attempt began; a silence from before it is nobody's fault.
+    package init(began: Instant) { self.began = began }
+
+    /// Silence that counts: three probe timeouts, at least `floor`.
+    package static func patience(_ probeTimeout: Interval) -> Interval { max(floor, probeTimeout * 3) }
+
+    package mutating func judge(_ seen: Observation) -> Verdict {
+        let heard = max(seen.lastHeard ?? began, began)
+        guard let sent = seen.oldestUnacknowledged else {
+            (question, rounds) = (nil, 0)
+            return seen.now - heard >= Self.quiet ? .ask : .fine
+        }
+        let since = max(sent, heard)
+        if let asked = question, asked < heard { (question, rounds) = (nil, 0) }
+        guard seen.now - since >= seen.probeTimeout else { return .fine }
+        guard let asked = question else { return ask(seen.now) }
+
+        let patience = Self.patience(seen.probeTimeout)
+        let waited = seen.now - asked
+        let proven = seen.controlAcknowledged.map { $0 >= asked } ?? false
+        guard proven else {
+            guard waited >= patience else { return .fine }
+            rounds = 0
+            return .radioOutage
+        }
+        // After an outage the round took as long as the outage, and says nothing about the station.
+        guard waited < patience else {
+            rounds = 0
+            return ask(seen.now)
+        }
+        guard waited >= seen.probeTimeout + seen.probeTimeout / 4 else { return .fine }
+        rounds += 1
+        return rounds >= 2 && seen.now - since >= patience ? .stationSilent : ask(seen.now)
+    }
+
+    private mutating func ask(_ now: Instant) -> Verdict {
+        question = now
+        return .ask
+    }
+}
