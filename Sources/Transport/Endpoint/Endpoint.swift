@@ -169,6 +169,9 @@ package struct Endpoint: ~Copyable {
         with(handle) { $0.setKeepAlive(interval, at: now) }
     }
 
+    /// Begins the next key generation on our side, as happens by itself after 2^20 packets.
+    package mutating func changeKeys(_ handle: ConnectionHandle) { with(handle) { $0.protection?.changeSendKey() } }
+
     /// Asks whoever listens at `address` for its static key. The question is longer than the answer.
     package mutating func queryKey(of address: NetworkAddress, at now: Instant) {
         guard keyQueries.count < 64 else {

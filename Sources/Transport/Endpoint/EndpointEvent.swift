@@ -57,7 +57,7 @@ public enum CloseReason: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A datagram to send.
-package struct Transmit: Sendable {
+package struct Transmit: Sendable, Equatable {
     package var payload: [UInt8]
     package var destination: NetworkAddress
     package init(payload: [UInt8], destination: NetworkAddress) {

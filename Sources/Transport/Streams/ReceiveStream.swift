@@ -13,6 +13,7 @@ struct ReceiveStream: Sendable {
     private(set) var highest: UInt64 = 0
     private var readOffset: UInt64 = 0
     private(set) var finalSize: UInt64?
+    private var finReceived = false
     private(set) var resetCode: UInt64?
     private(set) var finDelivered = false
     private(set) var limit: UInt64
@@ -40,6 +41,7 @@ struct ReceiveStream: Sendable {
         if frame.fin {
             guard end >= highest else { throw ProtocolViolation(code: .finalSize, reason: "stream ends before data received") }
             finalSize = end
+            finReceived = true
         }
         let fresh = end > highest ? end - highest : 0
         highest = max(highest, end)
@@ -95,8 +97,8 @@ struct ReceiveStream: Sendable {
         let fresh = size - highest
         finalSize = size
         highest = size
-        // All bytes there: the stream completed before the reset overtook it, and its end counts.
-        if resetCode == nil, nextOffset < size || stopped { resetCode = code }
+        // Finished and all there: the stream completed before the reset overtook it, and its end counts.
+        if resetCode == nil, !finReceived || nextOffset < size || stopped { resetCode = code }
         return fresh
     }
 

@@ -21,6 +21,11 @@ package struct AckFrame: Sendable, Equatable {
     /// How long the receiver held the largest back, in microseconds.
     package var delayMicroseconds: UInt64
 
+    package init(ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64) {
+        self.ranges = ranges
+        self.delayMicroseconds = delayMicroseconds
+    }
+
     /// As many ranges as a sender may state: enough for a bad burst, small enough to check in microseconds.
     package static let maximumRanges = 32
 }
@@ -33,6 +38,10 @@ package struct StreamFrame: Sendable, Equatable {
     /// Remaining time of the call that this stream carries, in microseconds. Only beside offset 0, and written
     /// anew on every transmission: a stale value would lengthen the deadline on a lossy link.
     package var deadlineMicroseconds: UInt64?
+
+    package init(id: StreamID, offset: UInt64, data: ArraySlice<UInt8>, fin: Bool, deadlineMicroseconds: UInt64?) {
+        (self.id, self.offset, self.data, self.fin, self.deadlineMicroseconds) = (id, offset, data, fin, deadlineMicroseconds)
+    }
 }
 
 /// A stream's number: bit 0 says who opened it (0 the connection's initiator), the rest counts.
