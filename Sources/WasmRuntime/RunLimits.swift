@@ -1,6 +1,6 @@
 /// What one run may use. All of it is enforced by the engine, none by the application's good will.
 package struct RunLimits: Sendable, Hashable, Codable {
-    /// Fuel, roughly one unit per WebAssembly instruction; 10^9 is a second or less of one core.
+    /// Fuel, roughly one unit per WebAssembly instruction; 10^9 is about a second of one core.
     package var fuel: UInt64
     /// Linear memory in bytes. The engine's own maximum applies where it is smaller.
     package var memoryBytes: Int

@@ -96,6 +96,16 @@ struct SampleApplicationTests {
         #expect(try complaint("route", []) == "the first line must be: FROM,TO")
     }
 
+    @Test func `The modules that the command line tool carries are these`() throws {
+        let sources = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../Sources")
+        let carried = try String(contentsOf: sources.appending(path: "CommandLine/SampleApplications.swift"), encoding: .utf8)
+            .filter { !$0.isWhitespace && $0 != "\\" }
+        for name in ["textsearch", "imagestats", "route"] {
+            let module = try Data(contentsOf: sources.appending(path: "Applications/\(name)/\(name).wasm"))
+            #expect(carried.contains("\"\"\"\(module.base64EncodedString())\"\"\""))
+        }
+    }
+
     /// Images from an encoder of their own, with the statistics computed from the pixels before encoding.
     static let images: [(base64: String, expected: String)] = [
         (

@@ -34,10 +34,14 @@ struct Item {
     }
 }
 
-/// Simulated as a set of states, so that time is lines times pattern whatever the pattern is. At most 63 items: the
-/// set is one machine word.
+/// A set of states in one machine word (hence at most 63 items), moved all at once by each byte: time is in proportion
+/// to the text whatever the pattern. State n: the first n items are matched.
 struct Pattern {
-    var items: [Item] = []
+    /// For each byte, the items that it may belong to: bit n for item n.
+    var accepts = [UInt64](repeating: 0, count: 256)
+    var optional: UInt64 = 0
+    var repeats: UInt64 = 0
+    var count = 0
     var atStart = false
     var atEnd = false
 
@@ -75,9 +79,23 @@ struct Pattern {
                 }
                 if item.optional || item.repeats { text = text.dropFirst() }
             }
-            items.append(item)
+            try append(item)
         }
-        guard items.count < 64 else { throw Failure("the pattern is longer than 63 characters") }
+    }
+
+    private mutating func append(_ item: Item) throws(Failure) {
+        guard count < 63 else { throw Failure("the pattern is longer than 63 characters") }
+        let bit: UInt64 = 1 << UInt64(count)
+        for word in 0..<4 {
+            var left = item.members[word]
+            while left != 0 {
+                accepts[word * 64 + left.trailingZeroBitCount] |= bit
+                left &= left - 1
+            }
+        }
+        if item.optional { optional |= bit }
+        if item.repeats { repeats |= bit }
+        count += 1
     }
 
     private static func bracket(_ text: inout ArraySlice<UInt8>) throws(Failure) -> Item {
@@ -104,34 +122,27 @@ struct Pattern {
         throw Failure("the pattern has a [ without a ]")
     }
 
-    /// State n: the first n items are matched. An item that may be absent lets its state pass on at once.
+    /// An item that may be absent lets its state pass on at once.
     private func closure(_ states: UInt64) -> UInt64 {
         var states = states
-        for index in items.indices where items[index].optional && states >> UInt64(index) & 1 == 1 {
-            states |= 1 << UInt64(index + 1)
+        var fresh = states & optional
+        while fresh != 0 {
+            let next = fresh << 1 & ~states
+            states |= next
+            fresh = next & optional
         }
         return states
     }
 
     func matches(_ text: UnsafeBufferPointer<UInt8>, _ line: Range<Int>) -> Bool {
-        let accepting: UInt64 = 1 << UInt64(items.count)
+        let accepting: UInt64 = 1 << UInt64(count)
         let first = closure(1)
+        let again = atStart ? 0 : first
         var states = first
         for position in line {
             if !atEnd, states & accepting != 0 { return true }
-            let byte = text[position]
-            var next: UInt64 = 0
-            var left = states & (accepting - 1)
-            while left != 0 {
-                let index = left.trailingZeroBitCount
-                left &= left - 1
-                if items[index].matches(byte) {
-                    next |= 1 << UInt64(index + 1)
-                    if items[index].repeats { next |= 1 << UInt64(index) }
-                }
-            }
-            if !atStart { next |= 1 }
-            states = next == 1 ? first : closure(next)
+            let taken = states & accepts[Int(text[position])]
+            states = closure(taken << 1 | taken & repeats) | again
         }
         return states & accepting != 0
     }

@@ -142,7 +142,7 @@ _Static_assert(sizeof(wasmtime_val_raw_t) == 16, "layout");
     X(wasmtime_error_t *_Nullable, wasmtime_wat2wasm, (const char *text, size_t count, wasm_byte_vec_t *out), \
       (text, count, out))
 
-#define CWASMTIME_POINTER(result, name, parameters, arguments) result (*name) parameters;
+#define CWASMTIME_POINTER(result, name, parameters, arguments) result (*_Nonnull name) parameters;
 struct cwasmtime_table { CWASMTIME_FUNCTIONS(CWASMTIME_POINTER) };
 extern struct cwasmtime_table cwasmtime_table;
 #undef CWASMTIME_POINTER
