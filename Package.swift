@@ -50,7 +50,7 @@ let package = Package(
         module("UDPDriver", ["MastTransport", "MastRPC", "MastTimebase", nioCore, nioPosix, log]),
         module("Calls", ["MastRPC", "MastUDPDriver"]),
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
-        module("WasmRuntime", ["CWasmtime"]),
+        module("WasmRuntime", ["CWasmtime", crypto]),
         module("CloudCore", ["MastTimebase", "MastRPC", crypto]),
         module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, crypto, log]),
         module(
@@ -83,7 +83,7 @@ let package = Package(
         tests("Transport", ["MastTransport", "MastTimebase", "TestKit"]),
         tests("RPC", ["MastRPC", "MastTransport", "MastTimebase", "TestKit"]),
         tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
-        tests("WasmRuntime", ["MastWasmRuntime"]),
+        tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTimebase", crypto]),
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastTimebase", crypto]),
         tests("CloudServer", ["MastCloudServer", "MastCloudCore", "MastTimebase", crypto]),

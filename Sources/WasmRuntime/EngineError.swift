@@ -1,0 +1,30 @@
+/// Why there is no engine, or why it will not take a module. The message is one line and, where there is one, says
+/// the next step.
+package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
+    package enum Kind: String, Sendable, Hashable, Codable {
+        /// No wasmtime library in any of the places where it is looked for.
+        case libraryMissing
+        /// There is one, but it is not the one this program was tested with.
+        case libraryMismatch
+        /// The library could not be opened or did not behave at start.
+        case libraryBroken
+        /// The module is longer than the engine accepts.
+        case moduleTooLarge
+        /// The bytes are no WebAssembly module, or one that uses what is switched off (threads, several memories…).
+        case invalidModule
+        /// The module asks for imports; applications get none.
+        case unknownImport
+        /// `memory` or `mast_alloc` is missing or has another type.
+        case missingExport
+    }
+
+    package var kind: Kind
+    package var message: String
+
+    package init(_ kind: Kind, _ message: String) {
+        self.kind = kind
+        self.message = message
+    }
+
+    package var description: String { message }
+}
