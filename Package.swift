@@ -88,7 +88,7 @@ let package = Package(
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastTimebase", crypto]),
         tests("CloudServer", ["MastCloudServer", "MastCloudCore", "MastTimebase", crypto]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
-        tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase"]),
+        tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),
         tests("Simulator", ["MastSimulator", "MastCloudCore", "MastLinkModel", "MastTimebase"]),
         tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastTimebase"]),

@@ -64,7 +64,7 @@ package struct Link: Sendable {
 
     /// The delays that a profile may ask for; longer ones count as this.
     private static let longestDelay = Interval.seconds(3_600).nanoseconds
-    /// Later instants (a century) count as this one, so that no sum of times overflows.
+    /// Later instants (a century on) count as this one, so that no sum of times overflows.
     private static let lastInstant = Interval.seconds(100 * 366 * 86_400).nanoseconds
 
     package init(_ profile: LinkProfile, seed: UInt64, direction: LinkDirection, instance: UInt64 = 0) {
@@ -118,13 +118,13 @@ package struct Link: Sendable {
     }
 
     /// When `advance` next has something to report, or may have: never later than the next outcome. Nil when
-    /// nothing is on its way.
+    /// nothing is on its way, or only what comes out in more than a century.
     package var nextEventTime: Instant? {
         var next = server.finish
         if next != .max, !radioLoss.canLose, airOutages.isEmpty { next = saturatingSum(next, delay) }
         if let first = line.first { next = min(next, first.at) }
         if let first = drops.first { next = min(next, first.at) }
-        return next == .max ? nil : Instant(nanoseconds: next)
+        return next > Self.lastInstant ? nil : Instant(nanoseconds: next)
     }
 
     /// Carries the link to `instant` and appends what has come out since, in order of time.

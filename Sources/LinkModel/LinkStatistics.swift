@@ -45,3 +45,21 @@ package struct LinkStatistics: Hashable, Sendable, Codable {
         }
     }
 }
+
+extension LinkStatistics {
+    /// Adds another link's counts; of the queue's peaks the greater one stays.
+    package mutating func add(_ other: LinkStatistics) {
+        offeredPackets += other.offeredPackets
+        offeredBytes += other.offeredBytes
+        deliveredPackets += other.deliveredPackets
+        deliveredBytes += other.deliveredBytes
+        droppedBytes += other.droppedBytes
+        preQueueLosses += other.preQueueLosses
+        outageDrops += other.outageDrops
+        queueDrops += other.queueDrops
+        airOutageDrops += other.airOutageDrops
+        radioLosses += other.radioLosses
+        maxQueuePackets = max(maxQueuePackets, other.maxQueuePackets)
+        maxQueueBytes = max(maxQueueBytes, other.maxQueueBytes)
+    }
+}

@@ -183,6 +183,7 @@ struct LinkTests {
                 link.offer(LinkPacket(id: UInt64(index), bytes: index % 2 == 0 ? .max : .min), at: Instant(nanoseconds: at))
                 link.advance(to: Instant(nanoseconds: at), &outcomes)
             }
+            while let next = link.nextEventTime { link.advance(to: next, &outcomes) }
             link.add(Outage(start: .max, duration: .max), at: .distantFuture)
             link.clearOutages(at: .distantFuture)
             link.advance(to: .distantFuture, &outcomes)

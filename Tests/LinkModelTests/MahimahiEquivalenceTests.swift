@@ -1,3 +1,4 @@
+import Foundation
 import MastLinkModel
 import MastTimebase
 import Testing
@@ -114,6 +115,33 @@ struct MahimahiEquivalenceTests {
         for seed in UInt64(0)..<1_500 {
             var chance = SeededGenerator(seed: seed, stream: "mm-link.holds")
             try check(randomCase(&chance, holds: true), seed: seed)
+        }
+    }
+
+    private static let traceFolder = ProcessInfo.processInfo.environment["MAST_TRACES"]
+
+    /// `MAST_TRACES=folder swift test …`: recorded traces are not ours to carry.
+    @Test("and so they do on every trace in the folder that MAST_TRACES names", .enabled(if: traceFolder != nil))
+    func recordedTraces() throws {
+        let folder = URL(fileURLWithPath: try #require(Self.traceFolder))
+        for file in try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() {
+            let text = [UInt8](try Data(contentsOf: folder.appendingPathComponent(file)))
+            guard let trace = try? DeliveryTrace(mahimahi: text) else {
+                print("\(file): not a trace")
+                continue
+            }
+            var chance = SeededGenerator(seed: FNV1a64.hash(file.utf8))
+            var test = Case(schedule: trace.stamps.map { Int($0) }, arrivals: [])
+            test.naive = .dropTail(packets: 100, bytes: .max)
+            test.queue = .dropTail(QueueLimit(packets: 100))
+            var now = 0
+            let end = max(2 * (test.schedule.last ?? 0), 100_000)
+            while now < end, test.arrivals.count < 500_000 {
+                test.arrivals.append((now, chance.next(below: 4) == 0 ? 40 + Int(chance.next(below: 1460)) : 1500))
+                if chance.next(below: 3) == 0 { now += Int(chance.next(below: chance.next(below: 500) == 0 ? 5_000 : 8)) }
+            }
+            try check(test, seed: 1)
+            print("\(file): \(test.arrivals.count) packets equal")
         }
     }
 

@@ -1,0 +1,90 @@
+import MastLinkModel
+import MastTimebase
+import NIOCore
+
+/// A client of the relay: an address, and the socket through which its datagrams go on.
+final class RelayClient {
+    let address: NetworkAddress
+    let socketAddress: SocketAddress
+    let cell: RelayCell
+    var upstream: (any Channel)?
+    var upstreamAddress: NetworkAddress?
+    /// Delivered by the link before the socket was there.
+    var pending: [ByteBuffer] = []
+    var lastActive: Instant
+    /// Datagrams of this client that are in the link.
+    var held = 0
+    var isClosed = false
+
+    /// More would mean that a socket takes longer to open than these take to arrive: then they are lost.
+    static let maximumPending = 256
+
+    init(address: NetworkAddress, socketAddress: SocketAddress, cell: RelayCell, now: Instant) {
+        (self.address, self.socketAddress, self.cell, lastActive) = (address, socketAddress, cell, now)
+    }
+}
+
+/// A pair of links with the payloads that are in them, and the timer that their next event needs.
+final class RelayCell {
+    struct Held {
+        var client: RelayClient
+        var payload: ByteBuffer
+    }
+
+    private(set) var up: Link
+    private(set) var down: Link
+    /// Payloads by packet id. An id is free again after its one outcome, so the table stays as small as what
+    /// was ever in the link at one time.
+    private var held: [Held?] = []
+    private var free: [Int] = []
+    private var outcomes: [LinkOutcome] = []
+
+    /// When `timer` will fire, and whether the cell polls towards its next event.
+    var timer: Scheduled<Void>?
+    var timerTime = Instant.distantFuture
+    var isPolling = false
+
+    init(_ scenario: LinkScenario, instance: UInt64) {
+        up = scenario.link(.up, instance: instance)
+        down = scenario.link(.down, instance: instance)
+    }
+
+    var nextEventTime: Instant? {
+        guard let up = up.nextEventTime else { return down.nextEventTime }
+        guard let down = down.nextEventTime else { return up }
+        return min(up, down)
+    }
+
+    func offer(_ payload: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
+        let index = free.popLast() ?? held.count
+        if index == held.count { held.append(nil) }
+        held[index] = Held(client: client, payload: payload)
+        client.held += 1
+        let packet = LinkPacket(id: UInt64(index), bytes: payload.readableBytes + client.address.headerBytes)
+        if direction == .up { up.offer(packet, at: now) } else { down.offer(packet, at: now) }
+    }
+
+    /// Carries both links to `now`, and hands out what has come out of them.
+    func advance(to now: Instant, _ body: (LinkDirection, LinkOutcome, Held) -> Void) {
+        for direction in LinkDirection.allCases {
+            if direction == .up { up.advance(to: now, &outcomes) } else { down.advance(to: now, &outcomes) }
+            for outcome in outcomes {
+                let index = Int(outcome.id)
+                guard let packet = held[index] else { continue }
+                held[index] = nil
+                free.append(index)
+                packet.client.held -= 1
+                body(direction, outcome, packet)
+            }
+            outcomes.removeAll(keepingCapacity: true)
+        }
+    }
+
+    func add(_ outage: Outage, _ direction: LinkDirection, at now: Instant) {
+        if direction == .up { up.add(outage, at: now) } else { down.add(outage, at: now) }
+    }
+
+    func clearOutages(_ direction: LinkDirection, at now: Instant) {
+        if direction == .up { up.clearOutages(at: now) } else { down.clearOutages(at: now) }
+    }
+}

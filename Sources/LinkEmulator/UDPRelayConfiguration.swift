@@ -1,0 +1,62 @@
+import MastLinkModel
+import MastTimebase
+
+/// What a relay shall do.
+package struct UDPRelayConfiguration: Sendable {
+    package enum Sharing: Sendable {
+        /// All clients stand in one cell: one link up and one down.
+        case oneCell
+        /// Each client has a link of its own.
+        case perClient
+    }
+
+    /// Where clients send to; port 0 lets the system choose (`UDPRelay.localAddress`).
+    package var listen: NetworkAddress
+    /// Where their datagrams go.
+    package var target: NetworkAddress
+    package var scenario: LinkScenario
+    package var sharing = Sharing.oneCell
+    /// Clients (addresses) at one time; datagrams of further ones are dropped and counted. Each holds a socket.
+    package var maximumClients = 1_024
+    /// A client silent in both directions for this long loses its mapping, and with it its port, as at a NAT.
+    package var clientIdle = Interval.seconds(120)
+    /// Payload that may stand in the links at one time. The model's infinite queue ends here, because memory
+    /// does: what comes beyond is dropped and counted.
+    package var maximumHeldBytes = 256 << 20
+    /// From this long before a departure, the relay polls instead of sleeping: sleepers wake up late, by 50 µs
+    /// and more. It goes on reading sockets meanwhile. Zero never polls.
+    package var pollBeforeDeparture = Interval.microseconds(100)
+    /// Called on the relay's own thread for every datagram that arrives, leaves or is dropped; it must not block.
+    package var tap: (@Sendable (RelayedDatagram) -> Void)?
+
+    package init(listen: NetworkAddress = .loopback(port: 0), target: NetworkAddress, scenario: LinkScenario) {
+        (self.listen, self.target, self.scenario) = (listen, target, scenario)
+    }
+}
+
+/// One datagram at one end of the relay's link.
+package struct RelayedDatagram: Sendable {
+    package enum Stage: Hashable, Sendable {
+        case arrived
+        case delivered
+        case dropped(LinkDropReason)
+    }
+
+    package var direction: LinkDirection
+    package var stage: Stage
+    /// The link's time, from the relay's start.
+    package var at: Instant
+    package var client: NetworkAddress
+    /// The relay's own address towards the target on this client's behalf, once it has one.
+    package var upstream: NetworkAddress?
+    package var target: NetworkAddress
+    package var payload: [UInt8]
+}
+
+/// Why a relay did not start, or a port could not be changed.
+package struct UDPRelayError: Error, Sendable, CustomStringConvertible {
+    package var address: NetworkAddress
+    package var reason: String
+
+    package var description: String { "cannot open a UDP socket at \(address): \(reason)" }
+}
