@@ -48,7 +48,7 @@ let package = Package(
         module("Transport", ["MastTimebase", crypto, collections]),
         module("RPC", ["MastTransport", "MastTimebase", collections, log]),
         module("UDPDriver", ["MastTransport", "MastRPC", "MastTimebase", nioCore, nioPosix, log]),
-        module("Calls", ["MastRPC", "MastUDPDriver"]),
+        module("Calls", ["MastRPC", "MastUDPDriver", "MastTransport", "MastTimebase"]),
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
         module("WasmRuntime", ["CWasmtime", crypto]),
         module("CloudCore", ["MastTimebase", "MastRPC", crypto]),

@@ -1,0 +1,170 @@
+import MastTimebase
+
+/// What is on a call's stream: frames of a kind byte, a length (RFC 9000 varint) and a payload.
+///
+///     caller → handler   header, message …, end of stream
+///     handler → caller   message …, trailer, end of stream
+///
+/// The deadline is not here: it is a field of the transport's frame that opens the stream, rewritten each
+/// time that frame is sent again.
+enum FrameKind {
+    static let header: UInt8 = 1
+    static let message: UInt8 = 2
+    static let trailer: UInt8 = 3
+    /// Kinds from here on may be skipped by who does not know them.
+    static let firstOptional: UInt8 = 0x20
+}
+
+/// Codes for resetting a call's stream.
+enum CallResetCode {
+    static let done: UInt64 = 0
+    static let cancelled: UInt64 = 1
+    static let protocolViolation: UInt64 = 2
+    static let refused: UInt64 = 3
+    static let deadline: UInt64 = 4
+}
+
+/// How the messages of one call are encoded; one byte in the header.
+enum PayloadCodec: UInt8, Sendable {
+    case cbor = 1
+    case json = 2
+    /// Only for methods whose messages are `ByteString`s: the bytes themselves.
+    case raw = 3
+}
+
+/// The 32-bit name of a method on the wire: FNV-1a of its path. Two paths of one server that share it are
+/// refused when the server is made.
+func methodID(_ path: String) -> UInt32 {
+    var hash: UInt32 = 0x811C_9DC5
+    for byte in path.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+    return hash
+}
+
+struct RequestHeader: Equatable, Sendable {
+    static let version: UInt8 = 1
+
+    var method: UInt32
+    var codec: PayloadCodec
+    var semantics: CallSemantics
+    /// 1 for the first attempt.
+    var attempt: UInt32 = 1
+    /// Present when the caller wants duplicates suppressed.
+    var id: CallID?
+    /// The lowest sequence number of the session whose outcome the caller still needs.
+    var firstIncomplete: UInt64 = 0
+    /// The host incarnation that earlier attempts went to; 0 when the caller never learned it.
+    var earlierIncarnation: UInt64 = 0
+    var metadata = Metadata()
+
+    func encode() -> [UInt8] {
+        var out = EnvelopeWriter()
+        out.u8(Self.version)
+        out.u8((id == nil ? 0 : 1) | (metadata.isEmpty ? 0 : 2) | (attempt > 1 ? 4 : 0))
+        out.u32(method)
+        out.u8(codec.rawValue)
+        out.u8(semantics.rawValue)
+        if let id {
+            out.u64(id.session.high)
+            out.u64(id.session.low)
+            out.varint(id.sequence)
+            out.varint(id.sequence &- min(firstIncomplete, id.sequence))
+        }
+        if attempt > 1 {
+            out.varint(UInt64(attempt))
+            out.u64(earlierIncarnation)
+        }
+        if !metadata.isEmpty { out.metadata(metadata) }
+        return out.bytes
+    }
+
+    init(method: UInt32, codec: PayloadCodec, semantics: CallSemantics) {
+        (self.method, self.codec, self.semantics) = (method, codec, semantics)
+    }
+
+    init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
+        var reader = EnvelopeReader(bytes)
+        guard try reader.u8() == Self.version else { throw EnvelopeViolation("unknown envelope version") }
+        let flags = try reader.u8()
+        method = try reader.u32()
+        guard let codec = PayloadCodec(rawValue: try reader.u8()) else { throw EnvelopeViolation("unknown codec") }
+        guard let semantics = CallSemantics(rawValue: try reader.u8()) else { throw EnvelopeViolation("unknown semantics") }
+        (self.codec, self.semantics) = (codec, semantics)
+        if flags & 1 != 0 {
+            let session = SessionID(high: try reader.u64(), low: try reader.u64())
+            let sequence = try reader.varint()
+            let behind = try reader.varint()
+            guard behind <= sequence else { throw EnvelopeViolation("first incomplete call lies before the first") }
+            id = CallID(session: session, sequence: sequence)
+            firstIncomplete = sequence - behind
+        }
+        if flags & 4 != 0 {
+            attempt = UInt32(clamping: try reader.varint())
+            earlierIncarnation = try reader.u64()
+        }
+        if flags & 2 != 0 { metadata = try reader.metadata(limit: limits.metadataBytes) }
+    }
+}
+
+/// How a call ended, as the handler's side tells it.
+struct Trailer: Equatable, Sendable {
+    var code: StatusCode
+    var effect: Effect
+    var message = ""
+    var retryAfter: Interval?
+    var detail: ByteString?
+    var metadata = Metadata()
+    /// The answering host's incarnation.
+    var incarnation: UInt64 = 0
+
+    static func ok(metadata: Metadata = [:]) -> Trailer {
+        var trailer = Trailer(code: .ok, effect: .committed)
+        trailer.metadata = metadata
+        return trailer
+    }
+
+    init(code: StatusCode, effect: Effect, message: String = "") {
+        (self.code, self.effect, self.message) = (code, effect, message)
+    }
+
+    init(_ error: RPCError) {
+        self.init(code: error.code, effect: error.effect, message: error.message)
+        retryAfter = error.retryAfter
+        detail = error.detail
+        metadata = error.metadata
+    }
+
+    var error: RPCError {
+        RPCError(code, message, effect: effect, retryAfter: retryAfter, detail: detail, metadata: metadata)
+    }
+
+    /// Message text beyond 4 KiB, and detail or metadata beyond their bound, are left out.
+    func encode(limits: EnvelopeLimits) -> [UInt8] {
+        var out = EnvelopeWriter()
+        var metadata = metadata
+        var probe = EnvelopeWriter()
+        probe.metadata(metadata)
+        if probe.bytes.count > limits.metadataBytes || metadata.pairs.count > 128 { metadata = [:] }
+        let detail = (detail?.count ?? 0) > limits.metadataBytes ? nil : detail
+        out.u8((retryAfter == nil ? 0 : 1) | (detail == nil ? 0 : 2) | (metadata.isEmpty ? 0 : 4))
+        out.u8(UInt8(clamping: code.rawValue))
+        out.u8(effect.rawValue)
+        out.u64(incarnation)
+        out.field(Array(message.utf8.prefix(4096)))
+        if let retryAfter { out.varint(UInt64(clamping: retryAfter.microseconds)) }
+        if let detail { out.field(detail.bytes) }
+        if !metadata.isEmpty { out.metadata(metadata) }
+        return out.bytes
+    }
+
+    init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
+        var reader = EnvelopeReader(bytes)
+        let flags = try reader.u8()
+        code = StatusCode(rawValue: Int(try reader.u8())) ?? .unknown
+        effect = Effect(rawValue: try reader.u8()) ?? .unknown
+        incarnation = try reader.u64()
+        message = try reader.text(limit: 4096)
+        if flags & 1 != 0 { retryAfter = .microseconds(Int64(clamping: try reader.varint())) }
+        if flags & 2 != 0 { detail = ByteString(try reader.field(limit: limits.metadataBytes)) }
+        if flags & 4 != 0 { metadata = try reader.metadata(limit: limits.metadataBytes) }
+    }
+}

@@ -1,0 +1,281 @@
+import MastTimebase
+import MastTransport
+
+/// Recognises a second attempt of a call that must not run twice (after RIFL, Lee et al., SOSP 2015).
+///
+/// A session belongs to one authenticated peer. Within it, a sequence number is new, running (the second
+/// attempt joins the first), done (its result is replayed) or forgotten: then nobody can say whether it ran,
+/// and it is never run again. The caller tells which outcomes it still needs, which frees the rest.
+struct DuplicateFilter: Sendable {
+    struct Limits: Sendable {
+        /// Running calls of one session; more are refused, with no effect.
+        var running = 512
+        /// Finished calls of one session whose results are kept; older ones become forgotten.
+        var done = 512
+        /// A larger result is not kept.
+        var resultBytes = 64 << 10
+        /// All results together.
+        var totalBytes = 64 << 20
+        var sessions = 4096
+        /// How long a silent session is remembered.
+        var lease = Interval.seconds(30 * 60)
+    }
+
+    struct Owner: Hashable, Sendable {
+        var peer: PublicKey
+        var session: SessionID
+    }
+
+    /// A finished call's answer: frames ready to be sent.
+    struct Outcome: Sendable, Equatable {
+        var frames: [UInt8]
+    }
+
+    enum Verdict: Equatable, Sendable {
+        case new
+        /// The server call that is doing it.
+        case running(UInt64)
+        case done(Outcome)
+        /// It ran here and its result is gone, or an earlier incarnation may have run it.
+        case forgotten
+        case overloaded
+    }
+
+    private enum State: Sendable {
+        case running(UInt64)
+        case done(Outcome)
+    }
+
+    private struct Record: Sendable {
+        var sequence: UInt64
+        var state: State
+    }
+
+    private struct Session: Sendable {
+        /// Sorted by sequence.
+        var records: [Record] = []
+        var running = 0
+        var forgotten = SequenceRanges()
+        /// Everything below that is not in `records` is forgotten.
+        var floor: UInt64 = 0
+        var lastUsed: Instant
+
+        func index(_ sequence: UInt64) -> (index: Int, found: Bool) {
+            var low = 0
+            var high = records.count
+            while low < high {
+                let middle = (low + high) / 2
+                if records[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+            }
+            return (low, low < records.count && records[low].sequence == sequence)
+        }
+    }
+
+    let limits: Limits
+    let incarnation: UInt64
+    private var sessions: [Owner: Session] = [:]  // lookup only
+    /// Every session once, with the moment it was put there; a second chance for those used since.
+    private var queue: [(owner: Owner, since: Instant)] = []
+    private var queueStart = 0
+    private var keptBytes = 0
+    /// Set when a session had to go before its lease ended: from then on an unknown session's retry may have run.
+    private var evictedEarly = false
+
+    init(incarnation: UInt64, limits: Limits = Limits()) {
+        (self.incarnation, self.limits) = (incarnation, limits)
+    }
+
+    var sessionCount: Int { sessions.count }
+
+    mutating func admit(_ owner: Owner, header: RequestHeader, call: UInt64, at now: Instant) -> Verdict {
+        guard let id = header.id else { return .new }
+        let isRetry = header.attempt > 1
+        sweep(at: now)
+        if sessions[owner] == nil {
+            guard makeRoom() else { return .overloaded }
+            queue.append((owner, now))
+            sessions[owner] = Session(lastUsed: now)
+            if isRetry, evictedEarly { return .forgotten }
+        }
+        guard var session = sessions.removeValue(forKey: owner) else { return .overloaded }
+        defer { sessions[owner] = session }
+        session.lastUsed = now
+        release(&session, below: header.firstIncomplete)
+
+        let (index, found) = session.index(id.sequence)
+        if found {
+            switch session.records[index].state {
+            case .running(let call): return .running(call)
+            case .done(let outcome): return .done(outcome)
+            }
+        }
+        if id.sequence < session.floor || session.forgotten.contains(id.sequence) { return .forgotten }
+        if isRetry, header.earlierIncarnation != incarnation { return .forgotten }
+        guard session.running < limits.running else { return .overloaded }
+        session.records.insert(Record(sequence: id.sequence, state: .running(call)), at: index)
+        session.running += 1
+        return .new
+    }
+
+    /// The call ended; `nil` when its result cannot be replayed (streams).
+    mutating func complete(_ owner: Owner, sequence: UInt64, outcome: Outcome?) {
+        guard var session = sessions.removeValue(forKey: owner) else { return }
+        defer { sessions[owner] = session }
+        let (index, found) = session.index(sequence)
+        guard found, case .running = session.records[index].state else { return }
+        session.running -= 1
+        guard let outcome, outcome.frames.count <= limits.resultBytes, keptBytes + outcome.frames.count <= limits.totalBytes else {
+            session.records.remove(at: index)
+            session.forgotten.insert(sequence)
+            return
+        }
+        session.records[index].state = .done(outcome)
+        keptBytes += outcome.frames.count
+        if session.records.count - session.running > limits.done { forgetOldest(&session) }
+    }
+
+    /// The call was refused before its handler ran: it may come again.
+    mutating func withdraw(_ owner: Owner, sequence: UInt64) {
+        guard var session = sessions.removeValue(forKey: owner) else { return }
+        defer { sessions[owner] = session }
+        let (index, found) = session.index(sequence)
+        guard found, case .running = session.records[index].state else { return }
+        session.running -= 1
+        session.records.remove(at: index)
+    }
+
+    private mutating func release(_ session: inout Session, below sequence: UInt64) {
+        guard sequence > session.floor else { return }
+        session.floor = sequence
+        session.forgotten.removeAll(below: sequence)
+        let end = session.index(sequence).index
+        guard end > 0 else { return }
+        var kept: [Record] = []
+        for record in session.records[..<end] {
+            switch record.state {
+            case .running: kept.append(record)
+            case .done(let outcome): keptBytes -= outcome.frames.count
+            }
+        }
+        session.records.replaceSubrange(..<end, with: kept)
+    }
+
+    private mutating func forgetOldest(_ session: inout Session) {
+        for index in session.records.indices {
+            if case .done(let outcome) = session.records[index].state {
+                keptBytes -= outcome.frames.count
+                session.forgotten.insert(session.records[index].sequence)
+                session.records.remove(at: index)
+                return
+            }
+        }
+    }
+
+    /// Drops sessions whose lease has ended.
+    private mutating func sweep(at now: Instant) {
+        while queueStart < queue.count {
+            let (owner, since) = queue[queueStart]
+            guard now - since >= limits.lease else { break }
+            queueStart += 1
+            guard let session = sessions[owner] else { continue }
+            if session.running > 0 || now - session.lastUsed < limits.lease {
+                queue.append((owner, session.running > 0 ? now : session.lastUsed))
+            } else {
+                drop(owner)
+            }
+        }
+        compact()
+    }
+
+    /// False when every session is busy.
+    private mutating func makeRoom() -> Bool {
+        var tries = queue.count - queueStart
+        while sessions.count >= limits.sessions, tries > 0 {
+            tries -= 1
+            let (owner, since) = queue[queueStart]
+            queueStart += 1
+            guard let session = sessions[owner] else { continue }
+            if session.running > 0 || session.lastUsed > since {
+                queue.append((owner, session.lastUsed))
+            } else {
+                drop(owner)
+                evictedEarly = true
+            }
+        }
+        if sessions.count >= limits.sessions, queueStart < queue.count {
+            // All were used since they were queued: the first idle one goes.
+            for index in queueStart..<queue.count {
+                let owner = queue[index].owner
+                if let session = sessions[owner], session.running == 0 {
+                    drop(owner)
+                    queue.remove(at: index)
+                    evictedEarly = true
+                    break
+                }
+            }
+        }
+        compact()
+        return sessions.count < limits.sessions
+    }
+
+    private mutating func drop(_ owner: Owner) {
+        guard let session = sessions.removeValue(forKey: owner) else { return }
+        for record in session.records {
+            if case .done(let outcome) = record.state { keptBytes -= outcome.frames.count }
+        }
+    }
+
+    private mutating func compact() {
+        if queueStart > 64, queueStart * 2 > queue.count {
+            queue.removeSubrange(..<queueStart)
+            queueStart = 0
+        }
+    }
+}
+
+/// Sequence numbers as sorted, disjoint ranges. At most 512: beyond that the two lowest become one with the
+/// gap between them, which errs towards "forgotten".
+struct SequenceRanges: Sendable, Equatable {
+    private(set) var ranges: [ClosedRange<UInt64>] = []
+
+    func contains(_ value: UInt64) -> Bool {
+        let index = firstIndex(endingAtOrAfter: value)
+        return index < ranges.count && ranges[index].lowerBound <= value
+    }
+
+    mutating func insert(_ value: UInt64) {
+        let index = firstIndex(endingAtOrAfter: value)
+        if index < ranges.count, ranges[index].lowerBound <= value { return }
+        let joinsBefore = index > 0 && ranges[index - 1].upperBound + 1 == value
+        let joinsAfter = index < ranges.count && ranges[index].lowerBound - 1 == value
+        switch (joinsBefore, joinsAfter) {
+        case (true, true):
+            ranges[index - 1] = ranges[index - 1].lowerBound...ranges[index].upperBound
+            ranges.remove(at: index)
+        case (true, false): ranges[index - 1] = ranges[index - 1].lowerBound...value
+        case (false, true): ranges[index] = value...ranges[index].upperBound
+        case (false, false):
+            ranges.insert(value...value, at: index)
+            if ranges.count > 512 {
+                ranges[1] = ranges[0].lowerBound...ranges[1].upperBound
+                ranges.remove(at: 0)
+            }
+        }
+    }
+
+    mutating func removeAll(below value: UInt64) {
+        let end = firstIndex(endingAtOrAfter: value)
+        ranges.removeSubrange(..<end)
+        if let first = ranges.first, first.lowerBound < value { ranges[0] = value...first.upperBound }
+    }
+
+    private func firstIndex(endingAtOrAfter value: UInt64) -> Int {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low + high) / 2
+            if ranges[middle].upperBound < value { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

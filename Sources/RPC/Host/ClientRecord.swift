@@ -1,0 +1,36 @@
+import Collections
+import MastTimebase
+import MastTransport
+
+/// One outgoing call in the core: its state machine, its stream, and who waits for it. A class only to stay in
+/// place; the host's lock guards it.
+final class ClientRecord {
+    let id: UInt64
+    let peer: Peer
+    var call: ClientCall
+    let deadline: Instant
+    let failFast: Bool
+    let trace: CallTrace?
+    var deadlineTimer: TimerQueue<HostCore.Timer>.Token?
+    var retryTimer: TimerQueue<HostCore.Timer>.Token?
+    var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
+    var pipe: CallPipe?
+    /// Incarnation of the host that the open attempt went to, and what its connection had retransmitted by then.
+    var incarnation: UInt64 = 0
+    var retransmitsBefore: UInt64 = 0
+
+    /// Responses not yet fetched.
+    var inbox: Deque<[UInt8]> = []
+    var inboxBytes = 0
+    /// The record goes with the outcome.
+    var isOneShot = false
+    /// Set when the call is over; the inbox may still hold messages.
+    var end: Result<Metadata, RPCError>?
+    var readers: Deque<MessageWaiter> = []
+    var writers: Deque<OutcomeWaiter> = []
+
+    init(id: UInt64, peer: Peer, call: ClientCall, request: CallRequest) {
+        (self.id, self.peer, self.call) = (id, peer, call)
+        (deadline, failFast, trace) = (request.deadline, request.failFast, request.trace)
+    }
+}

@@ -1,0 +1,36 @@
+import MastTimebase
+import MastTransport
+
+/// Limits of a host: its transport's, and its calls'.
+public struct HostConfiguration: Sendable {
+    public var transport = TransportConfiguration()
+    public var envelope = EnvelopeLimits()
+    /// Calls one client may have open or waiting; more fail with `resourceExhausted`, effect none.
+    public var maxClientCalls = 65_536
+
+    public init() {}
+}
+
+/// Counts since the host began.
+public struct HostStatistics: Sendable, Equatable {
+    public var callsStarted: UInt64 = 0
+    public var callsSucceeded: UInt64 = 0
+    public var callsFailed: UInt64 = 0
+    /// Attempts beyond a call's first.
+    public var retries: UInt64 = 0
+    /// Handlers started.
+    public var served: UInt64 = 0
+    /// Calls answered without a handler: unknown method, overload, deadline gone.
+    public var refused: UInt64 = 0
+    /// Second attempts that joined a running call.
+    public var duplicatesJoined: UInt64 = 0
+    /// Second attempts answered from a kept result.
+    public var duplicatesReplayed: UInt64 = 0
+    /// Second attempts whose first nobody could vouch for.
+    public var duplicatesForgotten: UInt64 = 0
+    /// Streams reset because the peer broke the envelope's format.
+    public var protocolErrors: UInt64 = 0
+    public var runningHandlers = 0
+    public var connections = 0
+    public init() {}
+}

@@ -1,0 +1,84 @@
+import MastTimebase
+import MastTransport
+
+typealias MessageWaiter = CheckedContinuation<Result<[UInt8]?, RPCError>, Never>
+typealias OutcomeWaiter = CheckedContinuation<RPCError?, Never>
+
+/// What the core wants done once its lock is free, in this order.
+enum HostEffect {
+    case message(MessageWaiter, Result<[UInt8]?, RPCError>)
+    case outcome(OutcomeWaiter, RPCError?)
+    case wait(CheckedContinuation<WaitOutcome, Never>, WaitOutcome)
+    case signal(CheckedContinuation<Void, Never>)
+    case incoming(AsyncStream<IncomingCall>.Continuation, IncomingCall)
+    case finishServing(AsyncStream<IncomingCall>.Continuation)
+    case connection(AsyncStream<ConnectionEvent>.Continuation, ConnectionInfo, ConnectionChange)
+    case protocolError(PublicKey?, String)
+
+    func perform(_ host: RPCHost) {
+        switch self {
+        case .message(let waiter, let result): waiter.resume(returning: result)
+        case .outcome(let waiter, let error): waiter.resume(returning: error)
+        case .wait(let waiter, let outcome): waiter.resume(returning: outcome)
+        case .signal(let waiter): waiter.resume()
+        case .incoming(let stream, let call): stream.yield(call)
+        case .finishServing(let stream): stream.finish()
+        case .connection(let stream, let info, let change):
+            let connection = PeerConnection(host: host, info: info)
+            switch change {
+            case .opened: stream.yield(.opened(connection))
+            case .closed(let reason): stream.yield(.closed(connection, reason: reason))
+            case .migrated(let address): stream.yield(.migrated(connection, to: address))
+            }
+        case .protocolError(let peer, let reason):
+            host.logger?.debug("stream reset: \(reason)", metadata: ["peer": "\(peer.map(\.description) ?? "?")"])
+        }
+    }
+}
+
+/// Something asynchronous that waits for one event or its deadline.
+enum WaitKind: Sendable {
+    case sleep
+    case connected(peer: UInt64)
+    case pong(peer: UInt64)
+    case key(NetworkAddress)
+    /// No handler runs any more.
+    case drained
+}
+
+enum WaitOutcome: Sendable {
+    case elapsed
+    case cancelled
+    case connected(ConnectionHandle)
+    case pong(Interval)
+    case key(PublicKey?)
+    case drained
+    case failed(RPCError)
+}
+
+/// A call whose handler is to start.
+struct IncomingCall: Sendable {
+    var id: UInt64
+    var handler: MethodHandler
+    var codec: PayloadCodec
+    /// The request of a method that has exactly one.
+    var request: [UInt8]?
+    var connection: ConnectionInfo
+    var callID: CallID?
+    var attempt: Int
+    var deadline: Instant?
+    var metadata: Metadata
+}
+
+enum ConnectionChange: Sendable {
+    case opened
+    case closed(String)
+    case migrated(NetworkAddress)
+}
+
+/// A connection came, went or moved.
+package enum ConnectionEvent: Sendable {
+    case opened(PeerConnection)
+    case closed(PeerConnection, reason: String)
+    case migrated(PeerConnection, to: NetworkAddress)
+}

@@ -1,0 +1,147 @@
+import MastTimebase
+import MastTransport
+
+extension RPCHost {
+    /// Serves until the task is cancelled or `drain` has ended. Handlers are this task's children: cancelling it
+    /// cancels them. For a graceful end call `drain` first.
+    /// - Throws: `RPCError` when this host serves already or is closed.
+    public func serve(_ server: RPCServer) async throws {
+        let (calls, continuation) = AsyncStream.makeStream(of: IncomingCall.self, bufferingPolicy: .unbounded)  // the core admits at most `maxConcurrentCalls`
+        guard touch({ core, _ in core.startServing(server, continuation) }) else {
+            throw RPCError(.failedPrecondition, "this host serves already, or is closed", effect: .none)
+        }
+        await withDiscardingTaskGroup { group in
+            for await call in calls {
+                group.addTask { await self.run(call, server) }
+            }
+        }
+        touch { core, now in
+            core.stopServing()
+            core.answerUnstarted(at: now)
+        }
+    }
+
+    /// Refuses new calls (`unavailable`, no effect), lets running ones finish for at most `grace`, cancels the
+    /// rest and ends `serve`.
+    public func drain(grace: Interval) async {
+        touch { core, _ in core.isDraining = true }
+        _ = await wait(.drained, until: now() + grace)
+        touch { core, _ in
+            core.stopHandlers()
+            core.stopServing()
+        }
+    }
+
+    private func run(_ call: IncomingCall, _ server: RPCServer) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.handle(call, server) }
+            await withCheckedContinuation { watcher in
+                touch(flush: false) { core, _ in core.watch(call.id, watcher) }
+            }
+            // Answered already, or unwanted: either way the handler has nothing more to do.
+            group.cancelAll()
+        }
+        touch { core, now in core.retire(call.id, at: now) }
+    }
+
+    private func handle(_ call: IncomingCall, _ server: RPCServer) async {
+        let context = CallContext(
+            connection: PeerConnection(host: self, info: call.connection), method: call.handler.path, callID: call.callID,
+            deadline: call.deadline, metadata: call.metadata, attempt: call.attempt)
+        let session = HandlerCall(host: self, id: call.id, codec: call.codec, request: call.request)
+        do {
+            let message = try await CallScope.$deadline.withValue(call.deadline) {
+                if let authorize = server.authorize, !call.handler.isBuiltIn { try await authorize(context) }
+                return try await call.handler.body(session, context)
+            }
+            if let message, message.count > envelope.messageBytes {
+                throw RPCError(.resourceExhausted, "the response of \(message.count) bytes is over the limit of \(envelope.messageBytes)", effect: .committed)
+            }
+            touch { core, now in core.answer(call.id, message, .ok(), at: now) }
+        } catch {
+            let trailer = trailer(for: error, call)
+            touch { core, now in core.answer(call.id, nil, trailer, at: now) }
+        }
+    }
+
+    private func trailer(for error: any Error, _ call: IncomingCall) -> Trailer {
+        var trailer: Trailer
+        switch error {
+        case let error as RPCError where error.code != .ok: trailer = Trailer(error)
+        case is CancellationError:
+            let isLate = touch(flush: false) { core, _ in core.isPastDeadline(call.id) }
+            trailer = Trailer(
+                code: isLate ? .deadlineExceeded : .cancelled, effect: .unknown,
+                message: isLate ? "the deadline passed in the handler" : "the handler was cancelled")
+        default:
+            logger?.warning("handler failed: \(error)", metadata: ["method": "\(call.handler.path)"])
+            trailer = Trailer(code: .unknown, effect: .unknown, message: "the handler failed: \(type(of: error))")
+        }
+        if call.handler.semantics == .readOnly { trailer.effect = .none }
+        return trailer
+    }
+}
+
+/// What a handler's typed wrapper works with.
+struct HandlerCall: Sendable {
+    let host: RPCHost
+    let id: UInt64
+    let codec: PayloadCodec
+    let request: [UInt8]?
+
+    func decodeRequest<Q: Decodable>(_ type: Q.Type) throws -> Q { try decode(type, request ?? []) }
+
+    func decode<Q: Decodable>(_ type: Q.Type, _ bytes: [UInt8]) throws -> Q {
+        do { return try codec.decode(type, from: bytes) } catch {
+            throw RPCError(.invalidArgument, explain(error), effect: .none)
+        }
+    }
+
+    func nextRequest() async throws -> [UInt8]? {
+        try await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                host.touch { core, now in core.nextRequest(id, waiter, at: now) }
+                if Task.isCancelled { stop() }
+            }
+        } onCancel: {
+            stop()
+        }.get()
+    }
+
+    func send(_ message: [UInt8]) async throws {
+        guard message.count <= host.envelope.messageBytes else {
+            throw RPCError(.resourceExhausted, "a response of \(message.count) bytes is over the limit of \(host.envelope.messageBytes)")
+        }
+        let error = await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                host.touch { core, now in core.sendResponse(id, message, waiter, at: now) }
+                if Task.isCancelled { stop() }
+            }
+        } onCancel: {
+            stop()
+        }
+        if let error { throw error }
+    }
+
+    private func stop() { host.touch { [id] core, _ in core.stopHandler(id) } }
+}
+
+/// One line on why something does not decode or encode.
+func explain(_ error: any Error) -> String {
+    func line(_ context: DecodingError.Context) -> String {
+        let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+        return path.isEmpty ? context.debugDescription : "\(path): \(context.debugDescription)"
+    }
+    switch error {
+    case DecodingError.keyNotFound(let key, _): return "missing field \(key.stringValue)"
+    case DecodingError.typeMismatch(_, let context), DecodingError.valueNotFound(_, let context), DecodingError.dataCorrupted(let context):
+        return line(context)
+    case EncodingError.invalidValue(_, let context): return context.debugDescription
+    default: return "\(error)"
+    }
+}
+
+/// What a handler's task hands on to the calls it makes.
+enum CallScope {
+    @TaskLocal static var deadline: Instant?
+}

@@ -1,0 +1,200 @@
+import Logging
+import MastTimebase
+import MastTransport
+import Synchronization
+
+/// One UDP socket's worth of calls: client and server at once, over one endpoint.
+///
+/// A driver moves its datagrams (`receive`, `handleTimeout`, `pollTransmit`, `nextWakeup`); calls and handlers
+/// meet it from their own tasks. Both sides take one lock for a short, synchronous step; what the step resumes
+/// is resumed after the lock is free. The host starts no task of its own and reads no clock but the driver's,
+/// so the same code runs under virtual time.
+public final class RPCHost: Sendable {
+    let core: Mutex<HostCore>
+    let driver: any EndpointDriver
+    let logger: Logger?
+    let envelope: EnvelopeLimits
+    private let ids = Atomic<UInt64>(1)
+    /// The key by which peers know this host.
+    public let publicKey: PublicKey
+    /// Another number for every run; peers see it in the handshake.
+    public let incarnation: UInt64
+
+    package init(
+        identity: StaticKeyPair, configuration: HostConfiguration = HostConfiguration(),
+        entropy: any RandomNumberGenerator & Sendable, driver: any EndpointDriver, logger: Logger? = nil
+    ) {
+        let core = HostCore(identity: identity, configuration: configuration, entropy: entropy)
+        incarnation = core.endpoint.incarnation
+        self.core = Mutex(core)
+        self.driver = driver
+        self.logger = logger
+        envelope = configuration.envelope
+        publicKey = identity.publicKey
+    }
+
+    public var localAddress: NetworkAddress { driver.localAddress }
+    /// The driver's monotone clock.
+    public func now() -> Instant { driver.now() }
+    public func wallTime() -> WallTime { driver.wallTime() }
+
+    public var statistics: HostStatistics {
+        touch(flush: false) { core, _ in
+            var statistics = core.statistics
+            statistics.runningHandlers = core.runningHandlers
+            return statistics
+        }
+    }
+
+    // MARK: clients
+
+    /// A client that dials on first use, waits until the peer is reachable, and dials again when the connection
+    /// is lost. Asking twice for one peer gives clients that share the connection.
+    public func client(to address: NetworkAddress, peerKey: PublicKey) -> RPCClient {
+        client(to: address, peerKey: peerKey, route: 0, control: nil)
+    }
+
+    /// End to end to `peerKey` through the forwarder at `address`, which knows that party by `route`; `control` is
+    /// this host's own client of the forwarder.
+    package func client(to address: NetworkAddress, peerKey: PublicKey, route: UInt32, control: RPCClient?) -> RPCClient {
+        let control = control?.peer
+        let peer = touch(flush: false) { core, _ in core.makePeer(.dial(address, peerKey, route: route, control: control)) }
+        return RPCClient(host: self, peer: peer, address: address, peerKey: peerKey)
+    }
+
+    /// Calls back to a peer over a connection that is up, whoever made it. It ends with that connection.
+    public func client(on connection: PeerConnection) -> RPCClient {
+        let handle = connection.handle
+        let peer = touch(flush: false) { core, _ in core.makePeer(.bound(handle)) }
+        return RPCClient(host: self, peer: peer, address: connection.address, peerKey: connection.peerKey)
+    }
+
+    /// Asks the endpoint at `address` for its key, in the clear: trust on first use is the caller's decision.
+    public func peerKey(of address: NetworkAddress, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
+        switch await wait(.key(address), until: now() + limit) {
+        case .key(let key?): return key
+        case .failed(let error): throw error
+        case .cancelled: throw RPCError(.cancelled, "the caller cancelled", effect: .none, cause: .cancelled)
+        default: throw RPCError(.unavailable, "nobody at \(address) told its key", effect: .none, cause: .unreachable)
+        }
+    }
+
+    // MARK: connections
+
+    /// All established connections, oldest first.
+    public var connections: [PeerConnection] {
+        touch(flush: false) { core, _ in core.connections.keys.sorted().compactMap { core.connections[$0]?.info } }
+            .map { PeerConnection(host: self, info: $0) }
+    }
+
+    /// A new subscription to connections that come, go and move from now on. A subscriber that is more than
+    /// 4096 events behind loses the oldest.
+    package func connectionEvents() -> AsyncStream<ConnectionEvent> {
+        let (stream, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self, bufferingPolicy: .bufferingNewest(4096))
+        let id = nextID()
+        touch(flush: false) { core, _ in core.subscribers.append((id, continuation)) }
+        continuation.onTermination = { [weak self] _ in
+            self?.touch(flush: false) { core, _ in core.subscribers.removeAll { $0.id == id } }
+        }
+        return stream
+    }
+
+    /// For what has no call of its own: the forwarder's routes, figures. `body` must not keep the endpoint.
+    package func withEndpoint<R: Sendable>(_ body: @Sendable (inout Endpoint, Instant) -> R) -> R {
+        touch { core, now in body(&core.endpoint, now) }
+    }
+
+    /// Closes every connection, so that peers know at once, and fails what waits. The host stays closed.
+    public func close(reason: String = "") {
+        touch { core, now in core.close(reason: reason, at: now) }
+    }
+
+    // MARK: time
+
+    /// - Throws: `CancellationError` when the task is cancelled; `RPCError` when the host closes.
+    public func sleep(for interval: Interval) async throws {
+        switch await wait(.sleep, until: now() + interval) {
+        case .elapsed: return
+        case .failed(let error): throw error
+        default: throw CancellationError()
+        }
+    }
+
+    func wait(_ kind: WaitKind, until deadline: Instant) async -> WaitOutcome {
+        let id = nextID()
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { waiter in
+                touch { core, now in core.beginWait(id, kind, waiter, until: deadline, at: now) }
+                if Task.isCancelled { touch { core, _ in core.endWait(id, .cancelled) } }
+            }
+        } onCancel: {
+            touch { core, _ in core.endWait(id, .cancelled) }
+        }
+    }
+
+    func nextID() -> UInt64 { ids.add(1, ordering: .relaxed).oldValue }
+
+    // MARK: the lock
+
+    /// One step from the async side.
+    @discardableResult
+    func touch<R: Sendable>(flush: Bool = true, _ body: @Sendable (inout HostCore, Instant) -> R) -> R {
+        let now = driver.now()
+        let (result, effects) = core.withLock { core in
+            let result = body(&core, now)
+            core.drainEvents(at: now)
+            return (result, core.takeEffects())
+        }
+        for effect in effects { effect.perform(self) }
+        if flush { driver.scheduleFlush() }
+        return result
+    }
+
+    // MARK: the driver's side
+
+    package func receive(_ datagrams: [ReceivedDatagram], at now: Instant) {
+        let effects = core.withLock { core in
+            for datagram in datagrams {
+                core.endpoint.receive(datagram.bytes.span.bytes, from: datagram.source, at: now)
+                core.drainEvents(at: now)
+            }
+            return core.takeEffects()
+        }
+        for effect in effects { effect.perform(self) }
+    }
+
+    package func handleTimeout(at now: Instant) {
+        let effects = core.withLock { core in
+            core.handleTimeout(at: now)
+            core.drainEvents(at: now)
+            return core.takeEffects()
+        }
+        for effect in effects { effect.perform(self) }
+    }
+
+    package func pollTransmit(at now: Instant) -> Transmit? {
+        let (transmit, effects) = core.withLock { core in
+            let transmit = core.endpoint.pollTransmit(at: now)
+            core.drainEvents(at: now)
+            return (transmit, core.takeEffects())
+        }
+        for effect in effects { effect.perform(self) }
+        return transmit
+    }
+
+    /// Appends up to `limit` datagrams to `output`.
+    /// - Returns: true when there may be more.
+    package func pollTransmits(into output: inout [Transmit], limit: Int, at now: Instant) -> Bool {
+        let (transmits, effects) = core.withLock { core in
+            var transmits: [Transmit] = []
+            while transmits.count < limit, let transmit = core.endpoint.pollTransmit(at: now) { transmits.append(transmit) }
+            core.drainEvents(at: now)
+            return (transmits, core.takeEffects())
+        }
+        for effect in effects { effect.perform(self) }
+        output.append(contentsOf: transmits)
+        return transmits.count == limit
+    }
+
+    package var nextWakeup: Instant? { core.withLock { core in core.nextWakeup() } }
+}

@@ -1,0 +1,56 @@
+/// A set of methods and their handlers, for `RPCHost.serve`.
+///
+///     let server = RPCServer {
+///         Orders.get.handle { request in … }
+///         Orders.watch.handle { request, writer in … }
+///     }
+///
+/// Reflection (`mast.v1.Reflection/list`, `/describe`) and `mast.v1.Health/check` are built in.
+public struct RPCServer: Sendable {
+    public struct Limits: Sendable {
+        /// Handlers that run at once; a call beyond is answered `resourceExhausted` with `retryAfter`.
+        public var maxConcurrentCalls = 1_024
+        public var maxConcurrentCallsPerConnection = 512
+        public init() {}
+    }
+
+    let authorize: (@Sendable (CallContext) async throws -> Void)?
+    let limits: Limits
+    /// In order of registration, the built-in ones last.
+    let handlers: [MethodHandler]
+    private let index: [UInt32: Int]  // lookup only
+
+    /// - Parameter authorize: asked before each handler but the built-in ones'; it throws to refuse.
+    /// - Precondition: no path twice, and no two paths with one 32-bit hash. Both are mistakes in the program.
+    public init(
+        authorize: (@Sendable (CallContext) async throws -> Void)? = nil, limits: Limits = Limits(),
+        @HandlersBuilder _ handlers: () -> [MethodHandler]
+    ) {
+        self.authorize = authorize
+        self.limits = limits
+        let own = handlers()
+        let all = own + BuiltInMethods.handlers(describing: own)
+        var index: [UInt32: Int] = [:]  // lookup only
+        for (position, handler) in all.enumerated() {
+            if let other = index.updateValue(position, forKey: handler.id) {
+                preconditionFailure(
+                    "methods \"\(all[other].path)\" and \"\(handler.path)\" have the same name on the wire: rename one")
+            }
+        }
+        self.handlers = all
+        self.index = index
+    }
+
+    func handler(_ id: UInt32) -> MethodHandler? { index[id].map { handlers[$0] } }
+}
+
+@resultBuilder
+public enum HandlersBuilder {
+    public static func buildExpression(_ handler: MethodHandler) -> [MethodHandler] { [handler] }
+    public static func buildExpression(_ handlers: [MethodHandler]) -> [MethodHandler] { handlers }
+    public static func buildBlock(_ parts: [MethodHandler]...) -> [MethodHandler] { parts.flatMap { $0 } }
+    public static func buildOptional(_ part: [MethodHandler]?) -> [MethodHandler] { part ?? [] }
+    public static func buildEither(first part: [MethodHandler]) -> [MethodHandler] { part }
+    public static func buildEither(second part: [MethodHandler]) -> [MethodHandler] { part }
+    public static func buildArray(_ parts: [[MethodHandler]]) -> [MethodHandler] { parts.flatMap { $0 } }
+}
