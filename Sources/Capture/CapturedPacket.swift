@@ -1,0 +1,161 @@
+import MastTimebase
+
+/// One packet of a capture: when it passed, how big it was on the wire, and what its headers say.
+package struct CapturedPacket: Sendable {
+    /// 1-based position in the file, the frame number of other tools.
+    package var number: Int
+    /// Since the first packet of the capture; negative when the clock stepped back behind it.
+    package var time: Instant
+    /// Since 1970, as the file has it.
+    package var epochNanoseconds: Int64
+    /// False for records that carry no time (pcapng Simple Packet Blocks): `time` is then the previous packet's.
+    package var hasTimestamp: Bool
+    /// pcapng interface, 0 in a pcap file.
+    package var interface: Int
+    /// Length of the whole frame when it was on the wire, link header included.
+    package var wireBytes: Int
+    /// How much of it the file holds.
+    package var capturedBytes: Int
+    package var headers: PacketHeaders
+
+    package init(
+        number: Int, time: Instant, epochNanoseconds: Int64, hasTimestamp: Bool = true, interface: Int = 0,
+        wireBytes: Int, capturedBytes: Int, headers: PacketHeaders
+    ) {
+        (self.number, self.time, self.epochNanoseconds) = (number, time, epochNanoseconds)
+        (self.hasTimestamp, self.interface) = (hasTimestamp, interface)
+        (self.wireBytes, self.capturedBytes, self.headers) = (wireBytes, capturedBytes, headers)
+    }
+
+    /// Bytes of IP on the wire: the IP length field, whatever the snap length cut. 0 when it is not IP.
+    package var ipBytes: Int { headers.ip?.bytes ?? 0 }
+
+    /// The conversation it belongs to, and whether it goes from the lower address to the higher; nil when not IP.
+    package var flow: (key: FlowKey, fromLower: Bool)? {
+        guard let ip = headers.ip else { return nil }
+        return FlowKey.of(protocolNumber: ip.protocolNumber, source: ip.source, destination: ip.destination)
+    }
+}
+
+/// What `LinkLayer` found in a frame.
+package struct PacketHeaders: Sendable {
+    /// nil: no IP inside (ARP, unknown link type), or a header that contradicts itself.
+    package var ip: IPHeader?
+    package var transport: TransportHeader
+    /// A hash of the captured bytes of IP identification, addresses and payload, equal for two recordings of the
+    /// same packet (the hop limit and header checksum are left out: they change on the way). 0 when not IP.
+    package var fingerprint: UInt64
+
+    package static let undecoded = PacketHeaders(ip: nil, transport: .none, fingerprint: 0)
+}
+
+package struct IPHeader: Sendable {
+    /// 4 or 6.
+    package var version: Int
+    /// Ports are 0 where the protocol has none, or where a later fragment does not show them.
+    package var source: NetworkAddress
+    package var destination: NetworkAddress
+    /// After IPv6 extension headers.
+    package var protocolNumber: UInt8
+    /// The whole IP packet, from its length field. A length field of 0 (segmentation offload, jumbograms) takes
+    /// the frame's length on the wire instead.
+    package var bytes: Int
+    package var identification: UInt32
+    /// In bytes.
+    package var fragmentOffset: Int
+    package var moreFragments: Bool
+    package var hopLimit: UInt8
+
+    package var isFragment: Bool { moreFragments || fragmentOffset > 0 }
+}
+
+package enum TransportHeader: Sendable {
+    case tcp(TCPHeader)
+    case udp(UDPHeader)
+    /// ICMP and ICMPv6. What an error message quotes is not looked at: it belongs to the other direction.
+    case icmp(type: UInt8, code: UInt8)
+    /// Another protocol.
+    case other
+    /// A fragment after the first: no ports of its own.
+    case laterFragment
+    /// The snap length ended before the header did, or its fields contradict each other.
+    case unreadable
+    /// No IP.
+    case none
+}
+
+package struct TCPHeader: Sendable {
+    package var sequence: UInt32
+    package var acknowledgement: UInt32
+    package var flags: TCPFlags
+    /// As sent, unscaled.
+    package var window: UInt16
+    /// By IP length, so right under a snap length.
+    package var payloadBytes: Int
+    /// The timestamps option (RFC 7323), if it was captured.
+    package var timestamp: (value: UInt32, echo: UInt32)?
+}
+
+package struct TCPFlags: OptionSet, Sendable {
+    package var rawValue: UInt8
+    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    package static let fin = TCPFlags(rawValue: 0x01)
+    package static let syn = TCPFlags(rawValue: 0x02)
+    package static let rst = TCPFlags(rawValue: 0x04)
+    package static let psh = TCPFlags(rawValue: 0x08)
+    package static let ack = TCPFlags(rawValue: 0x10)
+}
+
+package struct UDPHeader: Sendable {
+    /// By the UDP length field.
+    package var payloadBytes: Int
+    /// Set when the payload has the shape of RTP (RFC 3550); only a run of them in sequence proves it.
+    package var rtp: RTPHeader?
+    /// The payload begins as a QUIC long header does (RFC 9000 section 17.2): a handshake packet.
+    package var isQUICLongHeader: Bool
+    /// The bit that a QUIC short header spins (RFC 9000 section 17.4), if this were one.
+    package var spin: Bool?
+}
+
+package struct RTPHeader: Sendable {
+    package var payloadType: UInt8
+    package var sequence: UInt16
+    package var timestamp: UInt32
+    package var source: UInt32
+}
+
+/// Both ends and the protocol, the same for both directions.
+package struct FlowKey: Hashable, Comparable, Sendable {
+    package var protocolNumber: UInt8
+    package var lower: NetworkAddress
+    package var higher: NetworkAddress
+
+    package static func of(
+        protocolNumber: UInt8, source: NetworkAddress, destination: NetworkAddress
+    ) -> (key: FlowKey, fromLower: Bool) {
+        let fromLower = source <= destination
+        return (
+            FlowKey(
+                protocolNumber: protocolNumber, lower: fromLower ? source : destination,
+                higher: fromLower ? destination : source),
+            fromLower
+        )
+    }
+
+    package static func < (a: FlowKey, b: FlowKey) -> Bool {
+        (a.protocolNumber, a.lower, a.higher) < (b.protocolNumber, b.lower, b.higher)
+    }
+
+    package var protocolName: String {
+        switch protocolNumber {
+        case 1: "icmp"
+        case 6: "tcp"
+        case 17: "udp"
+        case 47: "gre"
+        case 50: "esp"
+        case 58: "icmpv6"
+        case 132: "sctp"
+        default: "ip-\(protocolNumber)"
+        }
+    }
+}

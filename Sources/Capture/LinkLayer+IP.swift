@@ -1,0 +1,170 @@
+import MastTimebase
+
+extension LinkLayer {
+    static func decodeIP(_ frame: Span<UInt8>, at start: Int, version: Int, wireBytes: Int) -> PacketHeaders {
+        guard let first = frame.byte(start), Int(first >> 4) == version else { return .undecoded }
+        return version == 4
+            ? decodeIPv4(frame, at: start, wireBytes: wireBytes)
+            : decodeIPv6(frame, at: start, wireBytes: wireBytes)
+    }
+
+    /// RFC 791.
+    private static func decodeIPv4(_ frame: Span<UInt8>, at start: Int, wireBytes: Int) -> PacketHeaders {
+        guard let first = frame.byte(start), let length = frame.uint16(start + 2),
+            let identification = frame.uint16(start + 4), let fragment = frame.uint16(start + 6),
+            let hopLimit = frame.byte(start + 8), let proto = frame.byte(start + 9),
+            let source = frame.uint32(start + 12), let destination = frame.uint32(start + 16)
+        else { return .undecoded }
+        let headerBytes = Int(first & 0x0F) * 4
+        let bytes = length == 0 ? wireBytes - start : Int(length)
+        guard headerBytes >= 20, bytes >= headerBytes else { return .undecoded }
+        let ip = IPHeader(
+            version: 4, source: NetworkAddress(ipv4: source, port: 0),
+            destination: NetworkAddress(ipv4: destination, port: 0), protocolNumber: proto, bytes: bytes,
+            identification: UInt32(identification), fragmentOffset: Int(fragment & 0x1FFF) * 8,
+            moreFragments: fragment & 0x2000 != 0, hopLimit: hopLimit)
+        return decodeTransport(
+            frame, at: start + headerBytes, bytes: bytes - headerBytes, end: start + bytes, ip: ip)
+    }
+
+    /// RFC 8200, extension headers walked; RFC 4302 for the authentication header's length unit.
+    private static func decodeIPv6(_ frame: Span<UInt8>, at start: Int, wireBytes: Int) -> PacketHeaders {
+        guard let length = frame.uint16(start + 4), let firstNext = frame.byte(start + 6),
+            let hopLimit = frame.byte(start + 7), let sourceHigh = frame.uint64(start + 8),
+            let sourceLow = frame.uint64(start + 16), let destinationHigh = frame.uint64(start + 24),
+            let destinationLow = frame.uint64(start + 32)
+        else { return .undecoded }
+        let bytes = length == 0 && firstNext != 59 ? wireBytes - start : 40 + Int(length)
+        guard bytes >= 40 else { return .undecoded }
+        var ip = IPHeader(
+            version: 6, source: NetworkAddress(high: sourceHigh, low: sourceLow, port: 0),
+            destination: NetworkAddress(high: destinationHigh, low: destinationLow, port: 0),
+            protocolNumber: firstNext, bytes: bytes, identification: 0, fragmentOffset: 0, moreFragments: false,
+            hopLimit: hopLimit)
+        var offset = start + 40
+        walk: for _ in 0..<16 {
+            switch ip.protocolNumber {
+            case 0, 43, 60, 135, 139, 140:
+                guard let next = frame.byte(offset), let units = frame.byte(offset + 1) else { break walk }
+                ip.protocolNumber = next
+                offset += 8 + Int(units) * 8
+            case 51:
+                guard let next = frame.byte(offset), let units = frame.byte(offset + 1) else { break walk }
+                ip.protocolNumber = next
+                offset += 8 + Int(units) * 4
+            case 44:
+                guard let next = frame.byte(offset), let fragment = frame.uint16(offset + 2),
+                    let identification = frame.uint32(offset + 4)
+                else { break walk }
+                ip.protocolNumber = next
+                ip.fragmentOffset = Int(fragment & 0xFFF8)
+                ip.moreFragments = fragment & 1 != 0
+                ip.identification = identification
+                offset += 8
+                if ip.fragmentOffset > 0 { break walk }
+            default: break walk
+            }
+        }
+        let remaining = start + bytes - offset
+        guard remaining >= 0 else { return PacketHeaders(ip: ip, transport: .unreadable, fingerprint: 0) }
+        return decodeTransport(frame, at: offset, bytes: remaining, end: start + bytes, ip: ip)
+    }
+
+    /// - Parameters:
+    ///   - bytes: of transport header and payload, by the IP length.
+    ///   - end: where the IP packet ends in the frame; what follows is padding.
+    private static func decodeTransport(
+        _ frame: Span<UInt8>, at start: Int, bytes: Int, end: Int, ip: IPHeader
+    ) -> PacketHeaders {
+        var ip = ip
+        let fingerprint = fingerprint(frame, from: start, to: min(end, frame.count), ip: ip)
+        func headers(_ transport: TransportHeader) -> PacketHeaders {
+            PacketHeaders(ip: ip, transport: transport, fingerprint: fingerprint)
+        }
+        if ip.fragmentOffset > 0 { return headers(.laterFragment) }
+        switch ip.protocolNumber {
+        case 6:
+            guard bytes >= 20, let sourcePort = frame.uint16(start), let destinationPort = frame.uint16(start + 2)
+            else { return headers(.unreadable) }
+            ip.source.port = sourcePort
+            ip.destination.port = destinationPort
+            guard let tcp = decodeTCP(frame, at: start, bytes: bytes) else { return headers(.unreadable) }
+            return headers(.tcp(tcp))
+        case 17:
+            guard bytes >= 8, let sourcePort = frame.uint16(start), let destinationPort = frame.uint16(start + 2)
+            else { return headers(.unreadable) }
+            ip.source.port = sourcePort
+            ip.destination.port = destinationPort
+            guard let length = frame.uint16(start + 4), length == 0 || length >= 8 else { return headers(.unreadable) }
+            // Length 0 is a jumbogram; a length beyond the IP packet is a fragment's (or a lie).
+            let payload = length == 0 ? bytes - 8 : Int(length) - 8
+            return headers(.udp(decodeUDPPayload(frame, at: start + 8, bytes: payload)))
+        case 1, 58:
+            guard let type = frame.byte(start), let code = frame.byte(start + 1) else { return headers(.unreadable) }
+            return headers(.icmp(type: type, code: code))
+        default:
+            return headers(.other)
+        }
+    }
+
+    /// RFC 9293 section 3.1.
+    private static func decodeTCP(_ frame: Span<UInt8>, at start: Int, bytes: Int) -> TCPHeader? {
+        guard let sequence = frame.uint32(start + 4), let acknowledgement = frame.uint32(start + 8),
+            let lengthAndFlags = frame.uint16(start + 12)
+        else { return nil }
+        let headerBytes = Int(lengthAndFlags >> 12) * 4
+        guard headerBytes >= 20, bytes >= headerBytes else { return nil }
+        var tcp = TCPHeader(
+            sequence: sequence, acknowledgement: acknowledgement,
+            flags: TCPFlags(rawValue: UInt8(truncatingIfNeeded: lengthAndFlags)),
+            window: frame.uint16(start + 14) ?? 0, payloadBytes: bytes - headerBytes, timestamp: nil)
+        var offset = start + 20
+        let end = start + headerBytes
+        while offset < end, let kind = frame.byte(offset), kind != 0 {
+            if kind == 1 {
+                offset += 1
+                continue
+            }
+            guard let length = frame.byte(offset + 1), length >= 2 else { break }
+            if kind == 8, length == 10, let value = frame.uint32(offset + 2), let echo = frame.uint32(offset + 6) {
+                tcp.timestamp = (value, echo)
+            }
+            offset += Int(length)
+        }
+        return tcp
+    }
+
+    private static func decodeUDPPayload(_ frame: Span<UInt8>, at start: Int, bytes: Int) -> UDPHeader {
+        var udp = UDPHeader(payloadBytes: bytes, rtp: nil, isQUICLongHeader: false, spin: nil)
+        guard let first = frame.byte(start) else { return udp }
+        if first & 0xC0 == 0xC0, let version = frame.uint32(start + 1), bytes >= 7 {
+            udp.isQUICLongHeader = version == 1 || version == 0x6B33_43CF || version >> 8 == 0xFF_0000
+        }
+        if first & 0xC0 == 0x40, bytes >= 20 { udp.spin = first & 0x20 != 0 }
+        // Version 2; payload types 72...76 are RTCP's packet types seen through the marker bit (RFC 5761).
+        if first & 0xC0 == 0x80, bytes >= 12, let second = frame.byte(start + 1), !(72...76).contains(second & 0x7F),
+            let sequence = frame.uint16(start + 2), let timestamp = frame.uint32(start + 4),
+            let source = frame.uint32(start + 8)
+        {
+            udp.rtp = RTPHeader(
+                payloadType: second & 0x7F, sequence: sequence, timestamp: timestamp, source: source)
+        }
+        return udp
+    }
+
+    private static func fingerprint(_ frame: Span<UInt8>, from start: Int, to end: Int, ip: IPHeader) -> UInt64 {
+        var hash = FNV1a64()
+        hash.combine(UInt64(ip.identification) << 32 | UInt64(ip.fragmentOffset))
+        hash.combine(ip.source.low ^ ip.source.high)
+        hash.combine(ip.destination.low ^ ip.destination.high)
+        hash.combine(UInt64(truncatingIfNeeded: ip.bytes))
+        // 64 bytes cover the transport header with its checksum, which covers the rest.
+        var offset = max(0, start)
+        let stop = min(end, offset + 64)
+        while offset < stop, let byte = frame.byte(offset) {
+            hash.combine(byte)
+            offset += 1
+        }
+        return hash.value
+    }
+}

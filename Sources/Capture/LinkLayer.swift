@@ -1,0 +1,114 @@
+import MastTimebase
+
+/// From the bytes of a frame to its IP and transport headers. Pure; never traps, whatever the bytes: what does
+/// not parse is `undecoded`.
+package enum LinkLayer {
+    /// - Parameters:
+    ///   - frame: the captured bytes.
+    ///   - wireBytes: the frame's length on the wire, which may be more than was captured.
+    package static func decode(_ frame: Span<UInt8>, linkType: LinkType, wireBytes: Int) -> PacketHeaders {
+        guard let start = networkStart(frame, linkType: linkType) else { return .undecoded }
+        return decodeIP(frame, at: start.offset, version: start.version, wireBytes: max(wireBytes, frame.count))
+    }
+
+    private struct NetworkStart {
+        var offset: Int
+        /// 4 or 6, as the layer below said.
+        var version: Int
+    }
+
+    private static func networkStart(_ frame: Span<UInt8>, linkType: LinkType) -> NetworkStart? {
+        switch linkType {
+        case .ethernet:
+            return afterEtherType(frame, typeAt: 12)
+        case .raw, .ipv4, .ipv6:
+            guard let first = frame.byte(0) else { return nil }
+            let version = Int(first >> 4)
+            if linkType == .ipv4, version != 4 { return nil }
+            if linkType == .ipv6, version != 6 { return nil }
+            return version == 4 || version == 6 ? NetworkStart(offset: 0, version: version) : nil
+        case .null, .loop:
+            // NULL has the address family in the writing host's order, LOOP in network order; families below
+            // 256 make the order visible. AF_INET is 2 everywhere, AF_INET6 is 10, 24, 28 or 30 by system.
+            guard let family = frame.uint32(0) else { return nil }
+            switch family < 256 ? family : family.byteSwapped {
+            case 2: return NetworkStart(offset: 4, version: 4)
+            case 10, 24, 28, 30: return NetworkStart(offset: 4, version: 6)
+            default: return nil
+            }
+        case .linuxSLL:
+            return afterEtherType(frame, typeAt: 14)
+        case .linuxSLL2:
+            guard let type = frame.uint16(0) else { return nil }
+            return resolve(frame, etherType: type, at: 20)
+        case .ppp, .pppInHDLC:
+            return afterPPP(frame, at: frame.byte(0) == 0xFF && frame.byte(1) == 0x03 ? 2 : 0)
+        case .pppWithDirection:
+            return afterPPP(frame, at: frame.byte(1) == 0xFF && frame.byte(2) == 0x03 ? 3 : 1)
+        default:
+            return nil
+        }
+    }
+
+    private static func afterEtherType(_ frame: Span<UInt8>, typeAt offset: Int) -> NetworkStart? {
+        guard let type = frame.uint16(offset) else { return nil }
+        return resolve(frame, etherType: type, at: offset + 2)
+    }
+
+    /// Walks tags and labels. Eight is more than any network stacks up and keeps hostile input short.
+    private static func resolve(_ frame: Span<UInt8>, etherType: UInt16, at start: Int) -> NetworkStart? {
+        var (type, offset) = (etherType, start)
+        for _ in 0..<8 {
+            switch type {
+            case 0x0800: return NetworkStart(offset: offset, version: 4)
+            case 0x86DD: return NetworkStart(offset: offset, version: 6)
+            case 0x8100, 0x88A8, 0x9100, 0x9200:  // IEEE 802.1Q, 802.1ad and the tags before it
+                guard let next = frame.uint16(offset + 2) else { return nil }
+                (type, offset) = (next, offset + 4)
+            case 0x8847, 0x8848: return afterMPLS(frame, at: offset)
+            case 0x8864: return afterPPP(frame, at: offset + 6)  // PPPoE session, RFC 2516
+            case 0..<0x0600:  // an 802.3 length: only SNAP carries an EtherType
+                guard frame.uint32(offset).map({ $0 >> 8 }) == 0xAAAA03, let next = frame.uint16(offset + 6) else {
+                    return nil
+                }
+                (type, offset) = (next, offset + 8)
+            default: return nil
+            }
+        }
+        return nil
+    }
+
+    /// Labels do not say what follows; below the bottom of the stack the version nibble does.
+    private static func afterMPLS(_ frame: Span<UInt8>, at start: Int) -> NetworkStart? {
+        var offset = start
+        for _ in 0..<16 {
+            guard let label = frame.uint32(offset) else { return nil }
+            offset += 4
+            if label & 0x100 != 0 {
+                guard let version = frame.byte(offset).map({ Int($0 >> 4) }), version == 4 || version == 6 else {
+                    return nil
+                }
+                return NetworkStart(offset: offset, version: version)
+            }
+        }
+        return nil
+    }
+
+    private static func afterPPP(_ frame: Span<UInt8>, at start: Int) -> NetworkStart? {
+        guard let first = frame.byte(start) else { return nil }
+        // An odd first byte is a compressed one-byte protocol number (RFC 1661 section 6.5).
+        if first & 1 == 1 {
+            switch first {
+            case 0x21: return NetworkStart(offset: start + 1, version: 4)
+            case 0x57: return NetworkStart(offset: start + 1, version: 6)
+            default: return nil
+            }
+        }
+        switch frame.uint16(start) {
+        case 0x0021: return NetworkStart(offset: start + 2, version: 4)
+        case 0x0057: return NetworkStart(offset: start + 2, version: 6)
+        case 0x0281, 0x0283: return afterMPLS(frame, at: start + 2)
+        default: return nil
+        }
+    }
+}

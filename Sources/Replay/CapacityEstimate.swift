@@ -1,0 +1,158 @@
+import MastCapture
+import MastTimebase
+
+/// How fast one direction of the link drains.
+struct CapacityEstimate: Sendable {
+    var capacity: Rate
+    var isLowerBound: Bool
+    /// One rate all along; otherwise `bins` tell how it changed.
+    var isConstant: Bool
+    var basis: String
+    /// Bytes in each `LinkFit.step`.
+    var bins: [Int]
+
+    /// Packets whose spacing is looked at together.
+    private static let runs = [1, 2, 4, 12, 24]
+    /// Spacing rates within this of each other (in thousandths) are one rate.
+    private static let tolerance: Int64 = 40
+    /// How near (in thousandths) runs of different lengths must come to each other.
+    private static let agreement = 25
+    private static let leisurely: Int64 = 2_000_000
+
+    init(_ curve: DeliveryCurve, _ view: FitView) {
+        bins = curve.bins(LinkFit.step, length: view.length)
+        isConstant = false
+        let sustained = Self.sustainedPeak(bins)
+        guard sustained > 0 else {
+            capacity = LinkFit.assumedFloor
+            isLowerBound = true
+            basis = "assumed: no traffic in this direction"
+            return
+        }
+        let peak = Rate(bitsPerSecond: sustained)
+        switch curve.source {
+        case .arrivals, .acknowledgements:
+            let how = curve.source == .arrivals ? "arrival spacing" : "spacing of acknowledged bytes"
+            if let line = Self.lineRate(curve) {
+                (capacity, isLowerBound, isConstant) = (line.rate, false, true)
+                basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
+            } else if Self.isBacklogged(bins, curve, view) {
+                capacity = Self.busyMedian(bins, peak)
+                isLowerBound = false
+                basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
+            } else {
+                (capacity, isLowerBound) = (peak, true)
+                basis = "highest throughput over half a second; the sender was the limit"
+            }
+        case .offered:
+            (capacity, isLowerBound) = (peak, true)
+            basis = "highest offered load over half a second; seen before the link"
+        case .unplaced:
+            (capacity, isLowerBound) = (peak, true)
+            basis = "highest throughput over half a second; it is not known on which side of the link it was seen"
+        }
+    }
+
+    /// Share of the window's capacity that was used.
+    var utilisation: Double {
+        let possible = Double(capacity.bitsPerSecond) * 0.1 * Double(max(1, bins.count))
+        return possible > 0 ? Double(bins.reduce(0, +)) * 8 / possible : 0
+    }
+
+    func serialisation(_ bytes: Int64) -> Interval {
+        isLowerBound || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
+    }
+
+    /// Bits per second in the fullest five steps in a row, or in all of a shorter window.
+    private static func sustainedPeak(_ bins: [Int]) -> Int64 {
+        let width = min(5, bins.count)
+        guard width > 0 else { return 0 }
+        var sum = bins[..<width].reduce(0, +)
+        var best = sum
+        for index in width..<max(width, bins.count) {
+            sum += bins[index] - bins[index - width]
+            best = max(best, sum)
+        }
+        return Int64(clamping: best) * 80 / Int64(width)
+    }
+
+    /// The rate at which packets leave a standing queue shows as a spacing that recurs, the same over runs of
+    /// every length. (A radio link's ticks make short runs agree, but not with longer ones.)
+    private static func lineRate(_ curve: DeliveryCurve) -> (rate: Rate, percent: Int)? {
+        guard let typical = Quantile.of(curve.points.map(\.bytes), 0.9), typical >= 500 else { return nil }
+        let clusters = runs.compactMap { cluster(curve.points, run: $0, typical: typical) }
+        guard let best = clusters.max(by: { $0.percent < $1.percent }), best.percent >= 25 else { return nil }
+        let agreeing = clusters.filter {
+            ($0.rate - best.rate).magnitude * 1000 <= best.rate.magnitude * UInt64(agreement)
+        }
+        guard agreeing.count * 2 > runs.count else { return nil }
+        // A lone datagram flow at a leisurely pace is an application's clock rather than a link's.
+        let tcp = curve.isMostlyTCP
+        if !tcp, best.rate < leisurely { return nil }
+        return (Rate(bitsPerSecond: best.rate), best.percent)
+    }
+
+    /// The fullest group of runs whose rates lie within `tolerance` of each other.
+    private static func cluster(
+        _ points: [DeliveryCurve.Point], run: Int, typical: Int
+    ) -> (rate: Int64, percent: Int)? {
+        guard points.count > run + 40 else { return nil }
+        var rates: [Int64] = []
+        var bytes = points[1...run].reduce(0) { $0 + $1.bytes }
+        for index in run..<points.count {
+            if index > run { bytes += points[index].bytes - points[index - run].bytes }
+            let span = points[index].time - points[index - run].time
+            // Runs of small packets, and runs with a pause in them, are the sender's doing.
+            if span > .zero, span < .milliseconds(500), bytes * 10 >= typical * run * 6 {
+                rates.append(Rate(bytes: Int64(bytes), in: span).bitsPerSecond)
+            }
+        }
+        guard rates.count >= 40 else { return nil }
+        rates.sort()
+        var best = (from: 0, count: 0)
+        var high = 0
+        for low in rates.indices {
+            while high < rates.count, rates[high] <= rates[low] + rates[low] * tolerance / 1000 { high += 1 }
+            if high - low > best.count { best = (low, high - low) }
+        }
+        return (rates[best.from + best.count / 2], best.count * 100 / rates.count)
+    }
+
+    /// A bulk transfer that left no pause: most packets full, most steps busy.
+    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ view: FitView) -> Bool {
+        guard bins.count >= 20, curve.points.count >= 200 else { return false }
+        let busy = bins.filter { $0 > 0 }.count
+        guard busy * 10 >= bins.count * 7 else { return false }
+        var full = 0
+        for point in curve.points where point.bytes >= 1200 { full += 1 }
+        guard full * 10 >= curve.points.count * 7 else { return false }
+        // A pace the application chose is even; a radio link's is not.
+        let sorted = bins.sorted()
+        return sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13
+    }
+
+    private static func busyMedian(_ bins: [Int], _ peak: Rate) -> Rate {
+        let threshold = peak.bitsPerSecond / 80 / 20
+        guard let median = Quantile.of(bins.filter { Int64($0) > threshold }, 0.5) else { return peak }
+        return Rate(bitsPerSecond: Int64(median) * 80)
+    }
+
+    /// Capacity in each step: never zero, and no less than what passed.
+    func rates(outages: [LinkFit.Outage]) -> [Rate] {
+        let floor = isLowerBound ? max(LinkFit.assumedFloor, capacity) : LinkFit.smallestRate
+        if isConstant || isLowerBound {
+            return Array(repeating: max(floor, capacity), count: max(1, bins.count))
+        }
+        var last = max(floor, capacity)
+        return bins.indices.map { index in
+            let from = LinkFit.step * Int64(index)
+            // Inside an outage nothing shows what the link could do: the level before it goes on.
+            if outages.contains(where: { $0.kind != .senderIdle && $0.start < from + LinkFit.step && from < $0.start + $0.length }) {
+                return last
+            }
+            let observed = Rate(bitsPerSecond: Int64(bins[index]) * 80)
+            last = max(floor, observed)
+            return last
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import MastCapture
+import MastTimebase
+
+/// When one direction's bytes came out of the link, as well as the capture point can tell.
+struct DeliveryCurve: Sendable {
+    enum Source: Sendable {
+        /// Packets seen after the link.
+        case arrivals
+        /// Packets seen before the link; the other side's acknowledgements tell when they came through.
+        case acknowledgements
+        /// Packets seen before the link, and nothing tells what became of them.
+        case offered
+        /// It is not known on which side of the link the packets were seen.
+        case unplaced
+    }
+
+    struct Point: Sendable {
+        /// Since the window's start.
+        var time: Interval
+        /// Of IP.
+        var bytes: Int
+        /// In the view's events.
+        var event: Int
+    }
+
+    let direction: FlowDirection
+    let source: Source
+    let points: [Point]
+    /// Whether it carries more than acknowledgements.
+    let carriesData: Bool
+    let isMostlyTCP: Bool
+
+    init(_ view: FitView, _ direction: FlowDirection, vantage: LinkFit.Vantage) {
+        self.direction = direction
+        var tcpPayload = 0
+        var payload = 0
+        var bytes = 0
+        for event in view.events where event.direction == direction {
+            bytes += Int(event.ipBytes)
+            payload += Int(event.payloadBytes)
+            if event.marks.contains(.tcp) { tcpPayload += Int(event.payloadBytes) }
+        }
+        carriesData = payload > 0 && payload * 4 >= bytes
+        isMostlyTCP = payload > 0 && tcpPayload * 2 > payload
+        let isBeforeLink = vantage == (direction == .up ? .client : .server)
+        if vantage == .unknown || vantage == .between {
+            source = .unplaced
+        } else if !isBeforeLink {
+            source = .arrivals
+        } else {
+            source = isMostlyTCP && carriesData ? .acknowledgements : .offered
+        }
+        var points: [Point] = []
+        for index in view.events.indices {
+            let event = view.events[index]
+            if source == .acknowledgements {
+                guard event.direction != direction, event.newlyAcknowledged > 0 else { continue }
+                // Acknowledged payload, with the share of headers that the direction's packets carry.
+                let wire = payload > 0 ? Int(event.newlyAcknowledged) * bytes / payload : 0
+                points.append(Point(time: view.time(event), bytes: wire, event: index))
+            } else if event.direction == direction {
+                points.append(Point(time: view.time(event), bytes: Int(event.ipBytes), event: index))
+            }
+        }
+        self.points = points
+    }
+
+    /// IP bytes in each `step` of the window.
+    func bins(_ step: Interval, length: Interval) -> [Int] {
+        let count = Int(length.nanoseconds / step.nanoseconds) + 1
+        var bins = Array(repeating: 0, count: count)
+        for point in points {
+            let index = Int(max(0, point.time.nanoseconds) / step.nanoseconds)
+            if index < count { bins[index] += point.bytes }
+        }
+        return bins
+    }
+}

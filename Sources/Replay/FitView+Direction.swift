@@ -1,0 +1,82 @@
+import MastCapture
+import MastTimebase
+
+extension FitView {
+    /// Puts one direction's estimates together.
+    func direction(
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], baseRTT: Interval
+    ) -> LinkFit.Direction {
+        let loss = loss(curve, capacity, outages)
+        let queue = queue(curve, capacity, baseRTT: baseRTT)
+        var basis = capacity.basis
+        let rates = capacity.rates(outages: outages.filter { $0.direction == curve.direction })
+        if capacity.isLowerBound, capacity.capacity < LinkFit.assumedFloor {
+            basis += "; raised to the assumed floor of \(TextLayout.bitRate(Double(LinkFit.assumedFloor.bitsPerSecond))) for replay"
+        }
+        return LinkFit.Direction(
+            capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: basis, rates: rates,
+            loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
+            queueBasis: queue.basis)
+    }
+
+    private func loss(
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
+    ) -> (share: Double, meanBurst: Double?, basis: String) {
+        let drops = outages.filter { $0.kind == .drop && $0.direction == curve.direction }
+        func isInOutage(_ event: Timeline.Event) -> Bool {
+            let time = time(event)
+            // The first packet after an outage is the one that shows its losses.
+            return drops.contains { $0.start <= time && time <= $0.start + $0.length + .milliseconds(500) }
+        }
+        var rtp = (packets: 0, missing: 0, bursts: 0)
+        var tcp = (segments: 0, lost: 0)
+        for event in events where event.direction == curve.direction {
+            if event.marks.contains(.rtp), flows[Int(event.flow)][curve.direction].rtp?.isRTP == true {
+                rtp.packets += 1
+                if event.rtpMissing > 0, !isInOutage(event) {
+                    rtp.missing += Int(event.rtpMissing)
+                    rtp.bursts += 1
+                }
+            } else if event.marks.contains(.tcp), event.payloadBytes > 0 {
+                tcp.segments += 1
+                if event.marks.contains(.retransmission) || event.marks.contains(.filledLoss), !isInOutage(event) {
+                    tcp.lost += 1
+                }
+            }
+        }
+        if rtp.packets >= 50, rtp.packets * 2 >= tcp.segments {
+            if curve.source == .offered { return (0, nil, "0: RTP was seen before the link, where nothing is missing yet") }
+            let share = Double(rtp.missing) / Double(rtp.packets + rtp.missing)
+            let burst = rtp.bursts > 0 ? Double(rtp.missing) / Double(rtp.bursts) : nil
+            return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts")
+        }
+        if tcp.segments >= 20 {
+            let share = Double(tcp.lost) / Double(tcp.segments)
+            if tcp.lost > 0, !capacity.isLowerBound, curve.isBulk, capacity.utilisation >= 0.8 {
+                return (0, nil, "0: \(tcp.lost) of \(tcp.segments) segments were sent again while the link was full; that is its queue's doing")
+            }
+            return (share, tcp.lost > 0 ? 1 : nil, "\(tcp.lost) of \(tcp.segments) TCP segments were sent again")
+        }
+        return (0, nil, "0: assumed, nothing in this direction shows losses")
+    }
+
+    private func queue(
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, baseRTT: Interval
+    ) -> (bytes: Int, basis: String) {
+        let assumed = (LinkFit.assumedQueuePackets * 1500, "assumed: \(LinkFit.assumedQueuePackets) full packets")
+        guard !capacity.isLowerBound, curve.source == .acknowledgements else { return assumed }
+        let rtts = roundTrips.filter { $0.dataDirection == curve.direction }.map(\.rtt)
+        guard rtts.count >= 50, let high = Quantile.of(rtts, 0.99), high > baseRTT else { return assumed }
+        let bytes = capacity.capacity.bytes(in: high - baseRTT)
+        guard bytes >= 15_000 else { return assumed }
+        return (Int(clamping: bytes), "round trip (99th percentile) above the base, at capacity")
+    }
+}
+
+extension DeliveryCurve {
+    /// Mostly full packets, at a pace that only a transfer without pauses keeps.
+    var isBulk: Bool {
+        let full = points.reduce(0) { $0 + ($1.bytes >= 1000 ? 1 : 0) }
+        return points.count >= 200 && full * 10 >= points.count * 6
+    }
+}

@@ -1,0 +1,135 @@
+import MastCapture
+import MastTimebase
+
+extension FitView {
+    /// Where the capture was made, from which side of it the round trips are short.
+    func vantage() -> (value: LinkFit.Vantage, basis: String) {
+        var toClient = Interval.zero
+        var toServer = Interval.zero
+        var weight = -1
+        for number in weightyFlows where flowBytes[number] > weight {
+            guard let tcp = flows[number].tcp, let client = tcp.clientSideHandshake, let server = tcp.serverSideHandshake
+            else { continue }
+            (toClient, toServer, weight) = (client, server, flowBytes[number])
+        }
+        if weight >= 0 { return split(toClient, toServer, "by the two halves of a TCP handshake") }
+        for number in weightyFlows where flowBytes[number] > weight {
+            guard let tcp = flows[number].tcp, let client = tcp.down.minimumRTT, let server = tcp.up.minimumRTT
+            else { continue }
+            (toClient, toServer, weight) = (client, server, flowBytes[number])
+        }
+        if weight >= 0 { return split(toClient, toServer, "by the data-to-ACK times of either side") }
+        if let quic = quicHandshake() { return split(quic.toClient, quic.toServer, "by the two halves of a QUIC handshake") }
+        let missing = rtpMissing()
+        if missing.down > 0, missing.up == 0 { return (.client, "only RTP towards the client has sequence gaps") }
+        if missing.up > 0, missing.down == 0 { return (.server, "only RTP towards the server has sequence gaps") }
+        return (.unknown, "nothing in the capture tells")
+    }
+
+    private func split(_ toClient: Interval, _ toServer: Interval, _ basis: String) -> (LinkFit.Vantage, String) {
+        let total = toClient + toServer
+        if toClient * 4 <= total { return (.client, basis) }
+        if toServer * 4 <= total { return (.server, basis) }
+        return (.between, basis)
+    }
+
+    private func rtpMissing() -> (up: Int, down: Int) {
+        var missing = (up: 0, down: 0)
+        for number in weightyFlows {
+            if let rtp = flows[number].up.rtp, rtp.isRTP { missing.up += rtp.missing }
+            if let rtp = flows[number].down.rtp, rtp.isRTP { missing.down += rtp.missing }
+        }
+        return missing
+    }
+
+    /// The smallest sum of client's first packet to server's first and that to the client's next, over flows
+    /// that begin with QUIC long headers inside the window.
+    func quicHandshake() -> (toServer: Interval, toClient: Interval)? {
+        struct Progress {
+            var hello: Instant?
+            var answer: Instant?
+            var done = false
+        }
+        var progress = Array(repeating: Progress(), count: flows.count)
+        var best: (toServer: Interval, toClient: Interval)?
+        for event in events {
+            let number = Int(event.flow)
+            guard !progress[number].done, event.marks.contains(.quicHandshake) || progress[number].answer != nil else {
+                continue
+            }
+            switch (event.direction, progress[number].hello, progress[number].answer) {
+            case (.up, nil, _): progress[number].hello = event.time
+            case (.down, .some, nil): progress[number].answer = event.time
+            case (.up, .some(let hello), .some(let answer)):
+                progress[number].done = true
+                let candidate = (toServer: answer - hello, toClient: event.time - answer)
+                let sum = candidate.toServer + candidate.toClient
+                if sum > .zero, best.map({ sum < $0.toServer + $0.toClient }) ?? true { best = candidate }
+            default: break
+            }
+        }
+        return best
+    }
+
+    /// The round trip of the whole path without queues and without the time to send the packets.
+    func baseRTT(
+        up: CapacityEstimate, down: CapacityEstimate
+    ) -> (value: Interval, basis: String, isAssumed: Bool) {
+        var best: (rtt: Interval, basis: String)?
+        func offer(_ rtt: Interval, bytesUp: Int64, bytesDown: Int64, _ basis: String) {
+            let sending = up.serialisation(bytesUp) + down.serialisation(bytesDown)
+            let net = max(rtt - sending, .microseconds(10))
+            if best.map({ net < $0.rtt }) ?? true { best = (net, basis) }
+        }
+        let candidates = weightyFlows.contains(where: { flows[$0].tcp != nil })
+            ? weightyFlows : flowBytes.indices.filter { flowBytes[$0] > 0 }
+        for number in candidates {
+            guard let tcp = flows[number].tcp else { continue }
+            if let handshake = tcp.handshake {
+                offer(handshake, bytesUp: 60, bytesDown: 60, "TCP handshake, less the time to send its packets")
+            }
+            if let server = tcp.up.minimumRTT, let client = tcp.down.minimumRTT {
+                offer(server + client, bytesUp: 0, bytesDown: 0, "smallest data-to-ACK times of both sides, added")
+            }
+        }
+        if best == nil, let spin = spinRTT() {
+            offer(spin, bytesUp: 60, bytesDown: 1200, "QUIC spin bit (5th percentile), less the time to send a packet")
+        }
+        if best == nil, let quic = quicHandshake() {
+            offer(
+                quic.toServer + quic.toClient, bytesUp: 1200, bytesDown: 1200,
+                "QUIC handshake, less the time to send its packets; the peers' own work is in it")
+        }
+        if let best { return (best.rtt, best.basis, false) }
+        return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true)
+    }
+
+    /// The time between turns of the spin bit in one direction is a round trip wherever it is seen (RFC 9312
+    /// section 3.8.2). Endpoints may spin at random instead, so it must fit the handshake.
+    private func spinRTT() -> Interval? {
+        struct Turn {
+            var value: Bool?
+            var at: Instant?
+        }
+        guard let handshake = quicHandshake() else { return nil }
+        var turns = Array(repeating: (up: Turn(), down: Turn()), count: flows.count)
+        var began = Array(repeating: false, count: flows.count)
+        var samples: [Interval] = []
+        for event in events {
+            let number = Int(event.flow)
+            if event.marks.contains(.quicHandshake) { began[number] = true }
+            guard began[number], event.marks.contains(.quicShort) else { continue }
+            let spin = event.marks.contains(.spin)
+            var turn = event.direction == .up ? turns[number].up : turns[number].down
+            if let value = turn.value, value != spin {
+                if let at = turn.at { samples.append(event.time - at) }
+                turn.at = event.time
+            }
+            turn.value = spin
+            if event.direction == .up { turns[number].up = turn } else { turns[number].down = turn }
+        }
+        guard samples.count >= 8, let low = Quantile.of(samples, 0.05) else { return nil }
+        let whole = handshake.toServer + handshake.toClient
+        return low * 3 >= whole && low <= whole * 3 ? low : nil
+    }
+}

@@ -1,0 +1,143 @@
+import MastCapture
+import MastTimebase
+
+/// What a capture tells about the link it crossed. Every figure says how it was made.
+package struct LinkFit: Sendable, Hashable {
+    /// Where along the path the capture was made: what is upstream of it shows no loss.
+    package enum Vantage: String, Codable, Sendable, Hashable { case client, server, between, unknown }
+
+    package struct Direction: Sendable, Hashable {
+        package var capacity: Rate
+        /// The sender never filled the link: it carries at least this.
+        package var isLowerBound: Bool
+        package var capacityBasis: String
+        /// Capacity over time, one value per `step`; never zero.
+        package var rates: [Rate]
+        /// Loss outside outages.
+        package var loss: Double
+        /// Packets lost in a row, mean; nil where no loss was seen.
+        package var meanBurst: Double?
+        package var lossBasis: String
+        package var queueBytes: Int
+        package var queueBasis: String
+    }
+
+    package struct Outage: Sendable, Hashable {
+        package enum Kind: String, Codable, Sendable, Hashable {
+            /// Packets waited and came afterwards.
+            case hold
+            /// Packets were lost.
+            case drop
+            /// There was nothing to carry: no fault of the link, and not part of the scenario.
+            case senderIdle
+        }
+        package var direction: FlowDirection
+        /// Since the window's start, at the link (the way from there to the capture point is taken off).
+        package var start: Interval
+        package var length: Interval
+        package var kind: Kind
+        /// 0...1.
+        package var confidence: Double
+        package var startUncertainty: Interval
+        package var endUncertainty: Interval
+        package var basis: String
+    }
+
+    package static let step = Interval.milliseconds(100)
+    package static let fewestPackets = 8
+    package static let shortest = Interval.milliseconds(50)
+    /// A silence shorter than this is no outage.
+    package static let shortestOutage = Interval.milliseconds(200)
+    /// Assumed where the capture shows no round trip.
+    package static let assumedRTT = Interval.milliseconds(50)
+    /// Assumed where the sender was the limit and sent less: a replayed call must be able to pass.
+    package static let assumedFloor = Rate.kilobitsPerSecond(500)
+    /// Below any real link's working rate; keeps a replay from standing still where a bin saw no packet.
+    package static let smallestRate = Rate.kilobitsPerSecond(64)
+    package static let assumedQueuePackets = 100
+
+    package var window: FitWindow
+    package var packets: Int
+    package var vantage: Vantage
+    package var vantageBasis: String
+    package var baseRTT: Interval
+    package var baseRTTBasis: String
+    package var isBaseRTTAssumed: Bool
+    package var up: Direction
+    package var down: Direction
+    /// In order of start.
+    package var outages: [Outage]
+
+    package subscript(direction: FlowDirection) -> Direction { direction == .up ? up : down }
+
+    /// Fits `window`, by default the densest minute.
+    package init(_ timeline: Timeline, window chosen: FitWindow? = nil) throws(FitFailure) {
+        let window: FitWindow
+        if let chosen { window = chosen } else { window = try timeline.densestWindow() }
+        guard window.range.count >= Self.fewestPackets, window.length >= Self.shortest else {
+            throw .tooShort(packets: window.range.count, length: window.length)
+        }
+        let view = FitView(timeline, window)
+        let vantage = view.vantage()
+        let up = DeliveryCurve(view, .up, vantage: vantage.value)
+        let down = DeliveryCurve(view, .down, vantage: vantage.value)
+        let upCapacity = CapacityEstimate(up, view)
+        let downCapacity = CapacityEstimate(down, view)
+        let base = view.baseRTT(up: upCapacity, down: downCapacity)
+        var outages: [Outage] = []
+        for curve in [up, down] {
+            outages += OutageFinder(curve, other: curve.direction == .up ? down : up, view, baseRTT: base.value).find()
+        }
+        outages.sort { ($0.start, $0.direction.rawValue) < ($1.start, $1.direction.rawValue) }
+
+        self.window = window
+        self.packets = window.range.count
+        (self.vantage, vantageBasis) = vantage
+        (baseRTT, baseRTTBasis, isBaseRTTAssumed) = base
+        self.outages = outages
+        self.up = view.direction(up, upCapacity, outages, baseRTT: base.value)
+        self.down = view.direction(down, downCapacity, outages, baseRTT: base.value)
+    }
+}
+
+/// The fitted part of a timeline with what several estimates need.
+struct FitView: Sendable {
+    let events: ArraySlice<Timeline.Event>
+    let roundTrips: [Timeline.RoundTrip]
+    let flows: [FlowState]
+    let start: Instant
+    let length: Interval
+    /// IP bytes in the window by flow.
+    let flowBytes: [Int]
+
+    init(_ timeline: Timeline, _ window: FitWindow) {
+        events = timeline.events[window.range]
+        let end = window.start + window.length
+        roundTrips = timeline.roundTrips.filter { $0.time >= window.start && $0.time <= end }
+        flows = timeline.flows
+        start = window.start
+        length = window.length
+        var bytes = Array(repeating: 0, count: timeline.flows.count)
+        for event in timeline.events[window.range] { bytes[Int(event.flow)] += Int(event.ipBytes) }
+        flowBytes = bytes
+    }
+
+    /// Flows that carry a twentieth of the bytes or more, else all of the window's, by number.
+    var weightyFlows: [Int] {
+        let total = flowBytes.reduce(0, +)
+        let weighty = flowBytes.indices.filter { flowBytes[$0] > 0 && flowBytes[$0] * 20 >= total }
+        return weighty.isEmpty ? flowBytes.indices.filter { flowBytes[$0] > 0 } : weighty
+    }
+
+    func time(_ event: Timeline.Event) -> Interval { event.time - start }
+}
+
+/// Middle of sorted copies and the like; none of it on empty input.
+enum Quantile {
+    static func of<Value: Comparable>(_ values: [Value], _ share: Double) -> Value? {
+        guard !values.isEmpty else { return nil }
+        let sorted = values.sorted()
+        let index = Int((Double(sorted.count - 1) * min(1, max(0, share))).rounded())
+        return sorted[min(sorted.count - 1, max(0, index))]
+    }
+}

@@ -1,0 +1,93 @@
+import MastCapture
+import MastTimebase
+
+/// A fit as scripts read it. Times are seconds since the first packet of the capture.
+package struct LinkFitReport: Codable, Sendable, Hashable {
+    package struct Direction: Codable, Sendable, Hashable {
+        package var capacityMbps: Double
+        package var lowerBound: Bool
+        package var capacityBasis: String
+        package var lossRate: Double
+        package var meanBurst: Double?
+        package var lossBasis: String
+        package var queueBytes: Int
+        package var queueBasis: String
+    }
+
+    package struct Outage: Codable, Sendable, Hashable {
+        package var startS: Double
+        package var endS: Double
+        package var direction: String
+        package var kind: String
+        package var confidence: Double
+        package var startUncertaintyS: Double
+        package var endUncertaintyS: Double
+        package var basis: String
+    }
+
+    package var windowStartS: Double
+    package var windowLengthS: Double
+    package var windowBasis: String
+    package var packets: Int
+    package var vantage: String
+    package var vantageBasis: String
+    package var baseRttMs: Double
+    package var baseRttAssumed: Bool
+    package var baseRttBasis: String
+    package var up: Direction
+    package var down: Direction
+    package var outages: [Outage]
+}
+
+extension LinkFit {
+    package var report: LinkFitReport {
+        LinkFitReport(
+            windowStartS: window.start.sinceStart.inSeconds, windowLengthS: window.length.inSeconds,
+            windowBasis: window.basis, packets: packets, vantage: vantage.rawValue, vantageBasis: vantageBasis,
+            baseRttMs: baseRTT.inMilliseconds, baseRttAssumed: isBaseRTTAssumed, baseRttBasis: baseRTTBasis,
+            up: report(.up), down: report(.down),
+            outages: outages.map { outage in
+                let start = (window.start + outage.start).sinceStart
+                return LinkFitReport.Outage(
+                    startS: start.inSeconds, endS: (start + outage.length).inSeconds,
+                    direction: outage.direction.name, kind: outage.kind.rawValue, confidence: outage.confidence,
+                    startUncertaintyS: outage.startUncertainty.inSeconds,
+                    endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis)
+            })
+    }
+
+    private func report(_ direction: FlowDirection) -> LinkFitReport.Direction {
+        let fitted = self[direction]
+        return LinkFitReport.Direction(
+            capacityMbps: fitted.capacity.inMegabitsPerSecond, lowerBound: fitted.isLowerBound,
+            capacityBasis: fitted.capacityBasis, lossRate: fitted.loss, meanBurst: fitted.meanBurst,
+            lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
+    }
+
+    /// The fit for a terminal, each figure with how it was made.
+    package func renderText(width: Int = 100) -> String {
+        var lines = [
+            "window    \(TextLayout.duration(window.length.inSeconds)) from \(TextLayout.duration(window.start.sinceStart.inSeconds)), \(packets) packets: \(window.basis)",
+            "vantage   \(vantage.rawValue): \(vantageBasis)",
+            "base RTT  \(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms: \(baseRTTBasis)",
+        ]
+        for direction in [FlowDirection.down, .up] {
+            let fitted = self[direction]
+            let label = direction == .up ? "up        " : "down      "
+            let bound = fitted.isLowerBound ? "at least " : ""
+            lines.append("\(label)\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): \(fitted.capacityBasis)")
+            if fitted.rates.contains(where: { $0 != fitted.rates.first }) {
+                lines.append("          " + TextLayout.sparkline(fitted.rates.map(\.inMegabitsPerSecond), columns: max(10, width - 10)))
+            }
+            let loss = fitted.loss == 0 ? "" : "\(TextLayout.fixed(fitted.loss * 100, 2)) %: "
+            lines.append("          loss \(loss)\(fitted.lossBasis)")
+            lines.append("          queue \(TextLayout.bytes(fitted.queueBytes)): \(fitted.queueBasis)")
+        }
+        if outages.isEmpty { lines.append("outages   none") }
+        for outage in outages {
+            let start = (window.start + outage.start).sinceStart.inSeconds
+            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction.name) \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 1)): \(outage.basis)")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

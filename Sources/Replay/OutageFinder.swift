@@ -1,0 +1,195 @@
+import MastCapture
+import MastTimebase
+
+/// Judges the silences of one direction: did the link stop, or had the sender nothing to send?
+struct OutageFinder {
+    private let curve: DeliveryCurve
+    private let other: DeliveryCurve
+    private let view: FitView
+    private let baseRTT: Interval
+
+    init(_ curve: DeliveryCurve, other: DeliveryCurve, _ view: FitView, baseRTT: Interval) {
+        (self.curve, self.other, self.view, self.baseRTT) = (curve, other, view, baseRTT)
+    }
+
+    private struct Gap {
+        /// The points before and after it.
+        var before: Int
+        var after: Int
+        var start: Interval
+        var end: Interval
+        /// Between packets before it.
+        var spacing: Interval
+        /// The flow kept a pace.
+        var isRegular: Bool
+        var length: Interval { end - start }
+    }
+
+    private typealias Verdict = (kind: LinkFit.Outage.Kind, confidence: Double, endUncertainty: Interval, basis: String)
+
+    func find() -> [LinkFit.Outage] {
+        // Acknowledgements stop when the data does: they are no evidence of their own. Offered load is the
+        // sender's alone.
+        guard curve.carriesData, curve.source != .offered else { return [] }
+        var outages: [LinkFit.Outage] = []
+        let points = curve.points
+        for index in points.indices.dropFirst() where points[index].time - points[index - 1].time >= LinkFit.shortestOutage {
+            guard let gap = gap(before: index - 1, after: index), let verdict = judge(gap) else { continue }
+            let way = wayToCapture
+            outages.append(
+                LinkFit.Outage(
+                    direction: curve.direction, start: max(.zero, gap.start - way), length: gap.length,
+                    kind: verdict.kind, confidence: verdict.confidence, startUncertainty: gap.spacing,
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty), basis: verdict.basis))
+        }
+        return outages
+    }
+
+    /// From the link's queue to where it was noticed.
+    private var wayToCapture: Interval {
+        switch curve.source {
+        case .arrivals: baseRTT / 2
+        case .acknowledgements: baseRTT
+        case .offered, .unplaced: .zero
+        }
+    }
+
+    /// nil: the flow that went on afterwards was not busy enough before for its silence to mean anything.
+    private func gap(before: Int, after: Int) -> Gap? {
+        let points = curve.points
+        let start = points[before].time
+        let flow = view.events[points[after].event].flow
+        var times: [Interval] = []
+        var index = before
+        while index >= 0, times.count < 50, start - points[index].time <= .seconds(2) {
+            if view.events[points[index].event].flow == flow { times.append(points[index].time) }
+            index -= 1
+        }
+        guard times.count >= 10, let newest = times.first, start - newest <= .milliseconds(100) else { return nil }
+        let spacings = times.indices.dropLast().map { times[$0] - times[$0 + 1] }
+        guard let usual = Quantile.of(spacings, 0.5), let wide = Quantile.of(spacings, 0.9) else { return nil }
+        let length = points[after].time - start
+        guard length >= usual * 6, length >= wide * 3 else { return nil }
+        return Gap(
+            before: before, after: after, start: start, end: points[after].time, spacing: usual,
+            isRegular: wide <= usual * 3 && usual <= .milliseconds(100))
+    }
+
+    private func judge(_ gap: Gap) -> Verdict? {
+        let event = view.events[curve.points[gap.before].event]
+        if event.marks.contains(.tcp) {
+            return curve.source == .acknowledgements ? judgeTCPSender(gap) : judgeTCPReceiver(gap)
+        }
+        return judgeDatagrams(gap)
+    }
+
+    /// At the sender: data was under way and no acknowledgement came.
+    private func judgeTCPSender(_ gap: Gap) -> Verdict {
+        let from = curve.points[gap.before].event
+        let to = curve.points[gap.after].event
+        var outstanding: Int32 = 0
+        var newest: Interval?
+        var resentAt: Interval?
+        for index in max(view.events.startIndex, from - 8)...to {
+            let event = view.events[index]
+            guard event.direction == curve.direction else { continue }
+            if index <= from || newest == nil { outstanding = event.outstanding }
+            if event.payloadBytes > 0 { newest = view.time(event) }
+            if index > from, event.marks.contains(.retransmission) { resentAt = view.time(event) }
+        }
+        guard outstanding > 2_000 else { return (.senderIdle, 0.8, .zero, "all data was acknowledged before the silence") }
+        var acknowledged = 0
+        for point in curve.points[gap.after...] {
+            guard point.time - gap.end <= .milliseconds(50) else { break }
+            acknowledged += point.bytes
+        }
+        if let resentAt, acknowledged * 2 < Int(outstanding) {
+            return (.drop, 0.8, gap.end - resentAt, "data under way was lost; retransmissions ended the silence")
+        }
+        return (.hold, resentAt == nil ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+    }
+
+    /// At the receiver: what came next, and how.
+    private func judgeTCPReceiver(_ gap: Gap) -> Verdict {
+        let last = view.events[curve.points[gap.before].event]
+        let next = view.events[curve.points[gap.after].event]
+        let full = Quantile.of(curve.points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
+        let firstAfter = curve.points[gap.after].event
+        var repaired = next.marks.contains(.filledLoss) || next.marks.contains(.retransmission)
+        for index in firstAfter..<min(view.events.endIndex, firstAfter + 40) {
+            let event = view.events[index]
+            guard event.flow == last.flow, event.direction == curve.direction else { continue }
+            if event.marks.contains(.filledLoss) || event.marks.contains(.retransmission) { repaired = true }
+        }
+        var asked = false
+        let between = curve.points[gap.before].event + 1..<firstAfter
+        for index in between where view.events[index].direction != curve.direction && view.events[index].payloadBytes > 0 {
+            asked = true
+        }
+        if Int(last.ipBytes) * 10 < full * 9 || full < 500 {
+            return (.senderIdle, 0.7, .zero, "the last packet before the silence ended a message")
+        }
+        if asked { return (.senderIdle, 0.6, .zero, "the other side asked for more during the silence") }
+        if repaired { return (.drop, 0.7, gap.length / 2, "the silence ended with retransmissions") }
+        let resumed = bytes(from: gap.end, for: .milliseconds(100))
+        let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
+        return resumed * 10 >= usual * 6
+            ? (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+            : (.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
+    }
+
+    /// Datagrams at a regular pace: were the missing ones late, or lost?
+    private func judgeDatagrams(_ gap: Gap) -> Verdict? {
+        let expected = Int(gap.length.nanoseconds / max(1, gap.spacing.nanoseconds))
+        let next = view.events[curve.points[gap.after].event]
+        var burst = 0
+        for point in curve.points[gap.after...] {
+            guard point.time - gap.end <= .milliseconds(100) else { break }
+            burst += 1
+        }
+        let ordinary = Int(Interval.milliseconds(100).nanoseconds / max(1, gap.spacing.nanoseconds))
+        let isRTP = view.flows[Int(next.flow)][curve.direction].rtp?.isRTP ?? false
+        let bothSilent = other.isSilent(from: gap.start + .milliseconds(100), to: gap.end - .milliseconds(100))
+        if isRTP {
+            let missing = Int(next.rtpMissing)
+            if missing * 2 >= expected {
+                // One direction, and short: a burst of losses, which the loss share covers.
+                if !bothSilent, gap.length < .milliseconds(500) { return nil }
+                return (.drop, 0.9, .zero, "\(missing) RTP packets are missing after the silence")
+            }
+            if (burst - ordinary) * 2 >= expected, expected >= 4 {
+                return (.hold, 0.9, .zero, "the RTP packets of the silence came together after it")
+            }
+            return (.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
+        }
+        if (burst - ordinary) * 2 >= expected, expected >= 8 {
+            return (.hold, 0.6, .zero, "a burst of what was missing followed the silence")
+        }
+        if bothSilent, gap.isRegular, curve.source == .arrivals, gap.length >= .milliseconds(500), gap.length < .seconds(10) {
+            return (.drop, 0.5, .zero, "a regular flow stopped in both directions and left no backlog")
+        }
+        return (.senderIdle, 0.5, .zero, "no backlog followed the silence")
+    }
+
+    private func bytes(from start: Interval, for length: Interval) -> Int {
+        var low = 0
+        var high = curve.points.count
+        while low < high {
+            let middle = (low + high) / 2
+            if curve.points[middle].time < start { low = middle + 1 } else { high = middle }
+        }
+        var sum = 0
+        while low < curve.points.count, curve.points[low].time < start + length {
+            sum += curve.points[low].bytes
+            low += 1
+        }
+        return sum
+    }
+}
+
+extension DeliveryCurve {
+    func isSilent(from start: Interval, to end: Interval) -> Bool {
+        guard start < end else { return false }
+        return !points.contains { $0.time >= start && $0.time <= end }
+    }
+}

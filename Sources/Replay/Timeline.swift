@@ -1,0 +1,174 @@
+import MastCapture
+import MastTimebase
+
+/// A capture as fitting needs it: every IP packet's time, size and meaning to its flow, in order of time.
+package struct Timeline: Sendable {
+    package struct Event: Sendable {
+        /// Since the first packet of the capture.
+        package var time: Instant
+        package var ipBytes: Int32
+        package var payloadBytes: Int32
+        package var flow: Int32
+        /// Of the other direction's TCP data, acknowledged for the first time.
+        package var newlyAcknowledged: Int32
+        /// Of this direction's TCP data, not acknowledged after this packet.
+        package var outstanding: Int32
+        package var rtpMissing: Int32
+        package var direction: FlowDirection
+        package var marks: Marks
+    }
+
+    package struct Marks: OptionSet, Sendable {
+        package var rawValue: UInt8
+        package init(rawValue: UInt8) { self.rawValue = rawValue }
+        package static let tcp = Marks(rawValue: 1)
+        package static let retransmission = Marks(rawValue: 2)
+        package static let filledLoss = Marks(rawValue: 4)
+        package static let rtp = Marks(rawValue: 8)
+        package static let quicHandshake = Marks(rawValue: 16)
+        /// It may be a QUIC short header, whose spin bit is `spin`.
+        package static let quicShort = Marks(rawValue: 32)
+        package static let spin = Marks(rawValue: 64)
+    }
+
+    /// A round trip from the capture point to the receiver of `dataDirection` and back.
+    package struct RoundTrip: Sendable {
+        package var time: Instant
+        package var flow: Int32
+        package var dataDirection: FlowDirection
+        package var rtt: Interval
+    }
+
+    /// 96 MB of events; what follows is left out, and `isCutShort` says so.
+    package static let mostPackets = 2_000_000
+
+    package private(set) var events: [Event] = []
+    package private(set) var roundTrips: [RoundTrip] = []
+    package private(set) var table = FlowTable()
+    package private(set) var isCutShort = false
+    private var isSorted = true
+
+    package init() {}
+
+    /// Reads the rest of a file.
+    package init(reading file: CaptureFile) {
+        self.init()
+        while let packet = file.next() { add(packet) }
+        finish()
+    }
+
+    package var flows: [FlowState] { table.flows }
+
+    package mutating func add(_ packet: CapturedPacket) {
+        guard packet.hasTimestamp else { return }
+        guard events.count < Self.mostPackets else {
+            isCutShort = true
+            return
+        }
+        // What was recorded twice passed once.
+        guard let seen = table.observe(packet), !seen.isDuplicate else { return }
+        var event = Event(
+            time: packet.time, ipBytes: Int32(clamping: packet.ipBytes), payloadBytes: Int32(clamping: seen.payloadBytes),
+            flow: Int32(clamping: seen.flow), newlyAcknowledged: 0, outstanding: 0,
+            rtpMissing: Int32(clamping: seen.rtpMissing), direction: seen.direction, marks: [])
+        if let tcp = seen.tcp {
+            event.marks.insert(.tcp)
+            event.newlyAcknowledged = Int32(clamping: tcp.newlyAcknowledged)
+            event.outstanding = Int32(clamping: tcp.outstanding)
+            if tcp.isRetransmission { event.marks.insert(.retransmission) }
+            if tcp.filledLoss { event.marks.insert(.filledLoss) }
+            if let rtt = tcp.rtt {
+                roundTrips.append(
+                    RoundTrip(time: packet.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt))
+            }
+        }
+        if case .udp(let udp) = packet.headers.transport {
+            if udp.rtp != nil { event.marks.insert(.rtp) }
+            if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
+            if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }
+        }
+        if let last = events.last, event.time < last.time { isSorted = false }
+        events.append(event)
+    }
+
+    /// Puts events in order of time; packets of the same time keep the file's order.
+    package mutating func finish() {
+        guard !isSorted else { return }
+        let order = events.indices.sorted { (events[$0].time, $0) < (events[$1].time, $1) }
+        events = order.map { events[$0] }
+        isSorted = true
+    }
+}
+
+/// The part of a capture that is fitted.
+package struct FitWindow: Sendable, Hashable {
+    /// Since the first packet of the capture.
+    package var start: Instant
+    package var length: Interval
+    /// Of `Timeline.events`.
+    package var range: Range<Int>
+    /// How it was chosen.
+    package var basis: String
+}
+
+/// Why a capture gives no link.
+package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// No packet that carries IP and a time.
+    case noPackets
+    case tooShort(packets: Int, length: Interval)
+    /// The asked-for window holds nothing.
+    case emptyWindow
+
+    package var description: String {
+        switch self {
+        case .noPackets:
+            "nothing to fit: the capture holds no IP packet with a time"
+        case .tooShort(let packets, let length):
+            "too short to fit: \(packets) IP packet\(packets == 1 ? "" : "s") in \(TextLayout.fixed(length.inMilliseconds, 1)) ms; at least \(LinkFit.fewestPackets) packets over \(LinkFit.shortest.milliseconds) ms are needed"
+        case .emptyWindow:
+            "nothing to fit: no IP packet in the chosen window"
+        }
+    }
+}
+
+extension Timeline {
+    /// Captures made at several times are not one link: a pause above this ends a window.
+    package static let breakingGap = Interval.seconds(60)
+
+    /// The window of at most `length` that holds most bytes and no pause above `breakingGap`.
+    package func densestWindow(length: Interval = .seconds(60)) throws(FitFailure) -> FitWindow {
+        guard !events.isEmpty else { throw .noPackets }
+        var best = 0..<0
+        var bestBytes = -1
+        var from = 0
+        var bytes = 0
+        for index in events.indices {
+            if index > 0, events[index].time - events[index - 1].time > Self.breakingGap {
+                from = index
+                bytes = 0
+            }
+            bytes += Int(events[index].ipBytes)
+            while events[index].time - events[from].time > length {
+                bytes -= Int(events[from].ipBytes)
+                from += 1
+            }
+            if bytes > bestBytes { (best, bestBytes) = (from..<index + 1, bytes) }
+        }
+        let whole = best.count == events.count
+        let basis = whole
+            ? "the whole capture"
+            : "the \(length.milliseconds / 1000) s with most bytes, without a pause above \(Self.breakingGap.milliseconds / 1000) s"
+        return FitWindow(
+            start: events[best.lowerBound].time,
+            length: events[best.upperBound - 1].time - events[best.lowerBound].time, range: best, basis: basis)
+    }
+
+    /// The window that the caller asked for.
+    package func window(from start: Instant, length: Interval) throws(FitFailure) -> FitWindow {
+        guard !events.isEmpty else { throw .noPackets }
+        let lower = events.firstIndex { $0.time >= start } ?? events.count
+        let upper = events.firstIndex { $0.time > start + length } ?? events.count
+        guard lower < upper else { throw .emptyWindow }
+        return FitWindow(start: start, length: length, range: lower..<upper, basis: "as asked for")
+    }
+}
