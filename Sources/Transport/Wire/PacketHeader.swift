@@ -42,7 +42,7 @@ package enum PacketHeader {
         switch kind {
         case .data, .reset: return identifier(bytes, at: 1)
         case .initiation, .response, .cookieReply: return identifier(bytes, at: 2)
-        case .keyQuery, .keyAnswer: return ConnectionID.none
+        case .keyQuery, .keyAnswer: return bytes.count >= 10 ? ConnectionID.none : nil
         }
     }
 

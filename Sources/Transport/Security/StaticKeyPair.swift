@@ -1,31 +1,5 @@
 import Crypto
 
-/// An X25519 public key: the name by which a peer is known.
-public struct PublicKey: Hashable, Comparable, Sendable, CustomStringConvertible, LosslessStringConvertible {
-    /// 32 bytes (RFC 7748).
-    public let bytes: [UInt8]
-
-    /// Nil unless there are exactly 32 bytes.
-    public init?(bytes: some Collection<UInt8>) {
-        guard bytes.count == 32 else { return nil }
-        self.bytes = Array(bytes)
-    }
-
-    init(_ key: Curve25519.KeyAgreement.PublicKey) { bytes = Array(key.rawRepresentation) }
-
-    /// Unpadded base64url (RFC 4648 section 5), 43 characters.
-    public var description: String { Base64URL.encode(bytes) }
-
-    public init?(_ description: String) {
-        guard let bytes = Base64URL.decode(description) else { return nil }
-        self.init(bytes: bytes)
-    }
-
-    public static func < (a: PublicKey, b: PublicKey) -> Bool { a.bytes.lexicographicallyPrecedes(b.bytes) }
-
-    var agreementKey: Curve25519.KeyAgreement.PublicKey? { try? .init(rawRepresentation: bytes) }
-}
-
 /// An X25519 key pair: a party's long-term transport identity.
 public struct StaticKeyPair: Sendable {
     let privateKey: Curve25519.KeyAgreement.PrivateKey
@@ -35,7 +9,7 @@ public struct StaticKeyPair: Sendable {
     public init?(privateKey: some Collection<UInt8>) {
         guard let key = try? Curve25519.KeyAgreement.PrivateKey(rawRepresentation: Array(privateKey)) else { return nil }
         self.privateKey = key
-        publicKey = PublicKey(key.publicKey)
+        publicKey = PublicKey(agreement: key.publicKey)
     }
 
     /// A fresh pair from handed-in chance: the system's generator live, a seeded one in the simulator.
@@ -44,7 +18,7 @@ public struct StaticKeyPair: Sendable {
         for _ in 0..<4 { seed += withUnsafeBytes(of: generator.next().littleEndian) { Array($0) } }
         // Any 32 bytes are a valid X25519 private key (RFC 7748 section 5); the fallback cannot be reached.
         privateKey = (try? .init(rawRepresentation: seed)) ?? .init()
-        publicKey = PublicKey(privateKey.publicKey)
+        publicKey = PublicKey(agreement: privateKey.publicKey)
     }
 
     /// The 32 private bytes, for the owner's own key file.
@@ -56,4 +30,10 @@ public struct StaticKeyPair: Sendable {
         let bytes = secret.withUnsafeBytes { Array($0) }
         return bytes.allSatisfy { $0 == 0 } ? nil : bytes
     }
+}
+
+extension PublicKey {
+    // Crypto's keys are 32 bytes by type.
+    init(agreement key: Curve25519.KeyAgreement.PublicKey) { self.init(unchecked: Array(key.rawRepresentation)) }
+    var agreementKey: Curve25519.KeyAgreement.PublicKey? { try? .init(rawRepresentation: bytes) }
 }
