@@ -81,7 +81,7 @@ let package = Package(
         tests("HouseRules", []),
         tests("Timebase", ["MastTimebase"]),
         tests("Transport", ["MastTransport", "MastTimebase", "TestKit"]),
-        tests("RPC", ["MastRPC", "MastTransport", "MastTimebase", "TestKit"]),
+        tests("RPC", ["MastRPC", "MastSimulator", "MastTransport", "MastTimebase"]),
         tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTimebase", crypto]),
