@@ -34,9 +34,9 @@ private enum Colour: String, Codable, Sendable, CaseIterable { case red, green }
                 return lines
             }
             let three = (0..<3).map { #"{"number":\#($0),"text":"x"}"# }
-            #expect(try await lines("test.v1.Echo/count", .serverStream, [#"{"text":"x","number":3}"#]) == three)
-            #expect(try await lines("test.v1.Echo/sum", .clientStream, three) == [#"{"number":3,"text":"sum"}"#])
-            #expect(try await lines("test.v1.Echo/chat", .bidiStream, three) == three)
+            do { let value = try await lines("test.v1.Echo/count", .serverStream, [#"{"text":"x","number":3}"#]); #expect(value == three) }
+            do { let value = try await lines("test.v1.Echo/sum", .clientStream, three); #expect(value == [#"{"number":3,"text":"sum"}"#]) }
+            do { let value = try await lines("test.v1.Echo/chat", .bidiStream, three); #expect(value == three) }
             let error = await failure { _ = try await lines("test.v1.Echo/say", .unary, ["{\"text\":1}"]) }
             #expect(error?.code == .invalidArgument)
         }
