@@ -51,7 +51,7 @@ let package = Package(
         module("Calls", ["MastRPC", "MastUDPDriver", "MastTransport", "MastTimebase"]),
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
         module("WasmRuntime", ["CWasmtime", crypto]),
-        module("CloudCore", ["MastTimebase", "MastRPC", crypto]),
+        module("CloudCore", ["MastTimebase", "MastTransport", "MastRPC", crypto]),
         module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, crypto, log]),
         module(
             "CloudServer",
