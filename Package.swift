@@ -55,7 +55,7 @@ let package = Package(
         module("CloudClient", ["MastCloudCore", "MastRPC", "MastTimebase", grdb, crypto, log]),
         module(
             "CloudServer",
-            ["MastCloudCore", "MastRPC", "MastTimebase", "MastWasmRuntime", grdb, crypto, log, collections]),
+            ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
         module("LinkEmulator", ["MastLinkModel", "MastTimebase", nioCore, nioPosix, log]),
         .systemLibrary(

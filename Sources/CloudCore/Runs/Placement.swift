@@ -47,8 +47,6 @@ package struct NodeEvent: Codable, Hashable, Sendable {
         case stationReturned
         /// Replicas or releases changed: a cached placement may not be the best any more.
         case placementChanged
-        /// Nothing; it shows that the watch is alive.
-        case heartbeat
     }
 
     package var kind: Kind
