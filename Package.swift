@@ -84,9 +84,11 @@ let package = Package(
         tests("RPC", ["MastRPC", "MastTransport", "MastTimebase", "TestKit"]),
         tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
-        tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTimebase", crypto]),
+        tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastTimebase", crypto]),
-        tests("CloudServer", ["MastCloudServer", "MastCloudCore", "MastTimebase", crypto]),
+        tests(
+            "CloudServer",
+            ["MastCloudServer", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime", "MastTimebase", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),

@@ -3,14 +3,14 @@ import MastCloudCore
 
 /// The applications that a station has on its disk, each under its digest. Bytes are believed only while their
 /// SHA-256 is right: everything is checked when the catalog opens and again whenever it is read.
-struct ReplicaCatalog: Sendable {
+package struct ReplicaCatalog: Sendable {
     private let store: any BlobStore
     private let log: Logger
     private let capacityBytes: Int
     /// Least recently used first.
     private var entries: [(digest: ContentDigest, size: Int)] = []
 
-    init(store: any BlobStore, capacityBytes: Int, log: Logger) throws {
+    package init(store: any BlobStore, capacityBytes: Int, log: Logger) throws {
         self.store = store
         self.capacityBytes = capacityBytes
         self.log = log
@@ -29,12 +29,12 @@ struct ReplicaCatalog: Sendable {
         }
     }
 
-    var digests: [ContentDigest] { entries.map(\.digest).sorted() }
-    var totalBytes: Int { entries.reduce(0) { $0 + $1.size } }
-    func contains(_ digest: ContentDigest) -> Bool { entries.contains { $0.digest == digest } }
+    package var digests: [ContentDigest] { entries.map(\.digest).sorted() }
+    package var totalBytes: Int { entries.reduce(0) { $0 + $1.size } }
+    package func contains(_ digest: ContentDigest) -> Bool { entries.contains { $0.digest == digest } }
 
     /// The verified bytes; nil when there are none, or when they turned out damaged (they are gone then).
-    mutating func read(_ digest: ContentDigest) throws -> [UInt8]? {
+    package mutating func read(_ digest: ContentDigest) throws -> [UInt8]? {
         guard let index = entries.firstIndex(where: { $0.digest == digest }) else { return nil }
         let entry = entries.remove(at: index)
         guard let bytes = try store.read(digest.description), ContentDigest(of: bytes) == digest else {
@@ -49,7 +49,7 @@ struct ReplicaCatalog: Sendable {
     /// Stores bytes whose digest the caller has checked. Makes room by dropping what was not used for longest,
     /// but nothing in `wanted`.
     /// - Returns: false when there is no room.
-    mutating func insert(_ digest: ContentDigest, _ bytes: [UInt8], wanted: [ContentDigest]) throws -> Bool {
+    package mutating func insert(_ digest: ContentDigest, _ bytes: [UInt8], wanted: [ContentDigest]) throws -> Bool {
         guard !contains(digest) else { return true }
         guard bytes.count <= capacityBytes else { return false }
         while totalBytes > capacityBytes - bytes.count {
@@ -61,7 +61,7 @@ struct ReplicaCatalog: Sendable {
         return true
     }
 
-    mutating func remove(_ digest: ContentDigest) throws {
+    package mutating func remove(_ digest: ContentDigest) throws {
         try store.remove(digest.description)
         entries.removeAll { $0.digest == digest }
     }

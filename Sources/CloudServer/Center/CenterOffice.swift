@@ -184,12 +184,12 @@ package struct CenterOffice: Sendable {
         book.revocations = log
     }
 
-    func ticket(for query: IdentityQuery, at now: WallTime) throws(RPCError) -> SignedRecord<Ticket> {
+    package func ticket(for query: IdentityQuery, at now: WallTime) throws(RPCError) -> SignedRecord<Ticket> {
         try book.ticket(for: query, issuer: membership.record, signedBy: keys.node.signing, at: now)
     }
 
     /// What changed since a station's numbers.
-    func changes(since known: StateNumbers) -> SyncReply {
+    package func changes(since known: StateNumbers) -> SyncReply {
         let changed = state.users.filter { $0.change > known.users }
         let page = changed.prefix(Self.pageSize)
         let isComplete = page.count == changed.count

@@ -4,15 +4,19 @@ import MastRPC
 import MastTimebase
 
 /// One place from which a replica can be had.
-struct ReplicaSource: Sendable {
-    var name: String
+package struct ReplicaSource: Sendable {
+    package var name: String
     /// Bytes whose digest was checked.
-    var fetch: @Sendable (ContentDigest) async throws -> [UInt8]
+    package var fetch: @Sendable (ContentDigest) async throws -> [UInt8]
+
+    package init(name: String, fetch: @escaping @Sendable (ContentDigest) async throws -> [UInt8]) {
+        (self.name, self.fetch) = (name, fetch)
+    }
 }
 
 /// The communication server's copies of applications: a station that lacks one is filled from here instead of from
 /// the far center. Bounded, verified, and several stations that want the same one cause a single transfer.
-actor ApplicationProcessor {
+package actor ApplicationProcessor {
     private var copies: BoundedCache<ContentDigest, [UInt8]>
     /// Digests that nobody had a moment ago.
     private var absent = BoundedCache<ContentDigest, Instant>(maximumCount: 1024)
@@ -24,19 +28,19 @@ actor ApplicationProcessor {
     /// How long a failed search is not repeated.
     static let absence = Interval.milliseconds(500)
 
-    init(capacityBytes: Int, now: @escaping @Sendable () -> Instant, log: Logger) {
+    package init(capacityBytes: Int, now: @escaping @Sendable () -> Instant, log: Logger) {
         copies = BoundedCache(maximumCost: capacityBytes)
         self.now = now
         self.log = log
     }
 
-    var count: Int { copies.count }
-    var totalBytes: Int { copies.totalCost }
-    func holds(_ digest: ContentDigest) -> Bool { copies.contains(digest) }
+    package var count: Int { copies.count }
+    package var totalBytes: Int { copies.totalCost }
+    package func holds(_ digest: ContentDigest) -> Bool { copies.contains(digest) }
 
     /// The application with `digest`: the copy here, else from the first of `sources` that has it.
     /// - Throws: `unavailable` when none has.
-    func replica(_ digest: ContentDigest, from sources: [ReplicaSource]) async throws -> [UInt8] {
+    package func replica(_ digest: ContentDigest, from sources: [ReplicaSource]) async throws -> [UInt8] {
         if let copy = copies.value(digest) { return copy }
         return try await flights.run(digest) {
             if let copy = copies.value(digest) { return copy }

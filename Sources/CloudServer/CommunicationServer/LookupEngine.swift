@@ -3,21 +3,34 @@ import MastTimebase
 
 /// Decides which nodes are asked to run something, and which are asked who somebody is. Pure: from what the
 /// communication server knows at this moment to an order.
-struct LookupEngine: Sendable {
+package struct LookupEngine: Sendable {
     /// One node that is up, as the engine sees it.
-    struct View: Sendable {
-        var nodeID: NodeID
-        var role: NodeRole
-        var load: NodeLoad
-        var holdsReplica: Bool
-        var heartbeatAge: Interval
+    package struct View: Sendable {
+        package var nodeID: NodeID
+        package var role: NodeRole
+        package var load: NodeLoad
+        package var holdsReplica: Bool
+        package var heartbeatAge: Interval
         /// Between communication server and node; nil when not yet measured.
-        var roundTrip: Interval?
+        package var roundTrip: Interval?
+
+        package init(
+            nodeID: NodeID, role: NodeRole, load: NodeLoad, holdsReplica: Bool, heartbeatAge: Interval, roundTrip: Interval?
+        ) {
+            self.nodeID = nodeID
+            self.role = role
+            self.load = load
+            self.holdsReplica = holdsReplica
+            self.heartbeatAge = heartbeatAge
+            self.roundTrip = roundTrip
+        }
     }
 
     /// Stations in a placement.
     static let maximumStations = 3
-    var heartbeatInterval: Interval
+    package var heartbeatInterval: Interval
+
+    package init(heartbeatInterval: Interval) { self.heartbeatInterval = heartbeatInterval }
 
     /// Estimates in one unit, time until an answer, so that they can be added.
     private static let assumedRoundTrip = Interval.milliseconds(20)
@@ -26,7 +39,7 @@ struct LookupEngine: Sendable {
     private static let assumedOutage = Interval.milliseconds(500)
 
     /// How long an answer from that node is expected to take.
-    func expectedDelay(_ view: View) -> Interval {
+    package func expectedDelay(_ view: View) -> Interval {
         var delay = view.roundTrip ?? Self.assumedRoundTrip
         let busy = Int64(clamping: max(0, view.load.running)) + Int64(clamping: max(0, view.load.queued))
         delay += Self.assumedRun * busy / Int64(clamping: max(1, view.load.capacity))
@@ -37,14 +50,14 @@ struct LookupEngine: Sendable {
     }
 
     /// The best stations, best first, then the center.
-    func placement(_ views: [View]) -> [NodeID] {
+    package func placement(_ views: [View]) -> [NodeID] {
         let stations = inOrder(views.filter { $0.role == .station }).prefix(Self.maximumStations)
         let center = views.filter { $0.role == .center }.map(\.nodeID).sorted().prefix(1)
         return Array(stations) + Array(center)
     }
 
     /// Who is asked to verify an identity: the least busy stations, then the center. A replica does not matter.
-    func verifiers(_ views: [View]) -> [NodeID] {
+    package func verifiers(_ views: [View]) -> [NodeID] {
         placement(views.map { view in
             var view = view
             view.holdsReplica = true

@@ -1,6 +1,6 @@
 /// Keeps the most recently used values within a total cost and a count: memory that peers can make a node use
 /// needs an end.
-struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
+package struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private struct Slot: Sendable {
         var key: Key
         var value: Value
@@ -14,28 +14,28 @@ struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
     private var index: [Key: Int] = [:]
     private var newest: Int?
     private var oldest: Int?
-    private(set) var totalCost = 0
+    package private(set) var totalCost = 0
     let maximumCost: Int
     let maximumCount: Int
 
-    init(maximumCost: Int = .max, maximumCount: Int = .max) {
+    package init(maximumCost: Int = .max, maximumCount: Int = .max) {
         (self.maximumCost, self.maximumCount) = (maximumCost, maximumCount)
     }
 
-    var count: Int { index.count }
+    package var count: Int { index.count }
 
     /// The value, which is now the most recently used one.
-    mutating func value(_ key: Key) -> Value? {
+    package mutating func value(_ key: Key) -> Value? {
         guard let position = index[key], let slot = slots[position] else { return nil }
         unlink(position)
         linkNewest(position)
         return slot.value
     }
 
-    func contains(_ key: Key) -> Bool { index[key] != nil }
+    package func contains(_ key: Key) -> Bool { index[key] != nil }
 
     /// Adds or replaces; what is over the bounds goes, oldest first. A value that alone is over them is not kept.
-    mutating func insert(_ key: Key, _ value: Value, cost: Int = 1) {
+    package mutating func insert(_ key: Key, _ value: Value, cost: Int = 1) {
         remove(key)
         guard cost <= maximumCost, maximumCount > 0 else { return }
         while totalCost > maximumCost - cost || index.count >= maximumCount {
@@ -56,7 +56,7 @@ struct BoundedCache<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         linkNewest(position)
     }
 
-    mutating func remove(_ key: Key) {
+    package mutating func remove(_ key: Key) {
         guard let position = index.removeValue(forKey: key), let slot = slots[position] else { return }
         unlink(position)
         totalCost -= slot.cost
