@@ -14,7 +14,6 @@ package actor BaseStationNode: ControlledNode {
     private let vault: StationVault
     private let runs: RunService
     private let log: Logger
-    private let incarnation: UInt64
     private let onRegistered: (@Sendable () -> Void)?
     /// Replicas as the communication server was last told.
     private var reportedReplicas: [ContentDigest] = []
@@ -27,12 +26,11 @@ package actor BaseStationNode: ControlledNode {
 
     /// - Parameters:
     ///   - host: made with `keys.identity`.
-    ///   - incarnation: any number that differs from that of the last start.
     ///   - onRegistered: called after each successful registration.
     /// - Throws: `StorageError` when the stores cannot be read, `TrustError` when the membership is not genuine.
     package init(
         host: RPCHost, membership: Membership, keys: NodeKeys, stores: StationStores, engine: any ApplicationEngine,
-        executor: any RunExecutor, incarnation: UInt64, configuration: StationConfiguration = StationConfiguration(),
+        executor: any RunExecutor, configuration: StationConfiguration = StationConfiguration(),
         log: Logger, onRegistered: (@Sendable () -> Void)? = nil
     ) throws {
         let record = try membership.record.verified(by: membership.rootKey)
@@ -40,7 +38,6 @@ package actor BaseStationNode: ControlledNode {
         self.host = host
         self.membership = membership
         self.log = log
-        self.incarnation = incarnation
         self.onRegistered = onRegistered
         let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
         link = ControlLink(host: host, client: control, log: log)
@@ -129,7 +126,7 @@ package actor BaseStationNode: ControlledNode {
     func registration() async -> RegisterRequest {
         reportedReplicas = await vault.replicaDigests
         return RegisterRequest(
-            record: membership.record, incarnation: incarnation, replicas: reportedReplicas, load: await runs.load,
+            record: membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
             releases: await vault.signedReleases, numbers: await vault.numbers)
     }
 
@@ -137,7 +134,7 @@ package actor BaseStationNode: ControlledNode {
         let replicas = await vault.replicaDigests
         heartbeatReplicas = replicas
         return HeartbeatRequest(
-            incarnation: incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
+            incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
             numbers: await vault.numbers)
     }
 

@@ -24,22 +24,19 @@ package actor CenterNode: ControlledNode {
     private let runs: RunService
     private let membership: Membership
     private let log: Logger
-    private let incarnation: UInt64
     private let onRegistered: (@Sendable () -> Void)?
 
     /// - Parameters:
     ///   - host: made with `office.keys.node.identity`.
     ///   - entropy: makes users' keys and tokens.
-    ///   - incarnation: any number that differs from that of the last start.
     package init(
         host: RPCHost, office: CenterOffice, engine: any ApplicationEngine, executor: any RunExecutor,
-        entropy: any RandomNumberGenerator & Sendable, incarnation: UInt64,
+        entropy: any RandomNumberGenerator & Sendable,
         configuration: CenterConfiguration = CenterConfiguration(), log: Logger, onRegistered: (@Sendable () -> Void)? = nil
     ) throws {
         self.host = host
         self.membership = office.membership
         self.log = log
-        self.incarnation = incarnation
         self.onRegistered = onRegistered
         let record = try membership.record.verified(by: membership.rootKey)
         let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
@@ -114,12 +111,12 @@ package actor CenterNode: ControlledNode {
     func registration() async -> RegisterRequest {
         let (releases, numbers) = await desk.published()
         return RegisterRequest(
-            record: membership.record, incarnation: incarnation, replicas: [], load: await runs.load, releases: releases,
+            record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: releases,
             numbers: numbers)
     }
 
     func heartbeat() async -> HeartbeatRequest {
-        HeartbeatRequest(incarnation: incarnation, load: await runs.load, replicas: nil, numbers: await desk.published().numbers)
+        HeartbeatRequest(incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: await desk.published().numbers)
     }
 
     func registered(_ reply: RegisterReply) async {

@@ -42,6 +42,7 @@ extension CommunicationServerNode {
         guard registry[record.nodeID] != nil || !registry.isFull else {
             throw RPCError(.resourceExhausted, "too many nodes", effect: .none)
         }
+        guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
         let route = try openRoute(context)
         let node = RegisteredNode(
             record: record, signed: request.record, connection: context.connection, incarnation: request.incarnation,

@@ -149,7 +149,7 @@ package actor CommunicationServerNode {
 
     // MARK: Connections
 
-    private func follow(_ events: AsyncStream<RPCHost.ConnectionEvent>) async {
+    private func follow(_ events: AsyncStream<ConnectionEvent>) async {
         for await event in events {
             switch event {
             case .opened: break
