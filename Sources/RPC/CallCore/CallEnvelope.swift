@@ -7,25 +7,25 @@ import MastTimebase
 ///
 /// The deadline is not here: it is a field of the transport's frame that opens the stream, rewritten each
 /// time that frame is sent again.
-enum FrameKind {
-    static let header: UInt8 = 1
-    static let message: UInt8 = 2
-    static let trailer: UInt8 = 3
+package enum FrameKind {
+    package static let header: UInt8 = 1
+    package static let message: UInt8 = 2
+    package static let trailer: UInt8 = 3
     /// Kinds from here on may be skipped by who does not know them.
-    static let firstOptional: UInt8 = 0x20
+    package static let firstOptional: UInt8 = 0x20
 }
 
 /// Codes for resetting a call's stream.
-enum CallResetCode {
-    static let done: UInt64 = 0
-    static let cancelled: UInt64 = 1
-    static let protocolViolation: UInt64 = 2
-    static let refused: UInt64 = 3
-    static let deadline: UInt64 = 4
+package enum CallResetCode {
+    package static let done: UInt64 = 0
+    package static let cancelled: UInt64 = 1
+    package static let protocolViolation: UInt64 = 2
+    package static let refused: UInt64 = 3
+    package static let deadline: UInt64 = 4
 }
 
 /// How the messages of one call are encoded; one byte in the header.
-enum PayloadCodec: UInt8, Sendable {
+package enum PayloadCodec: UInt8, Sendable {
     case cbor = 1
     case json = 2
     /// Only for methods whose messages are `ByteString`s: the bytes themselves.
@@ -34,29 +34,29 @@ enum PayloadCodec: UInt8, Sendable {
 
 /// The 32-bit name of a method on the wire: FNV-1a of its path. Two paths of one server that share it are
 /// refused when the server is made.
-func methodID(_ path: String) -> UInt32 {
+package func methodID(_ path: String) -> UInt32 {
     var hash: UInt32 = 0x811C_9DC5
     for byte in path.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
     return hash
 }
 
-struct RequestHeader: Equatable, Sendable {
-    static let version: UInt8 = 1
+package struct RequestHeader: Equatable, Sendable {
+    package static let version: UInt8 = 1
 
-    var method: UInt32
-    var codec: PayloadCodec
-    var semantics: CallSemantics
+    package var method: UInt32
+    package var codec: PayloadCodec
+    package var semantics: CallSemantics
     /// 1 for the first attempt.
-    var attempt: UInt32 = 1
+    package var attempt: UInt32 = 1
     /// Present when the caller wants duplicates suppressed.
-    var id: CallID?
+    package var id: CallID?
     /// The lowest sequence number of the session whose outcome the caller still needs.
-    var firstIncomplete: UInt64 = 0
+    package var firstIncomplete: UInt64 = 0
     /// The host incarnation that earlier attempts went to; 0 when the caller never learned it.
-    var earlierIncarnation: UInt64 = 0
-    var metadata = Metadata()
+    package var earlierIncarnation: UInt64 = 0
+    package var metadata = Metadata()
 
-    func encode() -> [UInt8] {
+    package func encode() -> [UInt8] {
         var out = EnvelopeWriter()
         out.u8(Self.version)
         out.u8((id == nil ? 0 : 1) | (metadata.isEmpty ? 0 : 2) | (attempt > 1 ? 4 : 0))
@@ -77,11 +77,11 @@ struct RequestHeader: Equatable, Sendable {
         return out.bytes
     }
 
-    init(method: UInt32, codec: PayloadCodec, semantics: CallSemantics) {
+    package init(method: UInt32, codec: PayloadCodec, semantics: CallSemantics) {
         (self.method, self.codec, self.semantics) = (method, codec, semantics)
     }
 
-    init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
+    package init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
         var reader = EnvelopeReader(bytes)
         guard try reader.u8() == Self.version else { throw EnvelopeViolation("unknown envelope version") }
         let flags = try reader.u8()
@@ -106,39 +106,39 @@ struct RequestHeader: Equatable, Sendable {
 }
 
 /// How a call ended, as the handler's side tells it.
-struct Trailer: Equatable, Sendable {
-    var code: StatusCode
-    var effect: Effect
-    var message = ""
-    var retryAfter: Interval?
-    var detail: ByteString?
-    var metadata = Metadata()
+package struct Trailer: Equatable, Sendable {
+    package var code: StatusCode
+    package var effect: Effect
+    package var message = ""
+    package var retryAfter: Interval?
+    package var detail: ByteString?
+    package var metadata = Metadata()
     /// The answering host's incarnation.
-    var incarnation: UInt64 = 0
+    package var incarnation: UInt64 = 0
 
-    static func ok(metadata: Metadata = [:]) -> Trailer {
+    package static func ok(metadata: Metadata = [:]) -> Trailer {
         var trailer = Trailer(code: .ok, effect: .committed)
         trailer.metadata = metadata
         return trailer
     }
 
-    init(code: StatusCode, effect: Effect, message: String = "") {
+    package init(code: StatusCode, effect: Effect, message: String = "") {
         (self.code, self.effect, self.message) = (code, effect, message)
     }
 
-    init(_ error: RPCError) {
+    package init(_ error: RPCError) {
         self.init(code: error.code, effect: error.effect, message: error.message)
         retryAfter = error.retryAfter
         detail = error.detail
         metadata = error.metadata
     }
 
-    var error: RPCError {
+    package var error: RPCError {
         RPCError(code, message, effect: effect, retryAfter: retryAfter, detail: detail, metadata: metadata)
     }
 
     /// Message text beyond 4 KiB, and detail or metadata beyond their bound, are left out.
-    func encode(limits: EnvelopeLimits) -> [UInt8] {
+    package func encode(limits: EnvelopeLimits) -> [UInt8] {
         var out = EnvelopeWriter()
         var metadata = metadata
         var probe = EnvelopeWriter()
@@ -156,7 +156,7 @@ struct Trailer: Equatable, Sendable {
         return out.bytes
     }
 
-    init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
+    package init(decoding bytes: ArraySlice<UInt8>, limits: EnvelopeLimits) throws(EnvelopeViolation) {
         var reader = EnvelopeReader(bytes)
         let flags = try reader.u8()
         code = StatusCode(rawValue: Int(try reader.u8())) ?? .unknown

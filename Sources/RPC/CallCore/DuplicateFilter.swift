@@ -6,32 +6,35 @@ import MastTransport
 /// A session belongs to one authenticated peer. Within it, a sequence number is new, running (the second
 /// attempt joins the first), done (its result is replayed) or forgotten: then nobody can say whether it ran,
 /// and it is never run again. The caller tells which outcomes it still needs, which frees the rest.
-struct DuplicateFilter: Sendable {
-    struct Limits: Sendable {
+package struct DuplicateFilter: Sendable {
+    package struct Limits: Sendable {
         /// Running calls of one session; more are refused, with no effect.
-        var running = 512
+        package var running = 512
         /// Finished calls of one session whose results are kept; older ones become forgotten.
-        var done = 512
+        package var done = 512
         /// A larger result is not kept.
-        var resultBytes = 64 << 10
+        package var resultBytes = 64 << 10
         /// All results together.
-        var totalBytes = 64 << 20
-        var sessions = 4096
+        package var totalBytes = 64 << 20
+        package var sessions = 4096
         /// How long a silent session is remembered.
-        var lease = Interval.seconds(30 * 60)
+        package var lease = Interval.seconds(30 * 60)
+        package init() {}
     }
 
-    struct Owner: Hashable, Sendable {
+    package struct Owner: Hashable, Sendable {
         var peer: PublicKey
         var session: SessionID
+        package init(peer: PublicKey, session: SessionID) { (self.peer, self.session) = (peer, session) }
     }
 
     /// A finished call's answer: frames ready to be sent.
-    struct Outcome: Sendable, Equatable {
+    package struct Outcome: Sendable, Equatable {
         var frames: [UInt8]
+        package init(frames: [UInt8]) { self.frames = frames }
     }
 
-    enum Verdict: Equatable, Sendable {
+    package enum Verdict: Equatable, Sendable {
         case new
         /// The server call that is doing it.
         case running(UInt64)
@@ -71,8 +74,8 @@ struct DuplicateFilter: Sendable {
         }
     }
 
-    let limits: Limits
-    let incarnation: UInt64
+    package let limits: Limits
+    package let incarnation: UInt64
     private var sessions: [Owner: Session] = [:]  // lookup only
     /// Every session once, with the moment it was put there; a second chance for those used since.
     private var queue: [(owner: Owner, since: Instant)] = []
@@ -81,13 +84,13 @@ struct DuplicateFilter: Sendable {
     /// Set when a session had to go before its lease ended: from then on an unknown session's retry may have run.
     private var evictedEarly = false
 
-    init(incarnation: UInt64, limits: Limits = Limits()) {
+    package init(incarnation: UInt64, limits: Limits = Limits()) {
         (self.incarnation, self.limits) = (incarnation, limits)
     }
 
-    var sessionCount: Int { sessions.count }
+    package var sessionCount: Int { sessions.count }
 
-    mutating func admit(_ owner: Owner, header: RequestHeader, call: UInt64, at now: Instant) -> Verdict {
+    package mutating func admit(_ owner: Owner, header: RequestHeader, call: UInt64, at now: Instant) -> Verdict {
         guard let id = header.id else { return .new }
         let isRetry = header.attempt > 1
         sweep(at: now)
@@ -118,7 +121,7 @@ struct DuplicateFilter: Sendable {
     }
 
     /// The call ended; `nil` when its result cannot be replayed (streams).
-    mutating func complete(_ owner: Owner, sequence: UInt64, outcome: Outcome?) {
+    package mutating func complete(_ owner: Owner, sequence: UInt64, outcome: Outcome?) {
         guard var session = sessions.removeValue(forKey: owner) else { return }
         defer { sessions[owner] = session }
         let (index, found) = session.index(sequence)
@@ -135,7 +138,7 @@ struct DuplicateFilter: Sendable {
     }
 
     /// The call was refused before its handler ran: it may come again.
-    mutating func withdraw(_ owner: Owner, sequence: UInt64) {
+    package mutating func withdraw(_ owner: Owner, sequence: UInt64) {
         guard var session = sessions.removeValue(forKey: owner) else { return }
         defer { sessions[owner] = session }
         let (index, found) = session.index(sequence)
@@ -235,15 +238,16 @@ struct DuplicateFilter: Sendable {
 
 /// Sequence numbers as sorted, disjoint ranges. At most 512: beyond that the two lowest become one with the
 /// gap between them, which errs towards "forgotten".
-struct SequenceRanges: Sendable, Equatable {
-    private(set) var ranges: [ClosedRange<UInt64>] = []
+package struct SequenceRanges: Sendable, Equatable {
+    package private(set) var ranges: [ClosedRange<UInt64>] = []
+    package init() {}
 
-    func contains(_ value: UInt64) -> Bool {
+    package func contains(_ value: UInt64) -> Bool {
         let index = firstIndex(endingAtOrAfter: value)
         return index < ranges.count && ranges[index].lowerBound <= value
     }
 
-    mutating func insert(_ value: UInt64) {
+    package mutating func insert(_ value: UInt64) {
         let index = firstIndex(endingAtOrAfter: value)
         if index < ranges.count, ranges[index].lowerBound <= value { return }
         let joinsBefore = index > 0 && ranges[index - 1].upperBound + 1 == value
@@ -263,7 +267,7 @@ struct SequenceRanges: Sendable, Equatable {
         }
     }
 
-    mutating func removeAll(below value: UInt64) {
+    package mutating func removeAll(below value: UInt64) {
         let end = firstIndex(endingAtOrAfter: value)
         ranges.removeSubrange(..<end)
         if let first = ranges.first, first.lowerBound < value { ranges[0] = value...first.upperBound }

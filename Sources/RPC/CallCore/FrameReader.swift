@@ -1,18 +1,18 @@
 /// Cuts a stream's bytes into frames, holding at most one incomplete frame of a bounded size.
-struct FrameReader: Sendable {
-    struct Frame: Equatable, Sendable {
-        var kind: UInt8
-        var payload: ArraySlice<UInt8>
+package struct FrameReader: Sendable {
+    package struct Frame: Equatable, Sendable {
+        package var kind: UInt8
+        package var payload: ArraySlice<UInt8>
     }
 
     private var buffer: [UInt8] = []
     private var start = 0
     private let limits: EnvelopeLimits
 
-    init(limits: EnvelopeLimits) { self.limits = limits }
+    package init(limits: EnvelopeLimits) { self.limits = limits }
 
     /// Hands the buffer to `fill`, which appends to it.
-    mutating func fill<R>(_ fill: (inout [UInt8]) -> R) -> R {
+    package mutating func fill<R>(_ fill: (inout [UInt8]) -> R) -> R {
         if start > 0 {
             if start == buffer.count { buffer.removeAll(keepingCapacity: buffer.capacity <= 65_536) } else { buffer.removeSubrange(0..<start) }
             start = 0
@@ -21,10 +21,10 @@ struct FrameReader: Sendable {
     }
 
     /// True when bytes of an unfinished frame are left.
-    var hasPartialFrame: Bool { start < buffer.count }
+    package var hasPartialFrame: Bool { start < buffer.count }
 
     /// Whether `next` would give a frame or an error rather than nil.
-    var hasWholeFrame: Bool {
+    package var hasWholeFrame: Bool {
         guard buffer.count - start >= 2 else { return false }
         let lengthBytes = 1 << Int(buffer[start + 1] >> 6)
         guard buffer.count - start > lengthBytes else { return false }
@@ -35,7 +35,7 @@ struct FrameReader: Sendable {
     }
 
     /// The next whole frame; nil when more bytes are needed.
-    mutating func next() throws(EnvelopeViolation) -> Frame? {
+    package mutating func next() throws(EnvelopeViolation) -> Frame? {
         guard start < buffer.count else { return nil }
         let kind = buffer[start]
         var index = start + 1
@@ -52,7 +52,7 @@ struct FrameReader: Sendable {
         return Frame(kind: kind, payload: buffer[index..<start])
     }
 
-    static func append(_ kind: UInt8, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
+    package static func append(_ kind: UInt8, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
         var writer = EnvelopeWriter(bytes: bytes)
         bytes = []
         writer.u8(kind)

@@ -2,17 +2,17 @@ import MastTimebase
 
 /// Waiting times between attempts: exponential, with seeded jitter of a fifth either way, so that callers
 /// that failed together do not come back together.
-struct Backoff: Sendable {
-    var first: Interval = .milliseconds(100)
-    var limit: Interval = .seconds(5)
+package struct Backoff: Sendable {
+    package var first: Interval = .milliseconds(100)
+    package var limit: Interval = .seconds(5)
     private var failures = 0
 
-    init(first: Interval = .milliseconds(100), limit: Interval = .seconds(5)) {
+    package init(first: Interval = .milliseconds(100), limit: Interval = .seconds(5)) {
         (self.first, self.limit) = (first, limit)
     }
 
     /// × 1.6 for each failure in a row.
-    mutating func next(using chance: inout SeededGenerator) -> Interval {
+    package mutating func next(using chance: inout SeededGenerator) -> Interval {
         var wait = first
         for _ in 0..<min(failures, 32) where wait < limit { wait = wait * 8 / 5 }
         failures = min(failures + 1, 64)
@@ -21,22 +21,23 @@ struct Backoff: Sendable {
         return wait - wait / 5 + Interval(nanoseconds: Int64(clamping: chance.next(below: span)))
     }
 
-    mutating func reset() { failures = 0 }
+    package mutating func reset() { failures = 0 }
 }
 
 /// The retry budget of gRFC A6: a failure costs one token, a success gives a tenth back, and retries stop
 /// while the bucket is at half or below. Kept per peer, so that retries cannot multiply an overload.
-struct RetryBudget: Sendable {
+package struct RetryBudget: Sendable {
     private static let full = 100
     private var tenths = full
+    package init() {}
 
-    mutating func failed() { tenths = max(0, tenths - 10) }
-    mutating func succeeded() { tenths = min(Self.full, tenths + 1) }
-    var allowsRetry: Bool { tenths > Self.full / 2 }
+    package mutating func failed() { tenths = max(0, tenths - 10) }
+    package mutating func succeeded() { tenths = min(Self.full, tenths + 1) }
+    package var allowsRetry: Bool { tenths > Self.full / 2 }
 }
 
 /// How one attempt of a call failed.
-enum AttemptFailure: Equatable, Sendable {
+package enum AttemptFailure: Equatable, Sendable {
     /// The peer answered so.
     case answered(RPCError)
     /// The peer reset the stream before any handler saw it.
@@ -48,23 +49,26 @@ enum AttemptFailure: Equatable, Sendable {
 }
 
 /// Decides from a method's declared semantics what follows a failed attempt.
-struct RetryPolicy: Sendable {
-    var semantics: CallSemantics
-    var maxAttempts: Int
+package struct RetryPolicy: Sendable {
+    package var semantics: CallSemantics
+    package var maxAttempts: Int
+    package init(semantics: CallSemantics, maxAttempts: Int) {
+        (self.semantics, self.maxAttempts) = (semantics, maxAttempts)
+    }
 
-    enum Decision: Equatable, Sendable {
+    package enum Decision: Equatable, Sendable {
         /// At the earliest after that time, where the peer asked for it.
         case retry(after: Interval?)
         case fail(RPCError)
     }
 
     /// The effect of a failure that nobody answered.
-    var unansweredEffect: Effect { semantics == .readOnly ? .none : .unknown }
+    package var unansweredEffect: Effect { semantics == .readOnly ? .none : .unknown }
 
     /// - Parameters:
     ///   - replayable: the requests are still at hand and no response message was delivered.
     ///   - hasID: the receiver can recognise a second attempt.
-    func decide(_ failure: AttemptFailure, attempt: Int, replayable: Bool, hasID: Bool, budget: RetryBudget) -> Decision {
+    package func decide(_ failure: AttemptFailure, attempt: Int, replayable: Bool, hasID: Bool, budget: RetryBudget) -> Decision {
         let error = error(for: failure)
         guard replayable, attempt < maxAttempts, budget.allowsRetry else { return .fail(error) }
         switch failure {
@@ -81,7 +85,7 @@ struct RetryPolicy: Sendable {
         }
     }
 
-    func error(for failure: AttemptFailure) -> RPCError {
+    package func error(for failure: AttemptFailure) -> RPCError {
         switch failure {
         case .answered(var answer):
             if semantics == .readOnly { answer.effect = .none }

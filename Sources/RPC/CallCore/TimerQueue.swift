@@ -2,8 +2,8 @@ import MastTimebase
 
 /// Many one-shot timers in order of time, then of setting. Cancelling is O(1): a cancelled entry stays in the
 /// heap until it surfaces or until cancelled ones are the majority, when the heap is rebuilt without them.
-struct TimerQueue<Payload: Sendable>: Sendable {
-    struct Token: Sendable, Equatable {
+package struct TimerQueue<Payload: Sendable>: Sendable {
+    package struct Token: Sendable, Equatable {
         fileprivate var slot: Int
         fileprivate var generation: UInt32
     }
@@ -25,11 +25,11 @@ struct TimerQueue<Payload: Sendable>: Sendable {
     private var live = 0
     private var order: UInt64 = 0
 
-    init() {}
+    package init() {}
 
-    var count: Int { live }
+    package var count: Int { live }
 
-    mutating func set(_ payload: Payload, at due: Instant) -> Token {
+    package mutating func set(_ payload: Payload, at due: Instant) -> Token {
         let slot: Int
         if let reused = free.popLast() { slot = reused } else {
             slot = generations.count
@@ -43,20 +43,20 @@ struct TimerQueue<Payload: Sendable>: Sendable {
         return token
     }
 
-    mutating func cancel(_ token: Token?) {
+    package mutating func cancel(_ token: Token?) {
         guard let token, isLive(token) else { return }
         retire(token)
         if heap.count > 64, live < heap.count / 2 { rebuild() }
     }
 
     /// The earliest timer set.
-    mutating func next() -> Instant? {
+    package mutating func next() -> Instant? {
         while let top = heap.first, !isLive(top.token) { removeTop() }
         return heap.first?.due
     }
 
     /// Takes one timer that is due; nil when none is.
-    mutating func takeDue(at now: Instant) -> Payload? {
+    package mutating func takeDue(at now: Instant) -> Payload? {
         guard let due = next(), due <= now, let top = heap.first else { return nil }
         retire(top.token)
         removeTop()

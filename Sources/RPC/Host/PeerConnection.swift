@@ -13,7 +13,7 @@ struct ConnectionInfo: Sendable {
 
 /// A handle on one connection of a host, for whoever must know who is at the other end.
 public struct PeerConnection: Sendable, Hashable {
-    let host: RPCHost
+    public let host: RPCHost
     let info: ConnectionInfo
 
     package var handle: ConnectionHandle { info.handle }
@@ -26,6 +26,9 @@ public struct PeerConnection: Sendable, Hashable {
     public var incarnation: UInt64 { info.incarnation }
     /// 32 bytes, the same on both sides of this connection and on no other.
     public var handshakeHash: [UInt8] { info.handshakeHash }
+
+    /// Calls the peer over this very connection, whoever made it.
+    public var client: RPCClient { host.client(on: self) }
 
     public var isOpen: Bool { host.withEndpoint { [handle] endpoint, _ in endpoint.isUsable(handle) } }
     public var currentAddress: NetworkAddress {

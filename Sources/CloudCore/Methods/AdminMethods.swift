@@ -1,0 +1,166 @@
+import MastRPC
+
+/// What the center serves to operators, end to end through the communication server. Each call shows the
+/// operator's ticket in its metadata (`ticketMetadataName`).
+package enum AdminMethods: RPCService {
+    package static let uploadChunk = Unary<UploadChunk, UploadProgress>("mast.v1.Admin/uploadChunk", .idempotent)
+    package static let pushApplication = Unary<PushApplication, PushReply>("mast.v1.Admin/pushApplication", .idempotent)
+    package static let listApplications = Unary<Nothing, ApplicationList>("mast.v1.Admin/listApplications", .readOnly)
+    package static let removeApplication = Unary<RemoveApplication, ApplicationList>(
+        "mast.v1.Admin/removeApplication", .idempotent)
+    package static let addUser = Unary<AddUser, AddUserReply>("mast.v1.Admin/addUser")
+    package static let removeUser = Unary<RemoveUser, Nothing>("mast.v1.Admin/removeUser", .idempotent)
+    package static let makeJoinToken = Unary<MakeJoinToken, MakeJoinTokenReply>("mast.v1.Admin/makeJoinToken")
+    package static let status = Unary<Nothing, CenterStatus>("mast.v1.Admin/status", .readOnly)
+
+    package static let rights: [MethodRow] = [
+        ("mast.v1.Admin/uploadChunk", .operator), ("mast.v1.Admin/pushApplication", .operator),
+        ("mast.v1.Admin/listApplications", .operator), ("mast.v1.Admin/removeApplication", .operator),
+        ("mast.v1.Admin/addUser", .operator), ("mast.v1.Admin/removeUser", .operator),
+        ("mast.v1.Admin/makeJoinToken", .operator), ("mast.v1.Admin/status", .operator),
+    ]
+}
+
+/// Part of a module, before `pushApplication` names it. Chunks come in order from offset 0; sending one again is harmless.
+package struct UploadChunk: Codable, Hashable, Sendable {
+    package static let maximumBytes = 256 << 10
+
+    package var digest: ContentDigest
+    package var sizeBytes: UInt64
+    package var offset: UInt64
+    package var bytes: ByteString
+
+    package init(digest: ContentDigest, sizeBytes: UInt64, offset: UInt64, bytes: ByteString) {
+        self.digest = digest
+        self.sizeBytes = sizeBytes
+        self.offset = offset
+        self.bytes = bytes
+    }
+}
+
+package struct UploadProgress: Codable, Hashable, Sendable {
+    /// Where the next chunk begins.
+    package var receivedBytes: UInt64
+    package var isComplete: Bool
+
+    package init(receivedBytes: UInt64, isComplete: Bool) { (self.receivedBytes, self.isComplete) = (receivedBytes, isComplete) }
+}
+
+package struct PushApplication: Codable, Hashable, Sendable {
+    package var name: String
+    /// Absent: the release's number.
+    package var version: String?
+    package var digest: ContentDigest
+    /// Absent: `run`.
+    package var entry: String?
+    /// Absent: the standard ones.
+    package var limits: ApplicationLimits?
+
+    package init(
+        name: String, version: String? = nil, digest: ContentDigest, entry: String? = nil, limits: ApplicationLimits? = nil
+    ) {
+        self.name = name
+        self.version = version
+        self.digest = digest
+        self.entry = entry
+        self.limits = limits
+    }
+}
+
+package struct PushReply: Codable, Hashable, Sendable {
+    package var application: ApplicationStatus
+    package var releaseNumber: UInt64
+
+    package init(application: ApplicationStatus, releaseNumber: UInt64) {
+        (self.application, self.releaseNumber) = (application, releaseNumber)
+    }
+}
+
+package struct ApplicationList: Codable, Hashable, Sendable {
+    package var releaseNumber: UInt64
+    package var applications: [ApplicationStatus]
+
+    package init(releaseNumber: UInt64, applications: [ApplicationStatus]) {
+        (self.releaseNumber, self.applications) = (releaseNumber, applications)
+    }
+}
+
+package struct RemoveApplication: Codable, Hashable, Sendable {
+    package var name: String
+    /// Absent: all versions.
+    package var version: String?
+
+    package init(name: String, version: String? = nil) { (self.name, self.version) = (name, version) }
+}
+
+package struct AddUser: Codable, Hashable, Sendable {
+    package var name: String
+    package var isOperator: Bool
+    /// Patterns of application names; empty means all.
+    package var applications: [String]
+
+    package init(name: String, isOperator: Bool = false, applications: [String] = []) {
+        (self.name, self.isOperator, self.applications) = (name, isOperator, applications)
+    }
+}
+
+package struct AddUserReply: Codable, Hashable, Sendable {
+    /// Holds the new user's private keys; it exists nowhere else.
+    package var profile: ClientProfile
+    package init(profile: ClientProfile) { self.profile = profile }
+}
+
+package struct RemoveUser: Codable, Hashable, Sendable {
+    package var name: String
+    package init(name: String) { self.name = name }
+}
+
+package struct MakeJoinToken: Codable, Hashable, Sendable {
+    package var lifetimeSeconds: Int64
+    package init(lifetimeSeconds: Int64 = 3600) { self.lifetimeSeconds = lifetimeSeconds }
+}
+
+package struct MakeJoinTokenReply: Codable, Hashable, Sendable {
+    package var token: String
+    package var endsMilliseconds: Int64
+    package init(token: String, endsMilliseconds: Int64) { (self.token, self.endsMilliseconds) = (token, endsMilliseconds) }
+}
+
+/// The center's own view: what it has stored.
+package struct CenterStatus: Codable, Hashable, Sendable {
+    package struct Station: Codable, Hashable, Sendable {
+        package var nodeID: NodeID
+        package var name: String
+        package var address: String
+        package var lastSeenMilliseconds: Int64
+
+        package init(nodeID: NodeID, name: String, address: String, lastSeenMilliseconds: Int64) {
+            self.nodeID = nodeID
+            self.name = name
+            self.address = address
+            self.lastSeenMilliseconds = lastSeenMilliseconds
+        }
+    }
+
+    package struct User: Codable, Hashable, Sendable {
+        package var name: String
+        package var isOperator: Bool
+        package var isRevoked: Bool
+
+        package init(name: String, isOperator: Bool, isRevoked: Bool) {
+            (self.name, self.isOperator, self.isRevoked) = (name, isOperator, isRevoked)
+        }
+    }
+
+    package var numbers: StateNumbers
+    package var stations: [Station]
+    package var users: [User]
+    package var applications: [ApplicationStatus]
+
+    package init(numbers: StateNumbers, stations: [Station], users: [User], applications: [ApplicationStatus]) {
+        self.numbers = numbers
+        self.stations = stations
+        self.users = users
+        self.applications = applications
+    }
+}

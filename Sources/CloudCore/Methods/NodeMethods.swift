@@ -1,0 +1,76 @@
+import MastRPC
+
+/// What a station serves to the communication server, over the connection that the station made.
+package enum StationMethods: RPCService {
+    package static let verifyIdentity = Unary<IdentityQuery, IdentityAnswer>("mast.v1.Station/verifyIdentity", .readOnly)
+    package static let announce = Unary<Announcement, Nothing>("mast.v1.Station/announce", .idempotent)
+    package static let fetchReplica = ServerStream<ReplicaRequest, ReplicaChunk>("mast.v1.Station/fetchReplica", .readOnly)
+
+    package static let rights: [MethodRow] = [
+        ("mast.v1.Station/verifyIdentity", .communicationServer), ("mast.v1.Station/announce", .communicationServer),
+        ("mast.v1.Station/fetchReplica", .communicationServer),
+    ]
+}
+
+/// What the center serves to the communication server.
+package enum CenterMethods: RPCService {
+    package static let join = Unary<ForwardedJoin, JoinReply>("mast.v1.Center/join", .idempotent)
+    package static let verifyIdentity = Unary<IdentityQuery, IdentityAnswer>("mast.v1.Center/verifyIdentity", .readOnly)
+    package static let sync = Unary<SyncRequest, SyncReply>("mast.v1.Center/sync", .readOnly)
+    package static let fetchApplication = ServerStream<ReplicaRequest, ReplicaChunk>(
+        "mast.v1.Center/fetchApplication", .readOnly)
+    package static let stationSeen = Unary<StationSeen, Nothing>("mast.v1.Center/stationSeen", .idempotent)
+
+    package static let rights: [MethodRow] = [
+        ("mast.v1.Center/join", .communicationServer), ("mast.v1.Center/verifyIdentity", .communicationServer),
+        ("mast.v1.Center/sync", .communicationServer), ("mast.v1.Center/fetchApplication", .communicationServer),
+        ("mast.v1.Center/stationSeen", .communicationServer),
+    ]
+}
+
+/// What stations and the center serve to clients, end to end.
+package enum RunMethods: RPCService {
+    package static let run = Unary<RunRequest, RunResult>("mast.v1.Run/run", .idempotent)
+
+    /// The ticket travels in the request, since a warm run has room for one round trip only.
+    package static let rights: [MethodRow] = [("mast.v1.Run/run", .anonymous)]
+}
+
+/// A client's proof, handed on together with what only the communication server can see.
+package struct IdentityQuery: Codable, Hashable, Sendable {
+    package var proof: IdentityProof
+    package var handshakeHash: ByteString
+    package var clientKey: ByteString
+
+    package init(proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString) {
+        self.proof = proof
+        self.handshakeHash = handshakeHash
+        self.clientKey = clientKey
+    }
+}
+
+package struct IdentityAnswer: Codable, Hashable, Sendable {
+    package var ticket: SignedRecord<Ticket>
+    package init(ticket: SignedRecord<Ticket>) { self.ticket = ticket }
+}
+
+package struct ForwardedJoin: Codable, Hashable, Sendable {
+    package var request: JoinRequest
+    /// The transport key that the joining station proved by its handshake.
+    package var peerKey: ByteString
+    package var observedAddress: String
+
+    package init(request: JoinRequest, peerKey: ByteString, observedAddress: String) {
+        self.request = request
+        self.peerKey = peerKey
+        self.observedAddress = observedAddress
+    }
+}
+
+/// A station registered from this address: the center keeps where its stations are.
+package struct StationSeen: Codable, Hashable, Sendable {
+    package var nodeID: NodeID
+    package var observedAddress: String
+
+    package init(nodeID: NodeID, observedAddress: String) { (self.nodeID, self.observedAddress) = (nodeID, observedAddress) }
+}

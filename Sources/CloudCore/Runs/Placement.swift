@@ -1,0 +1,63 @@
+import MastRPC
+import MastTimebase
+
+/// One node that can run an application, with all that a client needs for the first packet to it.
+package struct Candidate: Codable, Hashable, Sendable {
+    package var nodeID: NodeID
+    package var name: String
+    package var role: NodeRole
+    /// Root-signed: the client believes the keys in it, not the communication server.
+    package var record: SignedRecord<NodeRecord>
+    package var route: UInt32
+    package var holdsReplica: Bool
+
+    package init(
+        nodeID: NodeID, name: String, role: NodeRole, record: SignedRecord<NodeRecord>, route: UInt32, holdsReplica: Bool
+    ) {
+        self.nodeID = nodeID
+        self.name = name
+        self.role = role
+        self.record = record
+        self.route = route
+        self.holdsReplica = holdsReplica
+    }
+}
+
+/// Where an application can run, best first: up to three stations, then the center.
+package struct Placement: Codable, Hashable, Sendable {
+    package var application: String
+    package var version: String
+    package var digest: ContentDigest
+    package var candidates: [Candidate]
+
+    package init(application: String, version: String, digest: ContentDigest, candidates: [Candidate]) {
+        self.application = application
+        self.version = version
+        self.digest = digest
+        self.candidates = candidates
+    }
+}
+
+/// What the communication server tells a watching client.
+package struct NodeEvent: Codable, Hashable, Sendable {
+    package enum Kind: String, Codable, Sendable {
+        /// The node's control connection is gone or its heartbeats stopped.
+        case routeGone
+        /// A station registered (again): `candidate` is set.
+        case stationReturned
+        /// Replicas or releases changed: a cached placement may not be the best any more.
+        case placementChanged
+    }
+
+    package var kind: Kind
+    package var nodeID: NodeID?
+    package var route: UInt32?
+    package var candidate: Candidate?
+
+    package init(_ kind: Kind, nodeID: NodeID? = nil, route: UInt32? = nil, candidate: Candidate? = nil) {
+        self.kind = kind
+        self.nodeID = nodeID
+        self.route = route
+        self.candidate = candidate
+    }
+}

@@ -1,0 +1,37 @@
+import MastTimebase
+
+/// Why a record, proof or token was not believed. Every case names what was wrong, and none carries a secret.
+package enum TrustError: Error, Hashable, Sendable {
+    /// The bytes are not a record of the expected shape; `what` names the field or rule.
+    case malformed(String)
+    /// The signature does not belong to these bytes and this key.
+    case wrongSignature(of: String)
+    /// The record speaks for another key than the one that presented it.
+    case wrongKey(of: String)
+    /// The record is genuine but its holder may not act in this role.
+    case wrongRole(String)
+    case expired(of: String, at: WallTime)
+    case revoked(serial: UInt64)
+    /// A numbered record is older than the one already known.
+    case stale(of: String, known: UInt64, offered: UInt64)
+    case digestMismatch(expected: ContentDigest, actual: ContentDigest)
+    case unknown(String)
+    case alreadyUsed(String)
+}
+
+extension TrustError: CustomStringConvertible {
+    package var description: String {
+        switch self {
+        case .malformed(let what): "malformed \(what)"
+        case .wrongSignature(let what): "the signature of the \(what) is not valid"
+        case .wrongKey(let what): "the \(what) belongs to another key"
+        case .wrongRole(let what): what
+        case .expired(let what, let at): "the \(what) expired at \(at.milliseconds) ms since 1970"
+        case .revoked(let serial): "user record \(serial) was revoked"
+        case .stale(let what, let known, let offered): "\(what) number \(offered) is older than the known \(known)"
+        case .digestMismatch(let expected, let actual): "content has SHA-256 \(actual), expected \(expected)"
+        case .unknown(let what): "unknown \(what)"
+        case .alreadyUsed(let what): "the \(what) was already used"
+        }
+    }
+}

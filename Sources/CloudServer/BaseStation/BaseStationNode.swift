@@ -1,0 +1,160 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+import MastWasmRuntime
+
+/// A base station: runs applications near the clients. It registers with the communication server, takes copies of
+/// applications and user records, says who clients are, and keeps working while the center is away.
+package actor BaseStationNode: ControlledNode {
+    private let host: RPCHost
+    private let membership: Membership
+    private let link: ControlLink
+    private let vault: StationVault
+    private let runs: RunService
+    private let log: Logger
+    private let onRegistered: (@Sendable () -> Void)?
+    /// Replicas as the communication server was last told.
+    private var reportedReplicas: [ContentDigest] = []
+    private var heartbeatReplicas: [ContentDigest] = []
+    private let signals: AsyncStream<Void>
+    private let signal: AsyncStream<Void>.Continuation
+    private var newest = StateNumbers()
+    /// No maintenance before this, after one that failed.
+    private var restUntil = Instant.zero
+
+    /// - Parameters:
+    ///   - host: made with `keys.identity`.
+    ///   - onRegistered: called after each successful registration.
+    /// - Throws: `StorageError` when the stores cannot be read, `TrustError` when the membership is not genuine.
+    package init(
+        host: RPCHost, membership: Membership, keys: NodeKeys, stores: StationStores, engine: any ApplicationEngine,
+        executor: any RunExecutor, configuration: StationConfiguration = StationConfiguration(),
+        log: Logger, onRegistered: (@Sendable () -> Void)? = nil
+    ) throws {
+        let record = try membership.record.verified(by: membership.rootKey)
+        guard record.transportKey == keys.identity.publicKey else { throw TrustError.wrongKey(of: "node record") }
+        self.host = host
+        self.membership = membership
+        self.log = log
+        self.onRegistered = onRegistered
+        let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
+        link = ControlLink(host: host, client: control, log: log)
+        vault = try StationVault(
+            membership: membership, keys: keys, stores: stores, control: control, host: host, configuration: configuration,
+            log: log)
+        runs = RunService(
+            host: host, engine: engine, executor: executor, source: vault, nodeID: record.nodeID, nodeName: record.name,
+            root: membership.rootKey, configuration: configuration.runs, log: log)
+        // One pending signal stands for any number of them.
+        (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Serves until cancelled, or until `shutDown` has drained the host.
+    package func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.host.serve(self.server()) }
+            group.addTask { try await self.link.run(self) }
+            group.addTask { try await self.maintain() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Refuses new runs, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    package func shutDown(grace: Interval) async {
+        await runs.stop()
+        await host.drain(grace: grace)
+        host.close(reason: "the station stops")
+    }
+
+    private nonisolated func server() -> RPCServer {
+        let (runs, vault, serverKey) = (runs, vault, membership.communicationServerKey)
+        return RPCServer(
+            authorize: { context in
+                switch MethodRight.needed(for: context.method) {
+                case .anonymous: return
+                case .communicationServer where context.peerKey == serverKey: return
+                default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
+                }
+            }
+        ) {
+            RunMethods.run.handle { request, context in try await runs.run(request, context) }
+            StationMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await vault.ticket(for: query)) }
+            StationMethods.announce.handle { announcement in
+                await self.announced(announcement)
+                return Nothing()
+            }
+            StationMethods.fetchReplica.handle { request, writer in
+                try await ReplicaTransfer.send(try await vault.replica(request.digest), to: writer)
+            }
+        }
+    }
+
+    private func announced(_ announcement: Announcement) async {
+        if let releases = announcement.releases {
+            do { try await vault.take(releases) } catch { log.warning("announcement refused", metadata: ["reason": "\(error)"]) }
+        }
+        await learned(announcement.numbers)
+    }
+
+    // MARK: Keeping up with the center
+
+    private func maintain() async throws {
+        for await _ in signals {
+            try Task.checkCancellation()
+            do {
+                if await vault.numbers.isBehind(newest) { try await vault.sync() }
+                try await vault.refreshReplicas()
+            } catch {
+                try Task.checkCancellation()
+                log.info("not up to date yet", metadata: ["reason": "\(error)"])
+                restUntil = host.now() + .seconds(2)
+            }
+        }
+    }
+
+    private func wake() async {
+        let numbers = await vault.numbers
+        let isMissing = await !vault.missing.isEmpty
+        if numbers.isBehind(newest) || isMissing, host.now() >= restUntil { signal.yield() }
+    }
+
+    // MARK: Under the communication server's eyes
+
+    func registration() async -> RegisterRequest {
+        reportedReplicas = await vault.replicaDigests
+        return RegisterRequest(
+            record: membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
+            releases: await vault.signedReleases, numbers: await vault.numbers)
+    }
+
+    func heartbeat() async -> HeartbeatRequest {
+        let replicas = await vault.replicaDigests
+        heartbeatReplicas = replicas
+        return HeartbeatRequest(
+            incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
+            numbers: await vault.numbers)
+    }
+
+    func accepted(_ reply: HeartbeatReply) async {
+        reportedReplicas = heartbeatReplicas
+        await learned(reply.numbers)
+    }
+
+    func registered(_ reply: RegisterReply) async {
+        onRegistered?()
+        restUntil = .zero
+        await learned(reply.numbers)
+    }
+
+    private func learned(_ numbers: StateNumbers) async {
+        newest = newest.joined(numbers)
+        await wake()
+    }
+
+    /// Runs executed since the start, for status and tests.
+    package var executedRuns: UInt64 { get async { await runs.executedRuns } }
+    package var heldReplicas: [ContentDigest] { get async { await vault.replicaDigests } }
+}

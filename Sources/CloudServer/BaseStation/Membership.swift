@@ -1,0 +1,75 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// What makes a node part of a cloud: its root-signed record, whom to believe and whom to call. With it a restart
+/// needs no token and no center.
+package struct Membership: Sendable, Hashable {
+    package var record: SignedRecord<NodeRecord>
+    package var rootKey: SigningPublicKey
+    package var communicationServer: NetworkAddress
+    package var communicationServerKey: PublicKey
+
+    package init(
+        record: SignedRecord<NodeRecord>, rootKey: SigningPublicKey, communicationServer: NetworkAddress,
+        communicationServerKey: PublicKey
+    ) {
+        self.record = record
+        self.rootKey = rootKey
+        self.communicationServer = communicationServer
+        self.communicationServerKey = communicationServerKey
+    }
+
+    private static let file = "membership"
+
+    package static func load(from store: some BlobStore) throws -> Membership? {
+        guard let bytes = try store.read(file) else { return nil }
+        do {
+            var reader = CanonicalReader(bytes)
+            let record = try SignedRecord<NodeRecord>(fileBytes: try reader.bytes(atMost: 65_536))
+            guard let root = SigningPublicKey(bytes: try reader.bytes(atMost: 32)),
+                let address = NetworkAddress(try reader.text(atMost: 64)),
+                let key = PublicKey(bytes: try reader.bytes(atMost: 32))
+            else { throw TrustError.malformed("membership") }
+            try reader.finish()
+            _ = try record.verified(by: root)
+            return Membership(record: record, rootKey: root, communicationServer: address, communicationServerKey: key)
+        } catch {
+            throw StorageError(.corrupt, "the file \"\(file)\" is damaged (\(error)); join again with a new token in an empty folder")
+        }
+    }
+
+    package func save(to store: some BlobStore) throws {
+        var writer = CanonicalWriter()
+        writer.bytes(record.fileBytes)
+        writer.bytes(rootKey.bytes)
+        writer.text(communicationServer.description)
+        writer.bytes(communicationServerKey.bytes)
+        try store.write(Self.file, writer.bytes)
+    }
+
+    /// Joins the cloud that `token` invites to. Sends keys, a name and a proof of knowing the token's secret.
+    /// - Throws: the center's `RPCError`, or `TrustError` when the answer is not what the token's root key signed.
+    package static func join(
+        _ token: JoinToken, name: String, keys: NodeKeys, addresses: [NetworkAddress], host: RPCHost,
+        within: Interval = .seconds(20)
+    ) async throws -> Membership {
+        guard isValidName(name) else { throw TrustError.malformed("station name \"\(name)\"") }
+        guard host.wallTime() <= token.notAfter else { throw TrustError.expired(of: "join token", at: token.notAfter) }
+        let client = host.client(to: token.communicationServer, peerKey: token.communicationServerKey)
+        var options = CallOptions()
+        options.deadline = .in(within)
+        let request = JoinRequest(
+            token: token, name: name, transportKey: keys.identity.publicKey, signingKey: keys.signing.publicKey,
+            addresses: addresses)
+        let reply = try await client.call(ControlMethods.join, request, options: options)
+        let record = try reply.record.verified(by: token.rootKey)
+        guard record.transportKey == keys.identity.publicKey, record.signingKey == keys.signing.publicKey else {
+            throw TrustError.wrongKey(of: "node record")
+        }
+        return Membership(
+            record: reply.record, rootKey: token.rootKey, communicationServer: token.communicationServer,
+            communicationServerKey: token.communicationServerKey)
+    }
+}

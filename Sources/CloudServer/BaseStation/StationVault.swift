@@ -1,0 +1,194 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// What a station keeps: users, releases, revocations and replicas, all signed by the root key or checked against
+/// something that is. It serves from this while the center and the communication server are away.
+actor StationVault: ApplicationSource {
+    private let membership: Membership
+    private let record: NodeRecord
+    private let signing: SigningKeyPair
+    private let files: any BlobStore
+    private let userFiles: any BlobStore
+    private let control: RPCClient
+    private let host: RPCHost
+    private let configuration: StationConfiguration
+    private let log: Logger
+
+    private var book = IdentityBook()
+    private(set) var releases = ReleaseIndex.empty
+    private(set) var signedReleases: SignedRecord<ReleaseIndex>?
+    private(set) var numbers = StateNumbers()
+    private var replicas: ReplicaCatalog
+    private let syncFlight = SingleFlight<Int, Bool>()
+    private let pullFlights = SingleFlight<ContentDigest, [UInt8]>()
+
+    init(
+        membership: Membership, keys: NodeKeys, stores: StationStores, control: RPCClient, host: RPCHost,
+        configuration: StationConfiguration, log: Logger
+    ) throws {
+        self.membership = membership
+        record = try membership.record.verified(by: membership.rootKey)
+        signing = keys.signing
+        files = stores.files
+        userFiles = stores.users
+        self.control = control
+        self.host = host
+        self.configuration = configuration
+        self.log = log
+        replicas = try ReplicaCatalog(store: stores.replicas, capacityBytes: configuration.replicaCapacityBytes, log: log)
+
+        var isWhole = true
+        for name in try userFiles.names() {
+            guard let bytes = try userFiles.read(name), let signed = try? SignedRecord<UserRecord>(fileBytes: bytes),
+                let user = try? signed.verified(by: membership.rootKey)
+            else {
+                log.warning("damaged user record removed", metadata: ["file": "\(name)"])
+                try userFiles.remove(name)
+                isWhole = false
+                continue
+            }
+            book.set(user)
+        }
+        if let bytes = try files.read(File.releases), let signed = try? SignedRecord<ReleaseIndex>(fileBytes: bytes),
+            let index = try? signed.verified(by: membership.rootKey)
+        {
+            releases = index
+            signedReleases = signed
+            numbers.releases = index.number
+        }
+        if let bytes = try files.read(File.revocations), let signed = try? SignedRecord<RevocationLog>(fileBytes: bytes),
+            let log = try? signed.verified(by: membership.rootKey)
+        {
+            book.revocations = log
+        }
+        // A station that lost a record asks for all of them again.
+        if isWhole, let bytes = try files.read(File.userNumber) {
+            var reader = CanonicalReader(bytes)
+            numbers.users = (try? reader.integer()) ?? 0
+        }
+    }
+
+    private enum File {
+        static let releases = "releases"
+        static let revocations = "revocations"
+        static let userNumber = "user-number"
+    }
+
+    var replicaDigests: [ContentDigest] { replicas.digests }
+    var revocations: RevocationLog? { book.revocations }
+
+    // MARK: Identity
+
+    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> {
+        try book.ticket(for: query, issuer: membership.record, signedBy: signing, at: host.wallTime())
+    }
+
+    // MARK: State of the center
+
+    /// Takes a newer release index; an older one is an error.
+    func take(_ signed: SignedRecord<ReleaseIndex>) throws {
+        let index = try signed.verified(root: membership.rootKey, notOlderThan: releases.number)
+        guard index.number > releases.number else { return }
+        try files.write(File.releases, signed.fileBytes)
+        releases = index
+        signedReleases = signed
+        numbers.releases = index.number
+        log.info("release index", metadata: ["number": "\(index.number)", "applications": "\(index.applications.count)"])
+    }
+
+    /// Asks the center, through the communication server, for what is newer than `numbers`.
+    func sync() async throws {
+        _ = try await syncFlight.run(0) {
+            // Bounded: a page always moves the numbers on, or there is no further one.
+            for _ in 0..<1024 {
+                var options = CallOptions()
+                options.deadline = .in(configuration.syncPatience)
+                let reply = try await control.call(ControlMethods.sync, SyncRequest(known: numbers), options: options)
+                if let signed = reply.releases { try take(signed) }
+                if let signed = reply.revocations {
+                    let revocations = try signed.verified(by: membership.rootKey)
+                    if revocations.number >= book.revocations?.number ?? 0 {
+                        try files.write(File.revocations, signed.fileBytes)
+                        book.revocations = revocations
+                    }
+                }
+                for signed in reply.users {
+                    let user = try signed.verified(by: membership.rootKey)
+                    guard isValidName(user.userID) else { throw TrustError.malformed("user id") }
+                    try userFiles.write(user.userID, signed.fileBytes)
+                    book.set(user)
+                }
+                if reply.numbers.users > numbers.users {
+                    var writer = CanonicalWriter()
+                    writer.integer(reply.numbers.users)
+                    try files.write(File.userNumber, writer.bytes)
+                    numbers.users = reply.numbers.users
+                } else if !reply.isComplete {
+                    throw TrustError.malformed("sync: it makes no progress")
+                }
+                if reply.isComplete { return true }
+            }
+            return false
+        }
+    }
+
+    // MARK: Applications
+
+    func application(_ name: String, digest: ContentDigest?) async throws -> ApplicationPackage {
+        if let found = releases.application(name, digest: digest) { return found }
+        // It may have been released a moment ago.
+        try? await sync()
+        if let found = releases.application(name, digest: digest) { return found }
+        throw RunRefusal.unknownApplication.error(
+            digest == nil || releases.application(name) == nil
+                ? "no application is called \(name)" : "\(name) has no version with SHA-256 \(digest?.description ?? "")")
+    }
+
+    func module(_ application: ApplicationPackage) async throws -> [UInt8] {
+        if let bytes = try replicas.read(application.digest) { return bytes }
+        do {
+            return try await pull(application.digest, within: configuration.replicaPatience)
+        } catch {
+            try Task.checkCancellation()
+            throw RunRefusal.noReplica.error("\(record.name) has no replica of \(application.name) and cannot get one: \(error)")
+        }
+    }
+
+    /// The verified bytes of a replica, for another station through the communication server.
+    func replica(_ digest: ContentDigest) throws -> [UInt8] {
+        guard let bytes = try replicas.read(digest) else {
+            throw RPCError(.notFound, "\(record.name) holds no replica \(digest)", effect: .none)
+        }
+        return bytes
+    }
+
+    private func pull(_ digest: ContentDigest, within patience: Interval) async throws -> [UInt8] {
+        try await pullFlights.run(digest) {
+            if let bytes = try replicas.read(digest) { return bytes }
+            let bytes = try await ReplicaTransfer.fetch(digest, ControlMethods.fetchReplica, from: control, within: patience)
+            let isKept = try replicas.insert(digest, bytes, wanted: wanted)
+            log.info("replica", metadata: ["digest": "\(digest)", "bytes": "\(bytes.count)", "kept": "\(isKept)"])
+            return bytes
+        }
+    }
+
+    /// Newest versions: never evicted in favour of others.
+    private var wanted: [ContentDigest] {
+        releases.applications.filter { releases.application($0.name)?.digest == $0.digest }.map(\.digest)
+    }
+
+    var missing: [ContentDigest] {
+        configuration.holdsAllApplications ? wanted.filter { !replicas.contains($0) } : []
+    }
+
+    /// Gets newest versions that are not here, and drops what was withdrawn.
+    func refreshReplicas() async throws {
+        if releases.number > 0 {
+            for digest in replicas.digests where releases.application(digest: digest) == nil { try replicas.remove(digest) }
+        }
+        for digest in missing { _ = try await pull(digest, within: ReplicaTransfer.deadline) }
+    }
+}

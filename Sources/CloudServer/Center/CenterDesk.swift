@@ -1,0 +1,208 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// The center's office behind an actor: one change at a time, each announced to the stations once it is stored.
+actor CenterDesk: ApplicationSource {
+    private struct Upload: Sendable {
+        var bytes: [UInt8]
+        var sizeBytes: Int
+        var touched: Instant
+    }
+
+    private var office: CenterOffice
+    private let control: RPCClient
+    private let host: RPCHost
+    private var entropy: any RandomNumberGenerator & Sendable
+    private let configuration: CenterConfiguration
+    private let log: Logger
+    private var uploads: [ContentDigest: Upload] = [:]
+    private let changesMade: AsyncStream<Void>
+    private let changeMade: AsyncStream<Void>.Continuation
+
+    init(
+        office: CenterOffice, control: RPCClient, host: RPCHost, entropy: any RandomNumberGenerator & Sendable,
+        configuration: CenterConfiguration, log: Logger
+    ) {
+        self.office = office
+        self.control = control
+        self.host = host
+        self.entropy = entropy
+        self.configuration = configuration
+        self.log = log
+        (changesMade, changeMade) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Tells the communication server of changes, until cancelled. What does not get through, heartbeats repeat.
+    func announceChanges() async throws {
+        for await _ in changesMade {
+            try Task.checkCancellation()
+            var options = CallOptions()
+            options.deadline = .in(.seconds(5))
+            let (releases, numbers) = published()
+            do {
+                _ = try await control.call(
+                    ControlMethods.announce, Announcement(numbers: numbers, releases: releases), options: options)
+            } catch {
+                log.info("change not announced yet", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    func published() -> (releases: SignedRecord<ReleaseIndex>?, numbers: StateNumbers) {
+        (office.state.releases, office.numbers)
+    }
+
+    // MARK: Running
+
+    func application(_ name: String, digest: ContentDigest?) throws -> ApplicationPackage {
+        guard let found = office.index.application(name, digest: digest) else {
+            throw RunRefusal.unknownApplication.error("no application is called \(name)\(digest.map { " with SHA-256 \($0)" } ?? "")")
+        }
+        return found
+    }
+
+    func module(_ application: ApplicationPackage) throws -> [UInt8] {
+        do {
+            return try office.module(application.digest)
+        } catch {
+            log.error("stored module unusable", metadata: ["application": "\(application.name)", "reason": "\(error)"])
+            throw RunRefusal.noReplica.error("the center's copy of \(application.name) is unusable: push it again")
+        }
+    }
+
+    func module(_ digest: ContentDigest) throws -> [UInt8] { try office.module(digest) }
+    var revocations: RevocationLog? { office.revocations }
+
+    // MARK: For the communication server
+
+    func admit(_ join: ForwardedJoin) throws -> SignedRecord<NodeRecord> {
+        do {
+            let record = try office.admit(join, at: host.wallTime())
+            log.notice("station admitted", metadata: ["name": "\(join.request.name)", "address": "\(join.observedAddress)"])
+            return record
+        } catch let error as TrustError {
+            log.warning("station refused", metadata: ["name": "\(join.request.name)", "reason": "\(error)"])
+            throw RPCError(.permissionDenied, "cannot join: \(error)", effect: .none)
+        }
+    }
+
+    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> { try office.ticket(for: query, at: host.wallTime()) }
+    func changes(since known: StateNumbers) -> SyncReply { office.changes(since: known) }
+    func seen(_ seen: StationSeen) throws { try office.seen(seen, at: host.wallTime()) }
+
+    // MARK: For operators
+
+    func upload(_ chunk: UploadChunk) throws -> UploadProgress {
+        let now = host.now()
+        uploads = uploads.filter { now - $0.value.touched < configuration.uploadPatience }
+        guard chunk.sizeBytes > 0, chunk.sizeBytes <= UInt64(ApplicationPackage.maximumBytes), chunk.offset <= chunk.sizeBytes,
+            chunk.bytes.bytes.count <= UploadChunk.maximumBytes
+        else {
+            throw RPCError(.invalidArgument, "a module has 1 to \(ApplicationPackage.maximumBytes) bytes", effect: .none)
+        }
+        let size = Int(chunk.sizeBytes)
+        if uploads[chunk.digest] == nil {
+            let reserved = uploads.values.reduce(0) { $0 + $1.sizeBytes }
+            guard reserved + size <= configuration.uploadBytes else {
+                throw RPCError(.resourceExhausted, "too many uploads at once", effect: .none, retryAfter: .seconds(5))
+            }
+            guard chunk.offset == 0 else { throw Self.restart }
+            uploads[chunk.digest] = Upload(bytes: [], sizeBytes: size, touched: now)
+        }
+        guard var upload = uploads[chunk.digest], upload.sizeBytes == size else {
+            throw RPCError(.invalidArgument, "another upload of this SHA-256 states another size", effect: .none)
+        }
+        let offset = Int(chunk.offset)
+        guard offset <= upload.bytes.count else { throw Self.restart }
+        // Sent again: skip what is here already.
+        let fresh = chunk.bytes.bytes.dropFirst(upload.bytes.count - offset)
+        guard upload.bytes.count + fresh.count <= size else {
+            throw RPCError(.invalidArgument, "more bytes than the stated size", effect: .none)
+        }
+        uploads[chunk.digest] = nil
+        upload.bytes += fresh
+        upload.touched = now
+        if upload.bytes.count == size, ContentDigest(of: upload.bytes) != chunk.digest {
+            throw RPCError(.dataLoss, "the uploaded bytes do not have the stated SHA-256; begin again", effect: .none)
+        }
+        uploads[chunk.digest] = upload
+        return UploadProgress(receivedBytes: UInt64(upload.bytes.count), isComplete: upload.bytes.count == size)
+    }
+
+    private static let restart = RPCError(.failedPrecondition, "this upload is not known (any more); begin at offset 0", effect: .none)
+
+    func push(_ request: PushApplication) throws -> PushReply {
+        let module: [UInt8]
+        if let upload = uploads[request.digest], upload.bytes.count == upload.sizeBytes {
+            module = upload.bytes
+        } else if let stored = try store(request.digest) {
+            module = stored
+        } else {
+            throw Self.restart
+        }
+        let application = try office.release(request, module: module, at: host.wallTime())
+        uploads[request.digest] = nil
+        changeMade.yield()
+        log.notice(
+            "application released",
+            metadata: ["name": "\(application.name)", "version": "\(application.version)", "digest": "\(application.digest)"])
+        return PushReply(application: ApplicationStatus(application, isNewest: true), releaseNumber: office.index.number)
+    }
+
+    private func store(_ digest: ContentDigest) throws -> [UInt8]? {
+        office.index.application(digest: digest) == nil ? nil : try office.module(digest)
+    }
+
+    func applications() -> ApplicationList {
+        ApplicationList(releaseNumber: office.index.number, applications: office.index.statuses)
+    }
+
+    /// Returns the digests that no version has any more.
+    func remove(_ request: RemoveApplication) throws -> [ContentDigest] {
+        let before = office.index.applications.map(\.digest)
+        try office.remove(request)
+        changeMade.yield()
+        log.notice("application removed", metadata: ["name": "\(request.name)", "version": "\(request.version ?? "all")"])
+        return before.filter { office.index.application(digest: $0) == nil }
+    }
+
+    func addUser(_ request: AddUser) throws -> ClientProfile {
+        let profile = try withEntropy { office, generator, now in try office.addUser(request, at: now, using: &generator) }
+        changeMade.yield()
+        log.notice("user added", metadata: ["name": "\(request.name)", "operator": "\(request.isOperator)"])
+        return profile
+    }
+
+    func removeUser(_ request: RemoveUser) throws {
+        try office.removeUser(request.name)
+        changeMade.yield()
+        log.notice("user removed", metadata: ["name": "\(request.name)"])
+    }
+
+    func makeJoinToken(_ request: MakeJoinToken) throws -> MakeJoinTokenReply {
+        let lifetime = Interval.seconds(min(max(request.lifetimeSeconds, 1), 30 * 86_400))
+        let token = try withEntropy { office, generator, now in
+            try office.makeJoinToken(lifetime: lifetime, at: now, using: &generator)
+        }
+        return MakeJoinTokenReply(token: token.text, endsMilliseconds: token.notAfter.milliseconds)
+    }
+
+    private func withEntropy<R>(
+        _ body: (inout CenterOffice, inout AnyGenerator, WallTime) throws -> R
+    ) rethrows -> R {
+        var generator = AnyGenerator(base: entropy)
+        defer { entropy = generator.base }
+        return try body(&office, &generator, host.wallTime())
+    }
+
+    func status() -> CenterStatus { office.status }
+}
+
+/// A generator whose type is known only at run time.
+struct AnyGenerator: RandomNumberGenerator {
+    var base: any RandomNumberGenerator & Sendable
+    mutating func next() -> UInt64 { base.next() }
+}

@@ -1,0 +1,137 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+import MastWasmRuntime
+
+/// How the center behaves.
+package struct CenterConfiguration: Sendable {
+    package var runs = RunConfiguration()
+    /// Unfinished uploads kept in memory, and for how long after their last chunk.
+    package var uploadBytes = 256 << 20
+    package var uploadPatience = Interval.seconds(300)
+
+    package init() {}
+}
+
+/// The center: keeps applications, stations and users, signs what others believe, and runs applications itself
+/// when no station can. Nobody reaches it but through the communication server, which it dials.
+package actor CenterNode: ControlledNode {
+    private let host: RPCHost
+    private let link: ControlLink
+    private let desk: CenterDesk
+    private let runs: RunService
+    private let membership: Membership
+    private let log: Logger
+    private let onRegistered: (@Sendable () -> Void)?
+
+    /// - Parameters:
+    ///   - host: made with `office.keys.node.identity`.
+    ///   - entropy: makes users' keys and tokens.
+    package init(
+        host: RPCHost, office: CenterOffice, engine: any ApplicationEngine, executor: any RunExecutor,
+        entropy: any RandomNumberGenerator & Sendable,
+        configuration: CenterConfiguration = CenterConfiguration(), log: Logger, onRegistered: (@Sendable () -> Void)? = nil
+    ) throws {
+        self.host = host
+        self.membership = office.membership
+        self.log = log
+        self.onRegistered = onRegistered
+        let record = try membership.record.verified(by: membership.rootKey)
+        let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
+        link = ControlLink(host: host, client: control, log: log)
+        desk = CenterDesk(office: office, control: control, host: host, entropy: entropy, configuration: configuration, log: log)
+        runs = RunService(
+            host: host, engine: engine, executor: executor, source: desk, nodeID: record.nodeID, nodeName: record.name,
+            root: membership.rootKey, configuration: configuration.runs, log: log)
+    }
+
+    /// Serves until cancelled, or until `shutDown` has drained the host.
+    package func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.host.serve(self.server()) }
+            group.addTask { try await self.link.run(self) }
+            group.addTask { try await self.desk.announceChanges() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Refuses new runs, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    package func shutDown(grace: Interval) async {
+        await runs.stop()
+        await host.drain(grace: grace)
+        host.close(reason: "the center stops")
+    }
+
+    private nonisolated func server() -> RPCServer {
+        let (desk, runs, serverKey) = (desk, runs, membership.communicationServerKey)
+        return RPCServer(
+            authorize: { context in
+                switch MethodRight.needed(for: context.method) {
+                case .anonymous: return
+                case .communicationServer where context.peerKey == serverKey: return
+                case .operator: _ = try await runs.operatorTicket(context)
+                default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
+                }
+            }
+        ) {
+            RunMethods.run.handle { request, context in try await runs.run(request, context) }
+            CenterMethods.join.handle { join in JoinReply(record: try await desk.admit(join)) }
+            CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await desk.ticket(for: query)) }
+            CenterMethods.sync.handle { request in await desk.changes(since: request.known) }
+            CenterMethods.fetchApplication.handle { request, writer in
+                try await ReplicaTransfer.send(try await desk.module(request.digest), to: writer)
+            }
+            CenterMethods.stationSeen.handle { seen in
+                try await desk.seen(seen)
+                return Nothing()
+            }
+            AdminMethods.uploadChunk.handle { chunk in try await desk.upload(chunk) }
+            AdminMethods.pushApplication.handle { request in try await desk.push(request) }
+            AdminMethods.listApplications.handle { _ in await desk.applications() }
+            AdminMethods.removeApplication.handle { request in
+                let gone = try await desk.remove(request)
+                for digest in gone { await runs.forget(digest) }
+                return await desk.applications()
+            }
+            AdminMethods.addUser.handle { request in AddUserReply(profile: try await desk.addUser(request)) }
+            AdminMethods.removeUser.handle { request in
+                try await desk.removeUser(request)
+                return Nothing()
+            }
+            AdminMethods.makeJoinToken.handle { request in try await desk.makeJoinToken(request) }
+            AdminMethods.status.handle { _ in await desk.status() }
+        }
+    }
+
+    // MARK: Under the communication server's eyes
+
+    func registration() async -> RegisterRequest {
+        let (releases, numbers) = await desk.published()
+        return RegisterRequest(
+            record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: releases,
+            numbers: numbers)
+    }
+
+    func heartbeat() async -> HeartbeatRequest {
+        HeartbeatRequest(incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: await desk.published().numbers)
+    }
+
+    func registered(_ reply: RegisterReply) async {
+        onRegistered?()
+        await complainIfBehind(reply.numbers)
+    }
+
+    func accepted(_ reply: HeartbeatReply) async { await complainIfBehind(reply.numbers) }
+
+    private var hasComplained = false
+    private func complainIfBehind(_ numbers: StateNumbers) async {
+        guard !hasComplained, await desk.published().numbers.isBehind(numbers) else { return }
+        hasComplained = true
+        log.error("stations hold newer records than this center: its folder is an old copy, and they refuse what it releases now")
+    }
+
+    package var executedRuns: UInt64 { get async { await runs.executedRuns } }
+}

@@ -1,0 +1,274 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// The keys of a cloud's center. The root key is the cloud: whoever has it can make members.
+package struct CenterKeys: Sendable {
+    package var root: SigningKeyPair
+    package var node: NodeKeys
+
+    package init(using generator: inout some RandomNumberGenerator) {
+        root = SigningKeyPair(using: &generator)
+        node = NodeKeys(using: &generator)
+    }
+
+    private init(root: SigningKeyPair, node: NodeKeys) { (self.root, self.node) = (root, node) }
+
+    private static let file = "root-key"
+
+    package func save(to store: some BlobStore) throws {
+        try node.save(to: store)
+        try store.write(Self.file, root.privateBytes)
+    }
+
+    package static func load(from store: some BlobStore) throws -> CenterKeys? {
+        guard let node = try NodeKeys.load(from: store), let bytes = try store.read(file) else { return nil }
+        guard let root = SigningKeyPair(privateKey: bytes) else {
+            throw StorageError(.corrupt, "the file \"\(file)\" is damaged; restore the center's folder from a copy")
+        }
+        return CenterKeys(root: root, node: node)
+    }
+}
+
+/// The center's desk work: admits stations, makes users and tokens, releases applications. Synchronous, with each
+/// change stored before it counts; the node around it, and the commands that work on a folder, only pass things in.
+package struct CenterOffice: Sendable {
+    package let keys: CenterKeys
+    package let membership: Membership
+    let store: any CenterStore
+    private(set) var state: CenterState
+    private(set) var index = ReleaseIndex.empty
+    private(set) var book = IdentityBook()
+    private(set) var revocations = RevocationLog(number: 0, serials: [])
+
+    /// Users in one answer to a station's sync.
+    static let pageSize = 256
+
+    /// - Throws: `StorageError`, or `TrustError` when what is stored was not signed by this root key.
+    package init(keys: CenterKeys, membership: Membership, store: any CenterStore) throws {
+        self.keys = keys
+        self.membership = membership
+        self.store = store
+        state = try store.load()
+        let root = keys.root.publicKey
+        if let signed = state.releases { index = try signed.verified(by: root) }
+        if let signed = state.revocations { revocations = try signed.verified(by: root) }
+        book.revocations = revocations
+        for user in state.users { book.set(try user.signed.verified(by: root)) }
+    }
+
+    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber) }
+
+    // MARK: Stations
+
+    package mutating func makeJoinToken(
+        lifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator
+    ) throws -> JoinToken {
+        try store.removeTokens(endedBefore: now + .seconds(-86_400))
+        state.tokens.removeAll { $0.notAfter < now + .seconds(-86_400) }
+        guard state.tokens.count < 10_000 else {
+            throw RPCError(.resourceExhausted, "too many join tokens are open", effect: .none)
+        }
+        let token = JoinToken(
+            rootKey: keys.root.publicKey, communicationServer: membership.communicationServer,
+            communicationServerKey: membership.communicationServerKey, notAfter: now + lifetime, using: &generator)
+        let stored = StoredToken(
+            tokenID: Hexadecimal.encode(token.tokenID), verifier: token.verifier, notAfter: token.notAfter, usedBy: nil)
+        try store.save(stored)
+        state.tokens.append(stored)
+        return token
+    }
+
+    /// Makes the station a member, if its request proves that it knows an unused token's secret. The same station
+    /// may ask again, since the answer may have been lost on the way.
+    package mutating func admit(_ join: ForwardedJoin, at now: WallTime) throws -> SignedRecord<NodeRecord> {
+        let request = join.request
+        guard isValidName(request.name), request.addresses.count <= 16, let transportKey = PublicKey(bytes: request.transportKey.bytes),
+            let signingKey = SigningPublicKey(bytes: request.signingKey.bytes)
+        else { throw TrustError.malformed("join request") }
+        guard join.peerKey == request.transportKey else { throw TrustError.wrongKey(of: "join request") }
+        let tokenID = Hexadecimal.encode(request.tokenID.bytes)
+        guard let position = state.tokens.firstIndex(where: { $0.tokenID == tokenID }) else { throw TrustError.unknown("join token") }
+        var token = state.tokens[position]
+        guard request.isAuthentic(verifier: token.verifier) else { throw TrustError.wrongSignature(of: "join request") }
+        let nodeID = NodeID(of: transportKey)
+        if let usedBy = token.usedBy {
+            guard usedBy == nodeID, let station = state.stations.first(where: { $0.nodeID == nodeID }) else {
+                throw TrustError.alreadyUsed("join token")
+            }
+            return station.signed
+        }
+        guard now <= token.notAfter else { throw TrustError.expired(of: "join token", at: token.notAfter) }
+        let old = state.stations.first { $0.nodeID == nodeID }
+        let epoch = try old.map { try $0.signed.verified(by: keys.root.publicKey).epoch + 1 } ?? 1
+        let record = NodeRecord(
+            role: .station, name: request.name, transportKey: transportKey, signingKey: signingKey,
+            addresses: request.addresses.compactMap { NetworkAddress($0) }, epoch: epoch, issued: now)
+        let station = StoredStation(
+            nodeID: nodeID, name: request.name, signed: try SignedRecord(record, signedBy: keys.root),
+            address: join.observedAddress, lastSeen: now)
+        token.usedBy = nodeID
+        try store.save(station, using: token)
+        state.tokens[position] = token
+        state.stations.removeAll { $0.nodeID == nodeID }
+        state.stations.append(station)
+        return station.signed
+    }
+
+    mutating func seen(_ seen: StationSeen, at now: WallTime) throws {
+        guard let position = state.stations.firstIndex(where: { $0.nodeID == seen.nodeID }) else { return }
+        guard NetworkAddress(seen.observedAddress) != nil else { throw TrustError.malformed("station address") }
+        var station = state.stations[position]
+        station.address = seen.observedAddress
+        station.lastSeen = now
+        try store.save(station, using: nil)
+        state.stations[position] = station
+    }
+
+    // MARK: Users
+
+    /// Makes a user with one device, and the profile that holds the device's private keys. The center keeps no copy.
+    package mutating func addUser(
+        _ request: AddUser, at now: WallTime, using generator: inout some RandomNumberGenerator
+    ) throws -> ClientProfile {
+        guard isValidName(request.name) else {
+            throw RPCError(.invalidArgument, "a user name has 1 to 128 letters, digits, dots, dashes or underscores", effect: .none)
+        }
+        guard !state.users.contains(where: { $0.name == request.name && !$0.isRevoked }) else {
+            throw RPCError(.alreadyExists, "there is a user \(request.name)", effect: .none)
+        }
+        guard request.applications.count <= 256, request.applications.allSatisfy({ $0.utf8.count <= maximumNameBytes }) else {
+            throw RPCError(.invalidArgument, "too many or too long application patterns", effect: .none)
+        }
+        let identity = StaticKeyPair(using: &generator)
+        let signing = SigningKeyPair(using: &generator)
+        let number = state.usersNumber + 1
+        let record = UserRecord(
+            userID: Hexadecimal.encode(ContentDigest(of: signing.publicKey.bytes).bytes.prefix(8)), name: request.name,
+            devices: [DeviceKeys(transportKey: identity.publicKey, signingKey: signing.publicKey)],
+            grants: [
+                Grant(
+                    role: request.isOperator ? .operator : .user,
+                    applications: request.applications.isEmpty ? ["*"] : request.applications)
+            ], quota: Quota(), serial: number, epoch: 1, issued: now)
+        let user = StoredUser(
+            userID: record.userID, name: record.name, signed: try SignedRecord(record, signedBy: keys.root), serial: number,
+            isOperator: request.isOperator, isRevoked: false, change: number)
+        try store.save(user, revocations: nil)
+        state.users.append(user)
+        state.usersNumber = number
+        book.set(record)
+        return ClientProfile(
+            userName: record.name, communicationServer: membership.communicationServer,
+            communicationServerKey: membership.communicationServerKey, rootKey: keys.root.publicKey, identity: identity,
+            signing: signing, userRecord: user.signed)
+    }
+
+    /// Revokes the user: stations that hear of it give and take no more tickets.
+    package mutating func removeUser(_ name: String) throws {
+        guard let position = state.users.firstIndex(where: { $0.name == name && !$0.isRevoked }) else {
+            throw RPCError(.notFound, "no user is called \(name)", effect: .none)
+        }
+        var user = state.users[position]
+        user.isRevoked = true
+        user.change = state.usersNumber + 1
+        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial])
+        let signed = try SignedRecord(log, signedBy: keys.root)
+        try store.save(user, revocations: signed)
+        state.users.remove(at: position)
+        state.users.append(user)
+        state.usersNumber = user.change
+        state.revocations = signed
+        revocations = log
+        book.revocations = log
+    }
+
+    package func ticket(for query: IdentityQuery, at now: WallTime) throws(RPCError) -> SignedRecord<Ticket> {
+        try book.ticket(for: query, issuer: membership.record, signedBy: keys.node.signing, at: now)
+    }
+
+    /// What changed since a station's numbers.
+    package func changes(since known: StateNumbers) -> SyncReply {
+        let changed = state.users.filter { $0.change > known.users }
+        let page = changed.prefix(Self.pageSize)
+        let isComplete = page.count == changed.count
+        return SyncReply(
+            releases: known.releases < index.number ? state.releases : nil, users: page.map(\.signed),
+            revocations: changed.isEmpty ? nil : state.revocations,
+            numbers: StateNumbers(releases: index.number, users: page.last?.change ?? state.usersNumber), isComplete: isComplete)
+    }
+
+    // MARK: Applications
+
+    /// Releases a module under a name. The same module under the same name and version again changes nothing.
+    package mutating func release(_ request: PushApplication, module: [UInt8], at now: WallTime) throws -> ApplicationPackage {
+        guard isValidName(request.name), request.version.map(isValidName) ?? true, request.entry.map(isValidName) ?? true else {
+            throw RPCError(
+                .invalidArgument, "names, versions and entries have 1 to 128 letters, digits, dots, dashes or underscores",
+                effect: .none)
+        }
+        guard module.count <= ApplicationPackage.maximumBytes, ContentDigest(of: module) == request.digest else {
+            throw RPCError(.invalidArgument, "the module's SHA-256 is not the stated one", effect: .none)
+        }
+        let versions = index.applications.filter { $0.name == request.name }
+        let limits = request.limits ?? .standard
+        if let newest = versions.first, newest.digest == request.digest, newest.limits == limits,
+            request.version == nil || newest.version == request.version, newest.entry == request.entry ?? "run"
+        {
+            return newest
+        }
+        let sequence = (versions.first?.sequence ?? 0) + 1
+        let application = ApplicationPackage(
+            name: request.name, version: request.version ?? String(sequence), digest: request.digest,
+            sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits, sequence: sequence, issued: now)
+        let kept = versions.filter { $0.digest != request.digest && $0.version != application.version }
+            .prefix(ReleaseIndex.versionsKept - 1)
+        let others = index.applications.filter { $0.name != request.name }
+        guard others.count + kept.count < 4096 else {
+            throw RPCError(.resourceExhausted, "the release index is full; remove an application first", effect: .none)
+        }
+        try publish(others + kept + [application], adding: (request.digest, module))
+        return application
+    }
+
+    package mutating func remove(_ request: RemoveApplication) throws {
+        let left = index.applications.filter { application in
+            application.name != request.name || (request.version != nil && application.version != request.version)
+        }
+        guard left.count < index.applications.count else {
+            let what = request.version.map { "\(request.name) version \($0)" } ?? request.name
+            throw RPCError(.notFound, "no application is called \(what)", effect: .none)
+        }
+        try publish(left, adding: nil)
+    }
+
+    private mutating func publish(_ applications: [ApplicationPackage], adding: (digest: ContentDigest, bytes: [UInt8])?) throws {
+        let next = ReleaseIndex(number: index.number + 1, applications: applications)
+        let signed = try SignedRecord(next, signedBy: keys.root)
+        try store.save(signed, next, adding: adding)
+        state.releases = signed
+        index = next
+    }
+
+    /// The verified module.
+    package func module(_ digest: ContentDigest) throws -> [UInt8] {
+        guard let bytes = try store.module(digest) else {
+            throw RPCError(.notFound, "no application has SHA-256 \(digest)", effect: .none)
+        }
+        let actual = ContentDigest(of: bytes)
+        guard actual == digest else { throw TrustError.digestMismatch(expected: digest, actual: actual) }
+        return bytes
+    }
+
+    package var status: CenterStatus {
+        CenterStatus(
+            numbers: numbers,
+            stations: state.stations.map {
+                CenterStatus.Station(
+                    nodeID: $0.nodeID, name: $0.name, address: $0.address, lastSeenMilliseconds: $0.lastSeen.milliseconds)
+            },
+            users: state.users.map { CenterStatus.User(name: $0.name, isOperator: $0.isOperator, isRevoked: $0.isRevoked) },
+            applications: index.statuses)
+    }
+}

@@ -1,0 +1,60 @@
+import MastCloudCore
+import MastTimebase
+
+/// A user as the center keeps it.
+package struct StoredUser: Sendable, Hashable {
+    package var userID: String
+    package var name: String
+    package var signed: SignedRecord<UserRecord>
+    package var serial: UInt64
+    package var isOperator: Bool
+    package var isRevoked: Bool
+    /// Value of the users' number when this row changed last.
+    package var change: UInt64
+}
+
+/// A station as the center keeps it: who it is, and from which address it was last seen.
+package struct StoredStation: Sendable, Hashable {
+    package var nodeID: NodeID
+    package var name: String
+    package var signed: SignedRecord<NodeRecord>
+    package var address: String
+    package var lastSeen: WallTime
+}
+
+/// An invitation. The secret itself is not kept, only what recognises it.
+package struct StoredToken: Sendable, Hashable {
+    /// Hexadecimal.
+    package var tokenID: String
+    package var verifier: [UInt8]
+    package var notAfter: WallTime
+    /// The station that used it.
+    package var usedBy: NodeID?
+}
+
+/// All of the center's state but the modules' bytes.
+package struct CenterState: Sendable {
+    package var releases: SignedRecord<ReleaseIndex>?
+    package var revocations: SignedRecord<RevocationLog>?
+    package var usersNumber: UInt64 = 0
+    package var users: [StoredUser] = []
+    package var stations: [StoredStation] = []
+    package var tokens: [StoredToken] = []
+
+    package init() {}
+}
+
+/// Where the center's state survives. Synchronous: the center is one actor with little to write, and under
+/// simulation nothing may resume from another thread. Every method is one transaction, durable when it returns.
+package protocol CenterStore: Sendable {
+    func load() throws -> CenterState
+    func module(_ digest: ContentDigest) throws -> [UInt8]?
+    /// A new index; `adding` is its new module, and modules that it does not name go.
+    func save(_ releases: SignedRecord<ReleaseIndex>, _ index: ReleaseIndex, adding: (digest: ContentDigest, bytes: [UInt8])?) throws
+    func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws
+    /// A station, and the token that it used up.
+    func save(_ station: StoredStation, using token: StoredToken?) throws
+    func save(_ token: StoredToken) throws
+    /// Tokens that nobody can use any more.
+    func removeTokens(endedBefore: WallTime) throws
+}

@@ -1,0 +1,243 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// How the communication server behaves.
+package struct CommunicationServerConfiguration: Sendable {
+    package var heartbeatInterval = Interval.seconds(1)
+    /// Heartbeats missed until a node counts as down.
+    package var missedHeartbeats: Int64 = 3
+    /// Memory of the application processing module.
+    package var processorBytes = 256 << 20
+    /// How long one node may take to verify an identity before the next is asked.
+    package var identityPatience = Interval.seconds(2)
+    /// Clients attached at once.
+    package var maximumClients = 50_000
+
+    package init() {}
+}
+
+/// A client that said who it is on its control connection.
+struct ClientSession: Sendable {
+    var clientKey: PublicKey
+    var ticket: Ticket
+    var route: UInt32
+}
+
+/// The communication server: everybody dials it, it dials nobody. It knows who is up and what they hold, tells
+/// clients where to run, passes on questions of identity without storing credentials, keeps copies of applications,
+/// and forwards packets between clients and nodes without reading them.
+package actor CommunicationServerNode {
+    let host: RPCHost
+    let rootKey: SigningPublicKey
+    let configuration: CommunicationServerConfiguration
+    let log: Logger
+    let engine: LookupEngine
+    let processor: ApplicationProcessor
+
+    var registry = NodeRegistry()
+    var routes: RouteBook
+    var sessions: [PeerConnection: ClientSession] = [:]
+    var failedAttachments: [PeerConnection: Int] = [:]
+    var hub = EventHub()
+    var releases = ReleaseIndex.empty
+    var signedReleases: SignedRecord<ReleaseIndex>?
+    var numbers = StateNumbers()
+    var joinsUnderWay = 0
+    var isStopping = false
+
+    /// What is told to nodes on the side, so that nobody's call waits for it.
+    enum Errand: Sendable {
+        case announce
+        case stationSeen(StationSeen)
+    }
+    private let errands: AsyncStream<Errand>
+    let errand: AsyncStream<Errand>.Continuation
+
+    /// - Parameters:
+    ///   - host: made with the server's own identity.
+    ///   - rootKey: whose signature makes a node part of this cloud.
+    ///   - routeSecret: 32 bytes that stay the same across restarts.
+    package init(
+        host: RPCHost, rootKey: SigningPublicKey, routeSecret: [UInt8],
+        configuration: CommunicationServerConfiguration = CommunicationServerConfiguration(), log: Logger
+    ) {
+        self.host = host
+        self.rootKey = rootKey
+        self.configuration = configuration
+        self.log = log
+        engine = LookupEngine(heartbeatInterval: configuration.heartbeatInterval)
+        processor = ApplicationProcessor(capacityBytes: configuration.processorBytes, now: { host.now() }, log: log)
+        routes = RouteBook(secret: routeSecret)
+        // Errands repeat what later ones say anyway; the oldest may go.
+        (errands, errand) = AsyncStream.makeStream(of: Errand.self, bufferingPolicy: .bufferingNewest(1024))
+    }
+
+    /// Serves until cancelled, or until `shutDown` has drained the host.
+    package func run() async throws {
+        let events = host.connectionEvents()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await self.host.serve(self.server()) }
+            group.addTask { await self.follow(events) }
+            group.addTask { try await self.sweep() }
+            group.addTask { try await self.runErrands() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Refuses new calls, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    package func shutDown(grace: Interval) async {
+        isStopping = true
+        hub.endAll()
+        await host.drain(grace: grace)
+        host.close(reason: "the communication server stops")
+    }
+
+    // MARK: Methods and rights
+
+    private nonisolated func server() -> RPCServer {
+        RPCServer(authorize: { context in try await self.authorize(context) }) {
+            ControlMethods.join.handle { request, context in try await self.join(request, context) }
+            ControlMethods.register.handle { request, context in try await self.register(request, context) }
+            ControlMethods.heartbeat.handle { request, context in try await self.heartbeat(request, context) }
+            ControlMethods.sync.handle { request in try await self.sync(request) }
+            ControlMethods.announce.handle { announcement in
+                try await self.announced(announcement)
+                return Nothing()
+            }
+            ControlMethods.fetchReplica.handle { request, writer, context in
+                try await ReplicaTransfer.send(try await self.replica(request.digest, for: context), to: writer)
+            }
+            ControlMethods.attach.handle { request, context in try await self.attach(request, context) }
+            ControlMethods.lookup.handle { request, context in try await self.lookup(request, context) }
+            ControlMethods.watch.handle { _, writer, context in
+                for await event in await self.watch(context) { try await writer.send(event) }
+            }
+            ControlMethods.status.handle { _ in await self.status() }
+        }
+    }
+
+    private func authorize(_ context: CallContext) throws {
+        let node = registry.node(on: context.connection)
+        switch MethodRight.needed(for: context.method) {
+        case .anonymous: return
+        case .user: _ = try session(context)
+        case .node where node != nil: return
+        case .station where node?.record.role == .station: return
+        case .center where node?.record.role == .center: return
+        case .node, .station, .center:
+            // A node that is told so registers again.
+            throw RPCError(.failedPrecondition, "\(context.method) is for registered nodes", effect: .none)
+        default:
+            throw RPCError(.permissionDenied, "\(context.method) is not served here", effect: .none)
+        }
+    }
+
+    /// The attached client on this connection.
+    func session(_ context: CallContext) throws -> ClientSession {
+        guard let session = sessions[context.connection] else {
+            throw RunRefusal.ticketNeeded.error("attach first: this connection has not said who it is")
+        }
+        guard host.wallTime() <= session.ticket.notAfter else {
+            throw RunRefusal.ticketNeeded.error("the ticket has expired: attach again")
+        }
+        return session
+    }
+
+    // MARK: Connections
+
+    private func follow(_ events: AsyncStream<ConnectionEvent>) async {
+        for await event in events {
+            switch event {
+            case .opened: break
+            case .closed(let connection, _): lost(connection)
+            case .migrated(let connection, let address): moved(connection, to: address)
+            }
+        }
+    }
+
+    private func lost(_ connection: PeerConnection) {
+        hub.end(connection)
+        failedAttachments[connection] = nil
+        if let session = sessions.removeValue(forKey: connection) { release(session.route, connection) }
+        let route = registry.node(on: connection)?.route
+        if let node = registry.lost(connection) { down(node, reason: "connection closed") }
+        if let route { release(route, connection) }
+    }
+
+    private func release(_ route: UInt32, _ connection: PeerConnection) {
+        if routes.release(connection, route: route) { host.withEndpoint { endpoint, _ in endpoint.forwarder.remove(route) } }
+    }
+
+    private func moved(_ connection: PeerConnection, to address: NetworkAddress) {
+        let route = sessions[connection]?.route ?? registry.node(on: connection)?.route
+        guard let route, routes.serves(route, on: connection) else { return }
+        _ = forward(route, to: address)
+        log.debug("party moved", metadata: ["route": "\(route)", "to": "\(address)"])
+    }
+
+    /// A route for the peer of this call, with the forwarder pointing at it.
+    func openRoute(_ context: CallContext) throws -> UInt32 {
+        guard let route = routes.route(for: context.peerKey, on: context.connection), forward(route, to: context.connection.address)
+        else { throw RPCError(.resourceExhausted, "no route is free", effect: .none, retryAfter: .seconds(5)) }
+        return route
+    }
+
+    private func forward(_ route: UInt32, to address: NetworkAddress) -> Bool {
+        host.withEndpoint { endpoint, now in endpoint.forwarder.set(route, address: address, at: now) }
+    }
+
+    // MARK: Silence
+
+    private func sweep() async throws {
+        let limit = configuration.heartbeatInterval * max(1, configuration.missedHeartbeats)
+        while true {
+            try await host.sleep(for: configuration.heartbeatInterval / 2)
+            for node in registry.expire(at: host.now(), after: limit) { down(node, reason: "heartbeats missed") }
+        }
+    }
+
+    private func down(_ node: RegisteredNode, reason: String) {
+        log.warning("node down", metadata: ["node": "\(node.record.name)", "id": "\(node.nodeID)", "reason": "\(reason)"])
+        hub.publish(NodeEvent(.routeGone, nodeID: node.nodeID, route: node.route))
+    }
+
+    // MARK: Errands
+
+    private func runErrands() async throws {
+        for await errand in errands {
+            try Task.checkCancellation()
+            switch errand {
+            case .announce: await tellStations()
+            case .stationSeen(let seen):
+                guard let center = registry.center else { continue }
+                var options = CallOptions()
+                options.deadline = .in(.seconds(5))
+                _ = try? await host.client(on: center.connection).call(CenterMethods.stationSeen, seen, options: options)
+            }
+        }
+    }
+
+    private func tellStations() async {
+        let announcement = Announcement(numbers: numbers, releases: signedReleases)
+        let connections = registry.up.filter { $0.record.role == .station }.map(\.connection)
+        let host = host
+        var options = CallOptions()
+        options.deadline = .in(.seconds(3))
+        options.maxAttempts = 1
+        let settled = options
+        // A station that does not hear it learns the numbers with its next heartbeat.
+        for batch in stride(from: 0, to: connections.count, by: 32) {
+            await withTaskGroup(of: Void.self) { group in
+                for connection in connections[batch..<min(batch + 32, connections.count)] {
+                    group.addTask {
+                        _ = try? await host.client(on: connection).call(StationMethods.announce, announcement, options: settled)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+
+/// A node as the communication server knows it.
+struct RegisteredNode: Sendable {
+    var record: NodeRecord
+    var signed: SignedRecord<NodeRecord>
+    var connection: PeerConnection
+    var incarnation: UInt64
+    var route: UInt32
+    var load: NodeLoad
+    var replicas: [ContentDigest]
+    var lastHeartbeat: Instant
+    var isUp = true
+
+    var nodeID: NodeID { record.nodeID }
+
+    func candidate(for digest: ContentDigest?) -> Candidate {
+        Candidate(
+            nodeID: nodeID, name: record.name, role: record.role, record: signed, route: route,
+            holdsReplica: record.role == .center || digest.map(replicas.contains) ?? false)
+    }
+}
+
+/// The nodes that registered since the communication server started, those that are down included. In memory only:
+/// after a restart they register again within moments.
+struct NodeRegistry: Sendable {
+    /// Root-signed records are few; this bounds a leaked root key's damage to memory.
+    static let maximumNodes = 10_000
+    private var nodes: [NodeID: RegisteredNode] = [:]
+    private var byConnection: [PeerConnection: NodeID] = [:]
+
+    /// By id, so that nothing depends on hash order.
+    var ordered: [RegisteredNode] { nodes.keys.sorted().compactMap { nodes[$0] } }
+    var up: [RegisteredNode] { ordered.filter(\.isUp) }
+    var center: RegisteredNode? { up.first { $0.record.role == .center } }
+    var isFull: Bool { nodes.count >= Self.maximumNodes }
+
+    subscript(id: NodeID) -> RegisteredNode? { nodes[id] }
+    func node(on connection: PeerConnection) -> RegisteredNode? { byConnection[connection].flatMap { nodes[$0] } }
+
+    /// Adds or replaces. Returns whether the node was not up before.
+    mutating func register(_ node: RegisteredNode) -> Bool {
+        let old = nodes[node.nodeID]
+        if let old { byConnection[old.connection] = nil }
+        nodes[node.nodeID] = node
+        byConnection[node.connection] = node.nodeID
+        return !(old?.isUp ?? false)
+    }
+
+    /// What a heartbeat says. Returns whether the node was down before and whether its replicas changed.
+    mutating func heartbeat(_ id: NodeID, load: NodeLoad, replicas: [ContentDigest]?, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
+        guard var node = nodes[id] else { return (false, false) }
+        let returned = !node.isUp
+        let changed = replicas != nil && replicas != node.replicas
+        node.load = load
+        node.replicas = replicas ?? node.replicas
+        node.lastHeartbeat = now
+        node.isUp = true
+        nodes[id] = node
+        return (returned, changed)
+    }
+
+    /// The connection of a node closed. Returns the node if it was up.
+    mutating func lost(_ connection: PeerConnection) -> RegisteredNode? {
+        guard let id = byConnection.removeValue(forKey: connection), let node = nodes[id] else { return nil }
+        nodes[id]?.isUp = false
+        return node.isUp ? node : nil
+    }
+
+    /// Nodes that were up and have been silent for longer than `limit`.
+    mutating func expire(at now: Instant, after limit: Interval) -> [RegisteredNode] {
+        let silent = up.filter { now - $0.lastHeartbeat > limit }
+        for node in silent { nodes[node.nodeID]?.isUp = false }
+        return silent
+    }
+}

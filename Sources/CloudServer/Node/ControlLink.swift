@@ -1,0 +1,80 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// What a node tells the communication server, and what it does with the answers.
+protocol ControlledNode: Actor {
+    func registration() async throws -> RegisterRequest
+    func heartbeat() async throws -> HeartbeatRequest
+    /// The communication server accepted the node; `numbers` is the newest state it knows.
+    func registered(_ reply: RegisterReply) async
+    /// The communication server has what the last heartbeat said.
+    func accepted(_ reply: HeartbeatReply) async
+}
+
+/// Keeps a node registered: dials the communication server, registers, sends heartbeats, and begins again whenever
+/// that breaks. The node calls, never the server: a node may stand behind a NAT.
+struct ControlLink: Sendable {
+    let host: RPCHost
+    let client: RPCClient
+    let log: Logger
+
+    private static let firstBackoff = Interval.milliseconds(200)
+    private static let longestBackoff = Interval.seconds(3)
+
+    /// Until cancelled.
+    func run(_ node: some ControlledNode) async throws {
+        var backoff = Self.firstBackoff
+        var lastComplaint = ""
+        while true {
+            try Task.checkCancellation()
+            do {
+                let reply = try await client.call(
+                    ControlMethods.register, await node.registration(), options: options(within: .seconds(5)))
+                host.withEndpoint { endpoint, _ in endpoint.localRoutes = [reply.route] }
+                log.info("registered", metadata: ["route": "\(reply.route)", "seenAt": "\(reply.observedAddress)"])
+                lastComplaint = ""
+                backoff = Self.firstBackoff
+                await node.registered(reply)
+                try await beat(node, every: .milliseconds(min(max(reply.heartbeatMilliseconds, 20), 60_000)))
+            } catch let error as RPCError {
+                try Task.checkCancellation()
+                let complaint = "\(error.code) \(error.message)"
+                // Once per cause: a server that is down for a night is one line, not a hundred thousand.
+                if complaint != lastComplaint {
+                    log.warning("not registered", metadata: ["reason": "\(complaint)"])
+                    lastComplaint = complaint
+                }
+                // Silence may mean that this connection is dead although nobody said so.
+                if error.code == .deadlineExceeded { client.close(reason: "the communication server does not answer") }
+            }
+            try await host.sleep(for: backoff)
+            backoff = min(backoff * 2, Self.longestBackoff)
+        }
+    }
+
+    /// Returns never; throws when a heartbeat finds the server gone or the node unknown there.
+    private func beat(_ node: some ControlledNode, every interval: Interval) async throws {
+        var missed = 0
+        while true {
+            try await host.sleep(for: interval)
+            do {
+                let reply = try await client.call(
+                    ControlMethods.heartbeat, await node.heartbeat(), options: options(within: max(interval * 2, .milliseconds(500))))
+                missed = 0
+                await node.accepted(reply)
+            } catch let error as RPCError where error.code == .deadlineExceeded && missed < 3 {
+                // A radio outage: the connection survives it, so give it some time.
+                missed += 1
+            }
+        }
+    }
+
+    private func options(within: Interval) -> CallOptions {
+        var options = CallOptions()
+        options.deadline = .in(within)
+        return options
+    }
+}

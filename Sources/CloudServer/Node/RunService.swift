@@ -1,0 +1,238 @@
+import Logging
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+import MastWasmRuntime
+
+/// Where a node gets applications from: a station's replicas, the center's store.
+protocol ApplicationSource: Sendable {
+    /// - Throws: `RunRefusal.unknownApplication`.
+    func application(_ name: String, digest: ContentDigest?) async throws -> ApplicationPackage
+    /// The verified module; may take as long as a transfer.
+    /// - Throws: `RunRefusal.noReplica`.
+    func module(_ application: ApplicationPackage) async throws -> [UInt8]
+    var revocations: RevocationLog? { get async }
+}
+
+/// Bounds of a node's running; each is what a node of a few cores and some hundred megabytes can bear.
+package struct RunConfiguration: Sendable {
+    /// Runs executing or waiting; beyond that they are refused with a time to come back.
+    package var maximumActiveRuns = 256
+    /// Input of one run, in bytes.
+    package var maximumInputBytes = 16 << 20
+    /// Results kept for clients that ask again.
+    package var rememberedResults = 4096
+    package var rememberedResultBytes = 64 << 20
+    /// Compiled applications kept, by the size of their modules (compiled code is some four times as large).
+    package var compiledModuleBytes = 64 << 20
+    package var compiledCount = 64
+
+    package init() {}
+}
+
+/// Executes runs for clients: the part that a station and the center have in common.
+actor RunService {
+    private struct RunKey: Hashable, Sendable {
+        var client: PublicKey
+        var runID: RunID
+    }
+
+    /// One executed run, and what it was a function of.
+    private struct Remembered: Sendable {
+        var fingerprint: ContentDigest
+        var result: RunResult
+    }
+
+    private let host: RPCHost
+    private let engine: any ApplicationEngine
+    private let executor: any RunExecutor
+    private let source: any ApplicationSource
+    private let nodeID: NodeID
+    private let nodeName: String
+    private let configuration: RunConfiguration
+    private let log: Logger
+
+    private var verifier: TicketVerifier
+    private var remembered: BoundedCache<RunKey, Remembered>
+    private var compiled: BoundedCache<ContentDigest, any LoadedApplication>
+    private let runFlights = SingleFlight<RunKey, RunResult>()
+    private let loadFlights = SingleFlight<ContentDigest, any LoadedApplication>()
+    /// What the runs under way are functions of; as many as `active`.
+    private var fingerprints: [RunKey: ContentDigest] = [:]
+    private var active = 0
+    private var executing = 0
+    private var activeByUser: [String: Int] = [:]
+    private var isStopping = false
+    private(set) var executedRuns: UInt64 = 0
+
+    init(
+        host: RPCHost, engine: any ApplicationEngine, executor: any RunExecutor, source: any ApplicationSource,
+        nodeID: NodeID, nodeName: String, root: SigningPublicKey, configuration: RunConfiguration, log: Logger
+    ) {
+        self.host = host
+        self.engine = engine
+        self.executor = executor
+        self.source = source
+        self.nodeID = nodeID
+        self.nodeName = nodeName
+        self.configuration = configuration
+        self.log = log
+        verifier = TicketVerifier(root: root)
+        remembered = BoundedCache(
+            maximumCost: configuration.rememberedResultBytes, maximumCount: configuration.rememberedResults)
+        compiled = BoundedCache(maximumCost: configuration.compiledModuleBytes, maximumCount: configuration.compiledCount)
+    }
+
+    /// What was handed to the executor beyond its capacity waits there.
+    var load: NodeLoad {
+        let running = min(executing, executor.capacity)
+        return NodeLoad(running: running, queued: max(0, active - running), capacity: executor.capacity)
+    }
+
+    /// Refuses new runs; those under way go on.
+    func stop() { isStopping = true }
+
+    /// The ticket of an operator, from a call's metadata.
+    func operatorTicket(_ context: CallContext) async throws -> Ticket {
+        let shown = context.metadata[ticketMetadataName].flatMap { SignedRecord<Ticket>(metadataText: $0) }
+        let ticket = try verifier.verify(
+            shown, clientKey: context.peerKey, at: host.wallTime(), revocations: await source.revocations)
+        guard ticket.grants.mayOperate else {
+            throw RunRefusal.notGranted.error("\(ticket.userName) is not an operator of this cloud")
+        }
+        return ticket
+    }
+
+    func run(_ request: RunRequest, _ context: CallContext) async throws -> RunResult {
+        guard !isStopping else { throw RunRefusal.stopping.error("\(nodeName) is stopping") }
+        guard request.runID.isValid else {
+            throw RunRefusal.badRequest.error("a run id has 1 to 128 letters, digits, dots, dashes or underscores")
+        }
+        guard request.input.bytes.count <= configuration.maximumInputBytes else {
+            throw RunRefusal.badRequest.error(
+                "the input has \(request.input.bytes.count) bytes; at most \(configuration.maximumInputBytes) are taken")
+        }
+        let ticket = try verifier.verify(
+            request.ticket, clientKey: context.peerKey, at: host.wallTime(), revocations: await source.revocations)
+        guard ticket.grants.mayRun(request.application) else {
+            throw RunRefusal.notGranted.error("\(ticket.userName) may not run \(request.application)")
+        }
+        let key = RunKey(client: context.peerKey, runID: request.runID)
+        let fingerprint = Self.fingerprint(request)
+        if let earlier = remembered.value(key) {
+            guard earlier.fingerprint == fingerprint else { throw Self.reused(request.runID) }
+            return earlier.result
+        }
+        if let running = fingerprints[key] {
+            guard running == fingerprint else { throw Self.reused(request.runID) }
+        } else {
+            try admit(ticket)
+        }
+        return try await runFlights.run(key) {
+            // Between waiting and leading the first one may have finished.
+            if let earlier = remembered.value(key), earlier.fingerprint == fingerprint { return earlier.result }
+            fingerprints[key] = fingerprint
+            active += 1
+            activeByUser[ticket.userID, default: 0] += 1
+            defer {
+                fingerprints[key] = nil
+                active -= 1
+                let left = (activeByUser[ticket.userID] ?? 1) - 1
+                activeByUser[ticket.userID] = left > 0 ? left : nil
+            }
+            let result = try await execute(request, ticket)
+            remembered.insert(
+                key, Remembered(fingerprint: fingerprint, result: result), cost: 512 + (result.output?.bytes.count ?? 0))
+            return result
+        }
+    }
+
+    private func admit(_ ticket: Ticket) throws(RPCError) {
+        guard active < configuration.maximumActiveRuns else {
+            throw RunRefusal.overloaded.error("\(nodeName) has \(active) runs under way", retryAfter: .milliseconds(100))
+        }
+        guard UInt64(activeByUser[ticket.userID] ?? 0) < ticket.quota.concurrentRuns else {
+            throw RunRefusal.overloaded.error(
+                "\(ticket.userName) has \(ticket.quota.concurrentRuns) runs under way, the most allowed",
+                retryAfter: .milliseconds(50))
+        }
+    }
+
+    private func execute(_ request: RunRequest, _ ticket: Ticket) async throws -> RunResult {
+        let arrived = host.now()
+        let application = try await source.application(request.application, digest: request.digest)
+        let loaded = try await loaded(application)
+        var limits = application.limits.capped(by: request.limits ?? application.limits)
+        limits.fuel = min(limits.fuel, ticket.quota.fuelPerRun)
+        let started = host.now()
+        executing += 1
+        defer { executing -= 1 }
+        var result = RunResult(
+            runID: request.runID, nodeID: nodeID, nodeName: nodeName, application: application.name,
+            version: application.version, digest: application.digest, output: nil, trap: nil, fuelUsed: 0,
+            peakMemoryBytes: 0, executionMicroseconds: 0, queueMicroseconds: (started - arrived).microseconds)
+        do {
+            let output = try await executor.run(
+                loaded, entry: request.entry ?? application.entry, input: request.input.bytes,
+                limits: RunLimits(
+                    fuel: limits.fuel, memoryBytes: Int(clamping: limits.memoryBytes),
+                    outputBytes: Int(clamping: limits.outputBytes)))
+            result.output = ByteString(output.bytes)
+            result.fuelUsed = output.fuelUsed
+            result.peakMemoryBytes = UInt64(clamping: output.peakMemoryBytes)
+        } catch let trap as Trap {
+            // The only trap that says nothing about the run itself.
+            if trap.kind == .overloaded {
+                throw RunRefusal.overloaded.error(trap.message, retryAfter: .milliseconds(50))
+            }
+            result.trap = RunTrap(kind: trap.kind.rawValue, message: trap.message)
+            result.fuelUsed = trap.fuelUsed
+            result.peakMemoryBytes = UInt64(clamping: trap.peakMemoryBytes)
+        }
+        result.executionMicroseconds = (host.now() - started).microseconds
+        executedRuns += 1
+        log.debug(
+            "ran",
+            metadata: [
+                "run": "\(request.runID)", "application": "\(application.name)", "user": "\(ticket.userName)",
+                "outcome": "\(result.trap?.kind ?? "output")", "fuel": "\(result.fuelUsed)",
+            ])
+        return result
+    }
+
+    /// The compiled application, compiling it first if need be.
+    private func loaded(_ application: ApplicationPackage) async throws -> any LoadedApplication {
+        if let ready = compiled.value(application.digest) { return ready }
+        return try await loadFlights.run(application.digest) {
+            if let ready = compiled.value(application.digest) { return ready }
+            let module = try await source.module(application)
+            do {
+                let ready = try await executor.load(module, with: engine)
+                compiled.insert(application.digest, ready, cost: max(1, module.count))
+                return ready
+            } catch let error as EngineError {
+                throw RunRefusal.engineFailure.error("\(application.name) cannot be loaded: \(error)")
+            }
+        }
+    }
+
+    /// Drops what was compiled of a withdrawn application.
+    func forget(_ digest: ContentDigest) { compiled.remove(digest) }
+
+    private static func fingerprint(_ request: RunRequest) -> ContentDigest {
+        var writer = CanonicalWriter()
+        writer.text(request.application)
+        writer.text(request.digest?.description ?? "")
+        writer.text(request.entry ?? "")
+        writer.bytes(request.input.bytes)
+        writer.integer(request.limits?.fuel ?? 0)
+        writer.integer(request.limits?.memoryBytes ?? 0)
+        writer.integer(request.limits?.outputBytes ?? 0)
+        return ContentDigest(of: writer.bytes)
+    }
+
+    private static func reused(_ runID: RunID) -> RPCError {
+        RunRefusal.badRequest.error("run id \(runID) belongs to another request; choose a new one")
+    }
+}

@@ -1,0 +1,92 @@
+import MastRPC
+import MastTimebase
+import MastTransport
+import Synchronization
+
+/// What lies between hosts: takes a datagram and delivers it, later or never.
+package protocol SimulatedCarrier: Sendable {
+    func carry(_ datagram: Transmit, from source: NetworkAddress)
+}
+
+/// Moves one host's datagrams in virtual time, as the UDP driver does on a socket.
+package final class SimulatedDriver: EndpointDriver {
+    private struct State {
+        /// Set by `attach`; nil again once the host is dead.
+        var host: RPCHost?
+        var address: NetworkAddress
+        var flushIsScheduled = false
+        var armed: Instant?
+    }
+
+    package let world: VirtualTime
+    private let carrier: any SimulatedCarrier
+    private let state: Mutex<State>
+
+    package init(world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress) {
+        self.world = world
+        self.carrier = carrier
+        state = Mutex(State(address: address))
+    }
+
+    package func attach(_ host: RPCHost) {
+        state.withLock { $0.host = host }
+        scheduleFlush()
+    }
+
+    /// The host is gone from one instant to the next, as after SIGKILL: nothing leaves any more, nothing arrives.
+    package func kill() { state.withLock { $0.host = nil } }
+
+    /// The host's packets leave from another address from now on (a mobile client that changes networks).
+    package func move(to address: NetworkAddress) { state.withLock { $0.address = address } }
+
+    package func now() -> Instant { world.now }
+    package func wallTime() -> WallTime { world.wallTime }
+    package var localAddress: NetworkAddress { state.withLock { $0.address } }
+
+    package func scheduleFlush() {
+        let isNew = state.withLock { state in
+            guard !state.flushIsScheduled else { return false }
+            state.flushIsScheduled = true
+            return true
+        }
+        if isNew { world.schedule(at: world.now) { [weak self] in self?.flush() } }
+    }
+
+    package func deliver(_ bytes: [UInt8], from source: NetworkAddress) {
+        guard let host = state.withLock({ $0.host }) else { return }
+        host.receive([ReceivedDatagram(bytes: bytes, source: source)], at: world.now)
+        scheduleFlush()
+    }
+
+    private func flush() {
+        let (host, address) = state.withLock { state in
+            state.flushIsScheduled = false
+            return (state.host, state.address)
+        }
+        guard let host else { return }
+        while let datagram = host.pollTransmit(at: world.now) { carrier.carry(datagram, from: address) }
+        arm(host)
+    }
+
+    private func arm(_ host: RPCHost) {
+        guard let wakeup = host.nextWakeup else { return }
+        let isNew = state.withLock { state in
+            if let armed = state.armed, armed <= wakeup, armed > world.now { return false }
+            state.armed = wakeup
+            return true
+        }
+        if isNew { world.schedule(at: wakeup) { [weak self] in self?.wake(wakeup) } }
+    }
+
+    private func wake(_ time: Instant) {
+        let host = state.withLock { state -> RPCHost? in
+            // A later arming has replaced this one.
+            guard state.armed == time else { return nil }
+            state.armed = nil
+            return state.host
+        }
+        guard let host else { return }
+        host.handleTimeout(at: world.now)
+        scheduleFlush()
+    }
+}

@@ -1,0 +1,113 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+import Testing
+
+@Suite struct IdentityTests {
+    let cast = Cast()
+    let hash = [UInt8](repeating: 7, count: 32)
+
+    @Test func `whoever knows the root key can check a ticket alone`() throws {
+        let ticket = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+        #expect(ticket.userName == "ada" && ticket.grants.mayRun("word-count"))
+        #expect(ticket.notAfter == cast.now + .seconds(900))
+    }
+
+    @Test func `a ticket ends, and says when`() throws {
+        let end = cast.now + Ticket.lifetime
+        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: end)
+        #expect(throws: TrustError.expired(of: "ticket", at: end)) {
+            try cast.ticket().verified(
+                root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: end + .milliseconds(1))
+        }
+    }
+
+    @Test func `a ticket is worth nothing to another client`() throws {
+        #expect(throws: TrustError.wrongKey(of: "ticket")) {
+            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.stationKeys.publicKey, at: cast.now)
+        }
+    }
+
+    @Test func `a node that the root did not sign cannot issue tickets`() throws {
+        let forged = try SignedRecord(
+            Ticket(
+                user: cast.user, clientKey: cast.clientKeys.publicKey,
+                issuer: SignedRecord(cast.stationRecord, signedBy: cast.stationSigning), at: cast.now),
+            signedBy: cast.stationSigning)
+        #expect(throws: TrustError.wrongSignature(of: "node record")) {
+            try forged.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+        }
+        let borrowed = try SignedRecord(
+            Ticket(
+                user: cast.user, clientKey: cast.clientKeys.publicKey,
+                issuer: SignedRecord(cast.stationRecord, signedBy: cast.root), at: cast.now),
+            signedBy: cast.clientSigning)
+        #expect(throws: TrustError.wrongSignature(of: "ticket")) {
+            try borrowed.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+        }
+    }
+
+    @Test func `a proof holds for its connection, its key and its scope only`() throws {
+        let device = try #require(cast.user.devices.first)
+        let proof = try IdentityProof(handshakeHash: hash, clientKey: cast.clientKeys.publicKey, signedBy: cast.clientSigning)
+        try proof.verify(device: device, handshakeHash: hash)
+        #expect(throws: TrustError.wrongSignature(of: "identity proof")) {
+            try proof.verify(device: device, handshakeHash: [UInt8](repeating: 8, count: 32))
+        }
+        var stolen = device
+        stolen.transportKey = cast.stationKeys.publicKey
+        #expect(throws: TrustError.wrongSignature(of: "identity proof")) { try proof.verify(device: stolen, handshakeHash: hash) }
+        var widened = proof
+        widened.scope = "everything"
+        #expect(throws: TrustError.wrongSignature(of: "identity proof")) { try widened.verify(device: device, handshakeHash: hash) }
+        #expect(throws: TrustError.malformed("identity proof")) { try proof.verify(device: device, handshakeHash: []) }
+    }
+
+    @Test func `a join token survives printing, and a damaged one is refused`() throws {
+        var generator = SeededGenerator(seed: 3)
+        let token = JoinToken(
+            rootKey: cast.root.publicKey, communicationServer: .loopback(port: 4433),
+            communicationServerKey: cast.stationKeys.publicKey, notAfter: cast.now, using: &generator)
+        #expect(try JoinToken(text: token.text) == token)
+        #expect(throws: TrustError.self) { try JoinToken(text: String(token.text.dropLast(3))) }
+        #expect(throws: TrustError.self) { try JoinToken(text: "mast2." + token.text.dropFirst(6)) }
+        #expect(throws: TrustError.self) { try JoinToken(text: "") }
+    }
+
+    @Test func `a join request proves the token's secret and covers every field`() throws {
+        var generator = SeededGenerator(seed: 3)
+        let token = JoinToken(
+            rootKey: cast.root.publicKey, communicationServer: .loopback(port: 4433),
+            communicationServerKey: cast.stationKeys.publicKey, notAfter: cast.now, using: &generator)
+        let request = JoinRequest(
+            token: token, name: "station-a", transportKey: cast.stationKeys.publicKey,
+            signingKey: cast.stationSigning.publicKey, addresses: [])
+        #expect(request.isAuthentic(verifier: token.verifier))
+        #expect(!request.isAuthentic(verifier: token.secret))
+        var changed = request
+        changed.name = "station-b"
+        #expect(!changed.isAuthentic(verifier: token.verifier))
+        changed = request
+        changed.signingKey = ByteString(cast.clientSigning.publicKey.bytes)
+        #expect(!changed.isAuthentic(verifier: token.verifier))
+    }
+
+    @Test func `a profile opens to the keys it was made of, and names a field that is wrong`() throws {
+        let profile = ClientProfile(
+            userName: "ada", communicationServer: .loopback(port: 4433), communicationServerKey: cast.stationKeys.publicKey,
+            rootKey: cast.root.publicKey, identity: cast.clientKeys, signing: cast.clientSigning,
+            userRecord: try SignedRecord(cast.user, signedBy: cast.root))
+        let opened = try profile.opened()
+        #expect(opened.identity.publicKey == cast.clientKeys.publicKey)
+        #expect(opened.signing.publicKey == cast.clientSigning.publicKey)
+        #expect(opened.communicationServer == .loopback(port: 4433))
+        var broken = profile
+        broken.rootKey = "?"
+        #expect(throws: TrustError.malformed("profile field rootKey")) { try broken.opened() }
+    }
+
+    @Test func `a key pair's text never shows the private half`() {
+        #expect(!"\(cast.root)".contains(Base64URL.encode(cast.root.privateBytes)))
+    }
+}
