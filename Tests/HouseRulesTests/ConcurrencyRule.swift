@@ -31,8 +31,9 @@ struct ConcurrencyRule: FileRule {
         file.code.indices.compactMap { index in
             let line = file.code[index]
             let tokens = file.tokens[index]
-            let hasTask = tokens.contains { $0.text == "Task" }
-            if hasTask,
+            // The simulator's own root task runs on the executor that it brings.
+            let isRoot = file.isUnder("Sources/Simulator") && tokens.contains { $0.text == "executorPreference" }
+            if !isRoot, tokens.contains(where: { $0.text == "Task" }),
                 line.firstMatch(of: #/\bTask\s*(?:<[^>]*>)?\s*(?:\([^)]*\))?\s*\{/#) != nil
                     || line.firstMatch(of: #/\bTask\s*\.\s*(?:detached|immediate|immediateDetached)\b/#) != nil
             {

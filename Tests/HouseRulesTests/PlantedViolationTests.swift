@@ -111,6 +111,13 @@ import Testing
     ])
     func structuredConcurrencyStays(line: String) { #expect(count(ConcurrencyRule(), "Sources/CloudServer/X.swift", line) == 0) }
 
+    @Test func onlyTheSimulatorStartsARootTask() {
+        let line = "let root = Task(executorPreference: executor) {"
+        #expect(count(ConcurrencyRule(), "Sources/Simulator/X.swift", line) == 0)
+        #expect(count(ConcurrencyRule(), "Sources/Simulator/X.swift", "Task {") == 1)
+        #expect(count(ConcurrencyRule(), "Sources/CloudServer/X.swift", line) == 1)
+    }
+
     @Test(arguments: ["final class X: @unchecked Sendable {}", "nonisolated(unsafe) var x = 0"])
     func aPromiseToTheCompilerNeedsItsProof(line: String) {
         #expect(count(ConcurrencyRule(), "Sources/UDPDriver/X.swift", line) == 1)
