@@ -16,7 +16,7 @@ enum RepositoryRule {
 
     /// Places of one machine, and of work rather than of the product. Put together here, so that this file is clean.
     static let foreign: [String] = [
-        ["/wo", "rk/"], ["/op", "t/swift"], ["/ro", "ot/"], ["/ho", "me/"], ["/tm", "p/bash"], ["issue ", "#"],
+        ["/wo", "rk/"], ["/op", "t/swift"], ["/ro", "ot/"], ["/tm", "p/bash"], ["issue ", "#"],
     ].map { $0.joined() }
     /// Hosts that building may speak to.
     static let hosts: Set<String> = ["github.com"]
