@@ -10,6 +10,7 @@ extension LinkProfile {
     /// Put a `TraceLoader` under this key into the decoder's `userInfo`; without one, a scenario that names a
     /// trace file is refused.
     package static let traceLoader: CodingUserInfoKey = {
+        // cannot fail: a constant key
         guard let key = CodingUserInfoKey(rawValue: "mast.link.traceLoader") else { preconditionFailure("a constant key") }
         return key
     }()

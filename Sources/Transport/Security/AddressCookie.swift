@@ -58,7 +58,7 @@ struct AddressCookie: Sendable {
         Array(Hashing.hmac(key: secret, address.bytes + [UInt8(address.port >> 8), UInt8(address.port & 0xFF)]).prefix(16))
     }
 
-    /// Header, 12-byte nonce, sealed cookie; 62 bytes against the 1200 that asked for it.
+    /// Header, 8-byte nonce, sealed cookie; 58 bytes against the 1200 that asked for it.
     mutating func reply(to packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> [UInt8]? {
         guard let source = PacketHeader.identifier(packet, at: 10), let destination = PacketHeader.identifier(packet, at: 2) else { return nil }
         rotate(at: now, entropy: &entropy)
