@@ -166,7 +166,8 @@ package struct TCPTracker: Sendable {
         }
     }
 
-    private func positive(_ interval: Interval) -> Interval? { interval > .zero ? interval : nil }
+    /// Zero is a peer on this very host, or a coarse clock; less is a clock that stepped back.
+    private func positive(_ interval: Interval) -> Interval? { interval >= .zero ? interval : nil }
 
     /// From `a` to `b` on the sequence circle, in -2^31 ..< 2^31.
     private func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
