@@ -43,7 +43,7 @@ extension FitView {
     }
 
     /// The smallest sum of client's first packet to server's first and that to the client's next, over flows that
-    /// begin inside the window as QUIC does: with a long header, or with a datagram padded to what an
+    /// begin as QUIC does: with a long header, or with a datagram padded to what an
     /// unvalidated server may answer (RFC 9000 section 8.1).
     func paddedHandshake() -> (toServer: Interval, toClient: Interval)? {
         struct Progress {
@@ -53,7 +53,7 @@ extension FitView {
         }
         var progress = Array(repeating: Progress(), count: flows.count)
         var best: (toServer: Interval, toClient: Interval)?
-        for event in events {
+        for event in allEvents {
             let number = Int(event.flow)
             guard !progress[number].done, !event.marks.contains(.tcp) else { continue }
             let isHello = event.marks.contains(.quicHandshake) || event.payloadBytes >= 1_100

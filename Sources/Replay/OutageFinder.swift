@@ -133,8 +133,11 @@ struct OutageFinder {
         if repaired { return (.drop, 0.7, gap.length / 2, "the silence ended with retransmissions") }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
         let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-        return resumed * 10 >= usual * 6
-            ? (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+        if resumed * 10 >= usual * 6 {
+            return (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+        }
+        return resumed * 8 >= usual
+            ? (.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
             : (.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
     }
 

@@ -46,6 +46,20 @@ import Testing
         #expect((9.8...10.2).contains(fit.down.capacity.inMegabitsPerSecond))
     }
 
+    @Test func anOpaqueDatagramTransferShowsItsLinkAsWell() throws {
+        var link = scenario(down: .constant(.megabitsPerSecond(12)))
+        link.down.outages = [Outage(start: .seconds(3), duration: .milliseconds(350), mode: .hold)]
+        let world = RecordedWorld.download(
+            link, window: 80, until: Instant(nanoseconds: 6_000_000_000), recordedAt: .client, payload: 1_200, asDatagrams: true)
+        let fit = try LinkFit(world.timeline)
+        #expect(fit.vantage == .client)
+        #expect((49.0...52.0).contains(fit.baseRTT.inMilliseconds))
+        #expect((11.8...12.2).contains(fit.down.capacity.inMegabitsPerSecond))
+        let found = real(fit.outages)
+        #expect(found.map(\.kind) == [.hold])
+        #expect(found.allSatisfy { abs($0.start.inSeconds - 3) < 0.02 && abs($0.length.inSeconds - 0.35) < 0.02 })
+    }
+
     @Test func aVariableLinkIsFollowed() throws {
         // A walk between 2 and 20 Mbit/s, a step every 500 ms.
         var chance = SeededGenerator(seed: 12)

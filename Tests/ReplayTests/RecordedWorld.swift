@@ -43,18 +43,26 @@ struct RecordedWorld {
             + [UInt8](repeating: 0, count: payload)
     }
 
-    /// A download with a fixed window and no loss, every packet acknowledged, recorded at `end`.
+    /// A download with a fixed window and no loss, every packet acknowledged, recorded at `end`: TCP, or opaque
+    /// datagrams that begin with a padded one.
     static func download(
-        _ scenario: LinkScenario, window: Int, until stop: Instant, recordedAt end: End, payload: Int = 1460
+        _ scenario: LinkScenario, window: Int, until stop: Instant, recordedAt end: End, payload: Int = 1460,
+        asDatagrams: Bool = false
     ) -> RecordedWorld {
         var world = RecordedWorld()
         var up = scenario.link(.up)
         var down = scenario.link(.down)
+        let proto: UInt8 = asDatagrams ? 17 : 6
         var sent = 0
         var received = 0
         // Ids: up 0 SYN, 1 ACK of the handshake, 2 + n acknowledges n packets; down 0 SYN-ACK, 1 + n the n-th packet.
         func segment(up isUp: Bool, _ id: UInt64) -> [UInt8] {
-            switch (isUp, id) {
+            if asDatagrams {
+                let bytes = id == 0 ? 1_200 : isUp ? 40 : payload
+                return world.ports(isUp) + [UInt8((bytes + 8) >> 8), UInt8((bytes + 8) & 255), 0, 0]
+                    + (0..<bytes).map { UInt8(truncatingIfNeeded: $0 < 8 ? Int(id) >> (8 * $0) : 0x11) }
+            }
+            return switch (isUp, id) {
             case (true, 0): world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2)
             case (true, let id): world.tcp(up: true, sequence: 1, acknowledgement: 1 &+ UInt32(id - 1) &* UInt32(payload), flags: 0x10)
             case (false, 0): world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12)
@@ -63,7 +71,7 @@ struct RecordedWorld {
         }
         func send(up isUp: Bool, _ id: UInt64, at now: Instant) {
             let bytes = segment(up: isUp, id)
-            if isUp == (end == .client) { world.record(up: isUp, proto: 6, bytes, at: now) }
+            if isUp == (end == .client) { world.record(up: isUp, proto: proto, bytes, at: now) }
             let packet = LinkPacket(id: id, bytes: bytes.count + 20)
             if isUp { up.offer(packet, at: now) } else { down.offer(packet, at: now) }
         }
@@ -73,7 +81,7 @@ struct RecordedWorld {
             outcomes.removeAll()
             up.advance(to: now, &outcomes)
             for outcome in outcomes {
-                if end == .server { world.record(up: true, proto: 6, segment(up: true, outcome.id), at: now) }
+                if end == .server { world.record(up: true, proto: proto, segment(up: true, outcome.id), at: now) }
                 if outcome.id == 0 { send(up: false, 0, at: now); continue }
                 while sent - Int(outcome.id - 1) < window {
                     sent += 1
@@ -83,7 +91,7 @@ struct RecordedWorld {
             outcomes.removeAll()
             down.advance(to: now, &outcomes)
             for outcome in outcomes {
-                if end == .client { world.record(up: false, proto: 6, segment(up: false, outcome.id), at: now) }
+                if end == .client { world.record(up: false, proto: proto, segment(up: false, outcome.id), at: now) }
                 if outcome.id > 0 { received += 1 }
                 send(up: true, UInt64(received + 1), at: now)
             }
