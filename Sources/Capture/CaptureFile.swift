@@ -37,6 +37,9 @@ package final class CaptureFile {
         let magic = path == "-" ? nil : try Self.readMagic(path)
         let handle = pcap_open_offline_with_tstamp_precision(path, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
         guard let handle else {
+            if magic.map({ $0 >> 16 == 0x1F8B }) ?? false {
+                throw .notACapture(path: path, reason: "it is compressed; unpack it, or pipe it in: gzip -dc FILE | … -")
+            }
             throw .notACapture(path: path, reason: Self.text(message))
         }
         self.path = path

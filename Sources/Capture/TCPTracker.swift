@@ -30,6 +30,9 @@ package struct TCPTracker: Sendable {
         fileprivate var next: UInt32?
         fileprivate var acknowledged: UInt32?
         fileprivate var timed: (end: UInt32, at: Instant)?
+        /// A timestamp whose echo is awaited, and the newest one seen.
+        fileprivate var stamped: (value: UInt32, at: Instant)?
+        fileprivate var newestStamp: UInt32?
         fileprivate var holes: [(from: UInt32, to: UInt32, since: Instant)] = []
         fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int)?
 
@@ -66,6 +69,7 @@ package struct TCPTracker: Sendable {
         if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
             acknowledge(tcp.acknowledgement, peer: &peer, at: now, &observation)
         }
+        if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now) }
         if let next = side.next, let acknowledged = side.acknowledged {
             observation.outstanding = max(0, distance(acknowledged, next))
         }
@@ -166,7 +170,25 @@ package struct TCPTracker: Sendable {
         }
     }
 
-    private func positive(_ interval: Interval) -> Interval? { interval > .zero ? interval : nil }
+    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. The
+    /// sender may have waited before it echoed: good for the minimum only.
+    private func followTimestamps(
+        _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant
+    ) {
+        if side.newestStamp.map({ distance($0, timestamp.value) > 0 }) ?? true {
+            side.newestStamp = timestamp.value
+            if side.stamped == nil { side.stamped = (timestamp.value, now) }
+        }
+        if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
+            peer.stamped = nil
+            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
+                peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
+            }
+        }
+    }
+
+    /// Zero is a peer on this very host, or a coarse clock; less is a clock that stepped back.
+    private func positive(_ interval: Interval) -> Interval? { interval >= .zero ? interval : nil }
 
     /// From `a` to `b` on the sequence circle, in -2^31 ..< 2^31.
     private func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }

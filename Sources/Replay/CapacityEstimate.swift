@@ -31,9 +31,9 @@ struct CapacityEstimate: Sendable {
         }
         let peak = Rate(bitsPerSecond: sustained)
         switch curve.source {
-        case .arrivals, .acknowledgements:
-            let how = curve.source == .arrivals ? "arrival spacing" : "spacing of acknowledged bytes"
-            if let line = Self.lineRate(curve) {
+        case .arrivals, .acknowledgements, .unplaced:
+            let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
+            if let line = Self.lineRate(curve, bins) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
             } else if Self.isBacklogged(bins, curve, view) {
@@ -44,12 +44,10 @@ struct CapacityEstimate: Sendable {
                 (capacity, isLowerBound) = (peak, true)
                 basis = "highest throughput over half a second; the sender was the limit"
             }
+            if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
         case .offered:
             (capacity, isLowerBound) = (peak, true)
             basis = "highest offered load over half a second; seen before the link"
-        case .unplaced:
-            (capacity, isLowerBound) = (peak, true)
-            basis = "highest throughput over half a second; it is not known on which side of the link it was seen"
         }
     }
 
@@ -78,14 +76,16 @@ struct CapacityEstimate: Sendable {
 
     /// The rate at which packets leave a standing queue shows as a spacing that recurs, the same over runs of
     /// every length. (A radio link's ticks make short runs agree, but not with longer ones.)
-    private static func lineRate(_ curve: DeliveryCurve) -> (rate: Rate, percent: Int)? {
+    private static func lineRate(_ curve: DeliveryCurve, _ bins: [Int]) -> (rate: Rate, percent: Int)? {
         guard let typical = Quantile.of(curve.points.map(\.bytes), 0.9), typical >= 500 else { return nil }
         let clusters = runs.compactMap { cluster(curve.points, run: $0, typical: typical) }
         guard let best = clusters.max(by: { $0.percent < $1.percent }), best.percent >= 25 else { return nil }
         let agreeing = clusters.filter {
             ($0.rate - best.rate).magnitude * 1000 <= best.rate.magnitude * UInt64(agreement)
         }
-        guard agreeing.count * 2 > runs.count else { return nil }
+        guard agreeing.count >= runs.count - 1 else { return nil }
+        // Bursts that another link spread out agree as well, but fill no step.
+        guard let fullest = bins.max(), Int64(clamping: fullest) * 80 * 4 >= best.rate * 3 else { return nil }
         // A lone datagram flow at a leisurely pace is an application's clock rather than a link's.
         let tcp = curve.isMostlyTCP
         if !tcp, best.rate < leisurely { return nil }

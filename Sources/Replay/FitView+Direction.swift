@@ -64,7 +64,7 @@ extension FitView {
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, baseRTT: Interval
     ) -> (bytes: Int, basis: String) {
         let assumed = (LinkFit.assumedQueuePackets * 1500, "assumed: \(LinkFit.assumedQueuePackets) full packets")
-        guard !capacity.isLowerBound, curve.source == .acknowledgements else { return assumed }
+        guard capacity.isConstant, curve.source == .acknowledgements else { return assumed }
         let rtts = roundTrips.filter { $0.dataDirection == curve.direction }.map(\.rtt)
         guard rtts.count >= 50, let high = Quantile.of(rtts, 0.99), high > baseRTT else { return assumed }
         let bytes = capacity.capacity.bytes(in: high - baseRTT)

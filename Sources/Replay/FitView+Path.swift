@@ -19,7 +19,7 @@ extension FitView {
             (toClient, toServer, weight) = (client, server, flowBytes[number])
         }
         if weight >= 0 { return split(toClient, toServer, "by the data-to-ACK times of either side") }
-        if let quic = quicHandshake() { return split(quic.toClient, quic.toServer, "by the two halves of a QUIC handshake") }
+        if let quic = paddedHandshake() { return split(quic.toClient, quic.toServer, "by the two halves of a datagram handshake") }
         let missing = rtpMissing()
         if missing.down > 0, missing.up == 0 { return (.client, "only RTP towards the client has sequence gaps") }
         if missing.up > 0, missing.down == 0 { return (.server, "only RTP towards the server has sequence gaps") }
@@ -42,9 +42,10 @@ extension FitView {
         return missing
     }
 
-    /// The smallest sum of client's first packet to server's first and that to the client's next, over flows
-    /// that begin with QUIC long headers inside the window.
-    func quicHandshake() -> (toServer: Interval, toClient: Interval)? {
+    /// The smallest sum of client's first packet to server's first and that to the client's next, over flows that
+    /// begin as QUIC does: with a long header, or with a datagram padded to what an
+    /// unvalidated server may answer (RFC 9000 section 8.1).
+    func paddedHandshake() -> (toServer: Interval, toClient: Interval)? {
         struct Progress {
             var hello: Instant?
             var answer: Instant?
@@ -52,9 +53,12 @@ extension FitView {
         }
         var progress = Array(repeating: Progress(), count: flows.count)
         var best: (toServer: Interval, toClient: Interval)?
-        for event in events {
+        for event in allEvents {
             let number = Int(event.flow)
-            guard !progress[number].done, event.marks.contains(.quicHandshake) || progress[number].answer != nil else {
+            guard !progress[number].done, !event.marks.contains(.tcp) else { continue }
+            let isHello = event.marks.contains(.quicHandshake) || event.payloadBytes >= 1_100
+            if progress[number].hello == nil, event.direction == .down || !isHello {
+                progress[number].done = true
                 continue
             }
             switch (event.direction, progress[number].hello, progress[number].answer) {
@@ -95,10 +99,10 @@ extension FitView {
         if best == nil, let spin = spinRTT() {
             offer(spin, bytesUp: 60, bytesDown: 1200, "QUIC spin bit (5th percentile), less the time to send a packet")
         }
-        if best == nil, let quic = quicHandshake() {
+        if best == nil, let quic = paddedHandshake() {
             offer(
                 quic.toServer + quic.toClient, bytesUp: 1200, bytesDown: 1200,
-                "QUIC handshake, less the time to send its packets; the peers' own work is in it")
+                "datagram handshake, less the time to send its packets; the peers' own work is in it")
         }
         if let best { return (best.rtt, best.basis, false) }
         return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true)
@@ -111,7 +115,7 @@ extension FitView {
             var value: Bool?
             var at: Instant?
         }
-        guard let handshake = quicHandshake() else { return nil }
+        guard let handshake = paddedHandshake() else { return nil }
         var turns = Array(repeating: (up: Turn(), down: Turn()), count: flows.count)
         var began = Array(repeating: false, count: flows.count)
         var samples: [Interval] = []

@@ -103,6 +103,8 @@ package struct LinkFit: Sendable, Hashable {
 /// The fitted part of a timeline with what several estimates need.
 struct FitView: Sendable {
     let events: ArraySlice<Timeline.Event>
+    /// The whole capture's: a handshake before the window still tells where the capture was made.
+    let allEvents: [Timeline.Event]
     let roundTrips: [Timeline.RoundTrip]
     let flows: [FlowState]
     let start: Instant
@@ -112,6 +114,7 @@ struct FitView: Sendable {
 
     init(_ timeline: Timeline, _ window: FitWindow) {
         events = timeline.events[window.range]
+        allEvents = timeline.events
         let end = window.start + window.length
         roundTrips = timeline.roundTrips.filter { $0.time >= window.start && $0.time <= end }
         flows = timeline.flows

@@ -133,8 +133,11 @@ struct OutageFinder {
         if repaired { return (.drop, 0.7, gap.length / 2, "the silence ended with retransmissions") }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
         let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-        return resumed * 10 >= usual * 6
-            ? (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+        if resumed * 10 >= usual * 6 {
+            return (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+        }
+        return resumed * 8 >= usual
+            ? (.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
             : (.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
     }
 
@@ -161,6 +164,15 @@ struct OutageFinder {
                 return (.hold, 0.9, .zero, "the RTP packets of the silence came together after it")
             }
             return (.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
+        }
+        let full = Quantile.of(curve.points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
+        let last = curve.points[gap.before]
+        if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
+            let resumed = bytes(from: gap.end, for: .milliseconds(100))
+            let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
+            return resumed * 10 >= usual * 6
+                ? (.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+                : (.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
             return (.hold, 0.6, .zero, "a burst of what was missing followed the silence")

@@ -45,6 +45,9 @@ import Testing
         #expect(throws: CaptureError.notACapture(path: empty.path, reason: "it is empty")) { _ = try CaptureFile(path: empty.path) }
         let text = try TemporaryFile(Array("hello, this is no capture".utf8))
         #expect(throws: CaptureError.self) { _ = try CaptureFile(path: text.path) }
+        let gzip = try TemporaryFile([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3])
+        let error = #expect(throws: CaptureError.self) { _ = try CaptureFile(path: gzip.path) }
+        #expect(error?.description.contains("gzip -dc") == true)
     }
 
     @Test func interfacesThatDifferInLinkTypeAreRead() throws {

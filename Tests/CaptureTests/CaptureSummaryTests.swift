@@ -76,6 +76,22 @@ import Testing
         #expect(flow.rttMs?.toServerMin == 40, "Karn: no sample from what was sent twice")
     }
 
+    @Test func timestampsGiveARoundTripToACaptureAtTheReceiver() throws {
+        func segment(_ id: Int, up: Bool, stamp: Int, echo: Int, payload: Int) -> [UInt8] {
+            let (from, to): (UInt32, UInt32) = up ? (0x0A00_0001, 0x0A00_0002) : (0x0A00_0002, 0x0A00_0001)
+            let ports = up ? B.big(40_000, 2) + B.big(443, 2) : B.big(443, 2) + B.big(40_000, 2)
+            let option: [UInt8] = [1, 1, 8, 10] + B.big(stamp, 4) + B.big(echo, 4)
+            return B.ipv4(proto: 6, from: from, to: to, id: id, ports + B.big(up ? 1 : id * 100, 4) + B.big(1, 4)
+                + [0x80, 0x10, 0, 9, 0, 0, 0, 0] + option + [UInt8](repeating: 0, count: payload))
+        }
+        // Only acknowledgements go up: no data of the receiver's to time.
+        let result = try summary([
+            (0, segment(1, up: true, stamp: 70, echo: 1, payload: 0)), (10, segment(2, up: false, stamp: 500, echo: 69, payload: 100)),
+            (45, segment(3, up: false, stamp: 535, echo: 70, payload: 100)), (46, segment(4, up: true, stamp: 116, echo: 535, payload: 0)),
+        ])
+        #expect(result.flows.first?.rttMs?.toServerMin == 45)
+    }
+
     @Test func rtpGapsAreLosses() throws {
         let packets = (0..<60).filter { !(30...32).contains($0) }.map { index in
             (index * 20, up(index, [0x80, 96] + B.big(65_520 + index, 2) + B.big(index * 160, 4) + [0, 0, 0, 7] + [1, 2, 3]))
