@@ -1,5 +1,6 @@
 import Foundation
 import MastCloudClient
+import MastCloudCore
 import MastTimebase
 
 /// A folder that goes away with the test.
@@ -23,7 +24,11 @@ struct TemporaryFolder: ~Copyable {
     }
 }
 
-func submission(_ runID: String, _ bytes: [UInt8], input: String = "input", servedBy: String = "station-a") -> PoolSubmission {
+extension RunID: @retroactive ExpressibleByStringLiteral {
+    public init(stringLiteral value: String) { self.init(rawValue: value) }
+}
+
+func submission(_ runID: RunID, _ bytes: [UInt8], input: String = "input", servedBy: String = "station-a") -> PoolSubmission {
     PoolSubmission(
         runID: runID, application: "grep", servedBy: servedBy,
         provenance: Provenance(applicationDigest: nil, entry: "run", inputDigest: ContentDigest(of: Array(input.utf8))),

@@ -1,5 +1,6 @@
 import Foundation
 import MastCloudClient
+import MastCloudCore
 import MastTimebase
 import Synchronization
 import Testing
@@ -47,7 +48,7 @@ import Testing
 
     @Test(arguments: Kind.allCases) func `What was used longest ago goes first`(_ kind: Kind) throws {
         try withPool(kind, quota: 30_000) { pool in
-            for index in 0..<3 { _ = try pool.commit(submission("r\(index)", Array(repeating: UInt8(index), count: 10_000)), at: noon) }
+            for index in 0..<3 { _ = try pool.commit(submission(RunID(rawValue: "r\(index)"), Array(repeating: UInt8(index), count: 10_000)), at: noon) }
             _ = try pool.contents(of: "r0")
             _ = try pool.commit(submission("r3", Array(repeating: 3, count: 10_000)), at: noon)
             #expect(try pool.resources().map(\.resident) == [true, false, true, true])
@@ -115,10 +116,10 @@ import Testing
         }
     }
 
-    @Test(arguments: Kind.allCases) func `Run ids are one line of text`(_ kind: Kind) throws {
+    @Test(arguments: Kind.allCases) func `Run ids are plain names`(_ kind: Kind) throws {
         try withPool(kind) { pool in
-            for bad in ["", "a\nb", String(repeating: "x", count: 129)] {
-                #expect(throws: PoolError.self) { try pool.commit(submission(bad, [1]), at: noon) }
+            for bad in ["", "a\nb", "a b", String(repeating: "x", count: 129)] {
+                #expect(throws: PoolError.self) { try pool.commit(submission(RunID(rawValue: bad), [1]), at: noon) }
             }
         }
     }
@@ -131,7 +132,7 @@ import Testing
         var generator = SeededGenerator(seed: seed)
         func draw(_ bound: UInt64) -> Int { Int(generator.next() % bound) }
         for step in 0..<150 {
-            let runID = "r\(draw(12))"
+            let runID = RunID(rawValue: "r\(draw(12))")
             let now = noon + .seconds(Int64(step))
             switch draw(8) {
             case 0...3:
@@ -226,10 +227,10 @@ import Testing
             for run in 0..<15 {
                 let bytes = Array(repeating: UInt8(run), count: run.isMultiple(of: 2) ? 10_000 : 10)
                 do {
-                    if case .committed = try users[index].commit(submission("r\(run)", bytes), at: noon) {
+                    if case .committed = try users[index].commit(submission(RunID(rawValue: "r\(run)"), bytes), at: noon) {
                         firsts.add(1, ordering: .relaxed)
                     }
-                    if let read = try users[index].contents(of: "r\(run)"), read != bytes { failures.add(1, ordering: .relaxed) }
+                    if let read = try users[index].contents(of: RunID(rawValue: "r\(run)")), read != bytes { failures.add(1, ordering: .relaxed) }
                 } catch { failures.add(1, ordering: .relaxed) }
             }
         }

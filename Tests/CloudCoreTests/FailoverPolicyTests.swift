@@ -2,9 +2,9 @@ import MastCloudCore
 import MastTimebase
 import Testing
 
-private let a = FailoverPolicy.Candidate(nodeID: "a", isCenter: false)
-private let b = FailoverPolicy.Candidate(nodeID: "b", isCenter: false)
-private let center = FailoverPolicy.Candidate(nodeID: "center", isCenter: true)
+private let a = FailoverPolicy.Candidate(nodeID: NodeID(rawValue: "a"), isCenter: false)
+private let b = FailoverPolicy.Candidate(nodeID: NodeID(rawValue: "b"), isCenter: false)
+private let center = FailoverPolicy.Candidate(nodeID: NodeID(rawValue: "center"), isCenter: true)
 private let all = [a, b, center]
 
 private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
@@ -32,7 +32,9 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         ("a lost route", [Step(5, a, .routeGone, .run(on: b)), Step(6, b, .routeGone, .run(on: center))]),
         ("a broken connection", [Step(5, a, .unreachable, .run(on: b))]),
         ("a trap is final", [Step(5, a, .trapped, .fail(.trapped))]),
-        ("an unknown application is final", [Step(5, a, .unknownApplication, .fail(.unknownApplication))]),
+        ("an unknown application is final when a fresh placement says so", [
+            Step(5, a, .unknownApplication, .lookUp), Step(9, a, .unknownApplication, .fail(.unknownApplication)),
+        ]),
         ("a denied request is final", [Step(5, a, .denied, .fail(.denied))]),
         ("an old ticket is renewed for the same node, twice at most", [
             Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .renewTicket),
@@ -49,7 +51,7 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         for step in story.steps {
             let directive = policy.ended(&run, on: step.on, step.outcome, candidates: all, at: ms(step.at))
             #expect(directive == step.then, "\(story.name) at \(step.at) ms")
-            if directive == .renewTicket { #expect(policy.next(&run, candidates: all, at: ms(step.at)) == .run(on: step.on)) }
+            if directive == .renewTicket || directive == .lookUp { #expect(policy.next(&run, candidates: all, at: ms(step.at)) == .run(on: step.on)) }
         }
     }
 
@@ -70,13 +72,23 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
 
     @Test func `Runs come back from the center when a station returns`() {
         var policy = FailoverPolicy()
-        policy.routeGone("a", at: .zero)
-        policy.routeGone("b", at: .zero)
+        policy.routeGone(a.nodeID, at: .zero)
+        policy.routeGone(b.nodeID, at: .zero)
         var run = FailoverPolicy.Run(deadline: ms(100_000))
         #expect(policy.next(&run, candidates: all, at: ms(1)) == .run(on: center))
-        policy.stationReturned("b")
+        policy.stationReturned(b.nodeID)
         var next = FailoverPolicy.Run(deadline: ms(100_000))
         #expect(policy.next(&next, candidates: all, at: ms(2)) == .run(on: b))
+    }
+
+    @Test func `A fresh placement that lists a lost node brings it back, but not a silent one`() {
+        var policy = FailoverPolicy()
+        var run = FailoverPolicy.Run(deadline: ms(100_000))
+        _ = policy.next(&run, candidates: all, at: .zero)
+        _ = policy.ended(&run, on: a, .silent, candidates: all, at: ms(400))
+        policy.routeGone(b.nodeID, at: ms(400))
+        policy.listed(all)
+        #expect(policy.isAvoided(a.nodeID, at: ms(500)) && !policy.isAvoided(b.nodeID, at: ms(500)))
     }
 
     @Test func `After the suspicion one run tries the station, and only one`() {
@@ -89,16 +101,16 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         #expect(policy.next(&probe, candidates: all, at: ms(2_500)) == .run(on: a))
         #expect(policy.next(&other, candidates: all, at: ms(2_501)) == .run(on: b))
         _ = policy.ended(&probe, on: a, .silent, candidates: all, at: ms(2_900))
-        #expect(policy.isAvoided("a", at: ms(6_800)) && !policy.isAvoided("a", at: ms(7_000)))
+        #expect(policy.isAvoided(a.nodeID, at: ms(6_800)) && !policy.isAvoided(a.nodeID, at: ms(7_000)))
         var later = FailoverPolicy.Run(deadline: ms(100_000))
         #expect(policy.next(&later, candidates: all, at: ms(7_000)) == .run(on: a))
         #expect(policy.ended(&later, on: a, .answered, candidates: all, at: ms(7_010)) == .finish)
-        #expect(!policy.isAvoided("a", at: ms(7_010)))
+        #expect(!policy.isAvoided(a.nodeID, at: ms(7_010)))
     }
 
     @Test func `A fresh placement is asked for before suspects get another chance`() {
         var policy = FailoverPolicy()
-        policy.routeGone("a", at: .zero)
+        policy.routeGone(a.nodeID, at: .zero)
         var run = FailoverPolicy.Run(deadline: ms(10_000))
         #expect(policy.next(&run, candidates: [a], at: ms(1)) == .lookUp)
         #expect(policy.next(&run, candidates: [a], at: ms(2)) == .run(on: a))

@@ -1,4 +1,5 @@
 import Foundation
+import MastCloudCore
 import Synchronization
 
 /// The files of a pool: one per digest under `blobs/`, and half-written ones under `incoming/`.
@@ -83,7 +84,7 @@ struct BlobFiles: Sendable {
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { continue }  // its writer lives
             // A writer between creating and locking loses its file here, fails to link, and writes it again.
             unlink(path)
-            if let digest = ContentDigest(name.prefix(64)) { orphans.append(digest) }
+            if let digest = ContentDigest(String(name.prefix(64))) { orphans.append(digest) }
         }
         return orphans
     }

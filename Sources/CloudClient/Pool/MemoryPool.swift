@@ -1,3 +1,4 @@
+import MastCloudCore
 import MastTimebase
 import Synchronization
 
@@ -16,7 +17,7 @@ public final class MemoryPool: ResultPool {
     }
 
     fileprivate struct State {
-        var entries: [String: Entry] = [:]  // lookup only
+        var entries: [RunID: Entry] = [:]  // lookup only
         var blobs: [ContentDigest: Blob] = [:]  // lookup only
         var statistics = PoolStatistics()
         var clock: Int64 = 0
@@ -36,12 +37,12 @@ public final class MemoryPool: ResultPool {
         self.state = Mutex(state)
     }
 
-    public func resource(for runID: String) throws(PoolError) -> VirtualResource? {
+    public func resource(for runID: RunID) throws(PoolError) -> VirtualResource? {
         try PoolError.check(runID)
         return state.withLock { $0.current(runID) }
     }
 
-    public func contents(of runID: String) throws(PoolError) -> [UInt8]? {
+    public func contents(of runID: RunID) throws(PoolError) -> [UInt8]? {
         try PoolError.check(runID)
         return state.withLock { state in
             guard let entry = state.entries[runID], let bytes = state.blobs[entry.resource.digest]?.bytes else { return nil }
@@ -87,7 +88,7 @@ public final class MemoryPool: ResultPool {
         state.withLock { state in state.entries.keys.sorted().compactMap { state.current($0) } }
     }
 
-    public func remove(_ runID: String, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
+    public func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
         let result: Result<Bool, PoolError> = state.withLock { state in
             guard let entry = state.entries[runID] else { return .success(false) }
             if !force, entry.leases.contains(where: { $0.expires > now }) { return .failure(.leased(runID)) }
@@ -100,14 +101,14 @@ public final class MemoryPool: ResultPool {
         return try result.get()
     }
 
-    public func setPinned(_ pinned: Bool, _ runID: String) throws(PoolError) -> Bool {
+    public func setPinned(_ pinned: Bool, _ runID: RunID) throws(PoolError) -> Bool {
         state.withLock { state in
             state.entries[runID]?.resource.pinned = pinned
             return state.entries[runID] != nil
         }
     }
 
-    public func lease(_ runID: String, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease? {
+    public func lease(_ runID: RunID, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease? {
         state.withLock { state in
             guard let resource = state.current(runID), resource.resident else { return nil }
             let lease = Lease(runID: runID, expires: now + duration, number: state.tick())
@@ -134,7 +135,7 @@ public final class MemoryPool: ResultPool {
 }
 
 extension MemoryPool.State {
-    fileprivate func current(_ runID: String) -> VirtualResource? {
+    fileprivate func current(_ runID: RunID) -> VirtualResource? {
         guard var resource = entries[runID]?.resource else { return nil }
         resource.resident = blobs[resource.digest] != nil
         return resource

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import MastCloudCore
 import MastTimebase
 
 /// The statements on a pool's index. Each function is part of a transaction that its caller opened.
@@ -80,8 +81,8 @@ enum PoolIndex {
         SELECT entry.*, EXISTS (SELECT 1 FROM blob WHERE blob.digest = entry.digest) AS resident FROM entry
         """
 
-    static func entry(_ db: Database, _ runID: String) throws -> VirtualResource? {
-        try Row.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID]).flatMap(resource)
+    static func entry(_ db: Database, _ runID: RunID) throws -> VirtualResource? {
+        try Row.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID.rawValue]).flatMap(resource)
     }
 
     static func entries(_ db: Database) throws -> [VirtualResource] {
@@ -92,7 +93,7 @@ enum PoolIndex {
     private static func resource(_ row: Row) -> VirtualResource? {
         guard let digest = Self.digest(row, "digest"), let input = Self.digest(row, "inputDigest") else { return nil }
         return VirtualResource(
-            runID: row["runID"], application: row["application"], digest: digest, size: row["size"],
+            runID: RunID(rawValue: row["runID"]), application: row["application"], digest: digest, size: row["size"],
             servedBy: row["servedBy"], createdAt: WallTime(milliseconds: row["createdAt"]),
             provenance: Provenance(
                 applicationDigest: Self.digest(row, "applicationDigest"), entry: row["entryPoint"], inputDigest: input),
@@ -104,17 +105,17 @@ enum PoolIndex {
     }
 
     static func removeEntry(_ db: Database, _ entry: VirtualResource) throws {
-        try db.execute(sql: "DELETE FROM entry WHERE runID = ?", arguments: [entry.runID])
-        try db.execute(sql: "DELETE FROM lease WHERE runID = ?", arguments: [entry.runID])
+        try db.execute(sql: "DELETE FROM entry WHERE runID = ?", arguments: [entry.runID.rawValue])
+        try db.execute(sql: "DELETE FROM lease WHERE runID = ?", arguments: [entry.runID.rawValue])
         let others = try Int.fetchOne(
             db, sql: "SELECT count(*) FROM entry WHERE digest = ?", arguments: [Data(entry.digest.bytes)])
         if others == 0 { try dropBlob(db, entry.digest) }
     }
 
-    static func isLeased(_ db: Database, _ runID: String, at now: WallTime) throws -> Bool {
+    static func isLeased(_ db: Database, _ runID: RunID, at now: WallTime) throws -> Bool {
         try Bool.fetchOne(
             db, sql: "SELECT EXISTS (SELECT 1 FROM lease WHERE runID = ? AND expires > ?)",
-            arguments: [runID, now.milliseconds]) ?? false
+            arguments: [runID.rawValue, now.milliseconds]) ?? false
     }
 
     // MARK: Commit
@@ -142,7 +143,7 @@ enum PoolIndex {
                     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
-                    runID, submission.application, submission.provenance.applicationDigest.map { Data($0.bytes) },
+                    runID.rawValue, submission.application, submission.provenance.applicationDigest.map { Data($0.bytes) },
                     submission.provenance.entry, Data(submission.provenance.inputDigest.bytes), Data(digest.bytes),
                     submission.bytes.count, submission.servedBy, now.milliseconds,
                 ])
@@ -162,7 +163,7 @@ enum PoolIndex {
         try db.execute(
             sql: "INSERT INTO divergence VALUES (?, ?, ?, ?, ?)",
             arguments: [
-                submission.runID, Data(there.digest.bytes), Data(other.bytes), submission.servedBy, now.milliseconds,
+                submission.runID.rawValue, Data(there.digest.bytes), Data(other.bytes), submission.servedBy, now.milliseconds,
             ])
         // The last thousand tell the story; the counter tells how many there were.
         try db.execute(
@@ -170,12 +171,12 @@ enum PoolIndex {
     }
 
     /// Entries whose bytes are gone cost some 200 bytes each: bounded, so that years of runs do not pile up.
-    private static func forgetOldest(_ db: Database, but runID: String) throws {
+    private static func forgetOldest(_ db: Database, but runID: RunID) throws {
         let entries = try Int.fetchOne(db, sql: "SELECT count(*) FROM entry") ?? 0
         guard entries > ResourcePool.entryLimit else { return }
         let oldest = try Row.fetchAll(
             db, sql: columns + " WHERE NOT pinned AND runID <> ? ORDER BY createdAt LIMIT ?",
-            arguments: [runID, entries - ResourcePool.entryLimit + ResourcePool.entryLimit / 100])
+            arguments: [runID.rawValue, entries - ResourcePool.entryLimit + ResourcePool.entryLimit / 100])
         for entry in oldest.compactMap(resource) { try removeEntry(db, entry) }
     }
 

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import MastCloudCore
 import MastTimebase
 
 /// The resource pool on disk: an index in SQLite, bytes in files named by their SHA-256.
@@ -53,12 +54,12 @@ public final class ResourcePool: ResultPool {
         try collect()
     }
 
-    public func resource(for runID: String) throws(PoolError) -> VirtualResource? {
+    public func resource(for runID: RunID) throws(PoolError) -> VirtualResource? {
         try PoolError.check(runID)
         return try read { db in try PoolIndex.entry(db, runID) }
     }
 
-    public func contents(of runID: String) throws(PoolError) -> [UInt8]? {
+    public func contents(of runID: RunID) throws(PoolError) -> [UInt8]? {
         try PoolError.check(runID)
         let files = self.files
         // Twice: between looking and reading, another process may have removed and committed it afresh.
@@ -117,7 +118,7 @@ public final class ResourcePool: ResultPool {
         try read { db in try PoolIndex.entries(db) }
     }
 
-    public func remove(_ runID: String, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
+    public func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
         try PoolError.check(runID)
         let removed = try write { db in
             guard let entry = try PoolIndex.entry(db, runID) else { return false }
@@ -129,15 +130,15 @@ public final class ResourcePool: ResultPool {
         return removed
     }
 
-    public func setPinned(_ pinned: Bool, _ runID: String) throws(PoolError) -> Bool {
+    public func setPinned(_ pinned: Bool, _ runID: RunID) throws(PoolError) -> Bool {
         try PoolError.check(runID)
         return try write { db in
-            try db.execute(sql: "UPDATE entry SET pinned = ? WHERE runID = ?", arguments: [pinned, runID])
+            try db.execute(sql: "UPDATE entry SET pinned = ? WHERE runID = ?", arguments: [pinned, runID.rawValue])
             return db.changesCount > 0
         }
     }
 
-    public func lease(_ runID: String, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease? {
+    public func lease(_ runID: RunID, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease? {
         try PoolError.check(runID)
         return try write { db in
             guard let entry = try PoolIndex.entry(db, runID), entry.resident else { return nil }
@@ -145,7 +146,7 @@ public final class ResourcePool: ResultPool {
             try db.execute(sql: "DELETE FROM lease WHERE expires <= ?", arguments: [now.milliseconds])
             try db.execute(
                 sql: "INSERT INTO lease (runID, digest, expires) VALUES (?, ?, ?)",
-                arguments: [runID, Data(entry.digest.bytes), expires.milliseconds])
+                arguments: [runID.rawValue, Data(entry.digest.bytes), expires.milliseconds])
             return Lease(runID: runID, expires: expires, number: db.lastInsertedRowID)
         }
     }

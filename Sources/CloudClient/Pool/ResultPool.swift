@@ -1,3 +1,4 @@
+import MastCloudCore
 import MastTimebase
 
 /// Where results live on the client: one committed result per run id, bytes stored once per digest.
@@ -6,19 +7,19 @@ import MastTimebase
 /// `ResourcePool` keeps it on disk and shares it between processes; `MemoryPool` dies with the process.
 public protocol ResultPool: Sendable {
     /// The entry for a run id, whether or not its bytes are still here.
-    func resource(for runID: String) throws(PoolError) -> VirtualResource?
+    func resource(for runID: RunID) throws(PoolError) -> VirtualResource?
     /// The bytes of a run id's result, checked against its digest; nil if they are not (or no longer) here.
-    func contents(of runID: String) throws(PoolError) -> [UInt8]?
+    func contents(of runID: RunID) throws(PoolError) -> [UInt8]?
     /// Makes a result the run id's one result, or reports how it relates to the one that is there already.
     func commit(_ submission: PoolSubmission, at now: WallTime) throws(PoolError) -> CommitOutcome
     /// All entries, in the order of their run ids.
     func resources() throws(PoolError) -> [VirtualResource]
     /// Forgets a run id; false if it was unknown. A leased one is refused unless forced.
-    func remove(_ runID: String, force: Bool, at now: WallTime) throws(PoolError) -> Bool
+    func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool
     /// Keeps a resource whatever the quota says, or stops doing so; false if the run id is unknown.
-    func setPinned(_ pinned: Bool, _ runID: String) throws(PoolError) -> Bool
+    func setPinned(_ pinned: Bool, _ runID: RunID) throws(PoolError) -> Bool
     /// Keeps a resource's bytes for `duration`; nil if they are not here.
-    func lease(_ runID: String, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease?
+    func lease(_ runID: RunID, for duration: Interval, at now: WallTime) throws(PoolError) -> Lease?
     /// Ends a lease early.
     func release(_ lease: Lease) throws(PoolError)
     /// What the pool holds and what has happened to it since it was made.
@@ -72,12 +73,12 @@ public struct PoolStatistics: Hashable, Codable, Sendable {
 
 /// Why the pool could not do it. Each description names the next step.
 public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// A run id must be 1 to 128 bytes of text without control characters.
-    case invalidRunID(String)
+    /// A run id must be 1 to 128 letters, digits and `-_.@`.
+    case invalidRunID(RunID)
     /// The run id belongs to another application, entry point or input.
-    case runIDInUse(runID: String, application: String)
+    case runIDInUse(runID: RunID, application: String)
     /// Somebody is using the bytes.
-    case leased(String)
+    case leased(RunID)
     /// Another process held the index longer than the busy timeout.
     case busy
     /// The index cannot be read, or was written by a newer version.
@@ -87,10 +88,10 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .invalidRunID(let text):
-            "run id \(text.debugDescription) is not 1 to 128 bytes of plain text; choose another with --run-id"
+        case .invalidRunID(let runID):
+            "run id \(runID.rawValue.debugDescription) is not 1 to 128 letters, digits and -_.@; choose another"
         case .runIDInUse(let runID, let application):
-            "run id \(runID) already names a run of \(application) with other input; choose another with --run-id"
+            "run id \(runID) already names a run of \(application) with other input; choose another"
         case .leased(let runID): "result \(runID) is in use; try again later, or force it"
         case .busy: "another process keeps the resource pool locked; try again"
         case .damaged(let path, let reason): "the resource pool's index \(path) is unusable (\(reason)); move it away to start afresh"
@@ -100,9 +101,8 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension PoolError {
-    /// Run ids come from a command line and go into listings: short, and one line each.
-    static func check(_ runID: String) throws(PoolError) {
-        guard (1...128).contains(runID.utf8.count), !runID.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F })
-        else { throw .invalidRunID(String(runID.prefix(40))) }
+    /// Run ids come from a command line and go into listings and file names.
+    static func check(_ runID: RunID) throws(PoolError) {
+        guard runID.isValid else { throw .invalidRunID(RunID(rawValue: String(runID.rawValue.prefix(40)))) }
     }
 }

@@ -1,3 +1,4 @@
+import MastCloudCore
 import MastTimebase
 
 /// The result of a run as an application sees it: a handle to immutable bytes in the resource pool.
@@ -6,14 +7,14 @@ import MastTimebase
 /// different result from the first), and running again under the same run id brings them back.
 public struct VirtualResource: Hashable, Sendable {
     /// Chosen by the client; one committed result each.
-    public var runID: String
+    public var runID: RunID
     /// Name of the application that produced the bytes.
     public var application: String
     /// SHA-256 of the bytes.
     public var digest: ContentDigest
     /// Number of bytes.
     public var size: Int
-    /// Short id of the node that ran it, as the node's own signed record gives it.
+    /// Name of the node that ran it, as the node's own signed record gives it.
     public var servedBy: String
     /// When the result was committed, by the client's calendar.
     public var createdAt: WallTime
@@ -25,7 +26,7 @@ public struct VirtualResource: Hashable, Sendable {
     public var resident: Bool
 
     public init(
-        runID: String, application: String, digest: ContentDigest, size: Int, servedBy: String, createdAt: WallTime,
+        runID: RunID, application: String, digest: ContentDigest, size: Int, servedBy: String, createdAt: WallTime,
         provenance: Provenance, pinned: Bool = false, resident: Bool = true
     ) {
         (self.runID, self.application, self.digest, self.size) = (runID, application, digest, size)
@@ -56,13 +57,13 @@ public struct Provenance: Hashable, Sendable {
 
 /// A result about to be committed.
 public struct PoolSubmission: Sendable {
-    public var runID: String
+    public var runID: RunID
     public var application: String
     public var servedBy: String
     public var provenance: Provenance
     public var bytes: [UInt8]
 
-    public init(runID: String, application: String, servedBy: String, provenance: Provenance, bytes: [UInt8]) {
+    public init(runID: RunID, application: String, servedBy: String, provenance: Provenance, bytes: [UInt8]) {
         (self.runID, self.application, self.servedBy) = (runID, application, servedBy)
         (self.provenance, self.bytes) = (provenance, bytes)
     }
@@ -72,7 +73,7 @@ public struct PoolSubmission: Sendable {
 ///
 /// It runs out by itself, so a process that dies holding it blocks nothing for good.
 public struct Lease: Hashable, Sendable {
-    public let runID: String
+    public let runID: RunID
     /// The calendar time after which the quota may take the bytes again.
     public let expires: WallTime
     package let number: Int64

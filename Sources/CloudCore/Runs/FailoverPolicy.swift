@@ -26,11 +26,11 @@ package struct FailoverPolicy: Sendable {
 
     /// A node that could run the application, as the placement lists it.
     package struct Candidate: Hashable, Sendable {
-        package var nodeID: String
+        package var nodeID: NodeID
         /// The last resort: far away, but able to run everything.
         package var isCenter: Bool
 
-        package init(nodeID: String, isCenter: Bool) { (self.nodeID, self.isCenter) = (nodeID, isCenter) }
+        package init(nodeID: NodeID, isCenter: Bool) { (self.nodeID, self.isCenter) = (nodeID, isCenter) }
     }
 
     /// How one attempt ended.
@@ -40,7 +40,7 @@ package struct FailoverPolicy: Sendable {
         case trapped
         /// The node does not hold the application and could not get it.
         case noReplica
-        /// No node knows the application.
+        /// The node knows no such application. Final when a fresh placement says the same.
         case unknownApplication
         /// The request can never succeed: not allowed, or malformed.
         case denied
@@ -91,7 +91,8 @@ package struct FailoverPolicy: Sendable {
         fileprivate var rounds = 0
         fileprivate var renewals = 0
         fileprivate var lookedUp = false
-        fileprivate var tried: [String] = []
+        fileprivate var unknown = false
+        fileprivate var tried: [NodeID] = []
         /// Asked for by the nodes that refused in this round: the soonest.
         fileprivate var retryAfter: Interval?
 
@@ -99,9 +100,11 @@ package struct FailoverPolicy: Sendable {
     }
 
     private struct Node: Sendable {
-        var nodeID: String
+        var nodeID: NodeID
         var failures: Int
         var avoidedUntil: Instant
+        /// The communication server lost it, and so will say when it is back.
+        var gone = false
     }
 
     package let configuration: Configuration
@@ -165,7 +168,13 @@ package struct FailoverPolicy: Sendable {
         case .trapped:
             forgive(node.nodeID)
             return .fail(.trapped)
-        case .unknownApplication: return .fail(.unknownApplication)
+        case .unknownApplication:
+            // It may be a version that was replaced since the placement was made.
+            guard !run.unknown else { return .fail(.unknownApplication) }
+            run.unknown = true
+            run.tried = []
+            run.lookedUp = true
+            return .lookUp
         case .denied: return .fail(.denied)
         case .ticketRefused:
             run.renewals += 1
@@ -177,7 +186,7 @@ package struct FailoverPolicy: Sendable {
             // Busy is not broken: no suspicion, but somebody else first.
             if let retryAfter { run.retryAfter = min(run.retryAfter ?? .max, retryAfter) }
         case .unreachable, .silent: suspect(node.nodeID, at: now)
-        case .routeGone: suspect(node.nodeID, forGood: true, at: now)
+        case .routeGone: suspect(node.nodeID, lost: true, at: now)
         }
         return next(&run, candidates: candidates, at: now)
     }
@@ -185,24 +194,31 @@ package struct FailoverPolicy: Sendable {
     // MARK: News of nodes
 
     /// The communication server lost a node.
-    package mutating func routeGone(_ nodeID: String, at now: Instant) { suspect(nodeID, forGood: true, at: now) }
+    package mutating func routeGone(_ nodeID: NodeID, at now: Instant) { suspect(nodeID, lost: true, at: now) }
 
     /// The communication server has a node again: the next run goes there.
-    package mutating func stationReturned(_ nodeID: String) { forgive(nodeID) }
+    package mutating func stationReturned(_ nodeID: NodeID) { forgive(nodeID) }
 
-    package func isAvoided(_ nodeID: String, at now: Instant) -> Bool {
+    /// A fresh placement lists these nodes as up: news of a return was missed.
+    package mutating func listed(_ candidates: [Candidate]) {
+        suspects.removeAll { suspect in suspect.gone && candidates.contains { $0.nodeID == suspect.nodeID } }
+    }
+
+    package func isAvoided(_ nodeID: NodeID, at now: Instant) -> Bool {
         suspects.contains { $0.nodeID == nodeID && $0.avoidedUntil > now }
     }
 
-    private mutating func forgive(_ nodeID: String) { suspects.removeAll { $0.nodeID == nodeID } }
+    private mutating func forgive(_ nodeID: NodeID) { suspects.removeAll { $0.nodeID == nodeID } }
 
-    private mutating func suspect(_ nodeID: String, forGood: Bool = false, at now: Instant) {
+    private mutating func suspect(_ nodeID: NodeID, lost: Bool = false, at now: Instant) {
         var node = Node(nodeID: nodeID, failures: 0, avoidedUntil: now)
         if let index = suspects.firstIndex(where: { $0.nodeID == nodeID }) { node = suspects.remove(at: index) }
         var span = configuration.firstSuspicion
         for _ in 0..<min(node.failures, 16) where span < configuration.longestSuspicion { span = span * 2 }
         node.failures = min(node.failures + 1, 1_000)
-        node.avoidedUntil = max(node.avoidedUntil, now + (forGood ? configuration.longestSuspicion : min(span, configuration.longestSuspicion)))
+        node.gone = node.gone || lost
+        let avoidance = node.gone ? configuration.longestSuspicion : min(span, configuration.longestSuspicion)
+        node.avoidedUntil = max(node.avoidedUntil, now + avoidance)
         suspects.append(node)
         if suspects.count > Self.maxSuspects { suspects.removeFirst() }
     }
