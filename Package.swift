@@ -85,7 +85,7 @@ let package = Package(
         tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
-        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastTimebase", crypto]),
+        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime", "MastTimebase", crypto, log]),

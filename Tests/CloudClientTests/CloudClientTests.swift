@@ -24,7 +24,7 @@ struct TemporaryFolder: ~Copyable {
     }
 }
 
-extension RunID: @retroactive ExpressibleByStringLiteral {
+extension RunID: ExpressibleByStringLiteral {
     public init(stringLiteral value: String) { self.init(rawValue: value) }
 }
 

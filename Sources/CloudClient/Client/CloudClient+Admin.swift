@@ -1,0 +1,120 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+
+/// What operators do. The calls go end to end to the center; the communication server sends them on unread.
+extension CloudClient {
+    /// The cloud as the communication server sees it.
+    package func status(timeout: Interval = .seconds(10)) async throws(RPCError) -> CloudStatus {
+        let deadline = wire.now() + timeout
+        try await attachForCall(until: deadline)
+        return try await wire.status(until: deadline)
+    }
+
+    /// The center's own view: what it has stored.
+    package func centerStatus(timeout: Interval = .seconds(10)) async throws(RPCError) -> CenterStatus {
+        try await callCenter(AdminMethods.status, Nothing(), timeout: timeout)
+    }
+
+    /// Gives the cloud an application or a new version of one.
+    /// - Parameter progress: bytes that the center has, after each chunk.
+    package func pushApplication(
+        _ module: [UInt8], name: String, version: String? = nil, entry: String? = nil, limits: ApplicationLimits? = nil,
+        timeout: Interval = .seconds(120), progress: (Int) -> Void = { _ in }
+    ) async throws(RPCError) -> PushReply {
+        let digest = ContentDigest(of: module)
+        let deadline = wire.now() + timeout
+        var restarts = 0
+        while true {
+            do throws(RPCError) {
+                var offset = 0
+                repeat {
+                    let end = min(offset + UploadChunk.maximumBytes, module.count)
+                    let chunk = UploadChunk(
+                        digest: digest, sizeBytes: UInt64(module.count), offset: UInt64(offset),
+                        bytes: ByteString(Array(module[offset..<end])))
+                    let reply = try await callCenter(AdminMethods.uploadChunk, chunk, until: deadline)
+                    // The center may have had some of it already; its word is only used to go forward.
+                    offset = reply.isComplete ? module.count : max(end, min(Int(clamping: reply.receivedBytes), module.count))
+                    progress(offset)
+                } while offset < module.count
+                return try await callCenter(
+                    AdminMethods.pushApplication,
+                    PushApplication(name: name, version: version, digest: digest, entry: entry, limits: limits), until: deadline)
+            } catch {
+                // The center forgot the upload, by a restart for instance: from the beginning, but not for ever.
+                guard error.code == .failedPrecondition, restarts < 3 else { throw error }
+                restarts += 1
+            }
+        }
+    }
+
+    package func listApplications(timeout: Interval = .seconds(10)) async throws(RPCError) -> ApplicationList {
+        try await callCenter(AdminMethods.listApplications, Nothing(), timeout: timeout)
+    }
+
+    package func removeApplication(_ name: String, version: String? = nil, timeout: Interval = .seconds(10))
+        async throws(RPCError) -> ApplicationList
+    {
+        try await callCenter(AdminMethods.removeApplication, RemoveApplication(name: name, version: version), timeout: timeout)
+    }
+
+    /// Makes a user. The reply's profile holds the new private keys; it exists nowhere else.
+    package func addUser(
+        _ name: String, isOperator: Bool = false, applications: [String] = [], timeout: Interval = .seconds(10)
+    ) async throws(RPCError) -> ClientProfile {
+        try await callCenter(
+            AdminMethods.addUser, AddUser(name: name, isOperator: isOperator, applications: applications), timeout: timeout
+        ).profile
+    }
+
+    package func removeUser(_ name: String, timeout: Interval = .seconds(10)) async throws(RPCError) {
+        _ = try await callCenter(AdminMethods.removeUser, RemoveUser(name: name), timeout: timeout)
+    }
+
+    package func makeJoinToken(lifetimeSeconds: Int64 = 3600, timeout: Interval = .seconds(10))
+        async throws(RPCError) -> MakeJoinTokenReply
+    {
+        try await callCenter(AdminMethods.makeJoinToken, MakeJoinToken(lifetimeSeconds: lifetimeSeconds), timeout: timeout)
+    }
+
+    // MARK: The way to the center
+
+    private func callCenter<Q, R>(_ method: Unary<Q, R>, _ request: Q, timeout: Interval) async throws(RPCError) -> R {
+        try await callCenter(method, request, until: wire.now() + timeout)
+    }
+
+    private func callCenter<Q, R>(_ method: Unary<Q, R>, _ request: Q, until deadline: Instant) async throws(RPCError) -> R {
+        var isRenewed = false
+        while true {
+            try await attachForCall(until: deadline)
+            guard let ticket = state.withLock({ $0.ticket }) else { throw RPCError(.unauthenticated, "there is no ticket", effect: .none) }
+            guard let center = try await center(until: deadline) else {
+                throw RPCError(.unavailable, "the center is not connected; start it, or wait for it", effect: .none)
+            }
+            do throws(RPCError) {
+                return try await wire.call(method, request, on: center, ticket: ticket, until: deadline)
+            } catch {
+                guard error.code == .unauthenticated, !isRenewed else { throw error }
+                isRenewed = true
+                try await attachForCall(until: deadline, refused: ticket)
+            }
+        }
+    }
+
+    /// The center, as the last attaching told; asked for once more if it was away then.
+    private func center(until deadline: Instant) async throws(RPCError) -> NodeContact? {
+        if let known = state.withLock({ $0.center }).flatMap(contact) { return known }
+        try await attachForCall(until: deadline, refused: state.withLock { $0.ticket })
+        return state.withLock { $0.center }.flatMap(contact)
+    }
+
+    private func attachForCall(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(RPCError) {
+        do throws(ControlFailure) { try await ensureAttached(until: deadline, refused: refused) } catch {
+            switch error {
+            case .rpc(let error): throw error
+            case .untrusted(let what): throw RPCError(.unauthenticated, what, effect: .none)
+            }
+        }
+    }
+}

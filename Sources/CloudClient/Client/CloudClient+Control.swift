@@ -1,0 +1,256 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// Why the communication server could not help.
+enum ControlFailure: Error {
+    case rpc(RPCError)
+    /// Something does not bear the signature it should.
+    case untrusted(String)
+
+    var message: String {
+        switch self {
+        case .rpc(let error): error.message.isEmpty ? error.code.name : error.message
+        case .untrusted(let what): what
+        }
+    }
+}
+
+/// Attaching, looking up, and listening: everything between a client and the communication server.
+extension CloudClient {
+    /// Longest wait for one answer of the communication server: beyond it the caller's policy decides anew.
+    static let controlPatience = Interval.seconds(5)
+
+    // MARK: Attaching
+
+    /// Makes sure that the control connection is open and attached, with a ticket that lasts.
+    /// - Parameter refused: a ticket that a node did not take; whoever comes first renews it for all.
+    func ensureAttached(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(ControlFailure) {
+        if refused == nil, isAttached { return }
+        try await control.pass { () async throws(ControlFailure) in
+            let session = try await self.session(until: deadline)
+            guard let request = try self.attachRequest(session, refused: refused) else { return }
+            var reply: AttachReply
+            do throws(RPCError) {
+                reply = try await self.wire.attach(request, until: self.soon(deadline))
+            } catch {
+                guard request.ticket != nil, Self.wantsProof(error) else { throw .rpc(error) }
+                let proof = try self.proof(session)
+                do throws(RPCError) { reply = try await self.wire.attach(proof, until: self.soon(deadline)) } catch { throw .rpc(error) }
+            }
+            try self.absorb(reply, session)
+        }
+    }
+
+    private var isAttached: Bool {
+        guard let session = wire.session else { return false }
+        let now = wire.now()
+        return state.withLock { $0.attachedOn == session.number && $0.ticketEnds - now > configuration.ticketMargin }
+    }
+
+    private func soon(_ deadline: Instant) -> Instant { min(deadline, wire.now() + Self.controlPatience) }
+
+    private func session(until deadline: Instant) async throws(ControlFailure) -> ControlSession {
+        do { return try await wire.connect(until: soon(deadline)) } catch { throw .rpc(error) }
+    }
+
+    /// What to say on a connection; nil if it knows us already.
+    private func attachRequest(
+        _ session: ControlSession, refused: SignedRecord<Ticket>? = nil
+    ) throws(ControlFailure) -> AttachRequest? {
+        let now = wire.now()
+        let (isKnown, ticket) = state.withLock { state in
+            let lasts = state.ticketEnds - now > configuration.ticketMargin && (refused == nil || state.ticket != refused)
+            return (lasts && state.attachedOn == session.number, lasts ? state.ticket : nil)
+        }
+        if isKnown { return nil }
+        if let ticket { return AttachRequest(proof: nil, ticket: ticket) }
+        return try proof(session)
+    }
+
+    private func proof(_ session: ControlSession) throws(ControlFailure) -> AttachRequest {
+        do throws(TrustError) {
+            return AttachRequest(proof: try profile.proof(handshakeHash: session.handshakeHash), ticket: nil)
+        } catch { throw .untrusted("this profile cannot sign: \(error)") }
+    }
+
+    /// A ticket from before may be worth nothing to a restarted cloud; a proof always is.
+    private static func wantsProof(_ error: RPCError) -> Bool {
+        RunRefusal(error) == .ticketNeeded || error.code == .unauthenticated
+    }
+
+    private func absorb(_ reply: AttachReply, _ session: ControlSession) throws(ControlFailure) {
+        do throws(TrustError) {
+            // The end is not compared with our calendar, which may be wrong: see `ticketEnds`.
+            _ = try reply.ticket.verified(
+                root: profile.rootKey, clientKey: profile.identity.publicKey, at: WallTime(milliseconds: .min))
+        } catch { throw .untrusted("the communication server gave a ticket that this cloud did not issue: \(error)") }
+        let now = wire.now()
+        let left = WallTime(milliseconds: reply.ticketEndsMilliseconds) - wire.wallTime()
+        wire.adopt(route: reply.route)
+        state.withLock { state in
+            if state.ticket != reply.ticket { state.shown = [] }
+            state.ticket = reply.ticket
+            state.ticketEnds = now + min(max(left, configuration.ticketMargin * 2), Ticket.lifetime)
+            state.attachedOn = session.number
+            state.center = reply.center
+            state.statistics.attaches += 1
+        }
+        attached.signal.yield()
+        save()
+    }
+
+    // MARK: Looking up
+
+    /// Where an application runs. Attaches in the same round trip when need be.
+    func lookUp(
+        _ application: String, digest: ContentDigest?, until deadline: Instant
+    ) async throws(ControlFailure) -> KnownPlacement {
+        let called = wire.now()
+        return try await control.pass { () async throws(ControlFailure) -> KnownPlacement in
+            // Many runs that begin at once need one answer.
+            if let known = self.knownPlacement(application, digest: digest), known.known >= called { return known }
+            let session = try await self.session(until: deadline)
+            let attach = try self.attachRequest(session)
+            var request = LookupRequest(application: application, digest: digest, attach: attach)
+            self.state.withLock { $0.statistics.lookups += 1 }
+            var reply: LookupReply
+            do throws(RPCError) {
+                reply = try await self.wire.lookup(request, until: self.soon(deadline))
+            } catch {
+                guard attach?.proof == nil, Self.wantsProof(error) else { throw .rpc(error) }
+                request.attach = try self.proof(session)
+                do throws(RPCError) { reply = try await self.wire.lookup(request, until: self.soon(deadline)) } catch { throw .rpc(error) }
+            }
+            if let attached = reply.attached { try self.absorb(attached, session) }
+            return try self.absorb(reply.placement, asked: application, digest)
+        }
+    }
+
+    private func absorb(_ placement: Placement, asked application: String, _ digest: ContentDigest?) throws(ControlFailure) -> KnownPlacement {
+        var contacts: [NodeContact] = []
+        for candidate in placement.candidates.prefix(8) {
+            guard let contact = contact(candidate) else { continue }
+            contacts.append(contact)
+        }
+        guard !contacts.isEmpty || placement.candidates.isEmpty else {
+            throw .untrusted("no node of the placement has a record that this cloud's root key signed")
+        }
+        let known = KnownPlacement(
+            application: application, digest: digest, placement: placement, contacts: contacts, known: wire.now())
+        state.withLock { state in
+            state.placements.removeAll { $0.application == application && $0.digest == digest }
+            state.placements.append(known)
+            // A client uses a handful of applications; the oldest placement is the cheapest to lose.
+            if state.placements.count > 64 { state.placements.removeFirst() }
+            state.policy.listed(contacts.map(\.candidate))
+        }
+        save()
+        return known
+    }
+
+    /// The candidate as a contact, if the root key vouches for it.
+    func contact(_ candidate: Candidate) -> NodeContact? {
+        guard let record = try? candidate.record.verified(by: profile.rootKey), record.nodeID == candidate.nodeID,
+            record.role == candidate.role, candidate.route != 0
+        else {
+            logger?.warning("a node's record is not signed by this cloud's root key", metadata: ["node": "\(candidate.nodeID)"])
+            return nil
+        }
+        let isCurrent = state.withLock { state in
+            if let index = state.epochs.firstIndex(where: { $0.nodeID == record.nodeID }) {
+                guard record.epoch >= state.epochs[index].epoch else { return false }
+                state.epochs[index].epoch = record.epoch
+            } else if state.epochs.count < 1_024 {
+                state.epochs.append((record.nodeID, record.epoch))
+            }
+            return true
+        }
+        guard isCurrent else { return nil }
+        return NodeContact(
+            nodeID: record.nodeID, name: record.name, role: record.role, key: record.transportKey, route: candidate.route)
+    }
+
+    func knownPlacement(_ application: String, digest: ContentDigest?) -> KnownPlacement? {
+        state.withLock { $0.placements.first { $0.application == application && $0.digest == digest } }
+    }
+
+    /// A placement good enough to start with.
+    func freshPlacement(_ application: String, digest: ContentDigest?) -> KnownPlacement? {
+        guard let known = knownPlacement(application, digest: digest), let first = known.contacts.first else { return nil }
+        let lifetime = first.role == .center ? configuration.farPlacementLifetime : configuration.placementLifetime
+        return wire.now() - known.known <= lifetime ? known : nil
+    }
+
+    // MARK: Listening
+
+    /// Follows the cloud's news while there is a control connection, and mends that connection while runs exist.
+    /// Idle, it sends nothing.
+    func listen() async {
+        for await _ in attached.stream {
+            var pause = Interval.milliseconds(100)
+            while !Task.isCancelled {
+                let began = wire.now()
+                do { try await wire.watch { self.hear($0) } } catch {
+                    logger?.debug("the cloud's news ended", metadata: ["reason": "\(error)"])
+                }
+                // What happens until the next watch is not heard: better to ask again than to believe.
+                state.withLock { $0.placements = [] }
+                guard !Task.isCancelled, state.withLock({ $0.activeRuns > 0 }) else { break }
+                if wire.now() - began > .seconds(5) { pause = .milliseconds(100) }
+                do { try await wire.sleep(for: pause) } catch { return }
+                pause = min(pause * 2, .seconds(2))
+                do { try await ensureAttached(until: wire.now() + Self.controlPatience) } catch {
+                    logger?.debug("cannot attach", metadata: ["reason": "\(error.message)"])
+                }
+            }
+        }
+    }
+
+    private func hear(_ event: NodeEvent) {
+        if event.kind == .heartbeat { return }
+        let now = wire.now()
+        state.withLock { state in
+            state.news += 1
+            switch event.kind {
+            case .routeGone:
+                guard let nodeID = event.nodeID else { return }
+                state.policy.routeGone(nodeID, at: now)
+                state.gone.removeAll { $0.nodeID == nodeID }
+                state.gone.append((nodeID, now))
+                if state.gone.count > 64 { state.gone.removeFirst() }
+            case .stationReturned:
+                if let nodeID = event.nodeID ?? event.candidate?.nodeID { state.policy.stationReturned(nodeID) }
+                state.placements = []
+            case .placementChanged: state.placements = []
+            case .heartbeat: break
+            }
+        }
+    }
+
+    // MARK: Kept between processes
+
+    /// Placements of an earlier process help only when the lookup engine cannot be asked: they count as old.
+    func restore(_ placements: [Placement]) {
+        let long = Instant(nanoseconds: .min)
+        for placement in placements.prefix(64) {
+            let known = KnownPlacement(
+                application: placement.application, digest: nil, placement: placement,
+                contacts: placement.candidates.prefix(8).compactMap(contact), known: long)
+            state.withLock { $0.placements.append(known) }
+        }
+    }
+
+    private func save() {
+        guard let store else { return }
+        let kept = state.withLock { ClientState(ticket: $0.ticket, placements: $0.placements.filter { $0.digest == nil }.map(\.placement)) }
+        do { try store.save(kept) } catch {
+            logger?.warning("the ticket could not be kept", metadata: ["reason": "\(error)"])
+        }
+    }
+}
+
+extension NodeContact {
+    var candidate: FailoverPolicy.Candidate { FailoverPolicy.Candidate(nodeID: nodeID, isCenter: role == .center) }
+}

@@ -1,0 +1,412 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// One run: its question, fixed before the first attempt.
+private struct RunQuestion {
+    var application: String
+    var input: [UInt8]
+    var inputDigest: ContentDigest
+    var runID: RunID
+    var options: RunOptions
+    var provenanceEntry: String { options.entry ?? "" }
+}
+
+/// How an attempt on one node ended.
+private enum AttemptEnd: Sendable {
+    case answered(RunResult)
+    case failed(RPCError)
+    case silent
+    case routeGone
+}
+
+extension CloudClient {
+    /// Runs an application on some input: at the nearest station that has it, else at a sibling, else at the center.
+    ///
+    /// Waiting out a radio outage is part of it; so is leaving a node that died. The result is committed to the
+    /// pool under its run id, once, and returned.
+    ///
+    /// - Throws: `RunError`, with the run's timeline. A run has no effect beyond its result, so a failed one may
+    ///   always be repeated, best under the same run id.
+    public func run(_ application: String, input: [UInt8], options: RunOptions = .init()) async throws(RunError) -> RunOutcome {
+        let question = RunQuestion(
+            application: application, input: input, inputDigest: ContentDigest(of: input),
+            runID: options.runID ?? freshRunID(), options: options)
+        state.withLock { state in
+            state.statistics.runs += 1
+            state.activeRuns += 1
+        }
+        defer { state.withLock { $0.activeRuns -= 1 } }
+        do {
+            var timeline = RunTimeline(began: wire.now())
+            if options.runID != nil, let outcome = try pooled(question, &timeline) { return outcome }
+            return try await serve(question, &timeline)
+        } catch {
+            state.withLock { $0.statistics.failed += 1 }
+            throw error
+        }
+    }
+
+    private func failure(
+        _ kind: RunError.Kind, _ message: String, _ question: RunQuestion, _ timeline: RunTimeline
+    ) -> RunError {
+        var timeline = timeline
+        timeline.note(message, at: wire.now())
+        return RunError(kind: kind, message: message, runID: question.runID, timeline: timeline)
+    }
+
+    // MARK: The pool
+
+    /// The answer that the pool has for this run id. No packet is sent for it.
+    private func pooled(_ question: RunQuestion, _ timeline: inout RunTimeline) throws(RunError) -> RunOutcome? {
+        do throws(PoolError) {
+            guard let resource = try pool.resource(for: question.runID) else { return nil }
+            guard
+                resource.answers(
+                    application: question.application, entry: question.provenanceEntry, inputDigest: question.inputDigest)
+            else { throw .runIDInUse(runID: question.runID, application: resource.application) }
+            guard let bytes = try pool.contents(of: question.runID) else { return nil }
+            timeline.note("answered from the pool", at: wire.now())
+            state.withLock { state in
+                state.statistics.fromPool += 1
+                state.statistics.answered += 1
+            }
+            return RunOutcome(
+                resource: resource, output: bytes, servedBy: nil, isDuplicate: false, attempts: 0, timeline: timeline,
+                fuelUsed: 0, queueMicroseconds: 0, executionMicroseconds: 0)
+        } catch { throw failure(.pool(error), "\(error)", question, timeline) }
+    }
+
+    private func conclude(
+        _ result: RunResult, _ output: [UInt8], by contact: NodeContact, _ question: RunQuestion, attempts: Int,
+        _ timeline: inout RunTimeline
+    ) throws(RunError) -> RunOutcome {
+        let submission = PoolSubmission(
+            runID: question.runID, application: question.application, servedBy: contact.name,
+            provenance: Provenance(
+                applicationDigest: result.digest, entry: question.provenanceEntry, inputDigest: question.inputDigest),
+            bytes: output)
+        let now = wire.wallTime()
+        var outcome = RunOutcome(
+            resource: VirtualResource(
+                runID: question.runID, application: question.application, digest: ContentDigest(of: output),
+                size: output.count, servedBy: contact.name, createdAt: now, provenance: submission.provenance, resident: false),
+            output: output, servedBy: ServingNode(contact), isDuplicate: false, attempts: attempts, timeline: timeline,
+            fuelUsed: result.fuelUsed, queueMicroseconds: result.queueMicroseconds,
+            executionMicroseconds: result.executionMicroseconds)
+        let commit: CommitOutcome?
+        do throws(PoolError) {
+            commit = try pool.commit(submission, at: now)
+        } catch {
+            if case .runIDInUse = error { throw failure(.pool(error), "\(error)", question, timeline) }
+            // The answer is good even if it cannot be kept.
+            commit = nil
+            timeline.note("not kept: \(error)", at: wire.now())
+            logger?.warning("a result could not be kept", metadata: ["run": "\(question.runID)", "reason": "\(error)"])
+        }
+        switch commit {
+        case nil: break
+        case .committed(let resource): outcome.resource = resource
+        case .duplicateSame(let resource):
+            (outcome.resource, outcome.isDuplicate) = (resource, true)
+            state.withLock { $0.statistics.duplicates += 1 }
+        case .divergent(let committed, let other):
+            state.withLock { state in
+                state.statistics.duplicates += 1
+                state.statistics.divergent += 1
+            }
+            throw failure(
+                .divergent,
+                "\(contact.name) answered run \(question.runID) with \(other), but \(committed.digest) from \(committed.servedBy) is committed and stands",
+                question, timeline)
+        }
+        timeline.note("answered by \(contact.name)", at: wire.now())
+        outcome.timeline = timeline
+        state.withLock { $0.statistics.answered += 1 }
+        return outcome
+    }
+
+    // MARK: The nodes
+
+    /// Follows the failover policy from directive to directive.
+    private func serve(_ question: RunQuestion, _ timeline: inout RunTimeline) async throws(RunError) -> RunOutcome {
+        let options = question.options
+        var run = FailoverPolicy.Run(deadline: timeline.began + options.timeout)
+        var placement = freshPlacement(question.application, digest: options.digest)
+        var lastWords = "no node was found"
+        var directive = next(&run, placement)
+        while true {
+            if Task.isCancelled { throw failure(.cancelled, "the run was cancelled", question, timeline) }
+            switch directive {
+            case .lookUp:
+                do throws(ControlFailure) {
+                    let found = try await lookUp(question.application, digest: options.digest, until: run.deadline)
+                    timeline.note("looked up: \(found.contacts.map(\.name).joined(separator: ", "))", at: wire.now())
+                    placement = found
+                } catch {
+                    lastWords = "lookup: \(error.message)"
+                    timeline.note(lastWords, at: wire.now())
+                    try rethrowIfFinal(error, question, timeline)
+                    // An old placement is better than none.
+                    placement = placement ?? knownPlacement(question.application, digest: options.digest)
+                }
+                directive = next(&run, placement)
+            case .renewTicket:
+                do throws(ControlFailure) {
+                    try await ensureAttached(until: run.deadline, refused: state.withLock { $0.ticket })
+                    timeline.note("ticket renewed", at: wire.now())
+                } catch {
+                    lastWords = "ticket: \(error.message)"
+                    timeline.note(lastWords, at: wire.now())
+                    try rethrowIfFinal(error, question, timeline)
+                }
+                directive = next(&run, placement)
+            case .wait(let until):
+                timeline.note("waiting: \(lastWords)", at: wire.now())
+                await waitForNews(until: until)
+                directive = next(&run, placement)
+            case .run(let candidate):
+                guard let contact = placement?.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
+                    directive = ended(&run, candidate, .unreachable, placement)
+                    continue
+                }
+                try await attachPatiently(&timeline, question, until: run.deadline)
+                timeline.note("asking \(contact.name)", at: wire.now())
+                if run.attempts > 1 { state.withLock { $0.statistics.failovers += 1 } }
+                let end = await attempt(question, on: contact, digest: options.digest ?? placement?.placement.digest, until: run.deadline)
+                noteRetransmissions(of: contact)
+                switch end {
+                case .answered(let result) where result.runID == question.runID && isPinned(result, options, placement):
+                    if let output = result.output {
+                        _ = ended(&run, candidate, .answered, placement)
+                        return try conclude(result, output.bytes, by: contact, question, attempts: run.attempts, &timeline)
+                    }
+                    if let trap = result.trap {
+                        _ = ended(&run, candidate, .trapped, placement)
+                        throw failure(.trapped(trap), "\(question.application) failed on \(contact.name): \(trap)", question, timeline)
+                    }
+                    lastWords = "\(contact.name) gave no result"
+                    directive = ended(&run, candidate, .noReplica, placement)
+                case .answered:
+                    lastWords = "\(contact.name) answered another question"
+                    directive = ended(&run, candidate, .noReplica, placement)
+                case .silent:
+                    lastWords = "\(contact.name) is silent"
+                    directive = ended(&run, candidate, .silent, placement)
+                case .routeGone:
+                    lastWords = "\(contact.name) is gone"
+                    directive = ended(&run, candidate, .routeGone, placement)
+                case .failed(let error):
+                    lastWords = "\(contact.name): \(error.message.isEmpty ? error.code.name : error.message)"
+                    directive = ended(&run, candidate, Self.outcome(of: error), placement)
+                }
+                timeline.note(lastWords, at: wire.now())
+            case .finish: directive = next(&run, placement)
+            case .fail(let reason): throw surrender(reason, lastWords, question, timeline)
+            }
+        }
+    }
+
+    private func next(_ run: inout FailoverPolicy.Run, _ placement: KnownPlacement?) -> FailoverPolicy.Directive {
+        let candidates = placement?.contacts.map(\.candidate) ?? []
+        let now = wire.now()
+        var copy = run
+        let directive = state.withLock { $0.policy.next(&copy, candidates: candidates, at: now) }
+        run = copy
+        return directive
+    }
+
+    private func ended(
+        _ run: inout FailoverPolicy.Run, _ node: FailoverPolicy.Candidate, _ outcome: FailoverPolicy.Outcome,
+        _ placement: KnownPlacement?
+    ) -> FailoverPolicy.Directive {
+        let candidates = placement?.contacts.map(\.candidate) ?? []
+        let now = wire.now()
+        var copy = run
+        let directive = state.withLock { $0.policy.ended(&copy, on: node, outcome, candidates: candidates, at: now) }
+        run = copy
+        return directive
+    }
+
+    private func isPinned(_ result: RunResult, _ options: RunOptions, _ placement: KnownPlacement?) -> Bool {
+        guard let asked = options.digest ?? placement?.placement.digest else { return true }
+        return result.digest == asked
+    }
+
+    /// What a failed call means for the policy.
+    private static func outcome(of error: RPCError) -> FailoverPolicy.Outcome {
+        if let refusal = RunRefusal(error) {
+            return switch refusal {
+            case .noReplica, .engineFailure: .noReplica
+            case .unknownApplication: .unknownApplication
+            case .overloaded: .refused(retryAfter: error.retryAfter)
+            case .stopping: .refused(retryAfter: nil)
+            case .ticketNeeded: .ticketRefused
+            case .notGranted, .badRequest: .denied
+            }
+        }
+        return switch error.code {
+        case .resourceExhausted: .refused(retryAfter: error.retryAfter)
+        case .unauthenticated: .ticketRefused
+        case .permissionDenied, .invalidArgument: error.cause == .tooLarge ? .noReplica : .denied
+        case .internal, .unimplemented, .notFound, .dataLoss: .noReplica
+        default: .unreachable
+        }
+    }
+
+    private func rethrowIfFinal(_ error: ControlFailure, _ question: RunQuestion, _ timeline: RunTimeline) throws(RunError) {
+        switch error {
+        case .untrusted(let what): throw failure(.untrusted, what, question, timeline)
+        case .rpc(let error):
+            switch RunRefusal(error) {
+            case .unknownApplication:
+                throw failure(
+                    .unknownApplication, "no application is called \(question.application); see `mast app ls`", question, timeline)
+            case .notGranted, .badRequest: throw failure(.denied, error.message, question, timeline)
+            default: break
+            }
+            switch error.code {
+            case .unauthenticated, .permissionDenied:
+                throw failure(.denied, "the cloud does not know this profile: \(error.message)", question, timeline)
+            case .cancelled where Task.isCancelled: throw failure(.cancelled, "the run was cancelled", question, timeline)
+            default: break
+            }
+        }
+    }
+
+    private func surrender(
+        _ reason: FailoverPolicy.Failure, _ lastWords: String, _ question: RunQuestion, _ timeline: RunTimeline
+    ) -> RunError {
+        switch reason {
+        case .trapped: failure(.trapped(RunTrap(kind: "trap", message: lastWords)), lastWords, question, timeline)
+        case .unknownApplication:
+            failure(.unknownApplication, "no node runs \(question.application) any more; see `mast app ls`", question, timeline)
+        case .denied: failure(.denied, lastWords, question, timeline)
+        case .ticketRefused: failure(.denied, "the ticket is refused again and again; \(lastWords)", question, timeline)
+        case .deadline:
+            failure(.deadline, "no answer within \(question.options.timeout.milliseconds) ms; last: \(lastWords)", question, timeline)
+        case .exhausted(let attempts):
+            failure(.unavailable, "nobody serves after \(attempts) attempts; last: \(lastWords)", question, timeline)
+        }
+    }
+
+    /// A forwarder sends nothing on for a client that is not attached: without that, no node can be blamed.
+    private func attachPatiently(
+        _ timeline: inout RunTimeline, _ question: RunQuestion, until deadline: Instant
+    ) async throws(RunError) {
+        var pause = Interval.milliseconds(100)
+        while true {
+            do throws(ControlFailure) {
+                return try await ensureAttached(until: deadline)
+            } catch {
+                timeline.note("not attached: \(error.message)", at: wire.now())
+                try rethrowIfFinal(error, question, timeline)
+                guard wire.now() < deadline else {
+                    throw failure(.deadline, "the communication server cannot be reached: \(error.message)", question, timeline)
+                }
+            }
+            do { try await wire.sleep(for: min(pause, deadline - wire.now())) } catch {
+                throw failure(.cancelled, "the run was cancelled", question, timeline)
+            }
+            pause = min(pause * 2, .seconds(2))
+        }
+    }
+
+    private func waitForNews(until: Instant) async {
+        let news = state.withLock { $0.news }
+        while wire.now() < until, state.withLock({ $0.news }) == news {
+            do { try await wire.sleep(for: min(configuration.watchInterval, until - wire.now())) } catch { return }
+        }
+    }
+
+    // MARK: One attempt
+
+    private func attempt(
+        _ question: RunQuestion, on contact: NodeContact, digest: ContentDigest?, until deadline: Instant
+    ) async -> AttemptEnd {
+        let (ticket, isShown) = state.withLock { ($0.ticket, $0.shown.contains(contact.nodeID)) }
+        var request = RunRequest(
+            application: question.application, digest: digest, entry: question.options.entry,
+            input: ByteString(question.input), runID: question.runID, ticket: isShown ? nil : ticket)
+        var end = await raced(request, on: contact, until: deadline)
+        if isShown, case .failed(let error) = end, Self.outcome(of: error) == .ticketRefused {
+            // It saw this ticket once and has forgotten it: that is no refusal of the ticket.
+            request.ticket = ticket
+            end = await raced(request, on: contact, until: deadline)
+        }
+        let accepted = if case .answered = end { true } else { false }
+        state.withLock { state in
+            state.shown.removeAll { $0 == contact.nodeID }
+            if accepted, state.ticket == ticket, state.shown.count < 64 { state.shown.append(contact.nodeID) }
+        }
+        return end
+    }
+
+    /// The call beside its watch: whichever ends first.
+    private func raced(_ request: RunRequest, on contact: NodeContact, until deadline: Instant) async -> AttemptEnd {
+        let began = wire.now()
+        return await withTaskGroup(of: AttemptEnd?.self) { group in
+            group.addTask {
+                do throws(RPCError) {
+                    return .answered(try await self.wire.run(request, on: contact, until: deadline))
+                } catch { return .failed(error) }
+            }
+            group.addTask { await self.watch(contact, since: began) }
+            var verdict: AttemptEnd?
+            for await end in group {
+                guard let end else { continue }
+                switch (end, verdict) {
+                case (.answered, _), (_, nil): verdict = end
+                default: break
+                }
+                // An answer that was there before the cancelled call noticed still counts.
+                group.cancelAll()
+            }
+            return verdict ?? .silent
+        }
+    }
+
+    /// Looks at the two connections until the node must be given up; nil when cancelled.
+    private func watch(_ contact: NodeContact, since began: Instant) async -> AttemptEnd? {
+        var silence = SilenceWatch(began: began)
+        var inOutage = false
+        var lastKeepAlive = began
+        while true {
+            do { try await wire.sleep(for: configuration.watchInterval) } catch { return nil }
+            if Task.isCancelled { return nil }
+            let now = wire.now()
+            if state.withLock({ $0.gone.contains { $0.nodeID == contact.nodeID && $0.at > began } }) { return .routeGone }
+
+            let node = wire.statistics(of: contact)
+            let control = wire.statistics(of: nil)
+            let verdict = silence.judge(
+                SilenceWatch.Observation(
+                    now: now,
+                    // Until it is established, the handshake is what waits for an answer.
+                    oldestUnacknowledged: node?.isEstablished == true ? node?.oldestUnacknowledged : node?.oldestUnacknowledged ?? began,
+                    lastHeard: node?.lastReceived, controlAcknowledged: control?.newestAcknowledged,
+                    probeTimeout: Self.probeTimeout(node, control)))
+            switch verdict {
+            case .fine: break
+            case .ask:
+                wire.ping(contact)
+                wire.ping(nil)
+            case .radioOutage:
+                if !inOutage { state.withLock { $0.statistics.radioOutages += 1 } }
+            case .stationSilent: return .silent
+            }
+            inOutage = verdict == .radioOutage
+            if now - max(control?.lastReceived ?? began, lastKeepAlive) >= configuration.keepAlive {
+                lastKeepAlive = now
+                wire.ping(nil)
+            }
+        }
+    }
+
+    /// What a live peer answers within, as far as the statistics tell.
+    private static func probeTimeout(_ node: WireStatistics?, _ control: WireStatistics?) -> Interval {
+        let roundTrip = max(node?.roundTrip ?? .milliseconds(100), control?.roundTrip ?? .zero)
+        return max(roundTrip + roundTrip / 2 + .milliseconds(10), .milliseconds(50))
+    }
+}

@@ -1,0 +1,167 @@
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+
+/// A node as a client reaches it: named and keyed by its root-signed record, at the end of a route.
+package struct NodeContact: Hashable, Sendable {
+    package var nodeID: NodeID
+    package var name: String
+    package var role: NodeRole
+    package var key: PublicKey
+    package var route: UInt32
+
+    package init(nodeID: NodeID, name: String, role: NodeRole, key: PublicKey, route: UInt32) {
+        (self.nodeID, self.name, self.role, self.key, self.route) = (nodeID, name, role, key, route)
+    }
+}
+
+/// One connection to the communication server, from its handshake to its end.
+package struct ControlSession: Hashable, Sendable {
+    package var number: UInt64
+    package var handshakeHash: [UInt8]
+
+    package init(number: UInt64, handshakeHash: [UInt8]) { (self.number, self.handshakeHash) = (number, handshakeHash) }
+}
+
+/// What the wire's statistics say of one connection.
+package struct WireStatistics: Sendable {
+    package var isEstablished = false
+    package var roundTrip: Interval?
+    package var oldestUnacknowledged: Instant?
+    package var newestAcknowledged: Instant?
+    package var lastReceived: Instant?
+    /// Packets that carried something sent before.
+    package var retransmitted: UInt64 = 0
+    /// Tells this connection from the next one to the same peer.
+    package var number: UInt64 = 0
+
+    package init() {}
+}
+
+/// All that a `CloudClient` needs from the outside: calls, time, and what the connections know.
+///
+/// `RPCWire` is the real one; a test puts a scripted cloud in its place.
+package protocol CloudWire: Sendable {
+    func now() -> Instant
+    func wallTime() -> WallTime
+    func sleep(for interval: Interval) async throws
+
+    /// The open control connection, if there is one.
+    var session: ControlSession? { get }
+    /// Dials the communication server unless the connection is open.
+    func connect(until deadline: Instant) async throws(RPCError) -> ControlSession
+    func attach(_ request: AttachRequest, until deadline: Instant) async throws(RPCError) -> AttachReply
+    func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply
+    func status(until deadline: Instant) async throws(RPCError) -> CloudStatus
+    /// Returns or throws when the stream of events ends.
+    func watch(_ event: @Sendable (NodeEvent) -> Void) async throws
+    /// The route by which answers reach this client.
+    func adopt(route: UInt32)
+
+    /// One attempt, without retries: where to go next is the client's decision.
+    func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult
+    func call<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    ) async throws(RPCError) -> R
+
+    /// Of the connection to a node, or of the control connection; nil while there is none.
+    func statistics(of node: NodeContact?) -> WireStatistics?
+    /// Asks a node, or the communication server, for an acknowledgement, if the connection is up.
+    func ping(_ node: NodeContact?)
+}
+
+/// The cloud over RPC: one control connection, and one connection end to end with each node behind it.
+package struct RPCWire: CloudWire {
+    private let host: RPCHost
+    private let address: NetworkAddress
+    private let control: RPCClient
+
+    package init(host: RPCHost, communicationServer: NetworkAddress, key: PublicKey) {
+        self.host = host
+        address = communicationServer
+        control = host.client(to: communicationServer, peerKey: key)
+    }
+
+    package func now() -> Instant { host.now() }
+    package func wallTime() -> WallTime { host.wallTime() }
+    package func sleep(for interval: Interval) async throws { try await host.sleep(for: interval) }
+
+    package var session: ControlSession? { control.connection.flatMap { $0.isOpen ? Self.session($0) : nil } }
+
+    private static func session(_ connection: PeerConnection) -> ControlSession {
+        ControlSession(number: connection.handle.number, handshakeHash: connection.handshakeHash)
+    }
+
+    package func connect(until deadline: Instant) async throws(RPCError) -> ControlSession {
+        if let session { return session }
+        return Self.session(try await control.connect(within: max(deadline - host.now(), .milliseconds(1))))
+    }
+
+    package func attach(_ request: AttachRequest, until deadline: Instant) async throws(RPCError) -> AttachReply {
+        try await control.call(ControlMethods.attach, request, options: Self.once(deadline))
+    }
+
+    package func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
+        try await control.call(ControlMethods.lookup, request, options: Self.once(deadline))
+    }
+
+    package func status(until deadline: Instant) async throws(RPCError) -> CloudStatus {
+        try await control.call(ControlMethods.status, Nothing(), options: Self.once(deadline))
+    }
+
+    package func watch(_ event: @Sendable (NodeEvent) -> Void) async throws {
+        try await control.stream(ControlMethods.watch, Nothing(), options: Self.once(.distantFuture)) { events in
+            for try await news in events { event(news) }
+        }
+    }
+
+    package func adopt(route: UInt32) {
+        host.withEndpoint { endpoint, _ in endpoint.localRoutes = [route] }
+    }
+
+    package func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
+        try await client(node).call(RunMethods.run, request, options: Self.once(deadline))
+    }
+
+    package func call<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    ) async throws(RPCError) -> R {
+        var options = CallOptions()
+        options.deadline = .at(deadline)
+        options.metadata = [ticketMetadataName: ticket.metadataText]
+        return try await client(node).call(method, request, options: options)
+    }
+
+    package func statistics(of node: NodeContact?) -> WireStatistics? {
+        let client = node.map(client) ?? control
+        guard let figures = client.connectionStatistics else { return nil }
+        var statistics = WireStatistics()
+        statistics.isEstablished = figures.isEstablished
+        statistics.roundTrip = figures.smoothedRTT
+        statistics.oldestUnacknowledged = figures.oldestUnacknowledged
+        statistics.newestAcknowledged = figures.newestAcknowledged
+        statistics.lastReceived = figures.lastReceived
+        statistics.retransmitted = figures.packetsRetransmitted
+        statistics.number = client.connection?.handle.number ?? 0
+        return statistics
+    }
+
+    package func ping(_ node: NodeContact?) {
+        let client = node.map(client) ?? control
+        guard let handle = client.connection?.handle else { return }
+        host.withEndpoint { endpoint, now in endpoint.ping(handle, at: now) }
+    }
+
+    /// The same node by the same route is the same connection: the host keeps them.
+    private func client(_ node: NodeContact) -> RPCClient {
+        host.client(to: address, peerKey: node.key, route: node.route, control: control)
+    }
+
+    private static func once(_ deadline: Instant) -> CallOptions {
+        var options = CallOptions()
+        options.deadline = .at(deadline)
+        options.maxAttempts = 1
+        return options
+    }
+}

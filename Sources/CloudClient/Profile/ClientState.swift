@@ -1,0 +1,53 @@
+import Foundation
+import MastCloudCore
+import MastTimebase
+import MastTransport
+
+/// What a client may keep between processes: it spares round trips and is never needed.
+public struct ClientState: Codable, Hashable, Sendable {
+    package var formatVersion = 1
+    package var ticket: SignedRecord<Ticket>?
+    package var placements: [Placement]
+
+    package init(ticket: SignedRecord<Ticket>?, placements: [Placement]) {
+        (self.ticket, self.placements) = (ticket, placements)
+    }
+}
+
+/// Keeps a client's state. Calls are short and synchronous.
+public protocol ClientStateStore: Sendable {
+    /// Nil when there is none, or none that can be used.
+    func load() -> ClientState?
+    func save(_ state: ClientState) throws
+}
+
+/// A state file beside a profile, readable by its owner only: a ticket is worth something to its holder's device.
+public struct ClientStateFile: ClientStateStore {
+    public let path: String
+
+    public init(path: String) { self.path = path }
+
+    public func load() -> ClientState? {
+        guard let bytes = DurableFile.read(path, limit: 4 << 20),
+            let state = try? JSONDecoder().decode(ClientState.self, from: Data(bytes)), state.formatVersion == 1
+        else { return nil }
+        return state
+    }
+
+    public func save(_ state: ClientState) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        try DurableFile.replace(path, with: Array(try encoder.encode(state)), mode: 0o600)
+    }
+}
+
+extension CloudClient.State {
+    /// Takes over an earlier process's ticket, if it is still good.
+    mutating func restore(_ kept: ClientState, rootKey: SigningPublicKey, clientKey: PublicKey, wall: WallTime, now: Instant) {
+        guard let ticket = kept.ticket,
+            let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: wall)
+        else { return }
+        self.ticket = ticket
+        ticketEnds = now + min(claims.notAfter - wall, Ticket.lifetime)
+    }
+}

@@ -1,0 +1,267 @@
+import MastCloudClient
+import MastCloudCore
+import MastRPC
+import MastTimebase
+import MastTransport
+import Synchronization
+
+/// A communication server, two stations and a center as a client's wire sees them, with failures on demand.
+final class ScriptedCloud: CloudWire {
+    enum Behaviour { case serves, dead, noReplica, busy, traps, executesForever, wantsTicket, lies }
+
+    struct Node {
+        var contact: SignedRecord<NodeRecord>
+        var record: NodeRecord
+        var signing: SigningKeyPair
+        var behaviour = Behaviour.serves
+        /// Whether the communication server lists it.
+        var isListed = true
+        var runs = 0
+    }
+
+    private struct Send { var sent: Instant; var answered: Instant? }
+
+    private struct State {
+        var nodes: [Node] = []
+        var log: [String] = []
+        var session: UInt64 = 0
+        var isOpen = false
+        var isServerUp = true
+        var attachedSession: UInt64 = 0
+        var ticketLife = Interval.seconds(900)
+        var knowsApplication = true
+        var outages: [Range<Int64>] = []
+        var sends: [(peer: String, send: Send)] = []
+        var watchers: [AsyncStream<NodeEvent>.Continuation] = []
+        var generator = SeededGenerator(seed: 7)
+    }
+
+    let loop: VirtualLoop
+    let root: SigningKeyPair
+    let user: StaticKeyPair
+    let userSigning: SigningKeyPair
+    let roundTrip = Interval.milliseconds(40)
+    private let state: Mutex<State>
+
+    init(_ loop: VirtualLoop) {
+        self.loop = loop
+        var generator = SeededGenerator(seed: 42)
+        root = SigningKeyPair(using: &generator)
+        user = StaticKeyPair(using: &generator)
+        userSigning = SigningKeyPair(using: &generator)
+        var state = State()
+        for (name, role) in [("station-a", NodeRole.station), ("station-b", .station), ("center", .center)] {
+            let signing = SigningKeyPair(using: &generator)
+            let record = NodeRecord(
+                role: role, name: name, transportKey: StaticKeyPair(using: &generator).publicKey, signingKey: signing.publicKey,
+                addresses: [], epoch: 1, issued: WallTime(milliseconds: 0))
+            guard let signed = try? SignedRecord(record, signedBy: root) else { continue }
+            state.nodes.append(Node(contact: signed, record: record, signing: signing))
+        }
+        self.state = Mutex(state)
+    }
+
+    func profile() throws -> OpenedProfile {
+        let record = UserRecord(
+            userID: "ada", name: "ada", devices: [], grants: [], quota: Quota(), serial: 1, epoch: 1,
+            issued: WallTime(milliseconds: 0))
+        return try ClientProfile(
+            userName: "ada", communicationServer: .loopback(port: 1), communicationServerKey: user.publicKey,
+            rootKey: root.publicKey, identity: user, signing: userSigning, userRecord: SignedRecord(record, signedBy: root)
+        ).opened()
+    }
+
+    // MARK: Script
+
+    var log: [String] { state.withLock { $0.log } }
+    func clearLog() { state.withLock { $0.log = [] } }
+    func set(_ name: String, _ behaviour: Behaviour, listed: Bool = true) {
+        state.withLock { state in
+            for index in state.nodes.indices where state.nodes[index].record.name == name {
+                state.nodes[index].behaviour = behaviour
+                state.nodes[index].isListed = listed
+            }
+        }
+    }
+    func nodeID(_ name: String) -> NodeID? { state.withLock { $0.nodes.first { $0.record.name == name }?.record.nodeID } }
+    func addOutage(_ milliseconds: Range<Int64>) { state.withLock { $0.outages.append(milliseconds) } }
+    func setApplicationKnown(_ known: Bool) { state.withLock { $0.knowsApplication = known } }
+    func setTicketLife(_ life: Interval) { state.withLock { $0.ticketLife = life } }
+    /// The communication server dies; whoever is connected notices only when it is back.
+    func setServerUp(_ up: Bool) {
+        state.withLock { state in
+            state.isServerUp = up
+            if up {
+                state.isOpen = false
+                for watcher in state.watchers { watcher.finish() }
+                state.watchers = []
+            }
+        }
+    }
+    func tell(_ kind: NodeEvent.Kind, _ name: String) {
+        let event = NodeEvent(kind, nodeID: nodeID(name))
+        state.withLock { for watcher in $0.watchers { watcher.yield(event) } }
+    }
+
+    // MARK: Wire
+
+    func now() -> Instant { loop.now }
+    func wallTime() -> WallTime { WallTime(milliseconds: 1_700_000_000_000) + (loop.now - .zero) }
+    func sleep(for interval: Interval) async throws { try await loop.sleep(for: interval) }
+
+    private func isOut(_ now: Instant) -> Bool {
+        state.withLock { $0.outages.contains { $0.contains(now.sinceStart.milliseconds) } }
+    }
+
+    private func note(_ what: String) { state.withLock { $0.log.append(what) } }
+
+    var session: ControlSession? {
+        state.withLock { $0.isOpen ? ControlSession(number: $0.session, handshakeHash: Array(repeating: 1, count: 32)) : nil }
+    }
+
+    private func pause(_ interval: Interval) async throws(RPCError) {
+        do { try await loop.sleep(for: interval) } catch { throw RPCError(.cancelled, "cancelled", effect: .none) }
+    }
+
+    /// One packet to a peer and its answer, sent again until it comes.
+    private func exchange(_ peer: String, until deadline: Instant, reaches: () -> Bool) async throws(RPCError) {
+        while true {
+            let now = loop.now
+            guard now < deadline else { throw RPCError(.deadlineExceeded, "deadline", effect: .none) }
+            let answered = !isOut(now) && reaches()
+            state.withLock { $0.sends.append((peer, Send(sent: now, answered: answered ? now + roundTrip : nil))) }
+            try await pause(answered ? roundTrip : .milliseconds(80))
+            if answered { return }
+        }
+    }
+
+    private var isServerUp: Bool { state.withLock { $0.isServerUp } }
+
+    func connect(until deadline: Instant) async throws(RPCError) -> ControlSession {
+        if let session { return session }
+        try await exchange("server", until: deadline) { isServerUp }
+        note("connect")
+        return state.withLock { state in
+            state.session += 1
+            state.isOpen = true
+            return ControlSession(number: state.session, handshakeHash: Array(repeating: 1, count: 32))
+        }
+    }
+
+    func attach(_ request: AttachRequest, until deadline: Instant) async throws(RPCError) -> AttachReply {
+        try await exchange("server", until: deadline) { isServerUp }
+        note(request.proof != nil ? "attach by proof" : "attach by ticket")
+        return try reply()
+    }
+
+    private func reply() throws(RPCError) -> AttachReply {
+        let (nodes, life, serial) = state.withLock { state in
+            state.attachedSession = state.session
+            return (state.nodes, state.ticketLife, state.generator.next() % 1_000)
+        }
+        guard let issuer = nodes.first, let center = nodes.last else { throw RPCError(.internal, "script") }
+        let record = UserRecord(
+            userID: "ada", name: "ada", devices: [DeviceKeys(transportKey: user.publicKey, signingKey: userSigning.publicKey)],
+            grants: [], quota: Quota(), serial: serial, epoch: 1, issued: WallTime(milliseconds: 0))
+        let ticket = Ticket(user: record, clientKey: user.publicKey, issuer: issuer.contact, at: wallTime(), lifetime: life)
+        guard let signed = try? SignedRecord(ticket, signedBy: issuer.signing) else { throw RPCError(.internal, "script") }
+        return AttachReply(
+            ticket: signed, userName: "ada", ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: 99,
+            center: candidate(center, route: 3))
+    }
+
+    private func candidate(_ node: Node, route: UInt32) -> Candidate {
+        Candidate(
+            nodeID: node.record.nodeID, name: node.record.name, role: node.record.role, record: node.contact, route: route,
+            holdsReplica: true)
+    }
+
+    func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
+        try await exchange("server", until: deadline) { isServerUp }
+        note(request.attach.map { $0.proof == nil ? "lookup with ticket" : "lookup with proof" } ?? "lookup")
+        let (nodes, known) = state.withLock { ($0.nodes, $0.knowsApplication) }
+        guard known else { throw RunRefusal.unknownApplication.error("no such application") }
+        let candidates = nodes.enumerated().filter(\.element.isListed).map { candidate($0.element, route: UInt32($0.offset + 1)) }
+        return LookupReply(
+            placement: Placement(application: request.application, version: "1", digest: ContentDigest(of: [1]), candidates: candidates),
+            attached: request.attach == nil ? nil : try reply())
+    }
+
+    func status(until deadline: Instant) async throws(RPCError) -> CloudStatus { throw RPCError(.unimplemented) }
+
+    func watch(_ event: @Sendable (NodeEvent) -> Void) async throws {
+        let events = AsyncStream.makeStream(of: NodeEvent.self)
+        state.withLock { state in
+            state.watchers.append(events.continuation)
+            state.log.append("watch")
+        }
+        for await news in events.stream { event(news) }
+    }
+
+    func adopt(route: UInt32) {}
+
+    func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
+        note("run on \(node.name)")
+        func behaviour() -> Behaviour { state.withLock { $0.nodes.first { $0.record.nodeID == node.nodeID }?.behaviour ?? .dead } }
+        try await exchange(node.name, until: deadline) {
+            behaviour() != .dead && state.withLock { $0.isServerUp && $0.isOpen && $0.attachedSession == $0.session }
+        }
+        var output: ByteString? = ByteString(request.input.bytes.reversed())
+        var trap: RunTrap?
+        switch behaviour() {
+        case .serves, .dead: break
+        case .noReplica: throw RunRefusal.noReplica.error("not here")
+        case .busy: throw RunRefusal.overloaded.error("full", retryAfter: .milliseconds(30))
+        case .traps: (output, trap) = (nil, RunTrap(kind: "outOfFuel", message: "too long"))
+        case .executesForever: try await pause(.seconds(3_600))
+        case .wantsTicket:
+            guard request.ticket != nil else { throw RunRefusal.ticketNeeded.error("who?") }
+            set(node.name, .serves)
+            throw RunRefusal.ticketNeeded.error("expired")
+        case .lies: output = ByteString([0])
+        }
+        state.withLock { state in
+            for index in state.nodes.indices where state.nodes[index].record.nodeID == node.nodeID { state.nodes[index].runs += 1 }
+        }
+        return RunResult(
+            runID: request.runID, nodeID: node.nodeID, nodeName: node.name, application: request.application, version: "1",
+            digest: ContentDigest(of: [1]), output: output, trap: trap, fuelUsed: 10, peakMemoryBytes: 0,
+            executionMicroseconds: 5, queueMicroseconds: 0)
+    }
+
+    func call<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    ) async throws(RPCError) -> R { throw RPCError(.unimplemented) }
+
+    func statistics(of node: NodeContact?) -> WireStatistics? {
+        let peer = node?.name ?? "server"
+        let now = loop.now
+        return state.withLock { state in
+            let sends = state.sends.filter { $0.peer == peer }.map(\.send)
+            guard !sends.isEmpty else { return nil }
+            var statistics = WireStatistics()
+            let heard = sends.filter { ($0.answered ?? .distantFuture) <= now }
+            statistics.isEstablished = true
+            statistics.roundTrip = roundTrip
+            statistics.newestAcknowledged = heard.map(\.sent).max()
+            statistics.lastReceived = heard.compactMap(\.answered).max()
+            let newest = statistics.newestAcknowledged ?? Instant(nanoseconds: -1)
+            statistics.oldestUnacknowledged = sends.filter { $0.sent > newest }.map(\.sent).min()
+            return statistics
+        }
+    }
+
+    func ping(_ node: NodeContact?) {
+        let now = loop.now
+        let out = isOut(now)
+        state.withLock { state in
+            let isUp: Bool
+            if let node {
+                isUp = state.isServerUp && state.nodes.contains { $0.record.nodeID == node.nodeID && $0.behaviour != .dead }
+            } else {
+                isUp = state.isServerUp && state.isOpen
+            }
+            state.sends.append((node?.name ?? "server", Send(sent: now, answered: isUp && !out ? now + roundTrip : nil)))
+        }
+    }
+}
