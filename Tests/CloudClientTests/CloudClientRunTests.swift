@@ -131,6 +131,25 @@ import Testing
         }
     }
 
+    @Test func `A node that was restarted between two runs is dialled again, not left`() throws {
+        try withClient { client, cloud in
+            _ = try await client.run("sort", input: [1])
+            cloud.set("station-a", .wasRestarted)
+            let outcome = try await client.run("sort", input: [2])
+            #expect(outcome.servedBy?.name == "station-a" && outcome.attempts == 1)
+        }
+    }
+
+    @Test func `Without a communication server the error says which address is silent`() throws {
+        try withClient { client, cloud in
+            cloud.setServerUp(false)
+            await #expect { try await client.run("sort", input: [1], options: RunOptions(timeout: .seconds(3))) } throws: { error in
+                guard let error = error as? RunError else { return false }
+                return error.kind == .unavailable && error.message.contains("127.0.0.1:1")
+            }
+        }
+    }
+
     @Test func `A trap is final and says where`() throws {
         try withClient { client, cloud in
             cloud.set("station-a", .traps)

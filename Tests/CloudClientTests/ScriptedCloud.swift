@@ -7,7 +7,7 @@ import Synchronization
 
 /// A communication server, two stations and a center as a client's wire sees them, with failures on demand.
 final class ScriptedCloud: CloudWire {
-    enum Behaviour { case serves, dead, noReplica, busy, traps, executesForever, wantsTicket, lies }
+    enum Behaviour { case serves, dead, noReplica, busy, traps, executesForever, wantsTicket, lies, wasRestarted }
 
     struct Node {
         var contact: SignedRecord<NodeRecord>
@@ -218,6 +218,11 @@ final class ScriptedCloud: CloudWire {
             guard request.ticket != nil else { throw RunRefusal.ticketNeeded.error("who?") }
             set(node.name, .serves)
             throw RunRefusal.ticketNeeded.error("expired")
+        case .wasRestarted:
+            set(node.name, .serves)
+            var error = RPCError(.unavailable, "the peer no longer knows this connection")
+            error.cause = .connectionLost
+            throw error
         case .lies: output = ByteString([0])
         }
         state.withLock { state in
@@ -250,6 +255,8 @@ final class ScriptedCloud: CloudWire {
             return statistics
         }
     }
+
+    func drop(_ node: NodeContact) { note("drop \(node.name)") }
 
     func ping(_ node: NodeContact?) {
         let now = loop.now

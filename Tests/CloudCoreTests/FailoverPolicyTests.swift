@@ -108,6 +108,14 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         #expect(!policy.isAvoided(a.nodeID, at: ms(7_010)))
     }
 
+    @Test func `Runs that fail together with a node count as one failure`() {
+        var policy = FailoverPolicy()
+        var runs = (0..<20).map { _ in FailoverPolicy.Run(deadline: ms(100_000)) }
+        for index in runs.indices { #expect(policy.next(&runs[index], candidates: all, at: ms(Int64(index))) == .run(on: a)) }
+        for index in runs.indices { _ = policy.ended(&runs[index], on: a, .silent, candidates: all, at: ms(400 + Int64(index))) }
+        #expect(policy.isAvoided(a.nodeID, at: ms(2_300)) && !policy.isAvoided(a.nodeID, at: ms(2_420)))
+    }
+
     @Test func `A fresh placement is asked for before suspects get another chance`() {
         var policy = FailoverPolicy()
         policy.routeGone(a.nodeID, at: .zero)

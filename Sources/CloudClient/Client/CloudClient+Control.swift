@@ -209,24 +209,33 @@ extension CloudClient {
     }
 
     private func hear(_ event: NodeEvent) {
-        if event.kind == .heartbeat { return }
         let now = wire.now()
-        state.withLock { state in
+        let broken = state.withLock { state -> [NodeContact] in
             state.news += 1
+            let nodeID = event.nodeID ?? event.candidate?.nodeID
+            // Connections to a node that was lost are over, even if nobody told them: a restarted one does
+            // not know them.
+            var broken = state.used.filter { $0.nodeID == nodeID }
             switch event.kind {
             case .routeGone:
-                guard let nodeID = event.nodeID else { return }
+                guard let nodeID else { return [] }
                 state.policy.routeGone(nodeID, at: now)
                 state.gone.removeAll { $0.nodeID == nodeID }
                 state.gone.append((nodeID, now))
                 if state.gone.count > 64 { state.gone.removeFirst() }
             case .stationReturned:
-                if let nodeID = event.nodeID ?? event.candidate?.nodeID { state.policy.stationReturned(nodeID) }
+                guard let nodeID else { return [] }
+                if !state.policy.isAvoided(nodeID, at: now) { broken = [] }
+                state.policy.stationReturned(nodeID)
                 state.placements = []
-            case .placementChanged: state.placements = []
-            case .heartbeat: break
+            case .placementChanged:
+                state.placements = []
+                return []
             }
+            state.used.removeAll { broken.contains($0) }
+            return broken
         }
+        for contact in broken { wire.drop(contact) }
     }
 
     // MARK: Kept between processes

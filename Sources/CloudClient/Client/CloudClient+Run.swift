@@ -194,6 +194,8 @@ extension CloudClient {
                 case .silent:
                     lastWords = "\(contact.name) is silent"
                     directive = ended(&run, candidate, .silent, placement)
+                    // After the policy knows: other runs on this connection end with it, and must not redial.
+                    wire.drop(contact)
                 case .routeGone:
                     lastWords = "\(contact.name) is gone"
                     directive = ended(&run, candidate, .routeGone, placement)
@@ -203,7 +205,7 @@ extension CloudClient {
                 }
                 timeline.note(lastWords, at: wire.now())
             case .finish: directive = next(&run, placement)
-            case .fail(let reason): throw surrender(reason, lastWords, question, timeline)
+            case .fail(let reason): throw surrender(reason, run, lastWords, question, timeline)
             }
         }
     }
@@ -276,7 +278,7 @@ extension CloudClient {
     }
 
     private func surrender(
-        _ reason: FailoverPolicy.Failure, _ lastWords: String, _ question: RunQuestion, _ timeline: RunTimeline
+        _ reason: FailoverPolicy.Failure, _ run: FailoverPolicy.Run, _ lastWords: String, _ question: RunQuestion, _ timeline: RunTimeline
     ) -> RunError {
         switch reason {
         case .trapped: failure(.trapped(RunTrap(kind: "trap", message: lastWords)), lastWords, question, timeline)
@@ -284,6 +286,10 @@ extension CloudClient {
             failure(.unknownApplication, "no node runs \(question.application) any more; see `mast app ls`", question, timeline)
         case .denied: failure(.denied, lastWords, question, timeline)
         case .ticketRefused: failure(.denied, "the ticket is refused again and again; \(lastWords)", question, timeline)
+        case .deadline where wire.session == nil && run.attempts == 0:
+            failure(
+                .unavailable, "the communication server at \(profile.communicationServer) does not answer; is it running, and is this its address? (\(lastWords))",
+                question, timeline)
         case .deadline:
             failure(.deadline, "no answer within \(question.options.timeout.milliseconds) ms; last: \(lastWords)", question, timeline)
         case .exhausted(let attempts):
@@ -325,13 +331,29 @@ extension CloudClient {
     private func attempt(
         _ question: RunQuestion, on contact: NodeContact, digest: ContentDigest?, until deadline: Instant
     ) async -> AttemptEnd {
-        let (ticket, isShown) = state.withLock { ($0.ticket, $0.shown.contains(contact.nodeID)) }
+        let (ticket, isShown) = state.withLock { state in
+            if !state.used.contains(contact) {
+                // A handful of nodes, each by one route; the oldest is out of use.
+                if state.used.count >= 32 { state.used.removeFirst() }
+                state.used.append(contact)
+            }
+            return (state.ticket, state.shown.contains(contact.nodeID))
+        }
         var request = RunRequest(
             application: question.application, digest: digest, entry: question.options.entry,
             input: ByteString(question.input), runID: question.runID, ticket: isShown ? nil : ticket)
         var end = await raced(request, on: contact, until: deadline)
-        if isShown, case .failed(let error) = end, Self.outcome(of: error) == .ticketRefused {
-            // It saw this ticket once and has forgotten it: that is no refusal of the ticket.
+        for _ in 0..<2 {
+            guard case .failed(let error) = end, !Task.isCancelled else { break }
+            if isShown, request.ticket == nil, Self.outcome(of: error) == .ticketRefused {
+                // It saw this ticket once and has forgotten it: that is no refusal of the ticket.
+            } else if error.cause == .connectionLost || error.cause == .peerRestarted {
+                // The connection was over before the node was asked: idle too long, or the node was restarted.
+                let now = wire.now()
+                guard state.withLock({ !$0.policy.isAvoided(contact.nodeID, at: now) }) else { break }
+            } else {
+                break
+            }
             request.ticket = ticket
             end = await raced(request, on: contact, until: deadline)
         }
@@ -406,7 +428,8 @@ extension CloudClient {
 
     /// What a live peer answers within, as far as the statistics tell.
     private static func probeTimeout(_ node: WireStatistics?, _ control: WireStatistics?) -> Interval {
-        let roundTrip = max(node?.roundTrip ?? .milliseconds(100), control?.roundTrip ?? .zero)
+        // A handshake costs the node a key agreement and its first answer comes unmeasured: more patience.
+        let roundTrip = max(node?.roundTrip ?? .milliseconds(200), control?.roundTrip ?? .zero)
         return max(roundTrip + roundTrip / 2 + .milliseconds(10), .milliseconds(50))
     }
 }

@@ -45,6 +45,8 @@ public final class CloudClient: Sendable {
         /// On this host's clock: the issuer's may differ.
         var ticketEnds = Instant.zero
         var center: Candidate?
+        /// Nodes that runs went to, by the connection they went on.
+        var used: [NodeContact] = []
         /// Nodes that have seen the present ticket.
         var shown: [NodeID] = []
         var placements: [KnownPlacement] = []

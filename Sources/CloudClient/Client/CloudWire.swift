@@ -69,6 +69,8 @@ package protocol CloudWire: Sendable {
     func statistics(of node: NodeContact?) -> WireStatistics?
     /// Asks a node, or the communication server, for an acknowledgement, if the connection is up.
     func ping(_ node: NodeContact?)
+    /// Gives up the connection to a node; the next run there dials anew.
+    func drop(_ node: NodeContact)
 }
 
 /// The cloud over RPC: one control connection, and one connection end to end with each node behind it.
@@ -152,6 +154,8 @@ package struct RPCWire: CloudWire {
         guard let handle = client.connection?.handle else { return }
         host.withEndpoint { endpoint, now in endpoint.ping(handle, at: now) }
     }
+
+    package func drop(_ node: NodeContact) { client(node).close(reason: "no answer") }
 
     /// The same node by the same route is the same connection: the host keeps them.
     private func client(_ node: NodeContact) -> RPCClient {

@@ -88,6 +88,7 @@ package struct FailoverPolicy: Sendable {
         package fileprivate(set) var attempts = 0
         /// Attempts that left one node for another, or for the same one again.
         package var failovers: Int { max(0, attempts - 1) }
+        fileprivate var began = Instant.zero
         fileprivate var rounds = 0
         fileprivate var renewals = 0
         fileprivate var lookedUp = false
@@ -103,6 +104,7 @@ package struct FailoverPolicy: Sendable {
         var nodeID: NodeID
         var failures: Int
         var avoidedUntil: Instant
+        var lastFailure: Instant
         /// The communication server lost it, and so will say when it is back.
         var gone = false
     }
@@ -148,6 +150,7 @@ package struct FailoverPolicy: Sendable {
 
     private mutating func start(_ choice: Candidate, _ run: inout Run, at now: Instant) -> Directive {
         run.attempts += 1
+        run.began = now
         run.tried.append(choice.nodeID)
         // One run at a time finds out whether a suspect has recovered; the others go where it is safe.
         if let index = suspects.firstIndex(where: { $0.nodeID == choice.nodeID }) {
@@ -185,8 +188,8 @@ package struct FailoverPolicy: Sendable {
         case .refused(let retryAfter):
             // Busy is not broken: no suspicion, but somebody else first.
             if let retryAfter { run.retryAfter = min(run.retryAfter ?? .max, retryAfter) }
-        case .unreachable, .silent: suspect(node.nodeID, at: now)
-        case .routeGone: suspect(node.nodeID, lost: true, at: now)
+        case .unreachable, .silent: suspect(node.nodeID, since: run.began, at: now)
+        case .routeGone: suspect(node.nodeID, lost: true, since: run.began, at: now)
         }
         return next(&run, candidates: candidates, at: now)
     }
@@ -194,7 +197,7 @@ package struct FailoverPolicy: Sendable {
     // MARK: News of nodes
 
     /// The communication server lost a node.
-    package mutating func routeGone(_ nodeID: NodeID, at now: Instant) { suspect(nodeID, lost: true, at: now) }
+    package mutating func routeGone(_ nodeID: NodeID, at now: Instant) { suspect(nodeID, lost: true, since: now, at: now) }
 
     /// The communication server has a node again: the next run goes there.
     package mutating func stationReturned(_ nodeID: NodeID) { forgive(nodeID) }
@@ -210,15 +213,24 @@ package struct FailoverPolicy: Sendable {
 
     private mutating func forgive(_ nodeID: NodeID) { suspects.removeAll { $0.nodeID == nodeID } }
 
-    private mutating func suspect(_ nodeID: NodeID, lost: Bool = false, at now: Instant) {
-        var node = Node(nodeID: nodeID, failures: 0, avoidedUntil: now)
-        if let index = suspects.firstIndex(where: { $0.nodeID == nodeID }) { node = suspects.remove(at: index) }
-        var span = configuration.firstSuspicion
-        for _ in 0..<min(node.failures, 16) where span < configuration.longestSuspicion { span = span * 2 }
-        node.failures = min(node.failures + 1, 1_000)
+    /// - Parameter began: when the failed attempt began. Runs that were under way when a node failed all fail
+    ///   with it; that is one failure, and no reason to avoid it longer.
+    private mutating func suspect(_ nodeID: NodeID, lost: Bool = false, since began: Instant, at now: Instant) {
+        var node = Node(nodeID: nodeID, failures: 0, avoidedUntil: now, lastFailure: now)
+        var isNew = true
+        if let index = suspects.firstIndex(where: { $0.nodeID == nodeID }) {
+            node = suspects.remove(at: index)
+            isNew = began >= node.lastFailure
+        }
         node.gone = node.gone || lost
-        let avoidance = node.gone ? configuration.longestSuspicion : min(span, configuration.longestSuspicion)
-        node.avoidedUntil = max(node.avoidedUntil, now + avoidance)
+        if isNew {
+            var span = configuration.firstSuspicion
+            for _ in 0..<min(node.failures, 16) where span < configuration.longestSuspicion { span = span * 2 }
+            node.failures = min(node.failures + 1, 1_000)
+            node.lastFailure = now
+            node.avoidedUntil = max(node.avoidedUntil, now + min(span, configuration.longestSuspicion))
+        }
+        if node.gone { node.avoidedUntil = max(node.avoidedUntil, now + configuration.longestSuspicion) }
         suspects.append(node)
         if suspects.count > Self.maxSuspects { suspects.removeFirst() }
     }
