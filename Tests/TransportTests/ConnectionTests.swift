@@ -70,6 +70,17 @@ import Testing
         #expect(equal)
     }
 
+    @Test(arguments: [3_000_000, 1_000_005]) func aLongTransferFillsManyWindows(size: Int) {
+        let fast = LinkProfile(service: .constant(.megabitsPerSecond(400)), delay: .microseconds(50))
+        let pair = Pair(scenario: LinkScenario(up: fast, down: fast, seed: 1))
+        let handle = connected(pair)
+        let request = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let echoed = echo(request, on: handle, in: pair, within: .seconds(20))
+        let equal = echoed == request
+        #expect(equal)
+        #expect(pair.now.sinceStart < .milliseconds(500))
+    }
+
     @Test(arguments: [UInt64](1...12)) func survivesHeavyLoss(seed: UInt64) {
         let lossy = LinkProfile(service: .constant(.megabitsPerSecond(20)), delay: .milliseconds(20), radioLoss: .independent(Probability(0.15)))
         let pair = Pair(seed: seed, scenario: LinkScenario(up: lossy, down: lossy, seed: seed))

@@ -208,7 +208,8 @@ extension HostCore {
     /// Reads what has come while the consumer keeps up.
     mutating func pumpClient(_ call: ClientRecord, at now: Instant) {
         let limits = configuration.envelope
-        while call.end == nil, call.inboxBytes <= limits.inboxBytes, call.pipe != nil {
+        // One message may be larger than the inbox; a single answer's trailer still has to be read behind it.
+        while call.end == nil, call.inboxBytes <= limits.inboxBytes || call.inbox.count < 2, call.pipe != nil {
             do throws(EnvelopeViolation) {
                 guard let frame = try call.pipe?.frames.next() else {
                     if let ended = call.pipe?.ended { return clientStreamEnded(call, ended, at: now) }
