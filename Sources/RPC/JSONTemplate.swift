@@ -37,9 +37,18 @@ enum JSONTemplate {
     /// What one value turned out to be.
     final class Note {
         var shape = Shape.object([])
+        /// The types around this one: one that comes again is a recursion, and shown no further.
+        private let around: [ObjectIdentifier]
+
+        init(around: [ObjectIdentifier] = []) { self.around = around }
+
+        func inner() -> Note { Note(around: within) }
+        private var within: [ObjectIdentifier] = []
 
         func value<T: Decodable>(_ type: T.Type, depth: Int) throws -> T {
-            guard depth < maximumDepth else { throw TooDeep() }
+            let name = ObjectIdentifier(type)
+            guard depth < maximumDepth, !around.contains(name) else { throw TooDeep() }
+            within = around + [name]
             if let known = wellKnown(type) { return known }
             if let cases = type as? any CaseIterable.Type, let first = Self.first(of: cases) as? T {
                 if let encodable = first as? any Encodable, let json = try? JSONCodec.encode(encodable) {
@@ -112,7 +121,12 @@ enum JSONTemplate {
         func decode(_ type: UInt16.Type) -> UInt16 { literal("0", 0) }
         func decode(_ type: UInt32.Type) -> UInt32 { literal("0", 0) }
         func decode(_ type: UInt64.Type) -> UInt64 { literal("0", 0) }
-        func decode<T: Decodable>(_ type: T.Type) throws -> T { try note.value(type, depth: depth + 1) }
+        func decode<T: Decodable>(_ type: T.Type) throws -> T {
+            let inner = note.inner()
+            let value = try inner.value(type, depth: depth + 1)
+            note.shape = inner.shape
+            return value
+        }
 
         private func literal<T>(_ text: String, _ value: T) -> T {
             note.shape = .literal(text)
@@ -134,7 +148,7 @@ enum JSONTemplate {
         private mutating func element() throws -> Note {
             guard case .array(let elements) = note.shape, elements.count < 16 else { throw TooDeep() }
             currentIndex += 1
-            return Note()
+            return note.inner()
         }
         private func keep(_ element: Note) {
             if case .array(let elements) = note.shape { note.shape = .array(elements + [element.shape]) }
@@ -162,7 +176,7 @@ enum JSONTemplate {
         func contains(_ key: Key) -> Bool { true }
         func decodeNil(forKey key: Key) -> Bool { false }
         func decode<T: Decodable>(_ type: T.Type, forKey key: Key) throws -> T {
-            let member = Note()
+            let member = note.inner()
             let value = try member.value(type, depth: depth + 1)
             keep(key, member.shape)
             return value

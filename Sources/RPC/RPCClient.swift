@@ -100,6 +100,12 @@ public final class RPCClient: Sendable {
         host.touch(flush: false) { [peer] core, _ in core.peers[peer]?.ready.flatMap { core.endpoint.statistics($0) } }
     }
 
+    /// Pings the peer this often while nothing comes from it, also when no call is open; nil ends that. Holds for
+    /// later connections too.
+    public func keepAlive(every interval: Interval?) {
+        host.touch { [peer] core, now in core.setKeepAlive(peer, interval, at: now) }
+    }
+
     /// Drops the connection that this peer's clients share. The next call dials again.
     public func close(reason: String = "") {
         host.touch { [peer] core, now in core.closePeer(peer, reason: reason, at: now) }

@@ -5,7 +5,9 @@ import MastTransport
 public struct HostConfiguration: Sendable {
     public var transport = TransportConfiguration()
     public var envelope = EnvelopeLimits()
-    /// Calls one client may have open or waiting; more fail with `resourceExhausted`, effect none.
+    /// While a call of ours is open and nothing comes from the peer, ping it this often.
+    public var callKeepAlive = Interval.milliseconds(500)
+    /// Calls one host may have open or waiting; more fail with `resourceExhausted`, effect none.
     public var maxClientCalls = 65_536
 
     public init() {}

@@ -130,6 +130,8 @@ extension HostCore {
         guard let handle = call.peer.ready, let info = connections[handle]?.info else { return false }
         guard let stream = endpoint.openStream(handle, deadline: call.deadline, at: now) else { return false }
         connections[handle]?.streams[stream] = .client(call)
+        connections[handle]?.openCalls += 1
+        if connections[handle]?.openCalls == 1 { keepAlive(handle, call.peer, at: now) }
         call.incarnation = info.incarnation
         call.call.header.firstIncomplete = call.peer.firstIncomplete
         if call.call.attempts > 0 { statistics.retries += 1 }
@@ -186,6 +188,8 @@ extension HostCore {
         call.pipe?.abandon(&endpoint, code: code, at: now)
         call.pipe = nil
         connections[pipe.connection]?.streams[pipe.stream] = nil
+        connections[pipe.connection]?.openCalls -= 1
+        if connections[pipe.connection]?.openCalls == 0 { keepAlive(pipe.connection, call.peer, at: now) }
     }
 
     // MARK: the stream
@@ -208,8 +212,9 @@ extension HostCore {
     /// Reads what has come while the consumer keeps up.
     mutating func pumpClient(_ call: ClientRecord, at now: Instant) {
         let limits = configuration.envelope
-        // One message may be larger than the inbox; a single answer's trailer still has to be read behind it.
-        while call.end == nil, call.inboxBytes <= limits.inboxBytes || call.inbox.count < 2, call.pipe != nil {
+        // A single response is nobody's to fetch before the trailer, which lies behind it.
+        let bound = call.call.kind.hasSingleResponse ? Int.max : limits.inboxBytes
+        while call.end == nil, call.inboxBytes <= bound, call.pipe != nil {
             do throws(EnvelopeViolation) {
                 guard let frame = try call.pipe?.frames.next() else {
                     if let ended = call.pipe?.ended { return clientStreamEnded(call, ended, at: now) }

@@ -35,6 +35,8 @@ final class Peer {
     var nextSequence: UInt64 = 1
     /// Sequence numbers whose outcome is still needed, ascending.
     var outstanding: Deque<UInt64> = []
+    /// Wanted even without calls.
+    var keepAlive: Interval?
     /// The last reason why no connection came up.
     var lastFailure: String?
 
@@ -110,6 +112,7 @@ extension HostCore {
         peer.link = .ready(handle)
         peer.backoff.reset()
         peer.lastFailure = nil
+        if peer.keepAlive != nil { keepAlive(handle, peer, at: now) }
         for waiter in peer.waiters {
             if case .pong = waits[waiter]?.kind {
                 peer.pings.append(waiter)
@@ -152,6 +155,21 @@ extension HostCore {
         guard neverCame else { return dial(peer, at: now) }
         peer.link = .backingOff
         peer.redialTimer = timers.set(.redial(peer.id), at: now + peer.backoff.next(using: &chance))
+    }
+
+    /// Pings while somebody waits for an answer: a peer that died, or started anew, is noticed within the interval
+    /// and a probe timeout, and not when the connection has been idle for half a minute.
+    mutating func keepAlive(_ handle: ConnectionHandle, _ peer: Peer, at now: Instant) {
+        let isBusy = (connections[handle]?.openCalls ?? 0) > 0
+        var interval = peer.keepAlive
+        if isBusy { interval = min(interval ?? .max, configuration.callKeepAlive) }
+        endpoint.setKeepAlive(handle, interval, at: now)
+    }
+
+    mutating func setKeepAlive(_ id: UInt64, _ interval: Interval?, at now: Instant) {
+        guard let peer = peers[id] else { return }
+        peer.keepAlive = interval
+        if let handle = peer.ready { keepAlive(handle, peer, at: now) }
     }
 
     mutating func closePeer(_ id: UInt64, reason: String, at now: Instant) {

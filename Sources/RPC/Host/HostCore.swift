@@ -26,6 +26,8 @@ struct HostCore: ~Copyable {
         var peer: Peer?
         var streams: [StreamID: StreamOwner] = [:]  // lookup only
         var runningHandlers = 0
+        /// Our calls on it.
+        var openCalls = 0
     }
 
     struct Wait {
