@@ -86,7 +86,7 @@ struct SmallCloud: Sendable {
 }
 
 /// As much of a client as these tests need.
-private final class TestClient: Sendable {
+final class TestClient: Sendable {
     let host: RPCHost
     let profile: OpenedProfile
     let control: RPCClient
