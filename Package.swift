@@ -88,7 +88,8 @@ let package = Package(
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests(
             "CloudServer",
-            ["MastCloudServer", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime", "MastTimebase", crypto, log]),
+            ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime",
+             "MastTimebase", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),

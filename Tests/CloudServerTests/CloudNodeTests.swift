@@ -7,7 +7,7 @@ import Synchronization
 import Testing
 
 /// A whole cloud in one process, over datagrams in memory.
-private struct SmallCloud: Sendable {
+struct SmallCloud: Sendable {
     let network = LoopbackNetwork()
     let engine = StubEngine()
     let executor = ThreadedRunExecutor(threads: 2)
@@ -86,7 +86,7 @@ private struct SmallCloud: Sendable {
 }
 
 /// As much of a client as these tests need.
-private final class TestClient: Sendable {
+final class TestClient: Sendable {
     let host: RPCHost
     let profile: OpenedProfile
     let control: RPCClient
@@ -155,7 +155,7 @@ private final class TestClient: Sendable {
     }
 }
 
-private func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
+func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
     do {
         try await body()
         return nil
