@@ -12,7 +12,7 @@ import MastCalls
     struct Run: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Measure (the default).")
 
-        @Option(help: "Calls in flight; each number is one measurement.") var inFlight: [Int] = [1, 64]
+        @Option(parsing: .upToNextOption, help: "Calls in flight; each number is one measurement.") var inFlight: [Int] = [1, 64]
         @Option(help: "Bytes of each request and of each answer.") var payload = 64
         @Option(help: "Seconds of each measurement.") var duration = 5.0
         @Option(help: "Seconds of the same load before each measurement, not counted.") var warmup = 1.0
