@@ -1,1 +1,84 @@
-@main struct MastCommand { static func main() {} }
+import ArgumentParser
+import Foundation
+
+@main
+struct MastCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "mast",
+        abstract: "Calls over encrypted datagrams, and a small edge cloud that runs WebAssembly near its users.",
+        discussion: """
+            Results go to standard output, everything else to standard error. A command that prints a result takes \
+            --json and then prints one JSON object. Times are written with their unit: 250ms, 2s, 1.5m.
+
+            EXIT CODES
+              0    success
+              64   wrong usage
+              65   bad data: a file or a key is not what it should be
+              66   an input file, profile or folder is missing
+              69   unavailable: nobody answers, or an address, library or file is not to be had
+              70   a fault of mast itself
+              100+ a call or a run ended with a status other than ok; 100 + its number:
+                   cancelled 101, unknown 102, invalidArgument 103, deadlineExceeded 104, notFound 105,
+                   alreadyExists 106, permissionDenied 107, resourceExhausted 108, failedPrecondition 109,
+                   aborted 110, outOfRange 111, unimplemented 112, internal 113, unavailable 114,
+                   dataLoss 115, unauthenticated 116
+
+            FILES
+              MAST_HOME (or ~/.config/mast) holds profile.json, known_hosts and the resource pool.
+            """,
+        groupedSubcommands: CommandCatalog.groups)
+
+    /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
+    static func main() async {
+        setvbuf(stdout, nil, _IOLBF, 0)
+        var command: any ParsableCommand
+        do {
+            command = try parseAsRoot(Array(CommandLine.arguments.dropFirst()))
+        } catch {
+            let status = exitCode(for: error)
+            // Help and version are what was asked for.
+            if status.isSuccess { exit(withError: error) }
+            Failure(.usage, Failure.line(message(for: error)) + "; see mast --help").report()
+            Foundation.exit(ExitStatus.usage.rawValue)
+        }
+        do {
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+            fflush(stdout)
+            Foundation.exit(0)
+        } catch {
+            fflush(stdout)
+            let isRequest = error is CleanExit || (error as? ExitCode).map(\.isSuccess) ?? false
+            if isRequest || exitCode(for: error).isSuccess { exit(withError: error) }
+            let failure = Failure(describing: error)
+            failure.report()
+            Foundation.exit(failure.status)
+        }
+    }
+}
+
+/// All commands, in the order in which help shows them.
+enum CommandCatalog {
+    static let groups: [CommandGroup] = [
+        CommandGroup(name: "Calls:", subcommands: calls),
+        CommandGroup(name: "Links and captures:", subcommands: links),
+        CommandGroup(name: "Cloud roles:", subcommands: roles),
+        CommandGroup(name: "Cloud use:", subcommands: client),
+        CommandGroup(name: "This machine:", subcommands: machine),
+    ]
+
+    private static let calls: [any ParsableCommand.Type] = [
+        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, EchoCommand.self,
+    ]
+    private static let links: [any ParsableCommand.Type] = [
+        InspectCommand.self, LinkCommand.self,
+    ]
+    private static let roles: [any ParsableCommand.Type] = []
+    private static let client: [any ParsableCommand.Type] = []
+    private static let machine: [any ParsableCommand.Type] = [
+        DoctorCommand.self, VersionCommand.self,
+    ]
+}

@@ -1,0 +1,175 @@
+import ArgumentParser
+import Foundation
+import MastCalls
+
+struct CallCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "call", abstract: "Call a method of any server, with JSON in and JSON out.",
+        discussion: """
+            The server says by reflection what kind of method it is; no schema is needed. A method that takes a stream \
+            is given several JSON values, one a line or run together. Each answer is one line.
+
+              mast call localhost:4600 echo.v1.Echo/say -d '{"text":"hello"}'
+              mast call localhost:4600 echo.v1.Echo/sum -d '{"value":1}{"value":2}'
+              printf '%s\\n' '{"text":"a"}' '{"text":"b"}' | mast call localhost:4600 echo.v1.Echo/chat -d @-
+            """)
+
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    var host: String
+
+    @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
+    var method: String
+
+    @Option(name: [.customShort("d"), .long], help: ArgumentHelp("The request: JSON, @FILE, or @- for standard input. Without it, an empty object.", valueName: "json"))
+    var data: String?
+
+    @Option(name: [.customShort("H"), .long], help: ArgumentHelp("Metadata, as name:value; may be repeated.", valueName: "name:value"))
+    var header: [String] = []
+
+    @Option(help: ArgumentHelp("What a retry may do: readOnly, idempotent or atMostOnce. By default, what the server declares.", valueName: "semantics"))
+    var semantics: CallSemantics?
+
+    @Option(help: ArgumentHelp("The most attempts, the first included.", valueName: "n"))
+    var attempts = 5
+
+    @Flag(name: [.customShort("v"), .long], help: "Show the call's timeline on standard error.")
+    var verbose = false
+
+    @OptionGroup var peer: PeerOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard attempts >= 1 else { throw ValidationError("--attempts must be 1 or more") }
+        guard method.split(separator: "/", omittingEmptySubsequences: false).count == 2 else {
+            throw ValidationError("'\(method)' is not SERVICE/METHOD, such as echo.v1.Echo/say")
+        }
+        for text in header where text.firstIndex(of: ":").map({ $0 == text.startIndex }) ?? true {
+            throw ValidationError("'\(text)' is not NAME:VALUE")
+        }
+    }
+
+    func run() async throws {
+        let requests = try documents()
+        var options = CallOptions(deadline: .in(peer.timeout), maxAttempts: attempts, semantics: semantics)
+        for text in header {
+            guard let colon = text.firstIndex(of: ":") else { continue }
+            options.metadata.add(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
+        }
+        let trace = CallTrace()
+        options.trace = trace
+        let (prepared, method, json, isVerbose, name) = (options, method, output.json, verbose, host)
+        try await peer.withPeer(host) { client, host in
+            let session = CallSession(method: method, json: json, trace: trace)
+            do {
+                try await session.run(client, requests, prepared)
+            } catch let error as RPCError where error.code == .notFound && !session.wasCalled {
+                throw Failure(.call(.notFound), "notFound: \(name) has no method \(method); see mast list \(name)", json: json ? session.failure(error) : nil)
+            } catch let error as RPCError {
+                if isVerbose { session.explain() }
+                var failure = Failure(error)
+                if json { failure.json = session.failure(error) }
+                throw failure
+            }
+            if isVerbose { session.explain() }
+        }
+    }
+
+    private func documents() throws(Failure) -> [ByteString] {
+        guard let data else { return [] }
+        guard data.hasPrefix("@") else { return try JSONDocuments.split(Array(data.utf8), source: "-d") }
+        let path = String(data.dropFirst())
+        return try JSONDocuments.split(try InputFile.read(path), source: path == "-" ? "standard input" : path)
+    }
+}
+
+/// One call and what was seen of it.
+private final class CallSession: Sendable {
+    let method: String
+    let json: Bool
+    let trace: CallTrace
+    private let state = Lock(State())
+
+    private struct State {
+        var wasCalled = false
+        var kind = ""
+        var responses: [String] = []
+        var connection: ConnectionStatistics?
+    }
+
+    init(method: String, json: Bool, trace: CallTrace) {
+        (self.method, self.json, self.trace) = (method, json, trace)
+    }
+
+    var wasCalled: Bool { state.withLock { $0.wasCalled } }
+
+    func run(_ client: RPCClient, _ requests: [ByteString], _ options: CallOptions) async throws {
+        var asking = options
+        (asking.trace, asking.metadata, asking.semantics) = (nil, [:], nil)
+        let description = try await client.describeMethod(method, options: asking)
+        let kind = CallKind(name: description.kind) ?? .unary
+        let declared = CallSemantics(name: description.semantics) ?? .atMostOnce
+        let isStream = kind == .clientStream || kind == .bidiStream
+        if !isStream, requests.count > 1 {
+            throw Failure(.usage, "\(method) is \(description.kind) and takes one request, not \(requests.count)")
+        }
+        state.withLock { ($0.wasCalled, $0.kind) = (true, description.kind) }
+        defer { state.withLock { $0.connection = client.connectionStatistics } }
+        try await client.callJSON(method, kind: kind, semantics: declared, requests: requests, options: options) { response in
+            if self.json {
+                self.state.withLock { $0.responses.append(response.text) }
+            } else {
+                Output.line(response.text)
+            }
+        }
+        if json {
+            state.withLock { $0.connection = client.connectionStatistics }
+            Output.line(try report().text)
+        }
+    }
+
+    private func report() throws -> JSONObject {
+        let (state, timeline) = (state.withLock { $0 }, trace.timeline)
+        var object = JSONObject()
+        try object.set("method", method)
+        try object.set("kind", state.kind)
+        object.set("responses", raw: "[" + state.responses.joined(separator: ",") + "]")
+        try object.set("attempts", timeline.attempts)
+        try object.set("retransmittedPackets", timeline.retransmittedPackets)
+        try object.set("servedBy", timeline.servedBy?.description)
+        try object.set("rttMs", state.connection?.smoothedRTT?.inMilliseconds)
+        for (key, moment) in moments(timeline) { try object.set(key, moment.inMilliseconds) }
+        return object
+    }
+
+    /// The account of a failed call that a program reads.
+    func failure(_ error: RPCError) -> String? {
+        var object = JSONObject()
+        try? object.set("code", error.code.name)
+        try? object.set("status", error.code.rawValue)
+        try? object.set("message", Failure.line(error.message))
+        try? object.set("effect", error.effect.description)
+        try? object.set("cause", error.cause.rawValue)
+        try? object.set("attempts", trace.timeline.attempts)
+        try? object.set("retryAfterMs", error.retryAfter?.inMilliseconds)
+        return object.text
+    }
+
+    private func moments(_ timeline: CallTimeline) -> [(String, Interval)] {
+        guard let started = timeline.started else { return [] }
+        let all: [(String, Instant?)] = [
+            ("connectedMs", timeline.connected), ("sentMs", timeline.sent), ("firstByteMs", timeline.firstByte), ("doneMs", timeline.done),
+        ]
+        return all.compactMap { key, moment in moment.map { (key, $0 - started) } }
+    }
+
+    /// The timeline, for a person.
+    func explain() {
+        let (state, timeline) = (state.withLock { $0 }, trace.timeline)
+        let steps = moments(timeline).map { "\($0.0.dropLast(2)) \($0.1.milliseconds3) ms" }
+        Output.note("\(method) (\(state.kind)): " + (steps.isEmpty ? "not sent" : steps.joined(separator: ", ")))
+        var facts = ["attempts \(timeline.attempts)", "packets sent again \(timeline.retransmittedPackets)"]
+        if let rtt = state.connection?.smoothedRTT { facts.append("rtt \(rtt.milliseconds3) ms") }
+        if let key = timeline.servedBy { facts.append("served by \(key)") }
+        Output.note(facts.joined(separator: ", "))
+    }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import MastCalls
+
+struct DescribeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "describe", abstract: "Show one method: its kind, semantics and the shape of its messages.")
+
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    var host: String
+
+    @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
+    var method: String
+
+    @OptionGroup var peer: PeerOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let (method, options) = (method, CallOptions(deadline: .in(peer.timeout)))
+        let found = try await peer.withPeer(host) { client, _ in try await client.describeMethod(method, options: options) }
+        if output.json {
+            var object = JSONObject()
+            try object.set("path", found.path)
+            try object.set("kind", found.kind)
+            try object.set("semantics", found.semantics)
+            if let template = found.requestTemplate { object.set("requestTemplate", raw: template) }
+            if let template = found.responseTemplate { object.set("responseTemplate", raw: template) }
+            Output.line(object.text)
+            return
+        }
+        Output.line("\(found.path)  \(found.kind), \(found.semantics)")
+        Output.line("request   \(found.requestTemplate ?? "(its shape cannot be shown)")")
+        Output.line("response  \(found.responseTemplate ?? "(its shape cannot be shown)")")
+    }
+}

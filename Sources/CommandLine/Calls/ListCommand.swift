@@ -1,0 +1,37 @@
+import ArgumentParser
+import MastCalls
+import MastCapture
+
+struct ListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List a server's methods, by reflection.")
+
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    var host: String
+
+    @Argument(help: ArgumentHelp("Only methods of this service, such as echo.v1.Echo.", valueName: "service"))
+    var service: String?
+
+    @OptionGroup var peer: PeerOptions
+    @OptionGroup var output: OutputOptions
+
+    private struct Listing: Encodable {
+        var methods: [Row]
+        struct Row: Encodable { var path, kind, semantics: String }
+    }
+
+    func run() async throws {
+        let options = CallOptions(deadline: .in(peer.timeout))
+        let all = try await peer.withPeer(host) { client, _ in try await client.listMethods(options: options) }
+        let methods = all.filter { method in service.map { method.path == $0 || method.path.hasPrefix($0 + "/") } ?? true }
+        if let service, methods.isEmpty {
+            throw Failure(.call(.notFound), "notFound: \(host) has no service \(service); see mast list \(host)")
+        }
+        if output.json {
+            try Output.json(Listing(methods: methods.map { .init(path: $0.path, kind: $0.kind, semantics: $0.semantics) }))
+        } else {
+            let rows = [["method", "kind", "semantics"]] + methods.map { [$0.path, $0.kind, $0.semantics] }
+            for line in TextLayout.table(rows, left: [0, 1, 2]) { Output.line(line) }
+        }
+    }
+}

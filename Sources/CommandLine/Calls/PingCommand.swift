@@ -1,0 +1,123 @@
+import ArgumentParser
+import Foundation
+import MastCalls
+import MastCapture
+
+struct PingCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ping", abstract: "Measure round trips over an encrypted connection.",
+        discussion: "A ping that is not answered within the interval, or within a second if that is longer, counts as lost.")
+
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    var host: String
+
+    @Option(name: [.customShort("c"), .long], help: ArgumentHelp("How many pings; 0 goes on until Ctrl-C.", valueName: "n"))
+    var count = 4
+
+    @Option(name: [.customShort("i"), .long], help: ArgumentHelp("From one ping to the next.", valueName: "time"))
+    var interval: Interval = .seconds(1)
+
+    @OptionGroup var peer: PeerOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard count >= 0 else { throw ValidationError("-c must not be negative") }
+        guard interval >= .milliseconds(1) else { throw ValidationError("-i must be 1ms or more") }
+    }
+
+    func run() async throws {
+        let requests = Termination.requests()
+        let (name, json, count, interval, limit) = (host, output.json, count, interval, peer.timeout)
+        let report = try await peer.withPeer(name) { client, host in
+            let began = host.now()
+            try await client.connect(within: limit)
+            let tally = PingTally(connect: host.now() - began)
+            if !json { Output.line("ping \(name) (\(client.address)), key \(client.peerKey), connected in \(tally.connect.milliseconds3) ms") }
+            try await Termination.run(until: requests) {
+                var number = 0
+                while count == 0 || number < count {
+                    number += 1
+                    let sent = host.now()
+                    do {
+                        let rtt = try await client.ping(within: max(interval, .seconds(1)))
+                        await tally.add(rtt)
+                        if !json { Output.line("answer from \(client.address): seq=\(number) time=\(rtt.milliseconds3) ms") }
+                    } catch where error.cause != .cancelled {
+                        await tally.add(nil)
+                        if !json { Output.line("no answer: seq=\(number) (\(error.message))") }
+                    }
+                    let rest = sent + interval - host.now()
+                    if rest > .zero, count == 0 || number < count { try await host.sleep(for: rest) }
+                }
+            }
+            return await tally.report(name, client, elapsed: host.now() - began)
+        }
+        if json { try Output.json(report) } else { Output.text(report.text) }
+        if report.received == 0 { throw Failure(.unavailable, "no ping was answered by \(name); the server may have stopped") }
+    }
+}
+
+/// What pings told so far.
+private actor PingTally {
+    nonisolated let connect: Interval
+    private var sent = 0
+    private var sum = 0.0
+    private var squares = 0.0
+    private var shortest = Interval.max
+    private var longest = Interval.zero
+    private var received = 0
+
+    init(connect: Interval) { self.connect = connect }
+
+    func add(_ rtt: Interval?) {
+        sent += 1
+        guard let rtt else { return }
+        received += 1
+        sum += rtt.inMilliseconds
+        squares += rtt.inMilliseconds * rtt.inMilliseconds
+        shortest = min(shortest, rtt)
+        longest = max(longest, rtt)
+    }
+
+    func report(_ host: String, _ client: RPCClient, elapsed: Interval) -> PingReport {
+        let mean = received == 0 ? 0 : sum / Double(received)
+        let variance = received == 0 ? 0 : max(0, squares / Double(received) - mean * mean)
+        let statistics = client.connectionStatistics
+        var report = PingReport(
+            host: host, address: client.address.description, key: client.peerKey.description, sent: sent, received: received,
+            lossShare: sent == 0 ? 0 : Double(sent - received) / Double(sent), connectMs: rounded(connect.inMilliseconds),
+            elapsedMs: rounded(elapsed.inMilliseconds), packetsSent: statistics?.packetsSent, packetsLost: statistics?.packetsLost)
+        if received > 0 {
+            report.rttMinMs = rounded(shortest.inMilliseconds)
+            report.rttAvgMs = rounded(mean)
+            report.rttMaxMs = rounded(longest.inMilliseconds)
+            report.rttMdevMs = rounded(variance.squareRoot())
+        }
+        return report
+    }
+
+    private func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }
+}
+
+private struct PingReport: Encodable, Sendable {
+    var host, address, key: String
+    var sent, received: Int
+    var lossShare, connectMs, elapsedMs: Double
+    var rttMinMs, rttAvgMs, rttMaxMs, rttMdevMs: Double?
+    var packetsSent, packetsLost: UInt64?
+
+    var text: String {
+        var lines = ["", "--- \(host) ---"]
+        lines.append("\(sent) sent, \(received) answered, \(TextLayout.fixed(lossShare * 100, 1)) % lost, \(TextLayout.fixed(elapsedMs, 0)) ms")
+        if let rttMinMs, let rttAvgMs, let rttMaxMs, let rttMdevMs {
+            let figures = [rttMinMs, rttAvgMs, rttMaxMs, rttMdevMs].map { TextLayout.fixed($0, 3) }.joined(separator: "/")
+            lines.append("rtt min/avg/max/mdev \(figures) ms")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}
+
+extension Interval {
+    /// Milliseconds with three decimals, for display.
+    var milliseconds3: String { TextLayout.fixed(inMilliseconds, 3) }
+}

@@ -1,0 +1,74 @@
+import ArgumentParser
+import MastLinkModel
+import MastReplay
+import MastTimebase
+
+/// What a link is like: from a scenario, a capture, or put together.
+struct LinkOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("A scenario, as mast link fit writes one. Other options change parts of it.", valueName: "file"))
+    var scenario: String?
+
+    @Option(help: ArgumentHelp("Fit the link to this capture.", valueName: "file"))
+    var capture: String?
+
+    @OptionGroup var window: FitWindowOptions
+
+    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from clients to the target.", valueName: "file"))
+    var upTrace: String?
+    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from the target to clients.", valueName: "file"))
+    var downTrace: String?
+    @Option(help: ArgumentHelp("Constant rate from clients to the target, such as 5mbit.", valueName: "rate"))
+    var upRate: Rate?
+    @Option(help: ArgumentHelp("Constant rate from the target to clients.", valueName: "rate"))
+    var downRate: Rate?
+    @Option(help: ArgumentHelp("Delay of each direction.", valueName: "time"))
+    var delay: Interval?
+    @Option(help: ArgumentHelp("Adds up to this much to a packet's delay; packets keep their order.", valueName: "time"))
+    var jitter: Interval?
+    @Option(help: ArgumentHelp("Share of packets lost on the air, such as 2%.", valueName: "share"))
+    var loss: Probability?
+    @Option(help: ArgumentHelp("Makes losses come in bursts of this many packets on average.", valueName: "n"))
+    var burst: Double?
+    @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB or drophead:…", valueName: "queue"))
+    var queue: QueueDiscipline?
+    @Option(help: ArgumentHelp("A time without service, such as hold:12s+2s (from 12 s on, for 2 s), drop:… or air:…; may be repeated.", valueName: "outage"))
+    var outage: [Outage] = []
+    @Option(help: ArgumentHelp("Decides all chance: the same seed loses the same packets.", valueName: "n"))
+    var seed: UInt64?
+
+    func validate() throws {
+        guard scenario == nil || capture == nil else { throw ValidationError("give --scenario or --capture, not both") }
+        guard upTrace == nil || upRate == nil else { throw ValidationError("give --up-trace or --up-rate, not both") }
+        guard downTrace == nil || downRate == nil else { throw ValidationError("give --down-trace or --down-rate, not both") }
+        if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
+    }
+
+    func resolved() throws -> LinkScenario {
+        var result = LinkScenario()
+        if let scenario { result = try ScenarioFile.load(scenario) }
+        if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
+        if let seed { result.seed = seed }
+        if let upTrace { result.up.service = .trace(try ScenarioFile.trace(upTrace)) }
+        if let downTrace { result.down.service = .trace(try ScenarioFile.trace(downTrace)) }
+        if let upRate { result.up.service = .constant(upRate) }
+        if let downRate { result.down.service = .constant(downRate) }
+        let model = try lossModel()
+        for direction in LinkDirection.allCases {
+            if let delay { result[direction].delay = delay }
+            if let jitter { result[direction].jitter = jitter }
+            if let queue { result[direction].queue = queue }
+            if let model { result[direction].radioLoss = model }
+            result[direction].outages += outage
+        }
+        return result
+    }
+
+    private func lossModel() throws(Failure) -> LossModel? {
+        guard let loss else { return nil }
+        guard let burst else { return loss == .never ? LossModel.none : .independent(loss) }
+        guard let chain = GilbertElliott(share: loss, meanBurstPackets: burst) else {
+            throw Failure(.usage, "no loss process has this --loss and --burst; a burst is 1 packet or more")
+        }
+        return .gilbertElliott(chain)
+    }
+}

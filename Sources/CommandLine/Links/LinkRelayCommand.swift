@@ -1,0 +1,111 @@
+import ArgumentParser
+import Foundation
+import MastCapture
+import MastLinkEmulator
+import MastLinkModel
+import MastTimebase
+import MastUDPDriver
+
+struct LinkRelayCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "relay", abstract: "Carry datagrams between programs as a modelled link would.",
+        discussion: """
+            Listens for UDP and passes everything to the target through the link, and the answers back. Prints \
+            `mast relay ready: ADDRESS target ADDRESS`, and its counts when it ends (SIGTERM, Ctrl-C or --duration).
+
+              mast link relay --target 127.0.0.1:4600 --listen 4700 --up-rate 2mbit --down-rate 12mbit --delay 30ms \\
+                --loss 1% --outage hold:10s+2s
+            """)
+
+    @Option(help: ArgumentHelp("Where datagrams go, as host:port.", valueName: "host"))
+    var target: String
+
+    @Option(help: ArgumentHelp("Where clients send to: address:port, or a port on the loopback interface; 0 lets the system choose.", valueName: "address"))
+    var listen = NetworkAddress.loopback(port: 0)
+
+    @OptionGroup(title: "Link options") var link: LinkOptions
+
+    @Flag(help: "Give each client a link of its own, instead of one cell for all.")
+    var perClient = false
+
+    @Option(help: ArgumentHelp("Stop after this long.", valueName: "time"))
+    var duration: Interval?
+
+    @Option(help: ArgumentHelp("Write what passes to a capture file (pcapng if its name ends so, else pcap).", valueName: "file"))
+    var record: String?
+
+    @Option(help: ArgumentHelp("Which end of the link to record: client or target.", valueName: "end"))
+    var recordAt: RecordingEnd = .client
+
+    @Flag(help: ArgumentHelp("End when standard input does.", visibility: .hidden))
+    var followParent = false
+
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let scenario = try link.resolved()
+        let address = try await resolve(target)
+        var configuration = UDPRelayConfiguration(listen: listen, target: address, scenario: scenario)
+        configuration.sharing = perClient ? .perClient : .oneCell
+        let recording = try record.map { path throws(CaptureError) in try RelayRecording(path, at: recordAt) }
+        if let recording { configuration.tap = { recording.take($0) } }
+        let requests = Termination.requests(followParent: followParent)
+        let relay = try await UDPRelay.start(configuration)
+        Output.line("mast relay ready: \(relay.localAddress) target \(address)")
+        let duration = duration
+        try await Termination.run(until: requests) {
+            // A relay has no work of its own to wait for.
+            try await Task.sleep(for: duration.map { .nanoseconds($0.nanoseconds) } ?? .seconds(86_400 * 365))
+        }
+        let (statistics, elapsed) = (try await relay.statistics(), try await relay.now().sinceStart)
+        await relay.stop()
+        if let recording, let lost = recording.finish() {
+            Output.note("\(recording.path): \(lost) packets could not be written; check the disk")
+        }
+        let report = RelayReport(statistics, scenario, elapsed: elapsed, recorded: recording?.count)
+        if output.json { try Output.json(report) } else { Output.text(report.text) }
+    }
+}
+
+/// Where along the link a recording is made.
+enum RecordingEnd: String, ExpressibleByArgument, CaseIterable, Sendable {
+    case client, target
+}
+
+/// Writes the datagrams at one end of a relay's link to a capture file.
+private final class RelayRecording: Sendable {
+    let path: String
+    private let end: RecordingEnd
+    private let began: Int64
+    private let writer: UncheckedWriter
+
+    /// The relay calls its tap on one thread only, and `finish` follows the relay's end.
+    private final class UncheckedWriter: @unchecked Sendable {
+        let file: CaptureFileWriter
+        init(_ file: CaptureFileWriter) { self.file = file }
+    }
+
+    init(_ path: String, at end: RecordingEnd) throws(CaptureError) {
+        (self.path, self.end) = (path, end)
+        began = SystemClock().wallTime().milliseconds * 1_000_000
+        writer = UncheckedWriter(try CaptureFileWriter(path: path, format: path.hasSuffix("ng") ? .pcapng : .pcap))
+    }
+
+    var count: Int { writer.file.packetCount }
+
+    func take(_ datagram: RelayedDatagram) {
+        // The near end of the way up is where packets arrive, its far end where they are delivered.
+        let wanted: RelayedDatagram.Stage = (datagram.direction == .up) == (end == .client) ? .arrived : .delivered
+        guard datagram.stage == wanted else { return }
+        let near = end == .client ? datagram.client : datagram.upstream ?? datagram.client
+        let (source, destination) = datagram.direction == .up ? (near, datagram.target) : (datagram.target, near)
+        writer.file.write(
+            datagram: datagram.payload, from: source, to: destination, epochNanoseconds: began + datagram.at.nanoseconds)
+    }
+
+    /// - Returns: how many packets were lost, if the disk refused.
+    func finish() -> Int? {
+        writer.file.flush()
+        return writer.file.hasFailed ? writer.file.droppedCount : nil
+    }
+}

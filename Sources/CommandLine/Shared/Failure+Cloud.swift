@@ -1,0 +1,32 @@
+import MastCloudClient
+import MastCloudCore
+import MastCloudServer
+
+extension Failure {
+    /// What the cloud's own errors mean for a command; nil for errors that are not the cloud's.
+    static func cloudFailure(_ error: any Error) -> Failure? {
+        switch error {
+        case let error as ProfileError:
+            switch error {
+            case .missing: Failure(.noInput, "\(error)")
+            case .storage: Failure(.unavailable, "\(error)")
+            case .readableByOthers, .malformed, .changedKey: Failure(.badData, "\(error)")
+            }
+        case let error as PoolError:
+            switch error {
+            case .invalidRunID, .runIDInUse: Failure(.usage, "\(error)")
+            case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
+            case .damaged: Failure(.badData, "\(error)")
+            }
+        case let error as TrustError: Failure(.badData, "\(error)")
+        case let error as StorageError:
+            switch error.kind {
+            case .missing: Failure(.noInput, "\(error)")
+            case .exists, .corrupt: Failure(.badData, "\(error)")
+            case .inUse, .inputOutput: Failure(.unavailable, "\(error)")
+            }
+        case let error as RunError: Failure(.call(error.code), "\(error.code.name): \(error.message) (run \(error.runID))")
+        default: nil
+        }
+    }
+}

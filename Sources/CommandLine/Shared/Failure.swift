@@ -1,0 +1,88 @@
+import ArgumentParser
+import Foundation
+import MastCapture
+import MastLinkEmulator
+import MastLinkModel
+import MastRPC
+import MastReplay
+import MastUDPDriver
+import MastWasmRuntime
+
+/// How a command ends when it does not succeed: an exit code, and one line that says what happened and what to
+/// do next.
+struct Failure: Error, Sendable {
+    var status: Int32
+    var message: String
+    /// Printed instead of the line, for commands whose output a program reads.
+    var json: String?
+
+    init(_ status: ExitStatus, _ message: String, json: String? = nil) {
+        (self.status, self.message, self.json) = (status.rawValue, Failure.line(message), json)
+    }
+
+    func report() {
+        if let json { Output.error(json) } else if !message.isEmpty { Output.note(message) }
+    }
+
+    /// Anything on one line.
+    static func line(_ text: String) -> String {
+        text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: " ")
+    }
+
+    init(describing error: any Error) {
+        switch error {
+        case let failure as Failure: self = failure
+        case let code as ExitCode:
+            self.init(ExitStatus(rawValue: code.rawValue), "")
+        case let error as RPCError: self.init(error)
+        case let error as CaptureError:
+            switch error {
+            case .cannotOpen: self.init(.noInput, "\(error)")
+            case .notACapture: self.init(.badData, "\(error); give a file that tcpdump, Wireshark or mast wrote")
+            }
+        case let error as FitFailure: self.init(.badData, "\(error)")
+        case let error as DeliveryTraceError: self.init(.badData, "\(error)")
+        case let error as UDPRelayError: self.init(.unavailable, "\(error); choose another address, or stop the program that holds it")
+        case let error as UDPDriverError: self.init(.unavailable, "\(error)")
+        case let error as EngineError:
+            switch error.kind {
+            case .libraryMissing, .libraryMismatch, .libraryBroken: self.init(.unavailable, "\(error)")
+            default: self.init(.badData, "\(error)")
+            }
+        case let error as DecodingError: self.init(.badData, "not the expected JSON: \(Failure.explain(error))")
+        case is CancellationError: self.init(.call(.cancelled), "interrupted")
+        default:
+            if let known = Failure.cloudFailure(error) { self = known } else if MastCommand.exitCode(for: error) == .validationFailure {
+                self.init(.usage, Failure.line(MastCommand.message(for: error)) + "; see mast --help")
+            } else {
+                self.init(.ownFault, "\(error)")
+            }
+        }
+    }
+
+    /// A call's own status counts from 100; that nobody was reached is no call's status.
+    init(_ error: RPCError) {
+        let text = error.message.isEmpty ? error.code.name : error.message
+        switch error.cause {
+        case .unreachable:
+            self.init(.unavailable, "\(text); check that the server runs there and that datagrams reach it")
+        default:
+            let effect = error.effect == .none ? "" : "; effect \(error.effect)"
+            let retry = error.retryAfter.map { "; try again in \($0.text)" } ?? ""
+            self.init(.call(error.code), "\(error.code.name): \(text)\(effect)\(retry)")
+        }
+    }
+
+    static func explain(_ error: DecodingError) -> String {
+        func at(_ context: DecodingError.Context) -> String {
+            let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
+            let underlying = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
+            return (path.isEmpty ? "" : path + ": ") + (underlying ?? context.debugDescription)
+        }
+        switch error {
+        case .keyNotFound(let key, _): return "missing \(key.stringValue)"
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context): return at(context)
+        @unknown default: return "\(error)"
+        }
+    }
+}
