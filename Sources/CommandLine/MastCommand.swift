@@ -30,7 +30,6 @@ struct MastCommand: AsyncParsableCommand {
 
     /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
     static func main() async {
-        setvbuf(stdout, nil, _IOLBF, 0)
         var command: any ParsableCommand
         do {
             command = try parseAsRoot(Array(CommandLine.arguments.dropFirst()))
@@ -47,10 +46,8 @@ struct MastCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-            fflush(stdout)
             Foundation.exit(0)
         } catch {
-            fflush(stdout)
             let isRequest = error is CleanExit || (error as? ExitCode).map(\.isSuccess) ?? false
             if isRequest || exitCode(for: error).isSuccess { exit(withError: error) }
             let failure = Failure(describing: error)
@@ -76,8 +73,12 @@ enum CommandCatalog {
     private static let links: [any ParsableCommand.Type] = [
         InspectCommand.self, LinkCommand.self,
     ]
-    private static let roles: [any ParsableCommand.Type] = []
-    private static let client: [any ParsableCommand.Type] = []
+    private static let roles: [any ParsableCommand.Type] = [
+        CommunicationServerCommand.self, CenterCommand.self, StationCommand.self,
+    ]
+    private static let client: [any ParsableCommand.Type] = [
+        RunCommand.self, StatusCommand.self, ApplicationCommand.self, UserCommand.self, PoolCommand.self,
+    ]
     private static let machine: [any ParsableCommand.Type] = [
         DoctorCommand.self, VersionCommand.self,
     ]

@@ -42,7 +42,7 @@ struct PingCommand: AsyncParsableCommand {
                         let rtt = try await client.ping(within: max(interval, .seconds(1)))
                         await tally.add(rtt)
                         if !json { Output.line("answer from \(client.address): seq=\(number) time=\(rtt.milliseconds3) ms") }
-                    } catch where error.cause != .cancelled {
+                    } catch let error as RPCError where error.cause != .cancelled {
                         await tally.add(nil)
                         if !json { Output.line("no answer: seq=\(number) (\(error.message))") }
                     }

@@ -46,7 +46,6 @@ enum Output {
     }
 
     private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) {
-        if descriptor == 1 { fflush(stdout) }
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)

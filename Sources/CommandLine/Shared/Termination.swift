@@ -41,8 +41,16 @@ enum Termination {
                 Foundation.exit(ExitStatus.ownFault.rawValue)
             }
         }
-        continuation.onTermination = { _ in for source in sources { source.cancel() } }
+        // The sources live as long as somebody listens.
+        let keeper = Keeper(sources)
+        continuation.onTermination = { _ in keeper.sources.forEach { $0.cancel() } }
         return stream
+    }
+
+    /// Set once, and dispatch sources may be cancelled from anywhere.
+    private final class Keeper: @unchecked Sendable {
+        let sources: [any DispatchSourceSignal]
+        init(_ sources: [any DispatchSourceSignal]) { self.sources = sources }
     }
 
     /// Only ever used on one dispatch source's queue, which is serial for that source.

@@ -1,0 +1,179 @@
+import ArgumentParser
+import MastCalls
+import MastCapture
+import MastCloudClient
+import MastCloudCore
+
+struct ApplicationCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "app", abstract: "The cloud's applications: WebAssembly modules, bytes in and bytes out.",
+        subcommands: [Push.self, List.self, Remove.self, Samples.self])
+
+    struct Push: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "push", abstract: "Give the cloud an application, or a new version of one.",
+            discussion: "Needs an operator's profile; goes end to end to the center, which signs it and passes it to the stations.")
+
+        @Argument(help: ArgumentHelp("A WebAssembly module.", valueName: "file"))
+        var file: String?
+
+        @Option(help: ArgumentHelp("Instead of a file, one of the samples that mast carries (mast app samples).", valueName: "name"))
+        var sample: String?
+
+        @Option(help: ArgumentHelp("The application's name; by default the file's.", valueName: "name"))
+        var name: String?
+
+        @Option(help: ArgumentHelp("The version's name; by default the release's number.", valueName: "version"))
+        var version: String?
+
+        @Option(help: ArgumentHelp("The exported function that a run calls; by default run.", valueName: "name"))
+        var entry: String?
+
+        @Option(help: ArgumentHelp("The most fuel of a run, about one an instruction.", valueName: "n"))
+        var fuel: UInt64 = ApplicationLimits.standard.fuel
+
+        @Option(help: ArgumentHelp("The most memory of a run.", valueName: "size"))
+        var memory = ByteCount(Int(clamping: ApplicationLimits.standard.memoryBytes))
+
+        @Option(help: ArgumentHelp("The most output of a run.", valueName: "size"))
+        var outputSize = ByteCount(Int(clamping: ApplicationLimits.standard.outputBytes))
+
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        func validate() throws {
+            guard (file == nil) != (sample == nil) else { throw ValidationError("give a module's file or --sample NAME") }
+        }
+
+        private struct Report: Encodable {
+            var name, version, sha256: String
+            var sizeBytes, releaseNumber: UInt64
+        }
+
+        func run() async throws {
+            let (module, name) = try module()
+            let limits = ApplicationLimits(fuel: fuel, memoryBytes: UInt64(memory.bytes), outputBytes: UInt64(outputSize.bytes))
+            let (version, entry, limit) = (version, entry, cloud.timeout)
+            let reply = try await cloud.withCloud { client in
+                try await client.pushApplication(module, name: name, version: version, entry: entry, limits: limits, timeout: limit) { sent in
+                    Output.progress("\(name): \(TextLayout.bytes(sent)) of \(TextLayout.bytes(module.count))")
+                }
+            }
+            Output.endProgress()
+            let pushed = reply.application
+            if output.json {
+                try Output.json(
+                    Report(
+                        name: pushed.name, version: pushed.version, sha256: pushed.digest.description, sizeBytes: pushed.sizeBytes,
+                        releaseNumber: reply.releaseNumber))
+            } else {
+                Output.line("\(pushed.name) \(pushed.version), \(TextLayout.bytes(Int(clamping: pushed.sizeBytes))), sha256 \(pushed.digest), release \(reply.releaseNumber)")
+            }
+        }
+
+        private func module() throws(Failure) -> (bytes: [UInt8], name: String) {
+            if let sample {
+                guard let bytes = SampleApplications.module(sample) else {
+                    throw Failure(.usage, "there is no sample \(sample); see mast app samples")
+                }
+                return (bytes, name ?? sample)
+            }
+            let path = file ?? ""
+            let bytes = try InputFile.read(path)
+            guard bytes.starts(with: [0x00, 0x61, 0x73, 0x6D]) else {
+                throw Failure(.badData, "\(path) is not a WebAssembly module; build one as Sources/Applications shows")
+            }
+            let name = name ?? ScenarioFile.name(path)
+            guard isValidName(name) else { throw Failure(.usage, "'\(name)' is not a name of letters, digits and -_.; give --name") }
+            return (bytes, name)
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "ls", abstract: "List the cloud's applications, by the center's book.")
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            let limit = cloud.timeout
+            let list = try await cloud.withCloud { client in try await client.listApplications(timeout: limit) }
+            ApplicationCommand.show(list, json: output.json)
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "rm", abstract: "Take an application out of the cloud.")
+        @Argument(help: ArgumentHelp("The application's name.", valueName: "name"))
+        var name: String
+        @Option(help: ArgumentHelp("Only this version; without it, all.", valueName: "version"))
+        var version: String?
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        func run() async throws {
+            let (name, version, limit) = (name, version, cloud.timeout)
+            let list = try await cloud.withCloud { client in try await client.removeApplication(name, version: version, timeout: limit) }
+            if output.json { ApplicationCommand.show(list, json: true) }
+        }
+    }
+
+    struct Samples: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "samples", abstract: "List the sample applications that mast carries, or write them to a folder.")
+        @Option(help: ArgumentHelp("Write them there, as NAME.wasm.", valueName: "folder"))
+        var out: String?
+        @OptionGroup var output: OutputOptions
+
+        private struct Row: Encodable {
+            var name, sha256: String
+            var sizeBytes: Int
+        }
+        private struct Listing: Encodable { var samples: [Row] }
+
+        func run() throws {
+            var rows: [Row] = []
+            for (name, _) in SampleApplications.all {
+                guard let bytes = SampleApplications.module(name) else { throw Failure(.ownFault, "the sample \(name) is damaged") }
+                if let out { try InputFile.write(bytes, to: "\(out)/\(name).wasm") }
+                rows.append(Row(name: name, sha256: ContentDigest(of: bytes).description, sizeBytes: bytes.count))
+            }
+            if output.json {
+                try Output.json(Listing(samples: rows))
+            } else {
+                for line in TextLayout.table([["name", "size", "sha256"]] + rows.map { [$0.name, TextLayout.bytes($0.sizeBytes), $0.sha256] }, left: [0, 2]) { Output.line(line) }
+            }
+        }
+    }
+
+    fileprivate static func show(_ list: ApplicationList, json: Bool) {
+        struct Row: Encodable {
+            var name, version, sha256, entry: String
+            var sizeBytes, fuelLimit, memoryLimitBytes: UInt64
+            var newest: Bool
+        }
+        struct Listing: Encodable {
+            var releaseNumber: UInt64
+            var applications: [Row]
+        }
+        if json {
+            let rows = list.applications.map {
+                Row(
+                    name: $0.name, version: $0.version, sha256: $0.digest.description, entry: $0.entry, sizeBytes: $0.sizeBytes,
+                    fuelLimit: $0.limits.fuel, memoryLimitBytes: $0.limits.memoryBytes, newest: $0.isNewest)
+            }
+            if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber, applications: rows)) { Output.line(text) }
+            return
+        }
+        let rows = [["name", "version", "size", "sha256", ""]] + list.applications.map {
+            [$0.name, $0.version, TextLayout.bytes(Int(clamping: $0.sizeBytes)), String($0.digest.description.prefix(16)), $0.isNewest ? "newest" : ""]
+        }
+        for line in TextLayout.table(rows, left: [0, 1, 3, 4]) { Output.line(line) }
+    }
+}
+
+extension SampleApplications {
+    /// A sample's module; nil for a name it does not know.
+    static func module(_ name: String) -> [UInt8]? {
+        all.first { $0.name == name }.flatMap { ByteString(base64: $0.base64)?.bytes }
+    }
+}

@@ -1,0 +1,44 @@
+import ArgumentParser
+import Foundation
+import MastCalls
+import MastCloudClient
+import MastCloudCore
+
+/// Whose cloud, and as whom.
+struct CloudOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The user's profile; by default $MAST_PROFILE, or profile.json in MAST_HOME.", valueName: "file"))
+    var profile: String?
+
+    @Option(name: [.customShort("t"), .long], help: ArgumentHelp("The most time it may take, in total.", valueName: "time"))
+    var timeout: Interval = .seconds(30)
+
+    func validate() throws {
+        guard timeout > .zero else { throw ValidationError("--timeout must be above 0") }
+    }
+
+    var profilePath: String {
+        if let profile { return profile }
+        if let named = ProcessInfo.processInfo.environment["MAST_PROFILE"], !named.isEmpty { return named }
+        return MastHome.profile
+    }
+
+    /// Runs `body` with a client of the profile's cloud.
+    func withCloud<R: Sendable>(pool: any ResultPool = MemoryPool(), _ body: @escaping @Sendable (CloudClient) async throws -> R) async throws -> R {
+        let path = profilePath
+        let profile = try ProfileFile.load(path)
+        let opened = try profile.opened()
+        let any = opened.communicationServer.isIPv4 ? NetworkAddress(ipv4: 0, port: 0) : NetworkAddress(high: 0, low: 0, port: 0)
+        return try await withUDPHost(bind: any, identity: opened.identity, configuration: .cloud) { host in
+            try await CloudClient.withConnection(
+                host: host, profile: profile, pool: pool, store: ClientStateFile(path: ProfileFile.statePath(for: path)), body)
+        }
+    }
+}
+
+/// Where results are kept.
+struct PoolOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The resource pool's folder; by default pool in MAST_HOME.", valueName: "folder"))
+    var pool: String?
+
+    func open() throws -> ResourcePool { try ResourcePool(directory: pool ?? MastHome.pool) }
+}

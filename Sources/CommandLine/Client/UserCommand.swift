@@ -1,0 +1,109 @@
+import ArgumentParser
+import MastCalls
+import MastCloudClient
+import MastCloudCore
+import MastCloudServer
+
+struct UserCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "user", abstract: "Add and remove users of the cloud.", subcommands: [Add.self, Remove.self, List.self])
+
+    struct Add: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "add", abstract: "Add a user, and write the profile they work with.",
+            discussion: """
+                Needs an operator's profile, and goes end to end to the center; or --center-dir, where the center does not \
+                run. The profile holds the user's private keys and exists nowhere else: give it to them over a safe way.
+                """)
+
+        @Argument(help: ArgumentHelp("1 to 128 letters, digits and -_.", valueName: "name"))
+        var name: String
+
+        @Flag(help: "May also change applications and users.")
+        var `operator` = false
+
+        @Option(help: ArgumentHelp("Applications the user may run, such as text*; may be repeated. Without it, all.", valueName: "pattern"))
+        var app: [String] = []
+
+        @Option(help: ArgumentHelp("Where the new profile goes; - is standard output. By default NAME.profile.json.", valueName: "file"))
+        var out: String?
+
+        @Option(help: ArgumentHelp("Work in the folder of a center that does not run.", valueName: "folder"))
+        var centerDir: String?
+
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        private struct Report: Encodable {
+            var userName, profile: String
+            var isOperator: Bool
+        }
+
+        func run() async throws {
+            let (name, isOperator, patterns) = (name, `operator`, app)
+            let path = out ?? "\(name).profile.json"
+            let made: ClientProfile
+            if let centerDir {
+                var office = try CenterBootstrap.open(try NodeDirectory(path: centerDir))
+                var generator = SystemRandomNumberGenerator()
+                made = try office.addUser(
+                    AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)
+            } else {
+                let limit = cloud.timeout
+                made = try await cloud.withCloud { client in
+                    try await client.addUser(name, isOperator: isOperator, applications: patterns, timeout: limit)
+                }
+            }
+            if path == "-" {
+                Output.bytes(ProfileFile.encode(made))
+                return
+            }
+            try ProfileFile.save(made, to: path)
+            if output.json {
+                try Output.json(Report(userName: name, profile: path, isOperator: isOperator))
+            } else {
+                Output.line("\(isOperator ? "operator" : "user") \(name): profile in \(path)")
+            }
+        }
+    }
+
+    struct Remove: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rm", abstract: "Revoke a user.",
+            discussion: "Stations that hear of it give no more tickets; one given before is good for at most 15 minutes.")
+
+        @Argument(help: ArgumentHelp("The user's name.", valueName: "name"))
+        var name: String
+
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        private struct Report: Encodable { var removed: String }
+
+        func run() async throws {
+            let (name, limit) = (name, cloud.timeout)
+            try await cloud.withCloud { client in try await client.removeUser(name, timeout: limit) }
+            if output.json { try Output.json(Report(removed: name)) }
+        }
+    }
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "ls", abstract: "List the users.")
+        @OptionGroup var cloud: CloudOptions
+        @OptionGroup var output: OutputOptions
+
+        private struct Listing: Encodable { var users: [CenterStatus.User] }
+
+        func run() async throws {
+            let limit = cloud.timeout
+            let status = try await cloud.withCloud { client in try await client.centerStatus(timeout: limit) }
+            if output.json {
+                try Output.json(Listing(users: status.users))
+                return
+            }
+            for user in status.users {
+                Output.line("\(user.name)\(user.isOperator ? "  operator" : "")\(user.isRevoked ? "  revoked" : "")")
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import ArgumentParser
+import MastCalls
+import MastCloudClient
+import MastCloudCore
+import MastCloudServer
+import MastWasmRuntime
+
+struct CenterCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "center", abstract: "Run the center: it keeps applications, stations and users, and signs for them.",
+        discussion: "To begin, see `mast center init --help`. The center dials the communication server and may stand behind a NAT.",
+        subcommands: [Serve.self, CenterInitCommand.self, CenterTokenCommand.self], defaultSubcommand: Serve.self)
+
+    struct Serve: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Serve, until SIGTERM or Ctrl-C.",
+            discussion: "Prints `mast center ready: ADDRESS key KEY` when the communication server knows it.")
+
+        @OptionGroup var folder: FolderOptions
+        @OptionGroup var node: NodeOptions
+        @OptionGroup var server: ServerOptions
+
+        func run() async throws {
+            let log = server.logger("mast.center")
+            let directory = try NodeDirectory(path: folder.dir)
+            let office = try CenterBootstrap.open(directory)
+            let engine = try WasmtimeEngine()
+            let executor = node.executor()
+            let (requests, grace) = (server.requests(), server.grace)
+            try await withUDPHost(bind: node.listen, identity: office.keys.node.identity, configuration: .cloud, logger: log) { host in
+                let ready = ReadyOnce("center", host)
+                let node = try CenterNode(
+                    host: host, office: office, engine: engine, executor: executor, entropy: SystemRandomNumberGenerator(), log: log,
+                    onRegistered: { ready.print() })
+                try await Termination.run(until: requests, { try await node.run() }, stop: { await node.shutDown(grace: grace) })
+            }
+            withExtendedLifetime(directory) {}
+        }
+    }
+}
+
+/// What center and stations have in common: both run applications.
+struct NodeOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The own socket's address. The node dials out, so any will do.", valueName: "address"))
+    var listen = NetworkAddress(ipv4: 0, port: 0)
+
+    @Option(help: ArgumentHelp("Runs that execute at once; by default one per core.", valueName: "n"))
+    var threads: Int?
+
+    func validate() throws {
+        if let threads, !(1...1_024).contains(threads) { throw ValidationError("--threads must be 1 to 1024") }
+    }
+
+    func executor() -> ThreadedRunExecutor {
+        if let threads { ThreadedRunExecutor(threads: threads) } else { ThreadedRunExecutor() }
+    }
+}
+
+/// The ready line of a node that registers, again and again, with the communication server.
+final class ReadyOnce: Sendable {
+    private let role: String
+    private let host: RPCHost
+    private let isPrinted = Lock(false)
+
+    init(_ role: String, _ host: RPCHost) { (self.role, self.host) = (role, host) }
+
+    func print() {
+        let isFirst = isPrinted.withLock { printed in
+            defer { printed = true }
+            return !printed
+        }
+        if isFirst { ReadyLine.print(role, host.localAddress, key: host.publicKey) }
+    }
+}

@@ -1,0 +1,121 @@
+import ArgumentParser
+import MastCalls
+import MastCloudClient
+import MastCloudCore
+import MastCloudServer
+import MastUDPDriver
+
+struct CenterInitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init", abstract: "Make a new cloud: root key, center, first operator and a join token.",
+        discussion: """
+            Prints the root key, which the communication server needs, and a join token for a station. The first \
+            operator's profile is a file that only its owner can read: whoever has it can change the cloud.
+            """)
+
+    @OptionGroup var folder: FolderOptions
+
+    @Option(help: ArgumentHelp("Where the communication server is reached, as host:port.", valueName: "address"))
+    var commserver: String
+
+    @Option(help: ArgumentHelp("Its public key, as mast commserver init printed it.", valueName: "key"))
+    var commserverKey: PublicKey
+
+    @Option(help: ArgumentHelp("The center's name in listings.", valueName: "name"))
+    var name = "center"
+
+    @Option(help: ArgumentHelp("The first operator's name.", valueName: "name"))
+    var `operator` = "operator"
+
+    @Option(help: ArgumentHelp("Where the operator's profile goes; by default operator.json in the center's folder.", valueName: "file"))
+    var profile: String?
+
+    @Option(help: ArgumentHelp("Join tokens to make; each is good for one station.", valueName: "n"))
+    var tokens = 1
+
+    @Option(help: ArgumentHelp("How long the join tokens are good.", valueName: "time"))
+    var tokenLifetime = JoinToken.defaultLifetime
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard (1...1_000).contains(tokens) else { throw ValidationError("--tokens must be 1 to 1000") }
+        guard tokenLifetime > .zero else { throw ValidationError("--token-lifetime must be above 0") }
+    }
+
+    private struct Report: Encodable {
+        var rootKey, centerKey, profile: String
+        var joinTokens: [String]
+        var tokenLifetimeMs: Int64
+    }
+
+    func run() async throws {
+        let address = try await resolve(commserver, defaultPort: PeerOptions.defaultPort)
+        let directory = try NodeDirectory(path: folder.dir)
+        let path = profile ?? folder.dir + "/operator.json"
+        let now = SystemClock().wallTime()
+        var generator = SystemRandomNumberGenerator()
+        let cloud = try CenterBootstrap.initialize(
+            directory, name: name, communicationServer: address, communicationServerKey: commserverKey, operatorName: `operator`,
+            tokenLifetime: tokenLifetime, at: now, using: &generator)
+        try ProfileFile.save(cloud.operatorProfile, to: path)
+        var texts = [cloud.joinToken.text]
+        if tokens > 1 {
+            var office = try CenterBootstrap.open(directory)
+            for _ in 1..<tokens { texts.append(try office.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator).text) }
+        }
+        if output.json {
+            try Output.json(
+                Report(
+                    rootKey: cloud.rootKey.description, centerKey: cloud.centerKey.description, profile: path, joinTokens: texts,
+                    tokenLifetimeMs: tokenLifetime.milliseconds))
+            return
+        }
+        Output.line("root key    \(cloud.rootKey)")
+        Output.line("center key  \(cloud.centerKey)")
+        for text in texts { Output.line("join token  \(text)") }
+        Output.line("operator    \(path) (give it with --profile, or copy it to \(MastHome.profile))")
+        Output.line("next: mast commserver --dir COMMSERVER-DIR --listen \(address) --root \(cloud.rootKey)")
+        Output.line("      mast center --dir \(folder.dir)")
+        Output.line("      mast station --dir STATION-DIR --name NAME --join TOKEN")
+    }
+}
+
+struct CenterTokenCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "token", abstract: "Make another join token for a station.",
+        discussion: "With --dir in the folder of a center that does not run; else from a running one, with an operator's profile.")
+
+    @Option(help: ArgumentHelp("The folder of a center that does not run.", valueName: "folder"))
+    var dir: String?
+
+    @Option(help: ArgumentHelp("How long the token is good.", valueName: "time"))
+    var lifetime = JoinToken.defaultLifetime
+
+    @OptionGroup var cloud: CloudOptions
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard lifetime >= .seconds(1) else { throw ValidationError("--lifetime must be 1s or more") }
+    }
+
+    private struct Report: Encodable {
+        var joinToken: String
+        var endsUnixMs: Int64
+    }
+
+    func run() async throws {
+        let report: Report
+        if let dir {
+            var office = try CenterBootstrap.open(try NodeDirectory(path: dir))
+            var generator = SystemRandomNumberGenerator()
+            let token = try office.makeJoinToken(lifetime: lifetime, at: SystemClock().wallTime(), using: &generator)
+            report = Report(joinToken: token.text, endsUnixMs: token.notAfter.milliseconds)
+        } else {
+            let (seconds, limit) = (lifetime.milliseconds / 1_000, cloud.timeout)
+            let reply = try await cloud.withCloud { client in try await client.makeJoinToken(lifetimeSeconds: seconds, timeout: limit) }
+            report = Report(joinToken: reply.token, endsUnixMs: reply.endsMilliseconds)
+        }
+        if output.json { try Output.json(report) } else { Output.line(report.joinToken) }
+    }
+}
