@@ -11,20 +11,23 @@ struct MastCommand: AsyncParsableCommand {
             --json and then prints one JSON object. Times are written with their unit: 250ms, 2s, 1.5m.
 
             EXIT CODES
-              0    success
-              64   wrong usage
-              65   bad data: a file or a key is not what it should be
-              66   an input file, profile or folder is missing
-              69   unavailable: nobody answers, or an address, library or file is not to be had
-              70   a fault of mast itself
-              100+ a call or a run ended with a status other than ok; 100 + its number:
-                   cancelled 101, unknown 102, invalidArgument 103, deadlineExceeded 104, notFound 105,
-                   alreadyExists 106, permissionDenied 107, resourceExhausted 108, failedPrecondition 109,
-                   aborted 110, outOfRange 111, unimplemented 112, internal 113, unavailable 114,
-                   dataLoss 115, unauthenticated 116
+              0     success
+              64    wrong usage
+              65    bad data: a file or a key is not what it should be
+              66    an input file, profile or folder is missing
+              69    unavailable: nobody answers, or an address is taken
+              70    a fault of mast itself
+              100+  a call or run ended with a status other than ok:
+                    cancelled 101, unknown 102, invalidArgument 103,
+                    deadlineExceeded 104, notFound 105, alreadyExists 106,
+                    permissionDenied 107, resourceExhausted 108,
+                    failedPrecondition 109, aborted 110, outOfRange 111,
+                    unimplemented 112, internal 113, unavailable 114,
+                    dataLoss 115, unauthenticated 116
 
             FILES
-              MAST_HOME (or ~/.config/mast) holds profile.json, known_hosts and the resource pool.
+              profile.json, known_hosts and the resource pool are in MAST_HOME,
+              or else in ~/.config/mast.
             """,
         groupedSubcommands: CommandCatalog.groups)
 
@@ -60,11 +63,11 @@ struct MastCommand: AsyncParsableCommand {
 /// All commands, in the order in which help shows them.
 enum CommandCatalog {
     static let groups: [CommandGroup] = [
-        CommandGroup(name: "Calls:", subcommands: calls),
-        CommandGroup(name: "Links and captures:", subcommands: links),
-        CommandGroup(name: "Cloud roles:", subcommands: roles),
-        CommandGroup(name: "Cloud use:", subcommands: client),
-        CommandGroup(name: "This machine:", subcommands: machine),
+        CommandGroup(name: "Calls", subcommands: calls),
+        CommandGroup(name: "Links and captures", subcommands: links),
+        CommandGroup(name: "Cloud roles", subcommands: roles),
+        CommandGroup(name: "Cloud use", subcommands: client),
+        CommandGroup(name: "This machine", subcommands: machine),
     ]
 
     private static let calls: [any ParsableCommand.Type] = [

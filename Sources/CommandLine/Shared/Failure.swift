@@ -69,7 +69,16 @@ struct Failure: Error, Sendable {
         default:
             let effect = error.effect == .none ? "" : "; effect \(error.effect)"
             let retry = error.retryAfter.map { "; try again in \($0.text)" } ?? ""
-            self.init(.call(error.code), "\(error.code.name): \(text)\(effect)\(retry)")
+            self.init(.call(error.code), "\(error.code.name): \(text)\(effect)\(retry)\(Self.nextStep(error))")
+        }
+    }
+
+    private static func nextStep(_ error: RPCError) -> String {
+        switch (error.code, error.cause) {
+        case (.deadlineExceeded, _): "; allow more time with --timeout"
+        case (.permissionDenied, .remote): "; ask an operator, or give another --profile"
+        case (.unavailable, .connectionLost), (.unavailable, .peerRestarted): "; the server went away: try again"
+        default: ""
         }
     }
 
