@@ -63,6 +63,7 @@ struct MastCommand: AsyncParsableCommand {
 /// All commands, in the order in which help shows them.
 enum CommandCatalog {
     static let groups: [CommandGroup] = [
+        CommandGroup(name: "To begin:", subcommands: [DemoCommand.self]),
         CommandGroup(name: "Calls", subcommands: calls),
         CommandGroup(name: "Links and captures", subcommands: links),
         CommandGroup(name: "Cloud roles", subcommands: roles),

@@ -135,7 +135,7 @@ extension CloudClient {
         var run = FailoverPolicy.Run(deadline: timeline.began + options.timeout)
         var placement = freshPlacement(question.application, digest: options.digest)
         var lastWords = "no node was found"
-        var directive = next(&run, placement)
+        var directive = next(&run, placement, options.role)
         while true {
             if Task.isCancelled { throw failure(.cancelled, "the run was cancelled", question, timeline) }
             switch directive {
@@ -151,7 +151,7 @@ extension CloudClient {
                     // An old placement is better than none.
                     placement = placement ?? knownPlacement(question.application, digest: options.digest)
                 }
-                directive = next(&run, placement)
+                directive = next(&run, placement, options.role)
             case .renewTicket:
                 do throws(ControlFailure) {
                     try await ensureAttached(until: run.deadline, refused: state.withLock { $0.ticket })
@@ -161,14 +161,14 @@ extension CloudClient {
                     timeline.note(lastWords, at: wire.now())
                     try rethrowIfFinal(error, question, timeline)
                 }
-                directive = next(&run, placement)
+                directive = next(&run, placement, options.role)
             case .wait(let until):
                 timeline.note("waiting: \(lastWords)", at: wire.now())
                 await waitForNews(until: until)
-                directive = next(&run, placement)
+                directive = next(&run, placement, options.role)
             case .run(let candidate):
                 guard let contact = placement?.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
-                    directive = ended(&run, candidate, .unreachable, placement)
+                    directive = ended(&run, candidate, .unreachable, placement, options.role)
                     continue
                 }
                 try await attachPatiently(&timeline, question, until: run.deadline)
@@ -179,39 +179,43 @@ extension CloudClient {
                 switch end {
                 case .answered(let result) where result.runID == question.runID && isPinned(result, options, placement):
                     if let output = result.output {
-                        _ = ended(&run, candidate, .answered, placement)
+                        _ = ended(&run, candidate, .answered, placement, options.role)
                         return try conclude(result, output.bytes, by: contact, question, attempts: run.attempts, &timeline)
                     }
                     if let trap = result.trap {
-                        _ = ended(&run, candidate, .trapped, placement)
+                        _ = ended(&run, candidate, .trapped, placement, options.role)
                         throw failure(.trapped(trap), "\(question.application) failed on \(contact.name): \(trap)", question, timeline)
                     }
                     lastWords = "\(contact.name) gave no result"
-                    directive = ended(&run, candidate, .noReplica, placement)
+                    directive = ended(&run, candidate, .noReplica, placement, options.role)
                 case .answered:
                     lastWords = "\(contact.name) answered another question"
-                    directive = ended(&run, candidate, .noReplica, placement)
+                    directive = ended(&run, candidate, .noReplica, placement, options.role)
                 case .silent:
                     lastWords = "\(contact.name) is silent"
-                    directive = ended(&run, candidate, .silent, placement)
+                    directive = ended(&run, candidate, .silent, placement, options.role)
                     // After the policy knows: other runs on this connection end with it, and must not redial.
                     wire.drop(contact)
                 case .routeGone:
                     lastWords = "\(contact.name) is gone"
-                    directive = ended(&run, candidate, .routeGone, placement)
+                    directive = ended(&run, candidate, .routeGone, placement, options.role)
                 case .failed(let error):
                     lastWords = "\(contact.name): \(error.message.isEmpty ? error.code.name : error.message)"
-                    directive = ended(&run, candidate, Self.outcome(of: error), placement)
+                    directive = ended(&run, candidate, Self.outcome(of: error), placement, options.role)
                 }
                 timeline.note(lastWords, at: wire.now())
-            case .finish: directive = next(&run, placement)
+            case .finish: directive = next(&run, placement, options.role)
             case .fail(let reason): throw surrender(reason, run, lastWords, question, timeline)
             }
         }
     }
 
-    private func next(_ run: inout FailoverPolicy.Run, _ placement: KnownPlacement?) -> FailoverPolicy.Directive {
-        let candidates = placement?.contacts.map(\.candidate) ?? []
+    private func candidates(_ placement: KnownPlacement?, _ role: NodeRole?) -> [FailoverPolicy.Candidate] {
+        (placement?.contacts ?? []).filter { role == nil || $0.role == role }.map(\.candidate)
+    }
+
+    private func next(_ run: inout FailoverPolicy.Run, _ placement: KnownPlacement?, _ role: NodeRole?) -> FailoverPolicy.Directive {
+        let candidates = candidates(placement, role)
         let now = wire.now()
         var copy = run
         let directive = state.withLock { $0.policy.next(&copy, candidates: candidates, at: now) }
@@ -221,9 +225,9 @@ extension CloudClient {
 
     private func ended(
         _ run: inout FailoverPolicy.Run, _ node: FailoverPolicy.Candidate, _ outcome: FailoverPolicy.Outcome,
-        _ placement: KnownPlacement?
+        _ placement: KnownPlacement?, _ role: NodeRole?
     ) -> FailoverPolicy.Directive {
-        let candidates = placement?.contacts.map(\.candidate) ?? []
+        let candidates = candidates(placement, role)
         let now = wire.now()
         var copy = run
         let directive = state.withLock { $0.policy.ended(&copy, on: node, outcome, candidates: candidates, at: now) }

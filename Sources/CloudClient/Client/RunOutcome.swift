@@ -14,8 +14,12 @@ public struct RunOptions: Sendable {
     /// Pins a version of the application by its SHA-256; nil is the newest.
     public var digest: ContentDigest?
 
-    public init(timeout: Interval = .seconds(30), runID: RunID? = nil, entry: String? = nil, digest: ContentDigest? = nil) {
+    /// Ask only nodes of this role; nil for the nearest that can. For comparing, and for tests.
+    public var role: NodeRole?
+
+    public init(timeout: Interval = .seconds(30), runID: RunID? = nil, entry: String? = nil, digest: ContentDigest? = nil, role: NodeRole? = nil) {
         (self.timeout, self.runID, self.entry, self.digest) = (timeout, runID, entry, digest)
+        self.role = role
     }
 }
 

@@ -1,0 +1,1 @@
+enum BuiltInCapture { static let name = ""; static let base64 = "" }
