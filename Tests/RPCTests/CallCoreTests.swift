@@ -244,7 +244,7 @@ private func header(_ sequence: UInt64, first: UInt64 = 1, attempt: UInt32 = 1, 
 
     @Test func theBudgetStopsRetriesAtHalfAndSuccessesRefillIt() {
         var budget = RetryBudget()
-        for _ in 0..<5 { budget.failed() }
+        for _ in 0..<50 { budget.failed() }
         #expect(!budget.allowsRetry)
         budget.succeeded()
         #expect(budget.allowsRetry)

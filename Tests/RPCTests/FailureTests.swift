@@ -164,6 +164,42 @@ private enum Slow {
         }
     }
 
+    @Test func everyCallOfALostConnectionIsRetried() throws {
+        let journal = Journal<String>()
+        try World().pair(Slow.server(journal)) { client, here, there in
+            try await client.connect()
+            await withTaskGroup(of: Void.self) { group in
+                for number in 0..<200 {
+                    group.addTask {
+                        let error = await failure { _ = try await client.call(Slow.add, Line(text: "\(number)")) }
+                        #expect(error == nil)
+                    }
+                }
+                try? await here.host.sleep(for: .milliseconds(200))
+                client.close()
+            }
+            #expect(journal.all.filter { $0.hasPrefix("begin") }.count == 200)
+            #expect(here.host.statistics.retries == 200)
+        }
+    }
+
+    @Test func thousandsOfDeadlinesAtOnceFireOnTime() throws {
+        let world = World(loss: 1)
+        try world.pair(Slow.server(Journal())) { client, here, _ in
+            await withTaskGroup(of: Void.self) { group in
+                for _ in 0..<5_000 {
+                    group.addTask {
+                        let error = await failure {
+                            _ = try await client.call(Slow.add, Line(text: ""), options: CallOptions(deadline: .in(.seconds(1))))
+                        }
+                        #expect(error?.code == .deadlineExceeded)
+                    }
+                }
+            }
+            #expect(here.host.now() == Instant.zero + .seconds(1))
+        }
+    }
+
     @Test func aCallThatMustNotRunTwiceJoinsItsFirstAttempt() throws {
         let journal = Journal<String>()
         try World().pair(Slow.server(journal)) { client, here, there in

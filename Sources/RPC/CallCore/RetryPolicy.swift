@@ -24,13 +24,17 @@ package struct Backoff: Sendable {
     package mutating func reset() { failures = 0 }
 }
 
-/// The retry budget of gRFC A6: a failure costs one token, a success gives a tenth back, and retries stop
-/// while the bucket is at half or below. Kept per peer, so that retries cannot multiply an overload.
+/// The retry budget of gRFC A6: a failure costs one token of a hundred, a success gives a tenth back, and retries
+/// stop while the bucket is at half or below. Kept per peer, so that retries cannot multiply an overload; hence
+/// only a peer's own refusals count. A lost connection fails many calls at once and says nothing about load.
 package struct RetryBudget: Sendable {
-    private static let full = 100
+    private static let full = 1_000
     private var tenths = full
     package init() {}
 
+    package mutating func note(_ failure: AttemptFailure) {
+        if case .answered = failure { failed() }
+    }
     package mutating func failed() { tenths = max(0, tenths - 10) }
     package mutating func succeeded() { tenths = min(Self.full, tenths + 1) }
     package var allowsRetry: Bool { tenths > Self.full / 2 }

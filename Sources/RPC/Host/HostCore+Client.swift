@@ -165,7 +165,7 @@ extension HostCore {
             call.inbox = []
             call.inboxBytes = 0
         }
-        call.peer.budget.failed()
+        call.peer.budget.note(failure)
         switch call.call.failed(failure, incarnation: call.incarnation, budget: call.peer.budget) {
         case .fail(let error): failClient(call.id, error, at: now)
         case .retry(let after):
@@ -271,7 +271,7 @@ extension HostCore {
         call.end = end
         if let sequence = call.call.header.id?.sequence { call.peer.settle(sequence) }
         // A call that fails while it waits for a connection leaves the queue.
-        if case .failure = end, !call.peer.waiting.isEmpty { call.peer.waiting.removeAll { $0 == call.id } }
+        if case .failure = end { call.peer.leaveQueue(call.id) }
         call.trace?.note { $0.done = now }
         releaseWriters(call)
         serveReaders(call)

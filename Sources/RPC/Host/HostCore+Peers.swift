@@ -54,6 +54,11 @@ final class Peer {
         if outstanding.first == sequence { outstanding.removeFirst() } else { outstanding.removeAll { $0 == sequence } }
     }
 
+    /// Calls that time out together do so in the order in which they queued.
+    func leaveQueue(_ call: UInt64) {
+        if waiting.first == call { waiting.removeFirst() } else if !waiting.isEmpty { waiting.removeAll { $0 == call } }
+    }
+
     var firstIncomplete: UInt64 { outstanding.first ?? nextSequence }
     var isWanted: Bool { !waiting.isEmpty || !waiters.isEmpty }
     var ready: ConnectionHandle? { if case .ready(let handle) = link { handle } else { nil } }
