@@ -20,10 +20,16 @@ import MastCalls
         @Flag(help: "Print one JSON object.") var json = false
 
         func validate() throws {
-            guard !inFlight.isEmpty, inFlight.allSatisfy({ (1...10_000).contains($0) }) else { throw ValidationError("--in-flight is 1 to 10000") }
-            guard (8...1_000).contains(payload) else { throw ValidationError("--payload is 8 to 1000 bytes: the bare exchange is one datagram") }
+            guard !inFlight.isEmpty, inFlight.allSatisfy({ (1...10_000).contains($0) }) else {
+                throw ValidationError("--in-flight is 1 to 10000")
+            }
+            guard (8...1_000).contains(payload) else {
+                throw ValidationError("--payload is 8 to 1000 bytes: the bare exchange is one datagram")
+            }
             guard duration > 0, warmup >= 0 else { throw ValidationError("--duration is more than 0 seconds, --warmup not less") }
-            guard EchoMethods.semantics(named: semantics) != nil else { throw ValidationError("--semantics is readOnly, idempotent or atMostOnce") }
+            guard EchoMethods.semantics(named: semantics) != nil else {
+                throw ValidationError("--semantics is readOnly, idempotent or atMostOnce")
+            }
         }
 
         func run() async throws {
@@ -52,7 +58,8 @@ import MastCalls
     }
 
     struct Serve: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "The server's process; ends when its standard input does.", shouldDisplay: false)
+        static let configuration = CommandConfiguration(
+            abstract: "The server's process; ends when its standard input does.", shouldDisplay: false)
 
         @Option var semantics = "atMostOnce"
 

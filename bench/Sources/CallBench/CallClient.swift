@@ -31,11 +31,14 @@ struct CallClient {
             let ownUsed = Clock.cpu() - own
             let serverUsed = try await client.call(EchoMethods.cpuTime, Nothing()) - server
             return Measurement(
-                name: "calls", inFlight: inFlight, nanoseconds: end - window.from, samples: samples, clientCPUNanoseconds: ownUsed, serverCPUNanoseconds: serverUsed)
+                name: "calls", inFlight: inFlight, nanoseconds: end - window.from, samples: samples, clientCPUNanoseconds: ownUsed,
+                serverCPUNanoseconds: serverUsed)
         }
     }
 
-    private static func keepCalling(_ client: RPCClient, _ echo: Unary<ByteString, ByteString>, _ request: ByteString, in window: Load.Window) async -> Samples {
+    private static func keepCalling(
+        _ client: RPCClient, _ echo: Unary<ByteString, ByteString>, _ request: ByteString, in window: Load.Window
+    ) async -> Samples {
         var samples = Samples()
         samples.nanoseconds.reserveCapacity(1 << 16)
         let options = CallOptions(deadline: .in(.seconds(Int64(Load.patience))))

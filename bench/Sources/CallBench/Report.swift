@@ -16,9 +16,13 @@ struct Report {
             ["", "per second", "p50 µs", "p90 µs", "p99 µs", "p99.9 µs", "max µs", "CPU µs client", "server", "failed"].row,
         ]
         for m in measurements {
-            let latencies = Self.percentiles.map { format(m.microseconds(percentile: $0.value)) } + [format(Double(m.histogram.max) / 1_000)]
+            let latencies =
+                Self.percentiles.map { format(m.microseconds(percentile: $0.value)) } + [format(Double(m.histogram.max) / 1_000)]
             let server = m.name == "udp" ? "-" : format(m.perCall(m.serverCPUNanoseconds))
-            lines.append(([m.title, String(Int(m.perSecond.rounded()))] + latencies + [format(m.perCall(m.clientCPUNanoseconds)), server, String(m.failures)]).row)
+            lines.append(
+                ([m.title, String(Int(m.perSecond.rounded()))] + latencies + [
+                    format(m.perCall(m.clientCPUNanoseconds)), server, String(m.failures),
+                ]).row)
         }
         for m in measurements where m.name == "calls" { lines += ["", "\(m.title), latency of \(m.count):"] + bars(m) }
         for failure in measurements.compactMap(\.firstFailure).prefix(3) { lines.append("first failure: \(failure)") }
@@ -74,9 +78,11 @@ struct Report {
             cores = ProcessInfo.processInfo.activeProcessorCount
             measurements = report.measurements.map { m in
                 Row(
-                    name: m.name, inFlight: m.inFlight, count: m.count, failed: m.failures, perSecond: m.perSecond, meanUs: m.histogram.mean / 1_000,
+                    name: m.name, inFlight: m.inFlight, count: m.count, failed: m.failures, perSecond: m.perSecond,
+                    meanUs: m.histogram.mean / 1_000,
                     p50Us: m.microseconds(percentile: 50), p90Us: m.microseconds(percentile: 90), p99Us: m.microseconds(percentile: 99),
-                    p999Us: m.microseconds(percentile: 99.9), maxUs: Double(m.histogram.max) / 1_000, clientCPUPerCallUs: m.perCall(m.clientCPUNanoseconds),
+                    p999Us: m.microseconds(percentile: 99.9), maxUs: Double(m.histogram.max) / 1_000,
+                    clientCPUPerCallUs: m.perCall(m.clientCPUNanoseconds),
                     serverCPUPerCallUs: m.name == "udp" ? nil : m.perCall(m.serverCPUNanoseconds))
             }
         }
@@ -98,7 +104,7 @@ extension String {
 extension [String] {
     fileprivate var row: String {
         enumerated().map { index, cell in
-            index == 0 ? cell + String(repeating: " ", count: max(0, 26 - cell.count)) : cell.leftPadded(index == 7 ? 15 : 11)
+            index == 0 ? cell + String(repeating: " ", count: Swift.max(0, 26 - cell.count)) : cell.leftPadded(index == 7 ? 15 : 11)
         }.joined()
     }
 }

@@ -37,7 +37,9 @@ final class ServerProcess {
         process.standardOutput = output
         try process.run()
         var line = ""
-        while let byte = try output.fileHandleForReading.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") { line.unicodeScalars.append(Unicode.Scalar(byte)) }
+        while let byte = try output.fileHandleForReading.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") {
+            line.unicodeScalars.append(Unicode.Scalar(byte))
+        }
         guard let ready = Ready(line: line) else { throw BenchError("the server's process did not become ready; it said: \(line)") }
         self.ready = ready
     }

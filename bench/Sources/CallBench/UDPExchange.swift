@@ -1,11 +1,11 @@
 import Foundation
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// The floor under every call: the same bytes there and back over bare sockets, one system call each, no encryption,
@@ -58,7 +58,8 @@ struct UDPExchange: Sendable {
         // Half of the exchange is the server's; it does the same two system calls.
         let used = Clock.cpu() - cpu
         return Measurement(
-            name: "udp", inFlight: inFlight, nanoseconds: Clock.now() - window.from, samples: [samples], clientCPUNanoseconds: used, serverCPUNanoseconds: 0)
+            name: "udp", inFlight: inFlight, nanoseconds: Clock.now() - window.from, samples: [samples], clientCPUNanoseconds: used,
+            serverCPUNanoseconds: 0)
     }
 
     /// Sends back whatever comes, on a thread of its own, until the process ends. Returns the port.
@@ -80,9 +81,9 @@ struct UDPExchange: Sendable {
 
     private static func openSocket(port: UInt16) throws -> Int32 {
         #if canImport(Darwin)
-        let socket = Darwin.socket(AF_INET, SOCK_DGRAM, 0)
+            let socket = Darwin.socket(AF_INET, SOCK_DGRAM, 0)
         #else
-        let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+            let socket = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
         #endif
         guard socket >= 0 else { throw BenchError("cannot open a socket: errno \(errno)") }
         var patience = timeval(tv_sec: Int(Load.patience), tv_usec: 0)
@@ -97,11 +98,11 @@ struct UDPExchange: Sendable {
         var address = loopback(port)
         let size = socklen_t(MemoryLayout<sockaddr_in>.size)
         #if canImport(Darwin)
-        let status = withSocketAddress(&address) { Darwin.connect(socket, $0, size) }
+            let status = withSocketAddress(&address) { Darwin.connect(socket, $0, size) }
         #elseif canImport(Musl)
-        let status = withSocketAddress(&address) { Musl.connect(socket, $0, size) }
+            let status = withSocketAddress(&address) { Musl.connect(socket, $0, size) }
         #else
-        let status = withSocketAddress(&address) { Glibc.connect(socket, $0, size) }
+            let status = withSocketAddress(&address) { Glibc.connect(socket, $0, size) }
         #endif
         guard status == 0 else { throw BenchError("cannot connect a socket: errno \(errno)") }
     }
@@ -109,7 +110,9 @@ struct UDPExchange: Sendable {
     private static func boundPort(of socket: Int32) throws -> UInt16 {
         var address = sockaddr_in()
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        guard withSocketAddress(&address, { getsockname(socket, $0, &size) }) == 0 else { throw BenchError("cannot name a socket: errno \(errno)") }
+        guard withSocketAddress(&address, { getsockname(socket, $0, &size) }) == 0 else {
+            throw BenchError("cannot name a socket: errno \(errno)")
+        }
         return UInt16(bigEndian: address.sin_port)
     }
 
