@@ -70,7 +70,7 @@ struct Program {
         let names = ["in", "out", "err"].map { path("\(UUID().uuidString).\($0)") }
         defer { for name in names { try? FileManager.default.removeItem(atPath: name) } }
         try Data((input ?? "").utf8).write(to: URL(fileURLWithPath: names[0]))
-        for name in names[1...] { FileManager.default.createFile(atPath: name, contents: nil) }
+        for name in names[1...] { try Data().write(to: URL(fileURLWithPath: name)) }
         process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: names[0]))
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: names[1]))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: names[2]))
