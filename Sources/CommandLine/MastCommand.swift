@@ -40,7 +40,7 @@ struct MastCommand: AsyncParsableCommand {
             let status = exitCode(for: error)
             // Help and version are what was asked for.
             if status.isSuccess { exit(withError: error) }
-            Failure(.usage, Failure.line(message(for: error)) + "; see mast --help").report()
+            Failure(.usage, Failure.line(message(for: error)) + Failure.usageHint(message(for: error))).report()
             Foundation.exit(ExitStatus.usage.rawValue)
         }
         do {

@@ -8,25 +8,25 @@ import Testing
         ["link", "relay", "--target", "127.0.0.1:1", "--up-rate", "1mbit", "--up-trace", "x"], ["echo", "--listen", "nowhere"],
         ["run"], ["app", "push"], ["station"],
     ])
-    func wrongUsageEndsWith64AndOneLine(_ arguments: [String]) throws {
+    func wrongUsageEndsWith64AndOneLine(_ arguments: [String]) async throws {
         let program = try Program()
         defer { program.remove() }
-        let result = try program.run(arguments)
+        let result = try await program.run(arguments)
         #expect(result.status == 64)
         #expect(result.output.isEmpty)
         #expect(result.errorLines.count == 1)
         #expect(result.errors.hasPrefix("mast: "))
     }
 
-    @Test func helpListsTheCommandsAndTheExitCodes() throws {
+    @Test func helpListsTheCommandsAndTheExitCodes() async throws {
         let program = try Program()
         defer { program.remove() }
-        let result = try program.run("--help")
+        let result = try await program.run("--help")
         #expect(result.status == 0)
         for word in ["EXIT CODES", "deadlineExceeded 104", "call", "inspect", "station", "doctor", "MAST_HOME"] { #expect(result.output.contains(word)) }
     }
 
-    @Test func aMissingFileEndsWith66() throws {
+    @Test func aMissingFileEndsWith66() async throws {
         let program = try Program()
         defer { program.remove() }
         for arguments in [
@@ -34,13 +34,13 @@ import Testing
             ["link", "relay", "--target", "127.0.0.1:1", "--scenario", program.path("nothing.json")],
             ["run", "textsearch"], ["status"], ["app", "push", program.path("nothing.wasm")], ["pool", "get", "unknown-run"],
         ] {
-            let result = try program.run(arguments)
+            let result = try await program.run(arguments)
             #expect(result.status == 66, "\(arguments): \(result.errors)")
             #expect(result.errorLines.count == 1)
         }
     }
 
-    @Test func foreignFilesEndWith65() throws {
+    @Test func foreignFilesEndWith65() async throws {
         let program = try Program()
         defer { program.remove() }
         let garbage = try program.write("garbage", Array("this is no capture, no scenario and no module\n".utf8))
@@ -52,47 +52,47 @@ import Testing
             ["link", "relay", "--target", "127.0.0.1:1", "--up-trace", empty],
             ["echo", "--listen", "0", "--key", garbage],
         ] {
-            let result = try program.run(arguments)
+            let result = try await program.run(arguments)
             #expect(result.status == 65, "\(arguments): \(result.errors)")
             #expect(result.errorLines.count == 1)
         }
     }
 
-    @Test func aStoppedServerEndsWith69() throws {
+    @Test func aStoppedServerEndsWith69() async throws {
         let program = try Program()
         defer { program.remove() }
         // A port that was free a moment ago, and is again.
-        let server = try Server(program, ["echo", "--listen", "0"])
+        let server = try await Server(program, ["echo", "--listen", "0"])
         let address = server.address
-        #expect(server.stop() == 0)
+        #expect(await server.stop() == 0)
         for arguments in [
             ["list", address, "-t", "500ms"], ["ping", address, "-t", "500ms", "-c", "1"], ["call", address, "echo.v1.Echo/say", "-t", "500ms"],
             ["call", address, "echo.v1.Echo/say", "-t", "500ms", "--peer-key", server.key], ["list", "no-such-host.invalid:1", "-t", "500ms"],
         ] {
-            let result = try program.run(arguments)
+            let result = try await program.run(arguments)
             #expect(result.status == 69, "\(arguments): \(result.errors)")
             #expect(result.errorLines.count == 1)
         }
     }
 
-    @Test func anOccupiedPortEndsWith69() throws {
+    @Test func anOccupiedPortEndsWith69() async throws {
         let program = try Program()
         defer { program.remove() }
-        let server = try Server(program, ["echo", "--listen", "0"])
+        let server = try await Server(program, ["echo", "--listen", "0"])
         for arguments in [["echo", "--listen", server.address], ["link", "relay", "--target", "127.0.0.1:1", "--listen", server.address]] {
-            let result = try program.run(arguments)
+            let result = try await program.run(arguments)
             #expect(result.status == 69)
             #expect(result.errorLines.count == 1)
             #expect(result.errors.contains(server.address))
         }
-        #expect(server.stop() == 0)
+        #expect(await server.stop() == 0)
     }
 
-    @Test func versionAndDoctorPrintObjects() throws {
+    @Test func versionAndDoctorPrintObjects() async throws {
         let program = try Program()
         defer { program.remove() }
-        #expect(try program.run("version", "--json").object()["version"] is String)
-        let doctor = try program.run("doctor", "--json")
+        #expect(try await program.run("version", "--json").object()["version"] is String)
+        let doctor = try await program.run("doctor", "--json")
         let findings = try #require(try doctor.object()["findings"] as? [[String: Any]])
         #expect(Set(findings.compactMap { $0["name"] as? String }).isSuperset(of: ["libpcap", "libwasmtime", "clock", "TUN device", "receive buffer"]))
         #expect(doctor.status == (try doctor.object()["healthy"] as? Bool == true ? 0 : 69))

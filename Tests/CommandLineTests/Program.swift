@@ -60,29 +60,45 @@ struct Program {
     }
 
     /// Runs to the end.
-    func run(_ arguments: String..., input: String? = nil, within seconds: Double = 60) throws -> Result {
-        try run(arguments, input: input, within: seconds)
+    func run(_ arguments: String..., input: String? = nil, within seconds: Double = 60) async throws -> Result {
+        try await run(arguments, input: input, within: seconds)
     }
 
-    func run(_ arguments: [String], input: String? = nil, within seconds: Double = 60) throws -> Result {
+    func run(_ arguments: [String], input: String? = nil, within seconds: Double = 60) async throws -> Result {
         let process = process(arguments)
         // Files, not pipes: nothing to drain while we wait.
         let names = ["in", "out", "err"].map { path("\(UUID().uuidString).\($0)") }
         defer { for name in names { try? FileManager.default.removeItem(atPath: name) } }
         try Data((input ?? "").utf8).write(to: URL(fileURLWithPath: names[0]))
-        for name in names[1...] { FileManager.default.createFile(atPath: name, contents: nil) }
+        for name in names[1...] { try Data().write(to: URL(fileURLWithPath: name)) }
         process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: names[0]))
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: names[1]))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: names[2]))
-        let ended = DispatchSemaphore(value: 0)
-        process.terminationHandler = { _ in ended.signal() }
+        let end = End(of: process)
         try process.run()
-        guard ended.wait(timeout: .now() + seconds) == .success else {
+        guard await end.comes(within: seconds) else {
             kill(process.processIdentifier, SIGKILL)
             throw TookTooLong(arguments: arguments)
         }
         let texts = try names[1...].map { String(decoding: try Data(contentsOf: URL(fileURLWithPath: $0)), as: UTF8.self) }
         return Result(status: process.terminationStatus, output: texts[0], errors: texts[1])
+    }
+}
+
+/// A process's end, waited for without blocking a thread that other tests need.
+final class End: Sendable {
+    private let events: AsyncStream<Bool>
+    private let event: AsyncStream<Bool>.Continuation
+
+    /// Before the process is started.
+    init(of process: Process) {
+        (events, event) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .bufferingOldest(1))
+        process.terminationHandler = { [event] _ in event.yield(true) }
+    }
+
+    func comes(within seconds: Double) async -> Bool {
+        DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { [event] in event.yield(false) }
+        return await events.first { _ in true } ?? false
     }
 }
 
@@ -94,19 +110,21 @@ final class Server {
     /// `127.0.0.1:port`.
     let address: String
     let key: String
-    private let ended = DispatchSemaphore(value: 0)
+    private let end: End
     private let input = Pipe()
     private let output = Pipe()
 
-    init(_ program: Program, _ arguments: [String], within seconds: Double = 60) throws {
+    init(_ program: Program, _ arguments: [String], within seconds: Double = 60) async throws {
         process = program.process(arguments + ["--follow-parent"])
         process.standardInput = input
         process.standardOutput = output
         process.standardError = FileHandle.nullDevice
-        let ended = ended
-        process.terminationHandler = { _ in ended.signal() }
+        end = End(of: process)
         try process.run()
-        let line = try Self.line(output.fileHandleForReading.fileDescriptor, within: seconds)
+        let descriptor = output.fileHandleForReading.fileDescriptor
+        let line = await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(returning: Self.line(descriptor, within: seconds)) }
+        }
         // mast <role> ready: <address> key <key>
         let words = line.split(separator: " ")
         guard words.count >= 6, words[0] == "mast", words[2] == "ready:" else {
@@ -117,7 +135,7 @@ final class Server {
         key = String(words[5])
     }
 
-    private static func line(_ descriptor: Int32, within seconds: Double) throws -> String {
+    private static func line(_ descriptor: Int32, within seconds: Double) -> String {
         var text: [UInt8] = []
         let end = Date(timeIntervalSinceNow: seconds)
         while text.last != UInt8(ascii: "\n") {
@@ -135,9 +153,9 @@ final class Server {
     func abandon() { try? input.fileHandleForWriting.close() }
 
     /// - Returns: the exit status; nil if it did not end in time, and then it is killed.
-    func stop(_ signal: Int32? = SIGTERM, within seconds: Double = 20) -> Int32? {
+    func stop(_ signal: Int32? = SIGTERM, within seconds: Double = 20) async -> Int32? {
         if let signal { kill(process.processIdentifier, signal) }
-        guard ended.wait(timeout: .now() + seconds) == .success else {
+        guard await end.comes(within: seconds) else {
             kill(process.processIdentifier, SIGKILL)
             return nil
         }

@@ -9,9 +9,9 @@ struct CallCommand: AsyncParsableCommand {
             The server says by reflection what kind of method it is; no schema is needed. A method that takes a stream \
             is given several JSON values, one a line or run together. Each answer is one line.
 
-              mast call localhost:4600 echo.v1.Echo/say -d '{"text":"hello"}'
-              mast call localhost:4600 echo.v1.Echo/sum -d '{"value":1}{"value":2}'
-              printf '%s\\n' '{"text":"a"}' '{"text":"b"}' | mast call localhost:4600 echo.v1.Echo/chat -d @-
+              mast call 127.0.0.1 echo.v1.Echo/say -d '{"text":"hello"}'
+              mast call 127.0.0.1 echo.v1.Echo/sum -d '{"value":1}{"value":2}'
+              mast call 127.0.0.1 echo.v1.Echo/chat -d @- < lines.ndjson
             """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))

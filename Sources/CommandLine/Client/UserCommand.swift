@@ -44,7 +44,7 @@ struct UserCommand: ParsableCommand {
             let path = out ?? "\(name).profile.json"
             let made: ClientProfile
             if let centerDir {
-                var office = try CenterBootstrap.open(try NodeDirectory(path: centerDir))
+                var office = try CenterBootstrap.open(try FolderOptions.center(centerDir))
                 var generator = SystemRandomNumberGenerator()
                 made = try office.addUser(
                     AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)

@@ -13,8 +13,8 @@ struct LinkRelayCommand: AsyncParsableCommand {
             Listens for UDP and passes everything to the target through the link, and the answers back. Prints \
             `mast relay ready: ADDRESS target ADDRESS`, and its counts when it ends (SIGTERM, Ctrl-C or --duration).
 
-              mast link relay --target 127.0.0.1:4600 --listen 4700 --up-rate 2mbit --down-rate 12mbit --delay 30ms \\
-                --loss 1% --outage hold:10s+2s
+              mast link relay --target 127.0.0.1:4600 --listen 4700 \\
+                --down-rate 12mbit --delay 30ms --outage hold:10s+2s
             """)
 
     @Option(help: ArgumentHelp("Where datagrams go, as host:port.", valueName: "host"))

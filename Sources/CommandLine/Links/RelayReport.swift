@@ -49,7 +49,7 @@ struct RelayReport: Encodable {
                 "\(side.radioLosses + side.preQueueLosses)", "\(side.outageDrops)", TextLayout.bytes(side.maxQueueBytes),
             ])
         }
-        var lines = ["link \(scenario), seed \(seed), \(TextLayout.duration(elapsedMs / 1_000)), \(clients + clientsExpired) clients"]
+        var lines = ["\(scenario): seed \(seed), \(TextLayout.duration(elapsedMs / 1_000)), \(clients + clientsExpired) clients"]
         lines += TextLayout.table(rows, left: [0])
         lines.append("departures late by \(Int(latenessP50Us)) us (median), \(Int(latenessP99Us)) us (p99), \(Int(latenessMaxUs)) us at most")
         let losses = [("refused clients", refusedClients), ("over the memory limit", overflowDrops), ("not taken by a socket", socketDrops), ("not from the target", strangers)]

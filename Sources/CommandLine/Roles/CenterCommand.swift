@@ -22,7 +22,7 @@ struct CenterCommand: AsyncParsableCommand {
 
         func run() async throws {
             let log = server.logger("mast.center")
-            let directory = try NodeDirectory(path: folder.dir)
+            let directory = try FolderOptions.center(folder.dir)
             let office = try CenterBootstrap.open(directory)
             let engine = try WasmtimeEngine()
             let executor = node.executor()

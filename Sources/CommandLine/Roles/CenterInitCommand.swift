@@ -51,7 +51,7 @@ struct CenterInitCommand: AsyncParsableCommand {
 
     func run() async throws {
         let address = try await resolve(commserver, defaultPort: PeerOptions.defaultPort)
-        let directory = try NodeDirectory(path: folder.dir)
+        let directory = try folder.open()
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
         var generator = SystemRandomNumberGenerator()
@@ -107,7 +107,7 @@ struct CenterTokenCommand: AsyncParsableCommand {
     func run() async throws {
         let report: Report
         if let dir {
-            var office = try CenterBootstrap.open(try NodeDirectory(path: dir))
+            var office = try CenterBootstrap.open(try FolderOptions.center(dir))
             var generator = SystemRandomNumberGenerator()
             let token = try office.makeJoinToken(lifetime: lifetime, at: SystemClock().wallTime(), using: &generator)
             report = Report(joinToken: token.text, endsUnixMs: token.notAfter.milliseconds)

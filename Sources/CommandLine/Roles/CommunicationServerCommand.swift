@@ -25,7 +25,7 @@ struct CommunicationServerCommand: AsyncParsableCommand {
         private struct Report: Encodable { var key, directory: String }
 
         func run() async throws {
-            let directory = try NodeDirectory(path: folder.dir)
+            let directory = try folder.open()
             var generator = SystemRandomNumberGenerator()
             let key = try CommunicationServerBootstrap.keys(directory, using: &generator).identity.publicKey
             if output.json {
@@ -64,7 +64,7 @@ struct CommunicationServerCommand: AsyncParsableCommand {
 
         func run() async throws {
             let log = server.logger("mast.commserver")
-            let directory = try NodeDirectory(path: folder.dir)
+            let directory = try folder.open()
             var generator = SystemRandomNumberGenerator()
             let keys = try CommunicationServerBootstrap.keys(directory, using: &generator)
             if let root { try CommunicationServerBootstrap.setRootKey(root, in: directory) }
@@ -85,10 +85,4 @@ struct CommunicationServerCommand: AsyncParsableCommand {
             withExtendedLifetime(directory) {}
         }
     }
-}
-
-/// Where a role keeps what survives a restart.
-struct FolderOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The role's own folder; made if it does not exist.", valueName: "folder"))
-    var dir: String
 }

@@ -29,11 +29,13 @@ struct StationCommand: AsyncParsableCommand {
 
     func run() async throws {
         let log = server.logger("mast.station")
-        let directory = try NodeDirectory(path: folder.dir)
+        let token = try joinToken()
+        let directory = token == nil
+            ? try FolderOptions.existing(folder.dir, hint: "join a cloud first: give --join with a token from mast center token")
+            : try folder.open()
         let stores = try StationStores(directory)
         var generator = SystemRandomNumberGenerator()
         let keys = try NodeKeys.loadOrCreate(in: directory.files, using: &generator)
-        let token = try joinToken()
         let known = try Membership.load(from: stores.files)
         if let known, let token {
             guard known.rootKey == token.rootKey else {

@@ -25,6 +25,8 @@ extension Failure {
             case .exists, .corrupt: Failure(.badData, "\(error)")
             case .inUse, .inputOutput: Failure(.unavailable, "\(error)")
             }
+        // That nobody was reached is no run's status.
+        case let error as RunError where error.kind == .unavailable: Failure(.unavailable, error.message)
         case let error as RunError: Failure(.call(error.code), "\(error.code.name): \(error.message) (run \(error.runID))")
         default: nil
         }

@@ -53,7 +53,8 @@ struct Failure: Error, Sendable {
         case is CancellationError: self.init(.call(.cancelled), "interrupted")
         default:
             if let known = Failure.cloudFailure(error) { self = known } else if MastCommand.exitCode(for: error) == .validationFailure {
-                self.init(.usage, Failure.line(MastCommand.message(for: error)) + "; see mast --help")
+                let text = MastCommand.message(for: error)
+                self.init(.usage, Failure.line(text) + Failure.usageHint(text))
             } else {
                 self.init(.ownFault, "\(error)")
             }
@@ -71,6 +72,17 @@ struct Failure: Error, Sendable {
             let retry = error.retryAfter.map { "; try again in \($0.text)" } ?? ""
             self.init(.call(error.code), "\(error.code.name): \(text)\(effect)\(retry)\(Self.nextStep(error))")
         }
+    }
+
+    /// How the value that was not understood is written.
+    static func usageHint(_ message: String) -> String {
+        let forms = [
+            ("<time>", "write a time like 250ms, 2s or 1.5m"), ("<rate>", "write a rate like 12mbit or 384kbit"),
+            ("<share>", "write a share like 2% or 0.02"), ("<size>", "write a size like 64MiB or 10MB"),
+            ("<address>", "write address:port, or a port alone"), ("<key>", "a key is 43 letters, digits, - and _"),
+        ]
+        if message.contains("is invalid"), let form = forms.first(where: { message.contains($0.0) }) { return "; " + form.1 }
+        return "; see mast --help"
     }
 
     private static func nextStep(_ error: RPCError) -> String {
