@@ -3,168 +3,7 @@ import MastCloudServer
 import MastRPC
 import MastTimebase
 import MastTransport
-import Synchronization
 import Testing
-
-/// A whole cloud in one process, over datagrams in memory.
-struct SmallCloud: Sendable {
-    let network = LoopbackNetwork()
-    let engine = StubEngine()
-    let executor = ThreadedRunExecutor(threads: 2)
-    let keys: CenterKeys
-    let serverKeys: NodeKeys
-    let membership: Membership
-    let centerStore = MemoryCenterStore()
-    let operatorProfile: OpenedProfile
-    let tokens: [JoinToken]
-    let serverHost: RPCHost
-    let server: CommunicationServerNode
-
-    init(stations: Int) throws {
-        var generator = SeededGenerator(seed: 21)
-        keys = CenterKeys(using: &generator)
-        serverKeys = NodeKeys(using: &generator)
-        membership = try CenterBootstrap.makeMembership(
-            keys, communicationServer: .loopback(port: 1), communicationServerKey: serverKeys.identity.publicKey, at: noon)
-        var office = try CenterOffice(keys: keys, membership: membership, store: centerStore)
-        operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: noon, using: &generator).opened()
-        var tokens: [JoinToken] = []
-        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: noon, using: &generator)) }
-        self.tokens = tokens
-        serverHost = network.host(serverKeys.identity, port: 1)
-        var configuration = CommunicationServerConfiguration()
-        configuration.heartbeatInterval = .milliseconds(100)
-        server = CommunicationServerNode(
-            host: serverHost, rootKey: keys.root.publicKey, routeSecret: serverKeys.routeSecret, configuration: configuration,
-            log: quiet)
-    }
-
-    func center(port: UInt16 = 2) throws -> CenterNode {
-        try CenterNode(
-            host: network.host(keys.node.identity, port: port),
-            office: CenterOffice(keys: keys, membership: membership, store: centerStore), engine: engine, executor: executor,
-            entropy: SeededGenerator(seed: 5), log: quiet)
-    }
-
-    func station(_ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init()) async throws
-        -> (node: BaseStationNode, port: UInt16)
-    {
-        var generator = SeededGenerator(seed: 1000 + UInt64(number))
-        let port = UInt16(10 + number)
-        let keys = try NodeKeys.loadOrCreate(in: stores.files, using: &generator)
-        let host = network.host(keys.identity, port: port)
-        let membership: Membership
-        if let known = try Membership.load(from: stores.files) {
-            membership = known
-        } else {
-            membership = try await Membership.join(
-                tokens[number], name: "station-\(number)", keys: keys, addresses: [], host: host)
-            try membership.save(to: stores.files)
-        }
-        let node = try BaseStationNode(
-            host: host, membership: membership, keys: keys, stores: stores, engine: engine, executor: executor,
-            configuration: configuration, log: quiet)
-        return (node, port)
-    }
-
-    /// Runs `body` beside the communication server and the center.
-    func whileServing(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) async throws {
-        let center = try center()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            group.addTask { try await center.run() }
-            group.addTask { try await body(self) }
-            // `body` is the one that ends by itself.
-            try await group.next()
-            group.cancelAll()
-        }
-    }
-
-    func client(_ profile: OpenedProfile, port: UInt16) -> TestClient {
-        TestClient(host: network.host(profile.identity, port: port), profile: profile)
-    }
-}
-
-/// As much of a client as these tests need.
-final class TestClient: Sendable {
-    let host: RPCHost
-    let profile: OpenedProfile
-    let control: RPCClient
-    let ticket = Mutex<SignedRecord<Ticket>?>(nil)
-
-    init(host: RPCHost, profile: OpenedProfile) {
-        self.host = host
-        self.profile = profile
-        control = host.client(to: profile.communicationServer, peerKey: profile.communicationServerKey)
-    }
-
-    func attach() async throws -> AttachReply {
-        let connection = try await control.connect(within: .seconds(5))
-        let reply = try await control.call(
-            ControlMethods.attach, AttachRequest(proof: try profile.proof(handshakeHash: connection.handshakeHash), ticket: nil))
-        host.withEndpoint { endpoint, _ in endpoint.localRoutes = [reply.route] }
-        ticket.withLock { $0 = reply.ticket }
-        return reply
-    }
-
-    func node(_ candidate: Candidate) throws -> RPCClient {
-        let record = try candidate.record.verified(by: profile.rootKey)
-        return host.client(
-            to: profile.communicationServer, peerKey: record.transportKey, route: candidate.route, control: control)
-    }
-
-    func lookup(_ application: String) async throws -> Placement {
-        try await control.call(ControlMethods.lookup, LookupRequest(application: application)).placement
-    }
-
-    func run(_ application: String, _ input: String, on candidate: Candidate, id: String, withTicket: Bool = true) async throws -> RunResult {
-        try await node(candidate).call(
-            RunMethods.run,
-            RunRequest(
-                application: application, input: ByteString(input), runID: RunID(rawValue: id),
-                ticket: withTicket ? ticket.withLock { $0 } : nil))
-    }
-
-    var asOperator: CallOptions {
-        var options = CallOptions()
-        options.metadata = [ticketMetadataName: ticket.withLock { $0 }?.metadataText ?? ""]
-        return options
-    }
-
-    func push(_ name: String, _ module: [UInt8], to center: Candidate) async throws -> PushReply {
-        let digest = ContentDigest(of: module)
-        let client = try node(center)
-        for offset in stride(from: 0, to: module.count, by: UploadChunk.maximumBytes) {
-            let end = min(offset + UploadChunk.maximumBytes, module.count)
-            _ = try await client.call(
-                AdminMethods.uploadChunk,
-                UploadChunk(
-                    digest: digest, sizeBytes: UInt64(module.count), offset: UInt64(offset),
-                    bytes: ByteString(Array(module[offset..<end]))), options: asOperator)
-        }
-        return try await client.call(AdminMethods.pushApplication, PushApplication(name: name, digest: digest), options: asOperator)
-    }
-
-    /// Asks until it is so; a test that waits in vain fails by its time limit.
-    func wait(until condition: (CloudStatus) -> Bool) async throws -> CloudStatus {
-        while true {
-            let status = try await control.call(ControlMethods.status, Nothing())
-            if condition(status) { return status }
-            try await host.sleep(for: .milliseconds(20))
-        }
-    }
-}
-
-func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
-    do {
-        try await body()
-        return nil
-    } catch let error as RPCError {
-        return RunRefusal(error)
-    } catch {
-        return nil
-    }
-}
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct CloudNodeTests {
     private let upper = Array("uppr".utf8) + [UInt8](repeating: 7, count: 700_000)
@@ -275,6 +114,7 @@ func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
         try await withThrowingTaskGroup(of: Void.self) { servers in
             servers.addTask { try await cloud.server.run() }
             let operating = cloud.client(cloud.operatorProfile, port: 50)
+            var profile = cloud.operatorProfile
             try await withThrowingTaskGroup(of: Void.self) { group in
                 let center = try cloud.center()
                 group.addTask { try await center.run() }
@@ -283,11 +123,15 @@ func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
                 while true {
                     if let center = try? await operating.attach().center {
                         _ = try await operating.push("upper", upper, to: center)
+                        profile = try await operating.node(center).call(
+                            AdminMethods.addUser, AddUser(name: "ada"), options: operating.asOperator
+                        ).profile.opened()
                         break
                     }
                     try await operating.host.sleep(for: .milliseconds(20))
                 }
                 _ = try await operating.wait { $0.nodes.contains { $0.role == .station && !$0.replicas.isEmpty } }
+                while await station.numbers.users < 2 { try await operating.host.sleep(for: .milliseconds(10)) }
                 cloud.network.unplug(port: 2)
                 cloud.network.unplug(port: port)
                 group.cancelAll()
@@ -298,9 +142,9 @@ func refusal(_ body: () async throws -> Void) async -> RunRefusal? {
                 _ = try await operating.wait { status in
                     !status.nodes.contains { $0.role == .center && $0.isUp } && status.nodes.contains { $0.role == .station && $0.isUp }
                 }
-                let fresh = cloud.client(cloud.operatorProfile, port: 51)
+                let fresh = cloud.client(profile, port: 51)
                 let attached = try await fresh.attach()
-                #expect(attached.center == nil && attached.userName == "op")
+                #expect(attached.center == nil && attached.userName == "ada")
                 let placement = try await fresh.lookup("upper")
                 let result = try await fresh.run("upper", "alone", on: placement.candidates[0], id: "r1")
                 #expect(result.output == ByteString("ALONE"))

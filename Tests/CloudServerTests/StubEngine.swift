@@ -1,3 +1,4 @@
+import Dispatch
 import MastWasmRuntime
 import Synchronization
 
@@ -5,11 +6,14 @@ import Synchronization
 final class StubEngine: ApplicationEngine {
     let runs = Atomic<Int>(0)
     let loads = Atomic<Int>(0)
+    /// Runs of "gate" wait for it.
+    let gate = DispatchSemaphore(value: 0)
 
     func load(_ module: [UInt8]) throws(EngineError) -> any LoadedApplication {
         loads.wrappingAdd(1, ordering: .relaxed)
         switch String(decoding: module.prefix(4), as: UTF8.self) {
         case "uppr": return Stub(engine: self, trap: nil)
+        case "gate": return Stub(engine: self, trap: nil, waits: true)
         case "trap": return Stub(engine: self, trap: .unreachable)
         case "busy": return Stub(engine: self, trap: .overloaded)
         default: throw EngineError(.invalidModule, "not a module")
@@ -19,9 +23,11 @@ final class StubEngine: ApplicationEngine {
     private struct Stub: LoadedApplication {
         let engine: StubEngine
         let trap: Trap.Kind?
+        var waits = false
 
         func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput {
             engine.runs.wrappingAdd(1, ordering: .relaxed)
+            if waits { engine.gate.wait() }
             if let trap { throw Trap(trap, "as asked", fuelUsed: 3) }
             guard UInt64(input.count) <= limits.fuel else { throw Trap(.outOfFuel, "", fuelUsed: limits.fuel) }
             let upper = input.map { (97...122).contains($0) ? $0 - 32 : $0 }

@@ -60,13 +60,13 @@ package actor BaseStationNode: ControlledNode {
             defer { group.cancelAll() }
             try await group.next()
         }
+        await host.settle(reason: "the station stops")
     }
 
-    /// Refuses new runs, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    /// Refuses new runs and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
-        host.close(reason: "the station stops")
     }
 
     private nonisolated func server() -> RPCServer {
@@ -156,5 +156,7 @@ package actor BaseStationNode: ControlledNode {
 
     /// Runs executed since the start, for status and tests.
     package var executedRuns: UInt64 { get async { await runs.executedRuns } }
+    /// How far the station's copy of the center's state is.
+    package var numbers: StateNumbers { get async { await vault.numbers } }
     package var heldReplicas: [ContentDigest] { get async { await vault.replicaDigests } }
 }

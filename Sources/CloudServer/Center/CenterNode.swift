@@ -56,13 +56,13 @@ package actor CenterNode: ControlledNode {
             defer { group.cancelAll() }
             try await group.next()
         }
+        await host.settle(reason: "the center stops")
     }
 
-    /// Refuses new runs, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    /// Refuses new runs and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
-        host.close(reason: "the center stops")
     }
 
     private nonisolated func server() -> RPCServer {

@@ -86,14 +86,14 @@ package actor CommunicationServerNode {
             defer { group.cancelAll() }
             try await group.next()
         }
+        await host.settle(reason: "the communication server stops")
     }
 
-    /// Refuses new calls, lets those under way finish for at most `grace`, tells all peers, and makes `run` return.
+    /// Refuses new calls and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
     package func shutDown(grace: Interval) async {
         isStopping = true
         hub.endAll()
         await host.drain(grace: grace)
-        host.close(reason: "the communication server stops")
     }
 
     // MARK: Methods and rights

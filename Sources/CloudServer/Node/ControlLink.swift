@@ -62,11 +62,11 @@ struct ControlLink: Sendable {
             try await host.sleep(for: interval)
             do {
                 let reply = try await client.call(
-                    ControlMethods.heartbeat, await node.heartbeat(), options: options(within: max(interval * 2, .milliseconds(500))))
+                    ControlMethods.heartbeat, await node.heartbeat(), options: options(within: max(interval, .milliseconds(500))))
                 missed = 0
                 await node.accepted(reply)
-            } catch let error as RPCError where error.code == .deadlineExceeded && missed < 3 {
-                // A radio outage: the connection survives it, so give it some time.
+            } catch let error as RPCError where error.code == .deadlineExceeded && missed < 2 {
+                // A radio outage: the connection survives it, so give it some time. By then the node counts as down anyway.
                 missed += 1
             }
         }

@@ -1,0 +1,23 @@
+import MastRPC
+import MastTimebase
+
+extension RPCHost {
+    /// The end of a graceful stop, after `drain`: waits until the peers have the last answers, and closes all
+    /// connections so that everybody knows at once. A task that was cancelled instead ends like a crash.
+    func settle(reason: String) async {
+        // An answer that is still on its way would be lost with its connection. A peer that is gone never
+        // acknowledges, so this ends after some round trips of a slow link.
+        let end = now() + .seconds(2)
+        while !Task.isCancelled, now() < end, isSending {
+            do { try await sleep(for: .milliseconds(10)) } catch { return }
+        }
+        if !Task.isCancelled { close(reason: reason) }
+    }
+
+    private var isSending: Bool {
+        let handles = connections.map(\.handle)
+        return withEndpoint { endpoint, _ in
+            handles.contains { endpoint.statistics($0)?.oldestUnacknowledged != nil }
+        }
+    }
+}
