@@ -129,4 +129,46 @@ import Testing
             }
         }
     }
+
+    @Test func `a killed communication server that comes back loses and doubles no run`() async throws {
+        let cloud = try SmallCloud(stations: 1)
+        let pool = MemoryPool()
+        let center = try cloud.center()
+        try await withThrowingTaskGroup(of: Void.self) { nodes in
+            nodes.addTask { try? await cloud.server.run() }
+            nodes.addTask { try? await center.run() }
+            try await withClient(cloud, pool: pool) { client in
+                while (try? await client.pushApplication(upper, name: "upper")) == nil {
+                    try await cloud.serverHost.sleep(for: .milliseconds(50))
+                }
+                let (station, _) = try await cloud.station(0)
+                nodes.addTask { try? await station.run() }
+                try await settle(client, cloud, stations: 1)
+                let right = try await withThrowingTaskGroup(of: Bool.self) { group in
+                    for number in 0..<150 {
+                        group.addTask {
+                            let outcome = try await client.run("upper", input: Array("run \(number)".utf8))
+                            return outcome.output == Array("RUN \(number)".utf8)
+                        }
+                        if number == 50 {
+                            cloud.network.unplug(port: 1)
+                            let host = cloud.network.host(cloud.serverKeys.identity, port: 1)
+                            var configuration = CommunicationServerConfiguration()
+                            configuration.heartbeatInterval = .milliseconds(100)
+                            let again = CommunicationServerNode(
+                                host: host, rootKey: cloud.keys.root.publicKey, routeSecret: cloud.serverKeys.routeSecret,
+                                configuration: configuration, log: quiet)
+                            nodes.addTask { try? await again.run() }
+                        }
+                        try await Task.sleep(for: .milliseconds(4))
+                    }
+                    return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+                }
+                #expect(right == 150)
+                #expect(client.statistics.failed == 0 && client.statistics.duplicates == 0, "\(client.statistics)")
+                #expect(try await client.run("upper", input: []).timeline.duration < .milliseconds(500))
+            }
+            nodes.cancelAll()
+        }
+    }
 }
