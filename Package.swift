@@ -52,7 +52,7 @@ let package = Package(
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
         module("WasmRuntime", ["CWasmtime", crypto]),
         module("CloudCore", ["MastTimebase", "MastTransport", "MastRPC", crypto]),
-        module("CloudClient", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", grdb, crypto, log]),
+        module("CloudClient", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", grdb, log]),
         module(
             "CloudServer",
             ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),

@@ -150,6 +150,14 @@ import Testing
         }
     }
 
+    @Test func `An input that no message can carry is refused at once`() throws {
+        try withClient { client, _ in
+            await #expect { _ = try await client.run("sort", input: Array(repeating: 0, count: 1_001)).attempts } throws: { error in
+                (error as? RunError)?.kind == .invalid
+            }
+        }
+    }
+
     @Test func `A trap is final and says where`() throws {
         try withClient { client, cloud in
             cloud.set("station-a", .traps)

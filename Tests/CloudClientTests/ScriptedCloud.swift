@@ -202,6 +202,11 @@ final class ScriptedCloud: CloudWire {
 
     func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
         note("run on \(node.name)")
+        if request.input.bytes.count > 1_000 {
+            var error = RPCError(.resourceExhausted, "too large", effect: .none)
+            error.cause = .tooLarge
+            throw error
+        }
         func behaviour() -> Behaviour { state.withLock { $0.nodes.first { $0.record.nodeID == node.nodeID }?.behaviour ?? .dead } }
         try await exchange(node.name, until: deadline) {
             behaviour() != .dead && state.withLock { $0.isServerUp && $0.isOpen && $0.attachedSession == $0.session }

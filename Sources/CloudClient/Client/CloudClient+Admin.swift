@@ -87,11 +87,8 @@ extension CloudClient {
     private func callCenter<Q, R>(_ method: Unary<Q, R>, _ request: Q, until deadline: Instant) async throws(RPCError) -> R {
         var isRenewed = false
         while true {
-            try await attachForCall(until: deadline)
+            let center = try await center(until: deadline)
             guard let ticket = state.withLock({ $0.ticket }) else { throw RPCError(.unauthenticated, "there is no ticket", effect: .none) }
-            guard let center = try await center(until: deadline) else {
-                throw RPCError(.unavailable, "the center is not connected; start it, or wait for it", effect: .none)
-            }
             do throws(RPCError) {
                 return try await wire.call(method, request, on: center, ticket: ticket, until: deadline)
             } catch {
@@ -102,19 +99,37 @@ extension CloudClient {
         }
     }
 
-    /// The center, as the last attaching told; asked for once more if it was away then.
-    private func center(until deadline: Instant) async throws(RPCError) -> NodeContact? {
-        if let known = state.withLock({ $0.center }).flatMap(contact) { return known }
-        try await attachForCall(until: deadline, refused: state.withLock { $0.ticket })
-        return state.withLock { $0.center }.flatMap(contact)
+    /// The center, as the last attaching told; waited for if it was away then.
+    private func center(until deadline: Instant) async throws(RPCError) -> NodeContact {
+        try await attachForCall(until: deadline)
+        var pause = Interval.milliseconds(100)
+        while true {
+            if let known = state.withLock({ $0.center }).flatMap(contact) { return known }
+            try await wait(
+                &pause, until: deadline,
+                or: RPCError(.unavailable, "the center is not connected to the communication server; start it", effect: .none))
+            try await attachForCall(until: deadline, refused: state.withLock { $0.ticket })
+        }
     }
 
+    /// Right after a start or restart nobody may be there yet who can say who the caller is: that is waited for.
     private func attachForCall(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(RPCError) {
-        do throws(ControlFailure) { try await ensureAttached(until: deadline, refused: refused) } catch {
-            switch error {
-            case .rpc(let error): throw error
-            case .untrusted(let what): throw RPCError(.unauthenticated, what, effect: .none)
+        var pause = Interval.milliseconds(100)
+        while true {
+            do throws(ControlFailure) { return try await ensureAttached(until: deadline, refused: refused) } catch {
+                switch error {
+                case .rpc(let error):
+                    guard error.code == .unavailable || error.cause == .unreachable else { throw error }
+                    try await wait(&pause, until: deadline, or: error)
+                case .untrusted(let what): throw RPCError(.unauthenticated, what, effect: .none)
+                }
             }
         }
+    }
+
+    private func wait(_ pause: inout Interval, until deadline: Instant, or error: RPCError) async throws(RPCError) {
+        guard wire.now() + pause < deadline else { throw error }
+        do { try await wire.sleep(for: pause) } catch { throw RPCError(.cancelled, "the caller cancelled", effect: .none) }
+        pause = min(pause * 2, .seconds(1))
     }
 }

@@ -80,8 +80,10 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         /// The application failed by itself, as it would on every node.
         case trapped(RunTrap)
         case unknownApplication
-        /// The user's grants do not cover it, the profile is not known, or the request is malformed.
+        /// The user's grants do not cover it, or the cloud does not know the profile.
         case denied
+        /// Too large, or contradicting an earlier request with the same run id.
+        case invalid
         case deadline
         /// Nobody could be reached or would serve, and the bounds on repetition were met.
         case unavailable
@@ -107,6 +109,7 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         case .trapped: .aborted
         case .unknownApplication: .notFound
         case .denied: .permissionDenied
+        case .invalid: .invalidArgument
         case .deadline: .deadlineExceeded
         case .unavailable: .unavailable
         case .divergent: .dataLoss
