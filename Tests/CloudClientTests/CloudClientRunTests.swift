@@ -152,7 +152,8 @@ import Testing
 
     @Test func `An input that no message can carry is refused at once`() throws {
         try withClient { client, _ in
-            await #expect { _ = try await client.run("sort", input: Array(repeating: 0, count: 1_001)).attempts } throws: { error in
+            let input = Array(repeating: UInt8(0), count: 1_001)
+            await #expect { _ = try await client.run("sort", input: input).attempts } throws: { error in
                 (error as? RunError)?.kind == .invalid
             }
         }
