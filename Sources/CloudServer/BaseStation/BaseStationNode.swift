@@ -63,10 +63,12 @@ package actor BaseStationNode: ControlledNode {
         await host.settle(reason: "the station stops")
     }
 
-    /// Refuses new runs and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
+    /// Refuses new runs and lets those under way finish for at most `grace`, then tells all peers. `run` returns
+    /// by itself.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
+        await host.settle(reason: "the station stops")
     }
 
     private nonisolated func server() -> RPCServer {

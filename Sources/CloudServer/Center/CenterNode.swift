@@ -59,10 +59,12 @@ package actor CenterNode: ControlledNode {
         await host.settle(reason: "the center stops")
     }
 
-    /// Refuses new runs and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
+    /// Refuses new runs and lets those under way finish for at most `grace`, then tells all peers. `run` returns
+    /// by itself.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
+        await host.settle(reason: "the center stops")
     }
 
     private nonisolated func server() -> RPCServer {

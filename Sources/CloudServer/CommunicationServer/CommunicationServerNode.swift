@@ -46,7 +46,6 @@ package actor CommunicationServerNode {
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
     var joinsUnderWay = 0
-    var isStopping = false
 
     /// What is told to nodes on the side, so that nobody's call waits for it.
     enum Errand: Sendable {
@@ -89,11 +88,12 @@ package actor CommunicationServerNode {
         await host.settle(reason: "the communication server stops")
     }
 
-    /// Refuses new calls and lets those under way finish for at most `grace`; then `run` tells all peers and returns.
+    /// Refuses new calls and lets those under way finish for at most `grace`, then tells all peers. `run` returns
+    /// by itself.
     package func shutDown(grace: Interval) async {
-        isStopping = true
         hub.endAll()
         await host.drain(grace: grace)
+        await host.settle(reason: "the communication server stops")
     }
 
     // MARK: Methods and rights

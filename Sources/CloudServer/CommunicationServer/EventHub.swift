@@ -6,11 +6,16 @@ import MastRPC
 struct EventHub: Sendable {
     private static let backlog = 256
     private var watchers: [PeerConnection: AsyncStream<NodeEvent>.Continuation] = [:]
+    private var isOver = false
 
     /// One watch per connection: a second one ends the first.
     mutating func watch(_ connection: PeerConnection) -> AsyncStream<NodeEvent> {
         let (stream, continuation) = AsyncStream.makeStream(of: NodeEvent.self, bufferingPolicy: .bufferingOldest(Self.backlog))
-        watchers.updateValue(continuation, forKey: connection)?.finish()
+        if isOver {
+            continuation.finish()
+        } else {
+            watchers.updateValue(continuation, forKey: connection)?.finish()
+        }
         return stream
     }
 
@@ -25,7 +30,9 @@ struct EventHub: Sendable {
         }
     }
 
+    /// Ends all watches, also those that are asked for later.
     mutating func endAll() {
+        isOver = true
         for watcher in watchers.values { watcher.finish() }
         watchers = [:]
     }

@@ -8,8 +8,11 @@ extension RPCHost {
         // An answer that is still on its way would be lost with its connection. A peer that is gone never
         // acknowledges, so this ends after some round trips of a slow link.
         let end = now() + .seconds(2)
-        while !Task.isCancelled, now() < end, isSending {
+        // What a handler wrote a moment ago may not have been handed to the socket yet, so look more than once.
+        var quietLooks = 0
+        while quietLooks < 3, now() < end {
             do { try await sleep(for: .milliseconds(10)) } catch { return }
+            quietLooks = isSending ? 0 : quietLooks + 1
         }
         if !Task.isCancelled { close(reason: reason) }
     }
