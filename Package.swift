@@ -94,7 +94,7 @@ let package = Package(
         tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),
         tests("Simulator", ["MastSimulator", "MastCloudCore", "MastLinkModel", "MastTimebase"]),
-        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastTimebase"]),
+        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastTimebase", crypto]),
         tests("CommandLine", ["MastCapture", "MastTimebase"]),
     ]
 )

@@ -18,13 +18,14 @@ package final class CaptureFileWriter {
 
     /// Replaces what `path` holds.
     package init(
-        path: String, format: CaptureWriter.Format, interfaces: [CaptureWriter.Interface] = [CaptureWriter.Interface()]
+        path: String, format: CaptureWriter.Format, interfaces: [CaptureWriter.Interface] = [CaptureWriter.Interface()],
+        snapLength: Int = CaptureWriter.longestSnap
     ) throws(CaptureError) {
         guard let stream = fopen(path, "wb") else {
             throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
         }
         self.stream = stream
-        writer = CaptureWriter(format, interfaces: interfaces)
+        writer = CaptureWriter(format, interfaces: interfaces, snapLength: snapLength)
         put(writer.header)
     }
 

@@ -19,14 +19,17 @@ package struct CaptureWriter: Sendable {
         }
     }
 
-    package static let snapLength = 262_144
+    package static let longestSnap = 262_144
 
     private let format: Format
     private let interfaces: [Interface]
+    /// Bytes kept of a frame; the rest is only counted.
+    private let snapLength: Int
     private var identification: UInt16 = 0
 
-    package init(_ format: Format, interfaces: [Interface] = [Interface()]) {
+    package init(_ format: Format, interfaces: [Interface] = [Interface()], snapLength: Int = longestSnap) {
         self.format = format
+        self.snapLength = min(max(1, snapLength), Self.longestSnap)
         self.interfaces = interfaces.isEmpty ? [Interface()] : interfaces
     }
 
@@ -40,7 +43,7 @@ package struct CaptureWriter: Sendable {
             bytes.little16(4)
             bytes.little32(0)
             bytes.little32(0)
-            bytes.little32(UInt32(Self.snapLength))
+            bytes.little32(UInt32(snapLength))
             bytes.little32(UInt32(truncatingIfNeeded: interfaces.first?.linkType.number ?? 101))
         case .pcapng:
             bytes.block(0x0A0D_0D0A) { body in
@@ -54,7 +57,7 @@ package struct CaptureWriter: Sendable {
                 bytes.block(1) { body in
                     body.little16(UInt16(truncatingIfNeeded: interface.linkType.number))
                     body.little16(0)
-                    body.little32(UInt32(Self.snapLength))
+                    body.little32(UInt32(snapLength))
                     body.option(2, Array(interface.name.utf8.prefix(255)))
                     body.option(9, [9])
                     body.option(0, [])
@@ -64,7 +67,7 @@ package struct CaptureWriter: Sendable {
         return bytes
     }
 
-    /// A record that holds a whole frame.
+    /// A record that holds a frame, or as much of it as the snap length allows.
     ///
     /// - Parameters:
     ///   - wireBytes: when the frame was longer than what is kept of it.
@@ -72,8 +75,8 @@ package struct CaptureWriter: Sendable {
     package func record(
         frame: [UInt8], wireBytes: Int? = nil, epochNanoseconds: Int64, interface: Int = 0, comment: String? = nil
     ) -> [UInt8] {
-        let frame = frame.prefix(Self.snapLength)
         let wire = UInt32(clamping: max(wireBytes ?? frame.count, frame.count))
+        let frame = frame.prefix(snapLength)
         let time = UInt64(max(0, epochNanoseconds))
         var bytes: [UInt8] = []
         bytes.reserveCapacity(frame.count + 40)

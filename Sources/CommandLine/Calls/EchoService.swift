@@ -13,6 +13,12 @@ enum Echo: RPCService {
         var from: Int?
         var to: Int
         var pauseMilliseconds: Int64?
+        /// Bytes to add to each number: a transfer of any size.
+        var paddingBytes: Int?
+    }
+    struct Counted: Codable, Sendable {
+        var value: Int
+        var padding: String?
     }
     struct Number: Codable, Sendable { var value: Int }
     struct Sum: Codable, Sendable {
@@ -37,7 +43,7 @@ enum Echo: RPCService {
     }
 
     static let say = Unary<Say, Said>("echo.v1.Echo/say", .readOnly)
-    static let count = ServerStream<Count, Number>("echo.v1.Echo/count", .readOnly)
+    static let count = ServerStream<Count, Counted>("echo.v1.Echo/count", .readOnly)
     static let sum = ClientStream<Number, Sum>("echo.v1.Echo/sum", .idempotent)
     static let chat = BidiStream<Line, Reply>("echo.v1.Echo/chat", .readOnly)
     static let wait = Unary<Wait, Waited>("echo.v1.Echo/wait", .readOnly)
@@ -45,6 +51,7 @@ enum Echo: RPCService {
     static let draw = Unary<Nothing, Ticket>("echo.v1.Echo/draw", .atMostOnce)
 
     private static let longestCount = 1_000_000
+    private static let longestPadding = 65_536
 
     static func server(_ host: RPCHost) -> RPCServer {
         let drawn = TicketRoll()
@@ -60,9 +67,10 @@ enum Echo: RPCService {
                 }
                 guard length >= 0 else { return }
                 let pause = Interval.milliseconds(min(max(request.pauseMilliseconds ?? 0, 0), 60_000))
+                let padding = request.paddingBytes.map { String(repeating: "x", count: min(max($0, 0), longestPadding)) }
                 for value in from...request.to {
                     if pause > .zero, value > from { try await host.sleep(for: pause) }
-                    try await writer.send(Number(value: value))
+                    try await writer.send(Counted(value: value, padding: padding))
                 }
             }
             sum.handle { requests in

@@ -37,17 +37,26 @@ struct LinkRelayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Which end of the link to record: client or target.", valueName: "end"))
     var recordAt: RecordingEnd = .client
 
+    @Option(help: ArgumentHelp("Bytes to record of each packet, IP header included; its length is kept.", valueName: "bytes"))
+    var recordBytes = CaptureWriter.longestSnap
+
     @Flag(help: ArgumentHelp("End when standard input does.", visibility: .hidden))
     var followParent = false
 
     @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        guard (28...CaptureWriter.longestSnap).contains(recordBytes) else {
+            throw ValidationError("--record-bytes must be 28 (the headers) to \(CaptureWriter.longestSnap)")
+        }
+    }
 
     func run() async throws {
         let scenario = try link.resolved()
         let address = try await resolve(target)
         var configuration = UDPRelayConfiguration(listen: listen, target: address, scenario: scenario)
         configuration.sharing = perClient ? .perClient : .oneCell
-        let recording = try record.map { path throws(CaptureError) in try RelayRecording(path, at: recordAt) }
+        let recording = try record.map { path throws(CaptureError) in try RelayRecording(path, at: recordAt, snapLength: recordBytes) }
         if let recording { configuration.tap = { recording.take($0) } }
         let requests = Termination.requests(followParent: followParent)
         let relay = try await UDPRelay.start(configuration)
@@ -72,7 +81,7 @@ enum RecordingEnd: String, ExpressibleByArgument, CaseIterable, Sendable {
     case client, target
 }
 
-/// Writes the datagrams at one end of a relay's link to a capture file.
+/// Writes the datagrams at one end of a relay's link to a capture file, in order of time.
 private final class RelayRecording: Sendable {
     let path: String
     private let end: RecordingEnd
@@ -82,13 +91,21 @@ private final class RelayRecording: Sendable {
     /// The relay calls its tap on one thread only, and `finish` follows the relay's end.
     private final class UncheckedWriter: @unchecked Sendable {
         let file: CaptureFileWriter
+        /// In order of time.
+        var waiting: [RelayedDatagram] = []
         init(_ file: CaptureFileWriter) { self.file = file }
     }
 
-    init(_ path: String, at end: RecordingEnd) throws(CaptureError) {
+    /// A delivery bears the model's time and is made a little later, when something else may have come: what is
+    /// younger than this waits for its place.
+    private static let settling = Interval.milliseconds(250)
+    private static let mostWaiting = 65_536
+
+    init(_ path: String, at end: RecordingEnd, snapLength: Int) throws(CaptureError) {
         (self.path, self.end) = (path, end)
         began = SystemClock().wallTime().milliseconds * 1_000_000
-        writer = UncheckedWriter(try CaptureFileWriter(path: path, format: path.hasSuffix("ng") ? .pcapng : .pcap))
+        writer = UncheckedWriter(
+            try CaptureFileWriter(path: path, format: path.hasSuffix("ng") ? .pcapng : .pcap, snapLength: snapLength))
     }
 
     var count: Int { writer.file.packetCount }
@@ -97,6 +114,21 @@ private final class RelayRecording: Sendable {
         // The near end of the way up is where packets arrive, its far end where they are delivered.
         let wanted: RelayedDatagram.Stage = (datagram.direction == .up) == (end == .client) ? .arrived : .delivered
         guard datagram.stage == wanted else { return }
+        let place = (writer.waiting.lastIndex { $0.at <= datagram.at } ?? -1) + 1
+        writer.waiting.insert(datagram, at: place)
+        let newest = writer.waiting.last?.at ?? datagram.at
+        guard let first = writer.waiting.first, newest - first.at > Self.settling * 2 || writer.waiting.count >= Self.mostWaiting
+        else { return }
+        write(max(1, writer.waiting.firstIndex { newest - $0.at <= Self.settling } ?? 0))
+    }
+
+    /// The first `count` that wait.
+    private func write(_ count: Int) {
+        for datagram in writer.waiting.prefix(count) { write(datagram) }
+        writer.waiting.removeFirst(count)
+    }
+
+    private func write(_ datagram: RelayedDatagram) {
         let near = end == .client ? datagram.client : datagram.upstream ?? datagram.client
         let (source, destination) = datagram.direction == .up ? (near, datagram.target) : (datagram.target, near)
         writer.file.write(
@@ -105,6 +137,7 @@ private final class RelayRecording: Sendable {
 
     /// - Returns: how many packets were lost, if the disk refused.
     func finish() -> Int? {
+        write(writer.waiting.count)
         writer.file.flush()
         return writer.file.hasFailed ? writer.file.droppedCount : nil
     }
