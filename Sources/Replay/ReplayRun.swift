@@ -30,7 +30,7 @@ package struct ReplayRun: Sendable {
     package func run(progress: @escaping @Sendable (Double) -> Void = { _ in }) throws -> ReplayReport {
         let fit = source.fit
         let duration = options.duration(for: fit)
-        let incident = Mutex(ReplayReport.Incident?.none)
+        let incident = IncidentNote()
         let killTime: Interval?
         switch options.kill {
         case .never: killTime = nil
@@ -65,14 +65,7 @@ package struct ReplayRun: Sendable {
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         if let killTime {
                             group.addTask {
-                                try await simulation.time.sleep(until: start + killTime)
-                                let role = Self.station(journal.lastServer, of: cloud)
-                                incident.withLock { $0 = .init(station: role.name, atS: killTime.inSeconds, returnedS: nil) }
-                                cloud.kill(role)
-                                let back = killTime + (duration - killTime) / 2
-                                try await simulation.time.sleep(until: start + back)
-                                try cloud.start(role)
-                                incident.withLock { $0?.returnedS = back.inSeconds }
+                                try await Self.disrupt(cloud, journal, at: start, killTime, of: duration, incident)
                             }
                         }
                         try await workload.ask(client, from: start, time: simulation.time, timeout: timeout, journal: journal)
@@ -90,7 +83,7 @@ package struct ReplayRun: Sendable {
         }
 
         let checker = RunChecker(workload, allMustSucceed: false)
-        let killed = incident.withLock { $0 }
+        let killed = incident.value
         return ReplayReport(
             digest: simulation.digest.text, seed: options.seed, calls: figures.records.count,
             failed: figures.records.count { !$0.isAnswered }, duplicated: checker.duplicates(witness),
@@ -103,6 +96,22 @@ package struct ReplayRun: Sendable {
             fit: fit.report, durationS: duration.inSeconds, simulatedS: simulation.now.sinceStart.inSeconds,
             events: simulation.digest.events, failures: ReplayReport.failures(figures.records),
             violations: checker.violations(figures.records, witness, exits: figures.exits))
+    }
+
+    /// Kills the station that serves, and starts it again when half of what is left has passed.
+    private static func disrupt(
+        _ cloud: SimulatedCloud, _ journal: RunJournal, at start: Instant, _ time: Interval, of duration: Interval,
+        _ incident: IncidentNote
+    ) async throws {
+        let clock = cloud.simulation.time
+        try await clock.sleep(until: start + time)
+        let role = station(journal.lastServer, of: cloud)
+        incident.set(ReplayReport.Incident(station: role.name, atS: time.inSeconds, returnedS: nil))
+        cloud.kill(role)
+        let back = time + (duration - time) / 2
+        try await clock.sleep(until: start + back)
+        try cloud.start(role)
+        incident.set(ReplayReport.Incident(station: role.name, atS: time.inSeconds, returnedS: back.inSeconds))
     }
 
     /// The station that served last; the first one if it was the center, or nobody.
@@ -123,4 +132,10 @@ package struct ReplayRun: Sendable {
         }
         tick(1)
     }
+}
+
+private final class IncidentNote: Sendable {
+    private let note = Mutex(ReplayReport.Incident?.none)
+    var value: ReplayReport.Incident? { note.withLock { $0 } }
+    func set(_ incident: ReplayReport.Incident) { note.withLock { $0 = incident } }
 }

@@ -11,6 +11,10 @@ package struct ReplaySource: Sendable {
     package var isCutShort: Bool
     package var fit: LinkFit
 
+    package init(name: String, packets: Int, truncation: String? = nil, isCutShort: Bool = false, fit: LinkFit) {
+        (self.name, self.packets, self.truncation, self.isCutShort, self.fit) = (name, packets, truncation, isCutShort, fit)
+    }
+
     /// - Parameter path: `-` is standard input.
     /// - Throws: `CaptureError` for what cannot be opened, `ReplayFailure` for what gives no link.
     package init(path: String) throws {
