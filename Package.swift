@@ -64,7 +64,7 @@ let package = Package(
         module(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
-             "MastTimebase", "MastWasmRuntime", collections]),
+             "MastTimebase", "MastWasmRuntime", collections, log]),
         module("Replay", ["MastCapture", "MastLinkModel", "MastSimulator", "MastRPC", "MastTimebase"]),
         .executableTarget(
             name: "mast",
@@ -93,8 +93,11 @@ let package = Package(
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),
-        tests("Simulator", ["MastSimulator", "MastCloudCore", "MastLinkModel", "MastTimebase"]),
-        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastTimebase", crypto]),
+        tests(
+            "Simulator",
+            ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",
+             "MastWasmRuntime"]),
+        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime", crypto]),
         tests("CommandLine", ["MastCapture", "MastTimebase"]),
     ]
 )

@@ -63,7 +63,7 @@ struct MastCommand: AsyncParsableCommand {
 /// All commands, in the order in which help shows them.
 enum CommandCatalog {
     static let groups: [CommandGroup] = [
-        CommandGroup(name: "To begin:", subcommands: [DemoCommand.self]),
+        CommandGroup(name: "To begin", subcommands: [DemoCommand.self]),
         CommandGroup(name: "Calls", subcommands: calls),
         CommandGroup(name: "Links and captures", subcommands: links),
         CommandGroup(name: "Cloud roles", subcommands: roles),
@@ -75,7 +75,7 @@ enum CommandCatalog {
         CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, EchoCommand.self,
     ]
     private static let links: [any ParsableCommand.Type] = [
-        InspectCommand.self, LinkCommand.self,
+        InspectCommand.self, LinkCommand.self, ReplayCommand.self,
     ]
     private static let roles: [any ParsableCommand.Type] = [
         CommunicationServerCommand.self, CenterCommand.self, StationCommand.self,
