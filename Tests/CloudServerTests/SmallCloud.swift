@@ -51,13 +51,13 @@ struct SmallCloud: Sendable {
         return Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys)
     }
 
-    func center(port: UInt16 = 2) throws -> CenterNode {
+    func center(port: UInt16 = 2, onRegistered: (@Sendable () -> Void)? = nil) throws -> CenterNode {
         var configuration = CenterConfiguration()
         configuration.runs = runs
         return try CenterNode(
             host: network.host(keys.node.identity, port: port),
             office: CenterOffice(keys: keys, membership: membership, store: centerStore), engine: engine, executor: executor,
-            entropy: SeededGenerator(seed: 5), configuration: configuration, log: quiet)
+            entropy: SeededGenerator(seed: 5), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
 
     func station(_ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init()) async throws
@@ -83,10 +83,13 @@ struct SmallCloud: Sendable {
 
     /// Runs `body` beside the communication server and the center.
     func whileServing(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) async throws {
-        let center = try center()
+        let (registered, signal) = AsyncStream.makeStream(of: Void.self)
+        let center = try center { signal.yield() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { try await center.run() }
+            // However busy the machine is, the cloud is up before anybody uses it.
+            for await _ in registered { break }
             group.addTask { try await body(self) }
             // `body` is the one that ends by itself.
             try await group.next()
