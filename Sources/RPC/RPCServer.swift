@@ -5,7 +5,7 @@
 ///         Orders.watch.handle { request, writer in … }
 ///     }
 ///
-/// Reflection (`mast.v1.Reflection/list`, `/describe`) and `mast.v1.Health/check` are built in.
+/// Reflection (`mast.v1.Reflection/list`, `/describe`), `mast.v1.Health/check` and `/datagrams` are built in.
 public struct RPCServer: Sendable {
     public struct Limits: Sendable {
         /// Handlers that run at once; a call beyond is answered `resourceExhausted` with `retryAfter`.

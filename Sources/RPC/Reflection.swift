@@ -25,17 +25,11 @@ public enum Reflection: RPCService {
     public static let describe = Unary<Describe, MethodDescription>("mast.v1.Reflection/describe", .readOnly)
 }
 
-public enum Health: RPCService {
-    public struct Status: Codable, Sendable {
-        public var serving: Bool
-    }
-    public static let check = Unary<Nothing, Status>("mast.v1.Health/check", .readOnly)
-}
-
 enum BuiltInMethods {
     static func handlers(describing own: [MethodHandler]) -> [MethodHandler] {
         let health = Health.check.handle { _ in Health.Status(serving: true) }
-        let reflected = own + [health]
+        let datagrams = Health.datagrams.handle { (_: Nothing, context: CallContext) in context.connection.host.datagramReport() }
+        let reflected = own + [health, datagrams]
         let names = ([Reflection.list.path, Reflection.describe.path].map { ($0, CallKind.unary, CallSemantics.readOnly) }
             + reflected.map { ($0.path, $0.kind, $0.semantics) })
             .map { MethodDescription(path: $0.0, kind: $0.1.name, semantics: $0.2.name) }
@@ -46,7 +40,7 @@ enum BuiltInMethods {
             if let known = names.first(where: { $0.path == request.path }) { return known }
             throw RPCError(.notFound, "no method \(request.path)", effect: .none)
         }
-        return [list, describe, health].map {
+        return [list, describe, health, datagrams].map {
             var handler = $0
             handler.isBuiltIn = true
             return handler

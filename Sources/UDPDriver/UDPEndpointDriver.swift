@@ -25,6 +25,8 @@ package final class UDPEndpointDriver: EndpointDriver {
     package func wallTime() -> WallTime { clock.wallTime() }
     package var localAddress: NetworkAddress { bound.withLock { $0 } }
 
+    package func residentMemoryBytes() -> UInt64? { ProcessMemory.residentBytes() }
+
     package func scheduleFlush() {
         // Many calls between two turns of the loop need one flush.
         guard flushIsScheduled.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged else { return }

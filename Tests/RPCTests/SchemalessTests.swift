@@ -47,7 +47,7 @@ private enum Colour: String, Codable, Sendable, CaseIterable { case red, green }
         try World().pair(RPCServer { grow.handle { _, _ in } }) { client, _, _ in
             let methods = try await client.listMethods()
             #expect(methods.map(\.path) == [
-                "mast.v1.Health/check", "mast.v1.Reflection/describe", "mast.v1.Reflection/list", "test.v1.Tree/grow",
+                "mast.v1.Health/check", "mast.v1.Health/datagrams", "mast.v1.Reflection/describe", "mast.v1.Reflection/list", "test.v1.Tree/grow",
             ])
             let method = try await client.describeMethod("test.v1.Tree/grow")
             #expect(method.kind == "serverStream" && method.semantics == "idempotent")

@@ -12,6 +12,7 @@ struct RunCommand: AsyncParsableCommand {
             (or --out) and into the resource pool, once per run id: the same --run-id again is answered from there.
 
               mast run textsearch --input notes.txt -v
+              mast run textsearch --input notes.txt --repeat 1000 --concurrency 8
             """)
 
     @Argument(help: ArgumentHelp("The application's name.", valueName: "app"))
@@ -32,12 +33,16 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(name: [.customShort("v"), .long], help: "Say on standard error who served, and the run's timeline.")
     var verbose = false
 
+    @OptionGroup var repetition: RepeatOptions
     @OptionGroup var cloud: CloudOptions
     @OptionGroup var pool: PoolOptions
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if let runID, !RunID(rawValue: runID).isValid { throw ValidationError("--run-id is 1 to 128 letters, digits and -_.") }
+        guard let count = repetition.count else { return }
+        guard out == nil else { throw ValidationError("--out does not go with --repeat; the results are in the pool") }
+        if let runID, !RunID(rawValue: "\(runID)-\(count)").isValid { throw ValidationError("--run-id is too long for --repeat") }
     }
 
     func run() async throws {
@@ -46,6 +51,7 @@ struct RunCommand: AsyncParsableCommand {
         let bytes = try input.map { path throws(Failure) in try InputFile.read(path) } ?? []
         let options = RunOptions(timeout: cloud.timeout, runID: runID.map(RunID.init(rawValue:)), entry: entry)
         let application = application
+        if let count = repetition.count { return try await run(count, bytes, options) }
         let outcome: RunOutcome
         do {
             outcome = try await cloud.withCloud(pool: try pool.open()) { client in
@@ -64,6 +70,21 @@ struct RunCommand: AsyncParsableCommand {
         } else if out == nil {
             Output.bytes(outcome.output)
         }
+    }
+
+    /// The time limit is each run's own.
+    private func run(_ count: Int, _ bytes: [UInt8], _ options: RunOptions) async throws {
+        var generator = SystemRandomNumberGenerator()
+        let plan = RepeatedRuns(
+            application: application, input: bytes, prefix: runID ?? String(RunID(using: &generator).rawValue.prefix(12)), count: count,
+            concurrency: repetition.concurrency ?? 1, interval: repetition.interval, options: options, verbose: verbose)
+        let report = try await cloud.withCloud(pool: try pool.open()) { client in
+            let clock = SystemClock()
+            return try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
+        }
+        Output.endProgress()
+        if output.json { try Output.json(report) } else { Output.text(report.text) }
+        if let failure = report.failure { throw failure }
     }
 
     private func report(_ outcome: RunOutcome) throws -> JSONObject {

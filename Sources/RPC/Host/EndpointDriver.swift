@@ -11,6 +11,12 @@ package protocol EndpointDriver: Sendable {
     func scheduleFlush()
     /// Where this host's socket is bound.
     var localAddress: NetworkAddress { get }
+    /// Bytes of memory that this process occupies; nil where the system does not tell, or where there is no process of one's own.
+    func residentMemoryBytes() -> UInt64?
+}
+
+extension EndpointDriver {
+    package func residentMemoryBytes() -> UInt64? { nil }
 }
 
 /// A datagram as a socket delivered it.

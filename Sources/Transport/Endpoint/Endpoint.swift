@@ -87,6 +87,8 @@ package struct Endpoint: ~Copyable {
 
     package var publicKey: PublicKey { identity.publicKey }
     package var connectionCount: Int { slots.count }
+    /// Accepted connections whose peer has not yet proved that it receives.
+    package var halfOpenCount: Int { halfOpen }
     package func statistics(_ handle: ConnectionHandle) -> ConnectionStatistics? { slots[handle]?.connection.currentStatistics() }
     package func isEstablished(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isEstablished ?? false }
     package func isUsable(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isUsable ?? false }
