@@ -50,7 +50,7 @@ private enum Echo {
 
     @Test func anOccupiedPortIsAClearError() async throws {
         try await withUDPHost(bind: .loopback(port: 0)) { first in
-            await #expect(throws: UDPDriverError.self) {
+            _ = await #expect(throws: UDPDriverError.self) {
                 _ = try await withUDPHost(bind: first.localAddress) { _ in 0 }
             }
         }
