@@ -85,7 +85,7 @@ let package = Package(
         tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
-        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
+        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime",

@@ -109,6 +109,10 @@ extension ReplayReport {
     /// For a terminal.
     package func renderText() -> String {
         func fixed(_ value: Double?) -> String { value.map { TextLayout.fixed($0, 1) } ?? "-" }
+        func rate(_ direction: LinkFitReport.Direction) -> String {
+            (direction.lowerBound ? "at least " : "") + TextLayout.bitRate(direction.capacityMbps * 1e6)
+        }
+        let outages = fit.outages.count { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
         func served(_ counts: [String: Int]) -> String {
             counts.isEmpty ? "-" : counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         }
@@ -120,7 +124,7 @@ extension ReplayReport {
         }
         func row(_ cells: [String]) -> String { String(padded(cells).reversed().drop { $0 == " " }.reversed()) }
         var lines = [
-            "link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fixed(fit.baseRttMs)) ms, down \(TextLayout.fixed(fit.down.capacityMbps, 2)) Mbit/s, up \(TextLayout.fixed(fit.up.capacityMbps, 2)) Mbit/s, \(fit.outages.count { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }) outages",
+            "link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fixed(fit.baseRttMs)) ms, down \(rate(fit.down)), up \(rate(fit.up)), \(outages == 1 ? "1 outage" : "\(outages) outages")",
             "calls     \(calls) in \(TextLayout.fixed(durationS, 1)) s: \(failed) failed, \(duplicated) duplicated, \(retransmitted) packets sent again",
         ]
         if let killed {

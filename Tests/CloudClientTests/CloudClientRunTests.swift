@@ -1,5 +1,6 @@
 import MastCloudClient
 import MastCloudCore
+import MastSimulator
 import MastTimebase
 import Testing
 
@@ -9,9 +10,9 @@ import Testing
         pool: any ResultPool = MemoryPool(), store: (any ClientStateStore)? = nil,
         _ body: @escaping @Sendable (CloudClient, ScriptedCloud) async throws -> T
     ) throws -> T {
-        let loop = VirtualLoop()
+        let loop = VirtualTime()
         let cloud = ScriptedCloud(loop)
-        return try loop.run {
+        return try loop.run(limit: .seconds(24 * 3_600)) {
             let client = CloudClient(
                 wire: cloud, profile: try cloud.profile(), pool: pool, store: store, entropy: SeededGenerator(seed: 1))
             return try await client.whileListening { try await body($0, cloud) }

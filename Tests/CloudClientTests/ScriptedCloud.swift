@@ -1,6 +1,7 @@
 import MastCloudClient
 import MastCloudCore
 import MastRPC
+import MastSimulator
 import MastTimebase
 import MastTransport
 import Synchronization
@@ -36,14 +37,14 @@ final class ScriptedCloud: CloudWire {
         var generator = SeededGenerator(seed: 7)
     }
 
-    let loop: VirtualLoop
+    let loop: VirtualTime
     let root: SigningKeyPair
     let user: StaticKeyPair
     let userSigning: SigningKeyPair
     let roundTrip = Interval.milliseconds(40)
     private let state: Mutex<State>
 
-    init(_ loop: VirtualLoop) {
+    init(_ loop: VirtualTime) {
         self.loop = loop
         var generator = SeededGenerator(seed: 42)
         root = SigningKeyPair(using: &generator)

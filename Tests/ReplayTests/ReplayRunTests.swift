@@ -7,8 +7,7 @@ import MastTimebase
 import MastWasmRuntime
 import Testing
 
-@Suite("Replaying a captured link", .enabled(if: ReplayRunTests.libraryIsThere, "the wasmtime library is not installed; run .ci/setup"))
-struct ReplayRunTests {
+private enum Replaying {
     static let engine = Result { try SharedEngine.wasmtime() }
     static let libraryIsThere: Bool = {
         if case .failure(let error) = engine, (error as? EngineError)?.kind == .libraryMissing { return false }
@@ -16,9 +15,12 @@ struct ReplayRunTests {
     }()
 
     static let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../..")
+}
 
+@Suite("Replaying a captured link", .enabled(if: Replaying.libraryIsThere, "the wasmtime library is not installed; run .ci/setup"))
+struct ReplayRunTests {
     private func module() throws -> [UInt8] {
-        [UInt8](try Data(contentsOf: Self.root.appending(path: "Sources/Applications/textsearch/textsearch.wasm")))
+        [UInt8](try Data(contentsOf: Replaying.root.appending(path: "Sources/Applications/textsearch/textsearch.wasm")))
     }
 
     /// A download over a 10 Mbit/s link with a handover, captured at the client.
@@ -34,7 +36,7 @@ struct ReplayRunTests {
     private func replay(_ configure: (inout ReplayOptions) -> Void = { _ in }) throws -> ReplayReport {
         var options = ReplayOptions()
         configure(&options)
-        return try ReplayRun(source(), options: options, engine: Self.engine.get(), module: module()).run()
+        return try ReplayRun(source(), options: options, engine: Replaying.engine.get(), module: module()).run()
     }
 
     @Test func `the serving station dies halfway, nothing is lost, and it serves again`() throws {
@@ -84,14 +86,14 @@ struct ReplayRunTests {
     }
 
     @Test func `captures of this project replay alike twice`() throws {
-        let folder = Self.root.appending(path: "captures")
+        let folder = Replaying.root.appending(path: "captures")
         let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
         for file in files.sorted() where file.hasSuffix(".pcap") || file.hasSuffix(".pcapng") {
             let source = try ReplaySource(path: folder.appending(path: file).path)
             var options = ReplayOptions()
             options.runs = 30
             options.duration = .seconds(10)
-            let reports = try (0..<2).map { _ in try ReplayRun(source, options: options, engine: Self.engine.get(), module: module()).run() }
+            let reports = try (0..<2).map { _ in try ReplayRun(source, options: options, engine: Replaying.engine.get(), module: module()).run() }
             #expect(reports[0].digest == reports[1].digest, "\(file)")
             #expect(reports[0].violations.isEmpty && reports[0].duplicated == 0, "\(file)")
         }

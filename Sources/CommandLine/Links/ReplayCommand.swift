@@ -52,11 +52,10 @@ struct ReplayCommand: ParsableCommand {
         defer { Output.endProgress() }
         let source: ReplaySource
         do { source = try ReplaySource(path: file) } catch let failure as ReplayFailure { throw Failure(.badData, "\(file): \(failure)") }
-        if let truncation = source.truncation {
+        if source.isCutShort {
             Output.endProgress()
-            Output.note("\(file) breaks off after \(source.packets) packets (\(truncation)); replaying what is there")
+            Output.note("\(file) is very long; only its beginning was looked at")
         }
-        if source.isCutShort { Output.note("\(file) is very long; only its beginning was looked at") }
 
         guard let module = SampleApplications.module(SearchWorkload.application) else {
             throw Failure(.ownFault, "the sample application \(SearchWorkload.application) is not in this program")
