@@ -22,7 +22,7 @@ extension CommunicationServerNode {
             throw error
         }
         failedAttachments[context.connection] = nil
-        let route = try openRoute(context)
+        let route = try openRoute(context, asNode: false)
         // The connection may have closed while a node was asked.
         guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
         sessions[context.connection] = ClientSession(clientKey: context.peerKey, ticket: ticket, route: route)

@@ -43,7 +43,7 @@ extension CommunicationServerNode {
             throw RPCError(.resourceExhausted, "too many nodes", effect: .none)
         }
         guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
-        let route = try openRoute(context)
+        let route = try openRoute(context, asNode: true)
         let node = RegisteredNode(
             record: record, signed: request.record, connection: context.connection, incarnation: request.incarnation,
             route: route, load: request.load, replicas: request.replicas.prefix(4096).sorted(), lastHeartbeat: host.now())

@@ -180,8 +180,9 @@ package actor CommunicationServerNode {
     }
 
     /// A route for the peer of this call, with the forwarder pointing at it.
-    func openRoute(_ context: CallContext) throws -> UInt32 {
-        guard let route = routes.route(for: context.peerKey, on: context.connection), forward(route, to: context.connection.address)
+    func openRoute(_ context: CallContext, asNode: Bool) throws -> UInt32 {
+        let party = RouteBook.Party(key: context.peerKey, incarnation: asNode ? nil : context.connection.incarnation)
+        guard let route = routes.route(for: party, on: context.connection), forward(route, to: context.connection.address)
         else { throw RPCError(.resourceExhausted, "no route is free", effect: .none, retryAfter: .seconds(5)) }
         return route
     }
