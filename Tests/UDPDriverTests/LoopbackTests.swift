@@ -75,7 +75,10 @@ private func withEchoServer(
             try await withUDPHost(bind: bind) { host in
                 let client = host.client(to: server.localAddress, peerKey: server.publicKey)
                 // The server's task may not have begun to serve; a call that comes too early is refused without effect.
-                for _ in 0..<500 where (try? await client.call(Echo.say, "ready?")) == nil { try await host.sleep(for: .milliseconds(10)) }
+                for _ in 0..<500 {
+                    if (try? await client.call(Echo.say, "ready?")) != nil { break }
+                    try await host.sleep(for: .milliseconds(10))
+                }
                 try await body(server, client)
             }
             group.cancelAll()
