@@ -18,7 +18,8 @@ struct CenterInitCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where the communication server is reached, as host:port.", valueName: "address"))
     var commserver: String
 
-    @Option(help: ArgumentHelp("Its public key, as mast commserver init printed it.", valueName: "key"))
+    // A key may begin with a dash.
+    @Option(parsing: .unconditional, help: ArgumentHelp("Its public key, as mast commserver init printed it.", valueName: "key"))
     var commserverKey: PublicKey
 
     @Option(help: ArgumentHelp("The center's name in listings.", valueName: "name"))

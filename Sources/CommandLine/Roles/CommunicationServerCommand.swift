@@ -47,7 +47,8 @@ struct CommunicationServerCommand: AsyncParsableCommand {
         @Option(help: ArgumentHelp("Where to listen: address:port, or a port on the loopback interface.", valueName: "address"))
         var listen = NetworkAddress(ipv4: 0, port: PeerOptions.defaultPort)
 
-        @Option(help: ArgumentHelp("The cloud's root key, as mast center init printed it; remembered from then on.", valueName: "key"))
+        // A key may begin with a dash.
+        @Option(parsing: .unconditional, help: ArgumentHelp("The cloud's root key, as mast center init printed it; remembered from then on.", valueName: "key"))
         var root: SigningPublicKey?
 
         @Option(help: ArgumentHelp("How often nodes report; three missed reports mean that a node is down.", valueName: "time"))

@@ -10,7 +10,8 @@ struct PeerOptions: ParsableArguments {
     /// The port of a server that names none.
     static let defaultPort: UInt16 = 4600
 
-    @Option(help: ArgumentHelp("The server's public key. Without it, the key shown at the first contact is remembered in known_hosts and must stay the same.", valueName: "key"))
+    // A key may begin with a dash.
+    @Option(parsing: .unconditional, help: ArgumentHelp("The server's public key. Without it, the key shown at the first contact is remembered in known_hosts and must stay the same.", valueName: "key"))
     var peerKey: PublicKey?
 
     @Option(help: ArgumentHelp("File with this client's own private key; made if it does not exist. Without it, each command has a fresh one.", valueName: "file"))
