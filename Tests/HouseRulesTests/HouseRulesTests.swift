@@ -32,8 +32,9 @@ import Testing
         let commands = readme.matches(of: #/```sh\n([^`]*)\n```/#).map { String($0.1) }
         #expect(
             commands.count == 2 && commands.allSatisfy { !$0.contains("\n") }, "the README shows two commands: the main job, and the tests")
-        #expect(commands.first?.hasPrefix(".ci/setup && ") == true && check.contains(" .ci/setup\n"))
-        let tests = try #require(commands.last)
+        let setup = ".ci/setup && "
+        #expect(commands.allSatisfy { $0.hasPrefix(setup) } && check.contains(" .ci/setup\n"), "each of the README's commands sets up first")
+        let tests = try #require(commands.last).dropFirst(setup.count)
         #expect(check.contains(" \(tests)\n"), ".ci/run does not run `\(tests)` as the README does")
     }
 
