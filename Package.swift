@@ -88,8 +88,8 @@ let package = Package(
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests(
             "CloudServer",
-            ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastWasmRuntime",
-             "MastTimebase", crypto, log]),
+            ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",
+             "MastLinkModel", "MastWasmRuntime", "MastTimebase", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),

@@ -77,18 +77,23 @@ import Testing
         let processor = processor(world)
         let digest = ContentDigest(of: blob(1))
         let (gate, open) = AsyncStream.makeStream(of: Void.self)
+        let (fetching, begun) = AsyncStream.makeStream(of: Void.self)
         let stuck = ReplicaSource(name: "stuck") { _ in
+            begun.finish()
             for await _ in gate {}
             try Task.checkCancellation()
             return []
         }
-        let first = Task { try await processor.replica(digest, from: [stuck]) }
-        await Task.yield()
-        let second = Task { try await processor.replica(digest, from: [world.source(self.blob(1))]) }
-        await Task.yield()
-        first.cancel()
-        #expect(try await second.value == blob(1))
-        await #expect(throws: (any Error).self) { try await first.value }
+        try await withThrowingTaskGroup(of: [UInt8].self) { first in
+            first.addTask { try await processor.replica(digest, from: [stuck]) }
+            for await _ in fetching {}
+            async let second = processor.replica(digest, from: [world.source(blob(1))])
+            // Whether or not the second one waits by now, it is the one to do it.
+            first.cancelAll()
+            let answer = try await second
+            #expect(answer == blob(1))
+            await #expect(throws: (any Error).self) { _ = try await first.next() }
+        }
         open.finish()
     }
 }

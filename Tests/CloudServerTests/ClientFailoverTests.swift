@@ -6,8 +6,8 @@ import MastTimebase
 import Synchronization
 import Testing
 
-/// The real client against the real nodes, over datagrams in memory.
-@Suite(.serialized, .timeLimit(.minutes(1))) struct ClientFailoverTests {
+/// The real client against the real nodes, in virtual time.
+@Suite struct ClientFailoverTests {
     private let upper = Array("uppr".utf8) + [UInt8](repeating: 7, count: 300_000)
 
     private func withClient(
@@ -22,18 +22,18 @@ import Testing
         try await client.whileListening(body)
     }
 
-    /// Waits until a run is served by whom it should be; a test that waits in vain fails by its time limit.
+    /// Waits until a run is served by whom it should be; a test that waits in vain fails at its limit of virtual time.
     private func settle(_ client: CloudClient, _ cloud: SmallCloud, stations: Int) async throws {
         while true {
             let nodes = try await client.status().nodes
             if nodes.count(where: { $0.role == .station && $0.isUp && !$0.replicas.isEmpty }) == stations { return }
-            try await cloud.serverHost.sleep(for: .milliseconds(20))
+            try await cloud.sleep(.milliseconds(20))
         }
     }
 
-    @Test func `applications are pushed, listed, run and removed by the client`() async throws {
+    @Test func `applications are pushed, listed, run and removed by the client`() throws {
         let cloud = try SmallCloud(stations: 0)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             try await withClient(cloud) { client in
                 let sizes = Mutex<[Int]>([])
                 let pushed = try await client.pushApplication(upper, name: "upper") { size in sizes.withLock { $0.append(size) } }
@@ -52,10 +52,10 @@ import Testing
         }
     }
 
-    @Test func `killed stations lead to the sibling and the center, and a restarted one brings the runs back`() async throws {
+    @Test func `killed stations lead to the sibling and the center, and a restarted one brings the runs back`() throws {
         let cloud = try SmallCloud(stations: 2)
         let stores = StationStores.inMemory()
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             try await withClient(cloud) { client in
                 _ = try await client.pushApplication(upper, name: "upper")
                 let (a, portA) = try await cloud.station(0, stores: stores)
@@ -84,7 +84,7 @@ import Testing
                     let (again, _) = try await cloud.station(0, stores: stores)
                     group.addTask { try? await again.run() }
                     while try await run().servedBy?.name != "station-0" {
-                        try await cloud.serverHost.sleep(for: .milliseconds(50))
+                        try await cloud.sleep(.milliseconds(50))
                     }
                     let back = try await run()
                     #expect(back.servedBy?.name == "station-0" && back.attempts == 1, "\(back.timeline)")
@@ -95,9 +95,9 @@ import Testing
         }
     }
 
-    @Test func `many runs under way when a station is killed all get their one answer`() async throws {
+    @Test func `many runs under way when a station is killed all get their one answer`() throws {
         let cloud = try SmallCloud(stations: 2)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             let pool = MemoryPool()
             try await withClient(cloud, pool: pool) { client in
                 _ = try await client.pushApplication(upper, name: "upper")
@@ -117,7 +117,7 @@ import Testing
                                 return outcome.output == Array("RUN \(number)".utf8)
                             }
                             if number == 100 { cloud.network.unplug(port: victim) }
-                            try await cloud.serverHost.sleep(for: .milliseconds(2))
+                            try await cloud.sleep(.milliseconds(2))
                         }
                         return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
                     }
@@ -130,45 +130,38 @@ import Testing
         }
     }
 
-    @Test func `a killed communication server that comes back loses and doubles no run`() async throws {
+    @Test func `a killed communication server that comes back loses and doubles no run`() throws {
         let cloud = try SmallCloud(stations: 1)
         let pool = MemoryPool()
-        let center = try cloud.center()
-        try await withThrowingTaskGroup(of: Void.self) { nodes in
-            nodes.addTask { try? await cloud.server.run() }
-            nodes.addTask { try? await center.run() }
-            try await withClient(cloud, pool: pool) { client in
-                while (try? await client.pushApplication(upper, name: "upper")) == nil {
-                    try await cloud.serverHost.sleep(for: .milliseconds(50))
-                }
-                let (station, _) = try await cloud.station(0)
-                nodes.addTask { try? await station.run() }
-                try await settle(client, cloud, stations: 1)
-                let right = try await withThrowingTaskGroup(of: Bool.self) { group in
-                    for number in 0..<150 {
-                        group.addTask {
-                            let outcome = try await client.run("upper", input: Array("run \(number)".utf8))
-                            return outcome.output == Array("RUN \(number)".utf8)
+        try cloud.run { cloud in
+            try await withThrowingTaskGroup(of: Void.self) { nodes in
+                nodes.addTask { try? await cloud.server.run() }
+                try await cloud.startCenter(in: &nodes)
+                try await withClient(cloud, pool: pool) { client in
+                    _ = try await client.pushApplication(upper, name: "upper")
+                    let (station, _) = try await cloud.station(0)
+                    nodes.addTask { try? await station.run() }
+                    try await settle(client, cloud, stations: 1)
+                    let right = try await withThrowingTaskGroup(of: Bool.self) { group in
+                        for number in 0..<150 {
+                            group.addTask {
+                                let outcome = try await client.run("upper", input: Array("run \(number)".utf8))
+                                return outcome.output == Array("RUN \(number)".utf8)
+                            }
+                            if number == 50 {
+                                let again = cloud.restartedServer()
+                                nodes.addTask { try? await again.run() }
+                            }
+                            try await cloud.sleep(.milliseconds(4))
                         }
-                        if number == 50 {
-                            cloud.network.unplug(port: 1)
-                            let host = cloud.network.host(cloud.serverKeys.identity, port: 1)
-                            var configuration = CommunicationServerConfiguration()
-                            configuration.heartbeatInterval = .milliseconds(100)
-                            let again = CommunicationServerNode(
-                                host: host, rootKey: cloud.keys.root.publicKey, routeSecret: cloud.serverKeys.routeSecret,
-                                configuration: configuration, log: quiet)
-                            nodes.addTask { try? await again.run() }
-                        }
-                        try await Task.sleep(for: .milliseconds(4))
+                        return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
                     }
-                    return try await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+                    #expect(right == 150)
+                    #expect(client.statistics.failed == 0 && client.statistics.duplicates == 0, "\(client.statistics)")
+                    #expect(try await client.run("upper", input: []).timeline.duration < .milliseconds(500))
                 }
-                #expect(right == 150)
-                #expect(client.statistics.failed == 0 && client.statistics.duplicates == 0, "\(client.statistics)")
-                #expect(try await client.run("upper", input: []).timeline.duration < .milliseconds(500))
+                nodes.cancelAll()
             }
-            nodes.cancelAll()
         }
     }
 }

@@ -5,12 +5,12 @@ import MastTimebase
 import MastTransport
 import Testing
 
-@Suite(.serialized, .timeLimit(.minutes(1))) struct CloudNodeTests {
+@Suite struct CloudNodeTests {
     private let upper = Array("uppr".utf8) + [UInt8](repeating: 7, count: 700_000)
 
-    @Test func `an application that is pushed runs at a station that joined by token, and again from memory`() async throws {
+    @Test func `an application that is pushed runs at a station that joined by token, and again from memory`() throws {
         let cloud = try SmallCloud(stations: 1)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             let client = cloud.client(cloud.operatorProfile, port: 50)
             let attached = try await client.attach()
             #expect(attached.userName == "op")
@@ -39,9 +39,9 @@ import Testing
         }
     }
 
-    @Test func `a station without the replica fills it while the run waits`() async throws {
+    @Test func `a station without the replica fills it while the run waits`() throws {
         let cloud = try SmallCloud(stations: 1)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             let client = cloud.client(cloud.operatorProfile, port: 50)
             let center = try #require(try await client.attach().center)
             var configuration = StationConfiguration()
@@ -63,10 +63,10 @@ import Testing
         }
     }
 
-    @Test func `a killed station is reported, and reported back after its restart with its disk`() async throws {
+    @Test func `a killed station is reported, and reported back after its restart with its disk`() throws {
         let cloud = try SmallCloud(stations: 1)
         let stores = StationStores.inMemory()
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             let client = cloud.client(cloud.operatorProfile, port: 50)
             let center = try #require(try await client.attach().center)
             let (events, tell) = AsyncStream.makeStream(of: NodeEvent.self)
@@ -108,55 +108,51 @@ import Testing
         }
     }
 
-    @Test func `while the center is away a station says who a client is`() async throws {
+    @Test func `while the center is away a station says who a client is`() throws {
         let cloud = try SmallCloud(stations: 1)
         let stores = StationStores.inMemory()
-        try await withThrowingTaskGroup(of: Void.self) { servers in
-            servers.addTask { try await cloud.server.run() }
-            let operating = cloud.client(cloud.operatorProfile, port: 50)
-            var profile = cloud.operatorProfile
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                let center = try cloud.center()
-                group.addTask { try await center.run() }
-                let (station, port) = try await cloud.station(0, stores: stores)
-                group.addTask { try await station.run() }
-                while true {
-                    if let center = try? await operating.attach().center {
-                        _ = try await operating.push("upper", upper, to: center)
-                        profile = try await operating.node(center).call(
-                            AdminMethods.addUser, AddUser(name: "ada"), options: operating.asOperator
-                        ).profile.opened()
-                        break
+        try cloud.run { cloud in
+            try await withThrowingTaskGroup(of: Void.self) { servers in
+                servers.addTask { try await cloud.server.run() }
+                let operating = cloud.client(cloud.operatorProfile, port: 50)
+                var profile = cloud.operatorProfile
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    try await cloud.startCenter(in: &group)
+                    let (station, port) = try await cloud.station(0, stores: stores)
+                    group.addTask { try await station.run() }
+                    let center = try #require(try await operating.attach().center)
+                    _ = try await operating.push("upper", upper, to: center)
+                    profile = try await operating.node(center).call(
+                        AdminMethods.addUser, AddUser(name: "ada"), options: operating.asOperator
+                    ).profile.opened()
+                    _ = try await operating.wait { $0.nodes.contains { $0.role == .station && !$0.replicas.isEmpty } }
+                    while await station.numbers.users < 2 { try await cloud.sleep(.milliseconds(10)) }
+                    cloud.network.unplug(port: 2)
+                    cloud.network.unplug(port: port)
+                    group.cancelAll()
+                }
+                let (station, _) = try await cloud.station(0, stores: stores)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await station.run() }
+                    _ = try await operating.wait { status in
+                        !status.nodes.contains { $0.role == .center && $0.isUp } && status.nodes.contains { $0.role == .station && $0.isUp }
                     }
-                    try await operating.host.sleep(for: .milliseconds(20))
+                    let fresh = cloud.client(profile, port: 51)
+                    let attached = try await fresh.attach()
+                    #expect(attached.center == nil && attached.userName == "ada")
+                    let placement = try await fresh.lookup("upper")
+                    let result = try await fresh.run("upper", "alone", on: placement.candidates[0], id: "r1")
+                    #expect(result.output == ByteString("ALONE"))
+                    group.cancelAll()
                 }
-                _ = try await operating.wait { $0.nodes.contains { $0.role == .station && !$0.replicas.isEmpty } }
-                while await station.numbers.users < 2 { try await operating.host.sleep(for: .milliseconds(10)) }
-                cloud.network.unplug(port: 2)
-                cloud.network.unplug(port: port)
-                group.cancelAll()
+                servers.cancelAll()
             }
-            let (station, _) = try await cloud.station(0, stores: stores)
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await station.run() }
-                _ = try await operating.wait { status in
-                    !status.nodes.contains { $0.role == .center && $0.isUp } && status.nodes.contains { $0.role == .station && $0.isUp }
-                }
-                let fresh = cloud.client(profile, port: 51)
-                let attached = try await fresh.attach()
-                #expect(attached.center == nil && attached.userName == "ada")
-                let placement = try await fresh.lookup("upper")
-                let result = try await fresh.run("upper", "alone", on: placement.candidates[0], id: "r1")
-                #expect(result.output == ByteString("ALONE"))
-                group.cancelAll()
-            }
-            servers.cancelAll()
         }
     }
 
-    @Test func `rights are checked`() async throws {
+    @Test func `rights are checked`() throws {
         let cloud = try SmallCloud(stations: 0)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             let operating = cloud.client(cloud.operatorProfile, port: 50)
             let center = try #require(try await operating.attach().center)
             for name in ["upper", "trap"] { _ = try await operating.push(name, Array((name == "trap" ? "trap" : "uppr").utf8), to: center) }
@@ -191,9 +187,9 @@ import Testing
         }
     }
 
-    @Test func `a stranger's key is told that nobody knows it`() async throws {
+    @Test func `a stranger's key is told that nobody knows it`() throws {
         let cloud = try SmallCloud(stations: 0)
-        try await cloud.whileServing { cloud in
+        try cloud.whileServing { cloud in
             _ = try await cloud.client(cloud.operatorProfile, port: 50).attach()
             var stranger = cloud.operatorProfile
             var generator = SeededGenerator(seed: 77)

@@ -1,41 +1,43 @@
 import MastCloudCore
 import MastCloudServer
 import MastRPC
+import MastSimulator
 import MastTimebase
 import MastTransport
 import Synchronization
 import Testing
 
-/// A whole cloud in one process, over datagrams in memory.
+/// A whole cloud in virtual time: the nodes' own code, on simulated wires, the same run every time.
 struct SmallCloud: Sendable {
-    let network = LoopbackNetwork()
+    let simulation: Simulation
+    let network: TestNetwork
     let engine = StubEngine()
-    let executor = ThreadedRunExecutor(threads: 2)
     let keys: CenterKeys
     let serverKeys: NodeKeys
     let membership: Membership
     let centerStore = MemoryCenterStore()
     let operatorProfile: OpenedProfile
     let tokens: [JoinToken]
-    let serverHost: RPCHost
     let server: CommunicationServerNode
 
     let runs: RunConfiguration
 
     init(stations: Int, runs: RunConfiguration = .init()) throws {
         self.runs = runs
+        simulation = Simulation(seed: 100)
+        network = TestNetwork(simulation)
+        let start = simulation.time.wallTime
         var generator = SeededGenerator(seed: 21)
         keys = CenterKeys(using: &generator)
         serverKeys = NodeKeys(using: &generator)
         membership = try CenterBootstrap.makeMembership(
-            keys, communicationServer: .loopback(port: 1), communicationServerKey: serverKeys.identity.publicKey, at: noon)
+            keys, communicationServer: .loopback(port: 1), communicationServerKey: serverKeys.identity.publicKey, at: start)
         var office = try CenterOffice(keys: keys, membership: membership, store: centerStore)
-        operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: noon, using: &generator).opened()
+        operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: start, using: &generator).opened()
         var tokens: [JoinToken] = []
-        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: noon, using: &generator)) }
+        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start, using: &generator)) }
         self.tokens = tokens
-        serverHost = network.host(serverKeys.identity, port: 1)
-        server = Self.server(serverHost, keys, serverKeys)
+        server = Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys)
     }
 
     private static func server(_ host: RPCHost, _ keys: CenterKeys, _ serverKeys: NodeKeys) -> CommunicationServerNode {
@@ -54,9 +56,10 @@ struct SmallCloud: Sendable {
     func center(port: UInt16 = 2, onRegistered: (@Sendable () -> Void)? = nil) throws -> CenterNode {
         var configuration = CenterConfiguration()
         configuration.runs = runs
+        let host = network.host(keys.node.identity, port: port)
         return try CenterNode(
-            host: network.host(keys.node.identity, port: port),
-            office: CenterOffice(keys: keys, membership: membership, store: centerStore), engine: engine, executor: executor,
+            host: host, office: CenterOffice(keys: keys, membership: membership, store: centerStore), engine: engine,
+            executor: InlineRunExecutor(host: host),
             entropy: SeededGenerator(seed: 5), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
 
@@ -76,26 +79,39 @@ struct SmallCloud: Sendable {
             try membership.save(to: stores.files)
         }
         let node = try BaseStationNode(
-            host: host, membership: membership, keys: keys, stores: stores, engine: engine, executor: executor,
-            configuration: configuration, log: quiet)
+            host: host, membership: membership, keys: keys, stores: stores, engine: engine,
+            executor: InlineRunExecutor(host: host), configuration: configuration, log: quiet)
         return (node, port)
     }
 
-    /// Runs `body` beside the communication server and the center.
-    func whileServing(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) async throws {
-        let (registered, signal) = AsyncStream.makeStream(of: Void.self)
-        let center = try center { signal.yield() }
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
-            group.addTask { try await center.run() }
-            // However busy the machine is, the cloud is up before anybody uses it.
-            for await _ in registered { break }
-            group.addTask { try await body(self) }
-            // `body` is the one that ends by itself.
-            try await group.next()
-            group.cancelAll()
+    /// Runs `body` in the cloud's time. What waits in vain fails when the limit is reached.
+    func run(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
+        try simulation.run(limit: .seconds(300)) { try await body(self) }
+    }
+
+    /// Runs `body` beside the communication server and the center that has registered there.
+    func whileServing(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
+        try run { cloud in
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await cloud.server.run() }
+                try await cloud.startCenter(in: &group)
+                group.addTask { try await body(cloud) }
+                // `body` is the one that ends by itself.
+                try await group.next()
+                group.cancelAll()
+            }
         }
     }
+
+    /// Runs the center in `group` and returns when the communication server knows it.
+    func startCenter(in group: inout ThrowingTaskGroup<Void, any Error>) async throws {
+        let (registered, signal) = AsyncStream.makeStream(of: Void.self)
+        let center = try center { signal.yield() }
+        group.addTask { try await center.run() }
+        for await _ in registered { break }
+    }
+
+    func sleep(_ interval: Interval) async throws { try await simulation.time.sleep(for: interval) }
 
     func client(_ profile: OpenedProfile, port: UInt16) -> TestClient {
         TestClient(host: network.host(profile.identity, port: port), profile: profile)
@@ -162,7 +178,7 @@ final class TestClient: Sendable {
         return try await client.call(AdminMethods.pushApplication, PushApplication(name: name, digest: digest), options: asOperator)
     }
 
-    /// Asks until it is so; a test that waits in vain fails by its time limit.
+    /// Asks until it is so; a test that waits in vain fails at its limit of virtual time.
     func wait(until condition: (CloudStatus) -> Bool) async throws -> CloudStatus {
         while true {
             let status = try await control.call(ControlMethods.status, Nothing())
