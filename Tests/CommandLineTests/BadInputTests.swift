@@ -18,6 +18,18 @@ import Testing
         #expect(result.errors.hasPrefix("mast: "))
     }
 
+    /// One key in 64 does.
+    @Test func aKeyMayBeginWithADash() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let key = "-LD327-Yq0lxTqBLghQYLrmq-KAilTfczbgjUnzicRU"
+        let made = try await program.run("center", "init", "--dir", program.path("center"), "--commserver", "127.0.0.1:1", "--commserver-key", key)
+        #expect(made.status == 0, "\(made.errors)")
+        #expect(try await program.run("ping", "127.0.0.1:1", "--peer-key", key, "-c", "1", "-t", "200ms").status == 69)
+        let rooted = try await program.run("commserver", "--dir", program.path("commserver"), "--listen", "192.0.2.1:1", "--root", key)
+        #expect(rooted.status == 69, "\(rooted.errors)")
+    }
+
     @Test func helpListsTheCommandsAndTheExitCodes() async throws {
         let program = try Program()
         defer { program.remove() }

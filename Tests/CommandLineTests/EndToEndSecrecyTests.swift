@@ -22,9 +22,9 @@ extension ProcessTests {
 
             let profile = cloud.profile
             async let stream = program.run(
-                "run", "textsearch", "--input", file, "--profile", profile, "--repeat", "60", "--concurrency", "2", "--interval", "50ms", "--run-id", "secret", "--json")
+                "run", "textsearch", "--input", file, "--profile", profile, "--repeat", "100", "--concurrency", "2", "--interval", "80ms", "--run-id", "secret", "--json")
             var samples = 0
-            while try await passed(program) < 60, samples < 400 {
+            while try await passed(program) < 100, samples < 400 {
                 let found = try ProcessMemory.scan(commserver, for: needles)
                 samples += 1
                 guard found.isEmpty else {
@@ -36,7 +36,7 @@ extension ProcessTests {
             #expect(result.status == 0, "\(result.errors)")
             #expect(samples >= 2)
             let servedBy = try #require(try result.object()["servedBy"] as? [String: Int])
-            #expect(try await program.run("pool", "get", "secret-60").output == answer)
+            #expect(try await program.run("pool", "get", "secret-100").output == answer)
             for _ in 0..<3 { #expect(try ProcessMemory.scan(commserver, for: needles).isEmpty) }
 
             // The same search finds them where they may be: in the memory of the station that ran.
@@ -59,7 +59,7 @@ extension ProcessTests {
             for path in paths {
                 let capture = try Data(contentsOf: URL(fileURLWithPath: path))
                 // All the runs' packets are in it.
-                #expect(capture.count > 60 * answer.utf8.count)
+                #expect(capture.count > 100 * answer.utf8.count)
                 capture.withUnsafeBytes { bytes in
                     #expect(planted.pieces.allSatisfy { ProcessMemory.contains(bytes, $0) })
                     #expect(!needles.contains { ProcessMemory.contains(bytes, $0) })

@@ -118,7 +118,9 @@ final class Server {
         process = program.process(arguments + ["--follow-parent"])
         process.standardInput = input
         process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
+        let log = program.path("\(UUID().uuidString).log")
+        _ = FileManager.default.createFile(atPath: log, contents: nil)
+        process.standardError = FileHandle(forWritingAtPath: log) ?? FileHandle.nullDevice
         end = End(of: process)
         try process.run()
         let descriptor = output.fileHandleForReading.fileDescriptor
@@ -129,7 +131,7 @@ final class Server {
         let words = line.split(separator: " ")
         guard words.count >= 6, words[0] == "mast", words[2] == "ready:" else {
             process.terminate()
-            throw NotReady(said: line)
+            throw NotReady(said: line + ((try? String(contentsOfFile: log, encoding: .utf8)) ?? ""))
         }
         address = words[3].replacingOccurrences(of: "0.0.0.0:", with: "127.0.0.1:")
         key = String(words[5])
@@ -141,9 +143,13 @@ final class Server {
         while text.last != UInt8(ascii: "\n") {
             var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let left = Int32(max(0, end.timeIntervalSinceNow * 1_000))
-            guard left > 0, poll(&wait, 1, left) > 0 else { break }
+            let ready = left > 0 ? poll(&wait, 1, left) : 0
+            if ready < 0, errno == EINTR { continue }
+            guard ready > 0 else { break }
             var byte: UInt8 = 0
-            guard read(descriptor, &byte, 1) == 1 else { break }
+            let count = read(descriptor, &byte, 1)
+            if count < 0, errno == EINTR { continue }
+            guard count == 1 else { break }
             text.append(byte)
         }
         return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .newlines)
