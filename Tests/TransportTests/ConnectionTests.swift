@@ -190,6 +190,18 @@ import Testing
         #expect(pair.client.openStream(handle, deadline: nil, at: pair.now) != nil)
     }
 
+    @Test func aBusyConnectionKeepsAHandfulOfWakeups() {
+        let pair = Pair()
+        let handle = connected(pair)
+        for _ in 0..<400 {
+            pair.client.ping(handle, at: pair.now)
+            pair.run(for: .milliseconds(50))
+        }
+        // 20 s of traffic moved the idle timeout 800 times on each side.
+        #expect(pair.client.wakeupCount <= 8)
+        #expect(pair.server.wakeupCount <= 8)
+    }
+
     @Test func closeReachesThePeerWithItsReason() {
         let pair = Pair()
         let handle = connected(pair)

@@ -17,7 +17,10 @@ package struct Endpoint: ~Copyable {
     final class Slot {
         var connection: Connection
         var isQueued = false
-        var scheduled: Instant?
+        /// This connection's entries among the endpoint's wake-ups. Each is earlier than the one before it, so the
+        /// last is the next to come; an entry is added only when none comes in time. A busy connection thus keeps
+        /// one entry for its idle timeout, not one for every packet that moved it.
+        var scheduled: [Instant] = []
         /// Responders only: the key under which a repeated first message finds its connection.
         var initiationKey: UInt64?
         /// Whether this connection still counts as half open.
@@ -87,6 +90,8 @@ package struct Endpoint: ~Copyable {
 
     package var publicKey: PublicKey { identity.publicKey }
     package var connectionCount: Int { slots.count }
+    /// Entries in the queue of wake-ups: a few for each connection.
+    package var wakeupCount: Int { wakeups.count }
     /// Accepted connections whose peer has not yet proved that it receives.
     package var halfOpenCount: Int { halfOpen }
     package func statistics(_ handle: ConnectionHandle) -> ConnectionStatistics? { slots[handle]?.connection.currentStatistics() }
@@ -246,7 +251,7 @@ package struct Endpoint: ~Copyable {
         while let first = wakeups.min, first.time <= now {
             _ = wakeups.popMin()
             guard let slot = slots[first.handle] else { continue }
-            if slot.scheduled == first.time { slot.scheduled = nil }
+            if slot.scheduled.last == first.time { slot.scheduled.removeLast() }
             slot.connection.handleTimeout(at: now)
             if slot.connection.wantsControlProbe {
                 slot.connection.wantsControlProbe = false
@@ -367,8 +372,8 @@ package struct Endpoint: ~Copyable {
             if traced.count > 65_536 { traced.removeFirst(traced.count - 65_536) }
             slot.connection.trace = []
         }
-        if let wakeup = slot.connection.nextWakeup, slot.scheduled.map({ wakeup < $0 }) ?? true {
-            slot.scheduled = wakeup
+        if let wakeup = slot.connection.nextWakeup, slot.scheduled.last.map({ wakeup < $0 }) ?? true {
+            slot.scheduled.append(wakeup)
             wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))
         }
     }
