@@ -60,7 +60,8 @@ let package = Package(
         module("LinkEmulator", ["MastLinkModel", "MastTimebase", nioCore, nioPosix, log]),
         .systemLibrary(
             name: "CPcap", path: "Sources/CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
-        module("Capture", ["MastTimebase", "CPcap"]),
+        .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        module("Capture", ["MastTimebase", "CPcap", "CZlib"]),
         module(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",

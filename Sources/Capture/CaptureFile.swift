@@ -9,10 +9,11 @@ import CPcap
 #endif
 import MastTimebase
 
-/// A pcap or pcapng file, read packet by packet in bounded memory.
+/// A pcap or pcapng file, gzipped or not, read packet by packet in bounded memory.
 ///
 /// libpcap does the reading, at nanosecond precision; where it refuses a pcapng file (interfaces that differ in
-/// link type or snap length), `PcapNGParser` takes over from the first packet libpcap did not give.
+/// link type or snap length), `PcapNGParser` takes over from the first packet libpcap did not give. A pcapng file
+/// that comes through standard input cannot be read twice, so there `PcapNGParser` reads from the beginning.
 /// A file that breaks off gives everything before the break, then nil, and says so in `truncation`.
 package final class CaptureFile {
     package enum Format: String, Sendable, Hashable { case pcap, pcapng }
@@ -21,37 +22,86 @@ package final class CaptureFile {
     package let format: Format
     /// Of the first interface.
     package let linkType: LinkType
-    /// Packets given so far.
+    /// Records read so far: a few more than `next` has given while fragments wait for their first.
     package private(set) var packetCount = 0
     /// Why reading stopped early; nil after a clean end, and before the end.
     package private(set) var truncation: String?
 
-    private let pcap: OpaquePointer
+    /// nil where our own reader reads from the beginning.
+    private let pcap: OpaquePointer?
+    private let source: CaptureFileStream?
     private var fallback: PcapNGFile?
+    private var filter: PacketFilter?
+    private var fragments = FragmentFlows()
+    private var waiting: [CapturedPacket] = []
     private var firstEpoch: Int64?
     private var lastEpoch: Int64 = 0
 
-    /// - Parameter path: `-` is standard input.
-    package init(path: String) throws(CaptureError) {
-        var message = [CChar](repeating: 0, count: Int(PCAP_ERRBUF_SIZE))
-        let magic = path == "-" ? nil : try Self.readMagic(path)
-        let handle = pcap_open_offline_with_tstamp_precision(path, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
-        guard let handle else {
-            if magic.map({ $0 >> 16 == 0x1F8B }) ?? false {
-                throw .notACapture(path: path, reason: "it is compressed; unpack it, or pipe it in: gzip -dc FILE | … -")
-            }
-            throw .notACapture(path: path, reason: Self.text(message))
-        }
+    private static let pcapngMagic: UInt32 = 0x0A0D_0D0A
+    /// How far to look ahead for the first fragment of a datagram whose later ones came before it.
+    private static let mostWaiting = 64
+
+    /// - Parameters:
+    ///   - path: `-` is standard input.
+    ///   - filter: in libpcap's language (`pcap-filter(7)`): packets that it does not match are passed over.
+    package init(path: String, filter expression: String? = nil) throws(CaptureError) {
+        let source = try CaptureFileStream(path: path)
         self.path = path
-        pcap = handle
-        format = magic == 0x0A0D_0D0A ? .pcapng : .pcap
-        linkType = LinkType(memoryNumber: Int(pcap_datalink(handle)))
+        let magic = source.magic
+        if source.isEmpty {
+            fclose(source.stream)
+            throw .notACapture(path: path, reason: source.brokenOff ?? "it is empty")
+        }
+        format = magic == Self.pcapngMagic ? .pcapng : .pcap
+        if format == .pcapng, path == "-" {
+            var reader = PcapNGFile(source)
+            linkType = reader.firstLinkType()
+            fallback = consume reader
+            (pcap, self.source) = (nil, nil)
+        } else {
+            var message = [CChar](repeating: 0, count: Int(PCAP_ERRBUF_SIZE))
+            if let handle = pcap_fopen_offline_with_tstamp_precision(
+                source.stream, UInt32(PCAP_TSTAMP_PRECISION_NANO), &message)
+            {
+                linkType = LinkType(memoryNumber: Int(pcap_datalink(handle)))
+                (pcap, self.source) = (handle, source)
+            } else {
+                fclose(source.stream)
+                guard format == .pcapng else {
+                    throw .notACapture(path: path, reason: source.brokenOff ?? Self.text(message))
+                }
+                var reader = PcapNGFile(try CaptureFileStream(path: path))
+                linkType = reader.firstLinkType()
+                fallback = consume reader
+                (pcap, self.source) = (nil, nil)
+            }
+        }
+        if let expression { filter = try PacketFilter(expression, linkType: linkType) }
     }
 
-    deinit { pcap_close(pcap) }
+    deinit { if let pcap { pcap_close(pcap) } }
 
     /// The next packet, its headers decoded; nil at the end.
+    ///
+    /// Fragments are given the addresses and ports of their datagram's first, also when that one comes a little later.
     package func next() -> CapturedPacket? {
+        if waiting.isEmpty {
+            guard let packet = read() else { return nil }
+            guard packet.headers.isLaterFragment, !fragments.knows(packet.headers) else {
+                return packet.headers.fragmentedDatagram == 0 ? packet : fragments.resolved(packet)
+            }
+            waiting.append(packet)
+        }
+        while waiting.count < Self.mostWaiting, waiting[0].headers.isLaterFragment, !fragments.knows(waiting[0].headers),
+            let packet = read()
+        {
+            if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
+            waiting.append(packet)
+        }
+        return fragments.resolved(waiting.removeFirst())
+    }
+
+    private func read() -> CapturedPacket? {
         var packet: CapturedPacket?
         withNext { record, bytes in
             let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
@@ -63,45 +113,58 @@ package final class CaptureFile {
     /// Hands the next record and its bytes to `body`; false at the end.
     @discardableResult
     package func withNext(_ body: (CaptureRecord, Span<UInt8>) throws -> Void) rethrows -> Bool {
-        if fallback != nil { return try withNextFallback(body) }
-        var header: UnsafeMutablePointer<pcap_pkthdr>?
-        var data: UnsafePointer<UInt8>?
-        let result = pcap_next_ex(pcap, &header, &data)
-        guard result == 1, let header, let data else {
-            if result == -1 || result == 0 {
-                truncation = pcap_geterr(pcap).map { String(cString: $0) } ?? "libpcap stopped without a reason"
-                if format == .pcapng, takeOver() { return try withNextFallback(body) }
+        while true {
+            if fallback != nil {
+                guard let record = fallback?.next() else {
+                    truncation = fallback?.truncation
+                    return false
+                }
+                packetCount += 1
+                if let filter {
+                    let matches = fallback?.withPacketBytes { filter.matches($0, record) } ?? false
+                    if !matches { continue }
+                }
+                try fallback?.withPacketBytes { bytes in try body(record, bytes) }
+                return true
             }
-            return false
+            guard let pcap else { return false }
+            var header: UnsafeMutablePointer<pcap_pkthdr>?
+            var data: UnsafePointer<UInt8>?
+            let result = pcap_next_ex(pcap, &header, &data)
+            guard result == 1, let header, let data else {
+                finish(pcap, result)
+                if fallback != nil { continue }
+                return false
+            }
+            packetCount += 1
+            // With nanosecond precision the field that is called tv_usec holds nanoseconds.
+            let time = header.pointee.ts
+            let epoch = Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_usec)
+            let record = CaptureRecord(
+                epochNanoseconds: epoch, hasTimestamp: epoch != 0, linkType: linkType, wireBytes: Int(header.pointee.len))
+            let bytes = UnsafeBufferPointer(start: data, count: Int(header.pointee.caplen)).span
+            if let filter, !filter.matches(bytes, record) { continue }
+            try body(record, bytes)
+            return true
         }
-        packetCount += 1
-        // With nanosecond precision the field that is called tv_usec holds nanoseconds.
-        let time = header.pointee.ts
-        let epoch = (Interval.seconds(Int64(time.tv_sec)) + .nanoseconds(Int64(time.tv_usec))).nanoseconds
-        let record = CaptureRecord(
-            epochNanoseconds: epoch, hasTimestamp: epoch != 0, linkType: linkType, wireBytes: Int(header.pointee.len))
-        let bytes = UnsafeBufferPointer(start: data, count: Int(header.pointee.caplen))
-        try body(record, bytes.span)
-        return true
     }
 
-    private func withNextFallback(_ body: (CaptureRecord, Span<UInt8>) throws -> Void) rethrows -> Bool {
-        guard let record = fallback?.next() else {
-            truncation = fallback?.truncation
-            return false
+    /// Why libpcap gives no more: the end, a break, or a file that only our own reader goes on with.
+    private func finish(_ pcap: OpaquePointer, _ result: Int32) {
+        if result == -1 || result == 0 {
+            truncation = pcap_geterr(pcap).map { String(cString: $0) } ?? "libpcap stopped without a reason"
         }
-        packetCount += 1
-        try fallback?.withPacketBytes { bytes in try body(record, bytes) }
-        return true
+        truncation = source?.brokenOff ?? truncation
+        if truncation != nil, format == .pcapng { takeOver() }
     }
 
     /// Opens the file again with our own reader and skips what libpcap has given already.
-    private func takeOver() -> Bool {
-        guard path != "-", var reader = PcapNGFile(path: path) else { return false }
-        for _ in 0..<packetCount where reader.next() == nil { return false }
+    private func takeOver() {
+        guard let source = try? CaptureFileStream(path: path) else { return }
+        var reader = PcapNGFile(source)
+        for _ in 0..<packetCount where reader.next() == nil { return }
         fallback = consume reader
         truncation = nil
-        return true
     }
 
     private func packet(_ record: CaptureRecord, capturedBytes: Int, headers: PacketHeaders) -> CapturedPacket {
@@ -110,27 +173,14 @@ package final class CaptureFile {
             if firstEpoch == nil { firstEpoch = epoch }
             lastEpoch = epoch
         }
-        let time = Interval(nanoseconds: epoch) - Interval(nanoseconds: firstEpoch ?? epoch)
+        let (time, overflow) = epoch.subtractingReportingOverflow(firstEpoch ?? epoch)
         return CapturedPacket(
-            number: packetCount, time: Instant(nanoseconds: time.nanoseconds), epochNanoseconds: epoch,
+            number: packetCount, time: Instant(nanoseconds: overflow ? .max : time), epochNanoseconds: epoch,
             hasTimestamp: record.hasTimestamp, interface: record.interface, wireBytes: record.wireBytes,
             capturedBytes: capturedBytes, headers: headers)
     }
 
-    private static func readMagic(_ path: String) throws(CaptureError) -> UInt32 {
-        guard let stream = fopen(path, "rb") else {
-            throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
-        }
-        defer { fclose(stream) }
-        var bytes: [UInt8] = [0, 0, 0, 0]
-        let got = fread(&bytes, 1, 4, stream)
-        if got == 0 {
-            throw .notACapture(path: path, reason: ferror(stream) != 0 ? "it cannot be read" : "it is empty")
-        }
-        return bytes.span.uint32(0) ?? 0
-    }
-
-    private static func text(_ message: [CChar]) -> String {
+    static func text(_ message: [CChar]) -> String {
         String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }

@@ -22,11 +22,13 @@ package enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     case cannotOpen(path: String, reason: String)
     /// It is there, but holds no capture.
     case notACapture(path: String, reason: String)
+    case badFilter(expression: String, reason: String)
 
     package var description: String {
         switch self {
         case .cannotOpen(let path, let reason): "cannot open \(path): \(reason)"
         case .notACapture(let path, let reason): "\(path) is not a pcap or pcapng capture: \(reason)"
+        case .badFilter(let expression, let reason): "the filter '\(expression)' is wrong: \(reason)"
         }
     }
 }

@@ -45,6 +45,13 @@ package struct PacketHeaders: Sendable {
     /// A hash of the captured bytes of IP identification, addresses and payload, equal for two recordings of the
     /// same packet (the hop limit and header checksum are left out: they change on the way). 0 when not IP.
     package var fingerprint: UInt64
+    /// Names the datagram that the outermost fragment is part of; 0 when nothing is fragmented.
+    package var fragmentedDatagram: UInt64 = 0
+    /// How many tunnels (GTP-U, VXLAN, GRE, IP in IP …) were opened to get at `ip`.
+    package var tunnels: UInt8 = 0
+
+    /// A fragment that shows neither ports nor, inside a tunnel, the addresses of its flow.
+    package var isLaterFragment: Bool { if case .laterFragment = transport { true } else { false } }
 
     package static let undecoded = PacketHeaders(ip: nil, transport: .none, fingerprint: 0)
 }

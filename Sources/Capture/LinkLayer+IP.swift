@@ -1,15 +1,20 @@
 import MastTimebase
 
 extension LinkLayer {
-    static func decodeIP(_ frame: Span<UInt8>, at start: Int, version: Int, wireBytes: Int) -> PacketHeaders {
+    /// - Parameter tunnels: how many are open around this packet.
+    static func decodeIP(
+        _ frame: Span<UInt8>, at start: Int, version: Int, wireBytes: Int, tunnels: UInt8 = 0
+    ) -> PacketHeaders {
         guard let first = frame.byte(start), Int(first >> 4) == version else { return .undecoded }
         return version == 4
-            ? decodeIPv4(frame, at: start, wireBytes: wireBytes)
-            : decodeIPv6(frame, at: start, wireBytes: wireBytes)
+            ? decodeIPv4(frame, at: start, wireBytes: wireBytes, tunnels: tunnels)
+            : decodeIPv6(frame, at: start, wireBytes: wireBytes, tunnels: tunnels)
     }
 
     /// RFC 791.
-    private static func decodeIPv4(_ frame: Span<UInt8>, at start: Int, wireBytes: Int) -> PacketHeaders {
+    private static func decodeIPv4(
+        _ frame: Span<UInt8>, at start: Int, wireBytes: Int, tunnels: UInt8
+    ) -> PacketHeaders {
         guard let first = frame.byte(start), let length = frame.uint16(start + 2),
             let identification = frame.uint16(start + 4), let fragment = frame.uint16(start + 6),
             let hopLimit = frame.byte(start + 8), let proto = frame.byte(start + 9),
@@ -24,11 +29,14 @@ extension LinkLayer {
             identification: UInt32(identification), fragmentOffset: Int(fragment & 0x1FFF) * 8,
             moreFragments: fragment & 0x2000 != 0, hopLimit: hopLimit)
         return decodeTransport(
-            frame, at: start + headerBytes, bytes: bytes - headerBytes, end: start + bytes, ip: ip)
+            frame, at: start + headerBytes, bytes: bytes - headerBytes, end: start + bytes, wireBytes: wireBytes,
+            tunnels: tunnels, ip: ip)
     }
 
     /// RFC 8200, extension headers walked; RFC 4302 for the authentication header's length unit.
-    private static func decodeIPv6(_ frame: Span<UInt8>, at start: Int, wireBytes: Int) -> PacketHeaders {
+    private static func decodeIPv6(
+        _ frame: Span<UInt8>, at start: Int, wireBytes: Int, tunnels: UInt8
+    ) -> PacketHeaders {
         guard let length = frame.uint16(start + 4), let firstNext = frame.byte(start + 6),
             let hopLimit = frame.byte(start + 7), let sourceHigh = frame.uint64(start + 8),
             let sourceLow = frame.uint64(start + 16), let destinationHigh = frame.uint64(start + 24),
@@ -67,44 +75,68 @@ extension LinkLayer {
         }
         let remaining = start + bytes - offset
         guard remaining >= 0 else { return PacketHeaders(ip: ip, transport: .unreadable, fingerprint: 0) }
-        return decodeTransport(frame, at: offset, bytes: remaining, end: start + bytes, ip: ip)
+        return decodeTransport(frame, at: offset, bytes: remaining, end: start + bytes, wireBytes: wireBytes, tunnels: tunnels, ip: ip)
     }
 
     /// - Parameters:
     ///   - bytes: of transport header and payload, by the IP length.
     ///   - end: where the IP packet ends in the frame; what follows is padding.
     private static func decodeTransport(
-        _ frame: Span<UInt8>, at start: Int, bytes: Int, end: Int, ip: IPHeader
+        _ frame: Span<UInt8>, at start: Int, bytes: Int, end: Int, wireBytes: Int, tunnels: UInt8, ip: IPHeader
     ) -> PacketHeaders {
         var ip = ip
-        let fingerprint = fingerprint(frame, from: start, to: min(end, frame.count), ip: ip)
-        func headers(_ transport: TransportHeader) -> PacketHeaders {
-            PacketHeaders(ip: ip, transport: transport, fingerprint: fingerprint)
+        if tunnels < mostTunnels, ip.fragmentOffset == 0,
+            var inner = openTunnel(frame, at: start, bytes: bytes, wireBytes: wireBytes, tunnels: tunnels, ip: ip)
+        {
+            // What tells the later fragments' datagram is the header that they have, too.
+            if ip.isFragment { inner.fragmentedDatagram = datagram(ip) }
+            return inner
         }
-        if ip.fragmentOffset > 0 { return headers(.laterFragment) }
+        let transport = transportHeader(frame, at: start, bytes: bytes, ip: &ip)
+        return PacketHeaders(
+            ip: ip, transport: transport, fingerprint: fingerprint(frame, from: start, to: min(end, frame.count), ip: ip),
+            fragmentedDatagram: ip.isFragment ? datagram(ip) : 0, tunnels: tunnels)
+    }
+
+    /// Fills in the ports of `ip`.
+    private static func transportHeader(
+        _ frame: Span<UInt8>, at start: Int, bytes: Int, ip: inout IPHeader
+    ) -> TransportHeader {
+        if ip.fragmentOffset > 0 { return .laterFragment }
         switch ip.protocolNumber {
         case 6:
             guard bytes >= 20, let sourcePort = frame.uint16(start), let destinationPort = frame.uint16(start + 2)
-            else { return headers(.unreadable) }
+            else { return .unreadable }
             ip.source.port = sourcePort
             ip.destination.port = destinationPort
-            guard let tcp = decodeTCP(frame, at: start, bytes: bytes) else { return headers(.unreadable) }
-            return headers(.tcp(tcp))
+            guard let tcp = decodeTCP(frame, at: start, bytes: bytes) else { return .unreadable }
+            return .tcp(tcp)
         case 17:
             guard bytes >= 8, let sourcePort = frame.uint16(start), let destinationPort = frame.uint16(start + 2)
-            else { return headers(.unreadable) }
+            else { return .unreadable }
             ip.source.port = sourcePort
             ip.destination.port = destinationPort
-            guard let length = frame.uint16(start + 4), length == 0 || length >= 8 else { return headers(.unreadable) }
+            guard let length = frame.uint16(start + 4), length == 0 || length >= 8 else { return .unreadable }
             // Length 0 is a jumbogram; a length beyond the IP packet is a fragment's (or a lie).
             let payload = length == 0 ? bytes - 8 : Int(length) - 8
-            return headers(.udp(decodeUDPPayload(frame, at: start + 8, bytes: payload)))
+            return .udp(decodeUDPPayload(frame, at: start + 8, bytes: payload))
         case 1, 58:
-            guard let type = frame.byte(start), let code = frame.byte(start + 1) else { return headers(.unreadable) }
-            return headers(.icmp(type: type, code: code))
+            guard let type = frame.byte(start), let code = frame.byte(start + 1) else { return .unreadable }
+            return .icmp(type: type, code: code)
         default:
-            return headers(.other)
+            return .other
         }
+    }
+
+    /// The same for all fragments of a datagram (RFC 791 section 3.2), and never 0.
+    private static func datagram(_ ip: IPHeader) -> UInt64 {
+        var hash = WordHash()
+        hash.combine(UInt64(ip.identification) << 16 | UInt64(ip.protocolNumber) << 8 | UInt64(ip.version))
+        hash.combine(ip.source.high)
+        hash.combine(ip.source.low)
+        hash.combine(ip.destination.high)
+        hash.combine(ip.destination.low)
+        return max(1, hash.value)
     }
 
     /// RFC 9293 section 3.1.
@@ -153,18 +185,35 @@ extension LinkLayer {
     }
 
     private static func fingerprint(_ frame: Span<UInt8>, from start: Int, to end: Int, ip: IPHeader) -> UInt64 {
-        var hash = FNV1a64()
-        hash.combine(UInt64(ip.identification) << 32 | UInt64(ip.fragmentOffset))
+        var hash = WordHash()
+        hash.combine(UInt64(ip.identification) << 32 | UInt64(UInt32(truncatingIfNeeded: ip.fragmentOffset)))
         hash.combine(ip.source.low ^ ip.source.high)
         hash.combine(ip.destination.low ^ ip.destination.high)
         hash.combine(UInt64(truncatingIfNeeded: ip.bytes))
         // 64 bytes cover the transport header with its checksum, which covers the rest.
         var offset = max(0, start)
         let stop = min(end, offset + 64)
+        while offset <= stop - 8, let word = frame.uint64(offset) {
+            hash.combine(word)
+            offset += 8
+        }
+        var rest: UInt64 = 1
         while offset < stop, let byte = frame.byte(offset) {
-            hash.combine(byte)
+            rest = rest << 8 | UInt64(byte)
             offset += 1
         }
-        return hash.value
+        hash.combine(rest)
+        return max(1, hash.value)
+    }
+}
+
+/// Mixes words into 64 bits: fast, the same everywhere, and no defence against somebody who wants two to be equal.
+struct WordHash {
+    private(set) var value: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+    mutating func combine(_ word: UInt64) {
+        // Multiplying by an odd number and folding the high half down loses nothing of either input.
+        value = (value ^ word) &* 0xD6E8_FEB8_6659_FD93
+        value ^= value >> 32
     }
 }

@@ -11,7 +11,7 @@ package enum LinkLayer {
         return decodeIP(frame, at: start.offset, version: start.version, wireBytes: max(wireBytes, frame.count))
     }
 
-    private struct NetworkStart {
+    struct NetworkStart {
         var offset: Int
         /// 4 or 6, as the layer below said.
         var version: Int
@@ -42,7 +42,13 @@ package enum LinkLayer {
             guard let type = frame.uint16(0) else { return nil }
             return resolve(frame, etherType: type, at: 20)
         case .ppp, .pppInHDLC:
+            // RFC 1547 and Cisco's framing share the link type; 0x0F and 0x8F begin Cisco's.
+            if frame.byte(0) == 0x0F || frame.byte(0) == 0x8F { return afterEtherType(frame, typeAt: 2) }
             return afterPPP(frame, at: frame.byte(0) == 0xFF && frame.byte(1) == 0x03 ? 2 : 0)
+        case .pppOverEthernet:
+            return afterPPP(frame, at: 6)  // RFC 2516: version, code, session and length come first
+        case .ciscoHDLC:
+            return afterEtherType(frame, typeAt: 2)
         case .pppWithDirection:
             return afterPPP(frame, at: frame.byte(1) == 0xFF && frame.byte(2) == 0x03 ? 3 : 1)
         default:
@@ -50,13 +56,13 @@ package enum LinkLayer {
         }
     }
 
-    private static func afterEtherType(_ frame: Span<UInt8>, typeAt offset: Int) -> NetworkStart? {
+    static func afterEtherType(_ frame: Span<UInt8>, typeAt offset: Int) -> NetworkStart? {
         guard let type = frame.uint16(offset) else { return nil }
         return resolve(frame, etherType: type, at: offset + 2)
     }
 
     /// Walks tags and labels. Eight is more than any network stacks up and keeps hostile input short.
-    private static func resolve(_ frame: Span<UInt8>, etherType: UInt16, at start: Int) -> NetworkStart? {
+    static func resolve(_ frame: Span<UInt8>, etherType: UInt16, at start: Int) -> NetworkStart? {
         var (type, offset) = (etherType, start)
         for _ in 0..<8 {
             switch type {
@@ -78,17 +84,19 @@ package enum LinkLayer {
         return nil
     }
 
-    /// Labels do not say what follows; below the bottom of the stack the version nibble does.
+    /// Labels (RFC 3032) do not say what follows; below the bottom of the stack the version nibble does.
     private static func afterMPLS(_ frame: Span<UInt8>, at start: Int) -> NetworkStart? {
         var offset = start
         for _ in 0..<16 {
             guard let label = frame.uint32(offset) else { return nil }
             offset += 4
             if label & 0x100 != 0 {
-                guard let version = frame.byte(offset).map({ Int($0 >> 4) }), version == 4 || version == 6 else {
-                    return nil
+                switch frame.byte(offset).map({ $0 >> 4 }) {
+                case 4: return NetworkStart(offset: offset, version: 4)
+                case 6: return NetworkStart(offset: offset, version: 6)
+                case 0: return afterEtherType(frame, typeAt: offset + 16)  // RFC 4448: control word, then Ethernet
+                default: return nil
                 }
-                return NetworkStart(offset: offset, version: version)
             }
         }
         return nil

@@ -37,6 +37,8 @@ package struct PcapNGParser: Sendable {
     package init() {}
 
     package var interfaceCount: Int { earlierInterfaces + interfaces.count }
+    /// Of the first interface of this section.
+    package var firstLinkType: LinkType? { interfaces.first?.linkType }
 
     /// The length of the block that begins with these twelve bytes.
     package mutating func blockLength(_ prefix: Span<UInt8>) throws(Corruption) -> Int {
@@ -92,7 +94,7 @@ package struct PcapNGParser: Sendable {
         }
         guard interfaces.count < Self.mostInterfaces else { throw Corruption(description: "too many interfaces") }
         var interface = Interface(
-            linkType: LinkType(Int(linkType)), snapLength: snapLength == 0 ? Int.max : Int(snapLength))
+            linkType: LinkType(memoryNumber: Int(linkType)), snapLength: snapLength == 0 ? Int.max : Int(snapLength))
         var offset = 16
         let end = block.count - 4
         while offset <= end - 4, let code = uint16(block, offset), let length = uint16(block, offset + 2), code != 0 {

@@ -54,6 +54,23 @@ enum CaptureBytes {
         return bytes
     }
 
+    /// RFC 1952, in stored blocks (RFC 1951 section 3.2.4): packed in form, not in size.
+    static func gzip(_ bytes: [UInt8]) -> [UInt8] {
+        var packed: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3]
+        var rest = bytes[...]
+        repeat {
+            let piece = rest.prefix(1000)
+            rest = rest.dropFirst(piece.count)
+            packed += [rest.isEmpty ? 1 : 0] + little(piece.count, 2) + little(~piece.count & 0xFFFF, 2) + piece
+        } while !rest.isEmpty
+        var check: UInt32 = .max
+        for byte in bytes {
+            check ^= UInt32(byte)
+            for _ in 0..<8 { check = check >> 1 ^ (check & 1 == 1 ? 0xEDB8_8320 : 0) }
+        }
+        return packed + little(Int(~check), 4) + little(bytes.count, 4)
+    }
+
     static func block(_ type: Int, _ body: [UInt8]) -> [UInt8] {
         let padded = body + [UInt8](repeating: 0, count: (4 - body.count % 4) % 4)
         return little(type, 4) + little(padded.count + 12, 4) + padded + little(padded.count + 12, 4)

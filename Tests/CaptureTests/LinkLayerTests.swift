@@ -27,6 +27,10 @@ import Testing
             (.ppp, [0xFF, 3, 0, 0x21] + v4, "PPP in HDLC framing"),
             (.ppp, [0, 0x21] + v4, "PPP without address and control"),
             (.ppp, [0x21] + v4, "PPP with a compressed protocol"),
+            (.pppInHDLC, [0x0F, 0, 8, 0] + v4, "Cisco framing under the PPP link type"),
+            (.pppOverEthernet, [0x11, 0, 0, 1, 0, 33, 0, 0x21] + v4, "PPPoE"),
+            (.ciscoHDLC, [0x0F, 0, 8, 0] + v4, "Cisco HDLC"),
+            (.ethernet, B.ethernet(type: [0x88, 0x47, 0, 1, 0x01, 64, 0, 0, 0, 0], B.ethernet(v4)), "Ethernet over MPLS"),
             (.pppWithDirection, [0, 0xFF, 3, 0, 0x21] + v4, "PPP with direction"),
         ]
         for (type, frame, name) in frames {

@@ -38,6 +38,7 @@ struct Failure: Error, Sendable {
         case let error as CaptureError:
             switch error {
             case .cannotOpen: self.init(.noInput, "\(error)")
+            case .badFilter: self.init(.usage, "\(error); pcap-filter(7) has the language")
             case .notACapture: self.init(.badData, "\(error); give a file that tcpdump, Wireshark or mast wrote")
             }
         case let error as FitFailure: self.init(.badData, "\(error)")
