@@ -34,6 +34,7 @@ package struct Link: Sendable {
     }
 
     package private(set) var statistics = LinkStatistics()
+    private var journal = LinkJournal()
     /// What waits for its first byte to be served.
     package private(set) var queuedPackets = 0
     package private(set) var queuedBytes = 0
@@ -93,6 +94,15 @@ package struct Link: Sendable {
         jitter = UInt64(min(max(0, profile.jitter.nanoseconds), Self.longestDelay))
     }
 
+    /// Whether events are kept for `takeEvents`; whoever turns this on takes them as often as it advances.
+    package var isRecording: Bool {
+        get { journal.isRecording }
+        set { journal.isRecording = newValue }
+    }
+
+    /// Appends what happened up to the time of the last call, in order of time.
+    package mutating func takeEvents(_ events: inout [LinkEvent]) { journal.take(&events) }
+
     /// Whether every offered packet has had its outcome.
     package var isDrained: Bool { queue.isEmpty && line.isEmpty && drops.isEmpty }
 
@@ -102,6 +112,7 @@ package struct Link: Sendable {
         catchUp(to: instant.nanoseconds)
         statistics.offeredPackets += 1
         statistics.offeredBytes += bytes
+        journal.note(.arrival, id: packet.id, bytes: bytes, at: now)
         if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
         if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
         if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
@@ -141,6 +152,7 @@ package struct Link: Sendable {
                 let packet = line.removeFirst()
                 statistics.deliveredPackets += 1
                 statistics.deliveredBytes += packet.bytes
+                journal.note(.delivery, id: packet.id, bytes: packet.bytes, at: packet.at)
                 outcomes.append(.delivered(id: packet.id, at: Instant(nanoseconds: packet.at)))
             }
         }
@@ -176,6 +188,7 @@ package struct Link: Sendable {
         while server.finish <= target { serveHead() }
         if !isServing, server.begin <= target { leaveQueue() }
         if target > now { now = target }
+        if journal.isRecording { journal.noteOpportunities(of: server, upTo: now) }
     }
 
     private mutating func planHead() {
@@ -195,6 +208,8 @@ package struct Link: Sendable {
         if !isServing { leaveQueue() }
         guard let packet = queue.popFirst() else { server.cancel(); return }
         isServing = false
+        journal.note(
+            .departure(waited: Interval(nanoseconds: time - packet.arrival)), id: packet.id, bytes: packet.bytes, at: time)
         server.commit(queueIsEmpty: queue.isEmpty)
         if !queue.isEmpty { planHead() }
 
@@ -223,6 +238,7 @@ package struct Link: Sendable {
 
     private mutating func drop(_ id: UInt64, _ bytes: Int, _ reason: LinkDropReason, at time: Int64) {
         statistics.count(reason, bytes: bytes)
+        journal.note(.drop(reason), id: id, bytes: bytes, at: time)
         drops.append(Dropped(id: id, at: time, reason: reason))
     }
 }

@@ -144,6 +144,16 @@ struct LinkServer: Sendable {
         }
     }
 
+    /// Calls `body` with the time and size of each opportunity in `after ..< upTo + 1`, until it returns false.
+    func opportunities(after: Int64, upTo: Int64, _ body: (Int64, Int) -> Bool) {
+        guard kind == .trace else { return }
+        var at = first(after: after, from: Cursor())
+        while time(at) <= upTo, time(at) < .max, body(time(at), opportunity) {
+            at.position += 1
+            if at.position == stamps.count { at = Cursor(lap: saturatingSum(at.lap, period), position: 0) }
+        }
+    }
+
     @inline(__always)
     private func time(_ at: Cursor) -> Int64 {
         saturatingSum(at.lap, Int64(stamps[at.position]) * tick)

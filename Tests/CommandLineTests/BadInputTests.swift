@@ -5,7 +5,7 @@ import Testing
     @Test(arguments: [
         ["no-such-command"], ["call", "127.0.0.1:1"], ["ping"], ["ping", "127.0.0.1:1", "-i", "fast"],
         ["call", "127.0.0.1:1", "NoMethod"], ["call", "127.0.0.1:1", "a.B/c", "-H", "novalue"], ["inspect"],
-        ["link", "relay", "--target", "127.0.0.1:1", "--up-rate", "1mbit", "--up-trace", "x"], ["echo", "--listen", "nowhere"],
+        ["link", "relay", "--target", "127.0.0.1:1", "--up-rate", "1mbit", "--up", "x"], ["echo", "--listen", "nowhere"],
         ["run"], ["app", "push"], ["station"],
     ])
     func wrongUsageEndsWith64AndOneLine(_ arguments: [String]) async throws {
@@ -60,8 +60,8 @@ import Testing
         for arguments in [
             ["inspect", garbage], ["inspect", empty], ["link", "fit", garbage], ["app", "push", garbage],
             ["link", "relay", "--target", "127.0.0.1:1", "--scenario", garbage],
-            ["link", "relay", "--target", "127.0.0.1:1", "--up-trace", garbage],
-            ["link", "relay", "--target", "127.0.0.1:1", "--up-trace", empty],
+            ["link", "relay", "--target", "127.0.0.1:1", "--up", garbage],
+            ["link", "relay", "--target", "127.0.0.1:1", "--up", empty],
             ["echo", "--listen", "0", "--key", garbage],
         ] {
             let result = try await program.run(arguments)

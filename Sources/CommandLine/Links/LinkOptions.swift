@@ -13,10 +13,14 @@ struct LinkOptions: ParsableArguments {
 
     @OptionGroup var window: FitWindowOptions
 
-    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from clients to the target.", valueName: "file"))
+    @Option(name: .customLong("up"), help: ArgumentHelp("Mahimahi packet-delivery trace from clients to the network.", valueName: "trace"))
     var upTrace: String?
-    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from the target to clients.", valueName: "file"))
+    @Option(name: .customLong("down"), help: ArgumentHelp("Mahimahi packet-delivery trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
+    @Option(name: .customLong("opportunity"), help: ArgumentHelp("What one delivery opportunity carries: 1500 bytes of IP, or 1504 to count as mm-link does, with its TUN header in the sizes.", valueName: "bytes"))
+    var opportunityBytes = 1500
+    @Option(help: ArgumentHelp("Constant rate of both directions, such as 12mbit.", valueName: "rate"))
+    var rate: Rate?
     @Option(help: ArgumentHelp("Constant rate from clients to the target, such as 5mbit.", valueName: "rate"))
     var upRate: Rate?
     @Option(help: ArgumentHelp("Constant rate from the target to clients.", valueName: "rate"))
@@ -38,8 +42,14 @@ struct LinkOptions: ParsableArguments {
 
     func validate() throws {
         guard scenario == nil || capture == nil else { throw ValidationError("give --scenario or --capture, not both") }
-        guard upTrace == nil || upRate == nil else { throw ValidationError("give --up-trace or --up-rate, not both") }
-        guard downTrace == nil || downRate == nil else { throw ValidationError("give --down-trace or --down-rate, not both") }
+        guard upTrace == nil || upRate == nil else { throw ValidationError("give --up or --up-rate, not both") }
+        guard downTrace == nil || downRate == nil else { throw ValidationError("give --down or --down-rate, not both") }
+        guard rate == nil || upRate == nil && downRate == nil && upTrace == nil && downTrace == nil else {
+            throw ValidationError("--rate is of both directions: give it alone, or --up-rate and --down-rate")
+        }
+        guard DeliveryTrace.opportunitySizes.contains(opportunityBytes) else {
+            throw ValidationError("--opportunity must be \(DeliveryTrace.opportunitySizes.lowerBound) to \(DeliveryTrace.opportunitySizes.upperBound)")
+        }
         if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
     }
 
@@ -48,8 +58,9 @@ struct LinkOptions: ParsableArguments {
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
         if let seed { result.seed = seed }
-        if let upTrace { result.up.service = .trace(try ScenarioFile.trace(upTrace)) }
-        if let downTrace { result.down.service = .trace(try ScenarioFile.trace(downTrace)) }
+        if let upTrace { result.up.service = .trace(try ScenarioFile.trace(upTrace, opportunityBytes: opportunityBytes)) }
+        if let downTrace { result.down.service = .trace(try ScenarioFile.trace(downTrace, opportunityBytes: opportunityBytes)) }
+        if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }
         let model = try lossModel()
