@@ -8,6 +8,7 @@ package struct PacketSchedule: Sendable {
     package struct Line: Hashable, Sendable {
         package var at: Instant
         package var bytes: Int
+        package init(at: Instant, bytes: Int) { (self.at, self.bytes) = (at, bytes) }
     }
 
     private var number = 0
