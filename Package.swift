@@ -57,7 +57,8 @@ let package = Package(
             "CloudServer",
             ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
-        module("LinkEmulator", ["MastLinkModel", "MastTimebase", nioCore, nioPosix, log]),
+        .target(name: "CTunnel", path: "Sources/CTunnel"),
+        module("LinkEmulator", ["MastLinkModel", "MastTimebase", "CTunnel", nioCore, nioPosix, log]),
         .systemLibrary(
             name: "CPcap", path: "Sources/CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),

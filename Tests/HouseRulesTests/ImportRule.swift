@@ -28,7 +28,7 @@ struct ImportRule: FileRule {
             "CloudServer", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "MastWasmRuntime", "GRDB", "Crypto"],
             system, observability),
         Room("LinkModel", ["MastTimebase"]),
-        Room("LinkEmulator", ["MastTimebase", "MastLinkModel"], nio, system, observability),
+        Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "CTunnel"], nio, system, observability),
         Room("Capture", ["MastTimebase", "CPcap", "CZlib", "Foundation", "Glibc", "Musl", "Darwin"]),
         Room(
             "Replay",

@@ -1,0 +1,114 @@
+import ArgumentParser
+import Foundation
+import MastLinkEmulator
+import MastLinkModel
+import MastTimebase
+
+struct LinkShellCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "shell", abstract: "Run any program behind a modelled link, in a network namespace of its own.",
+        discussion: """
+            Without a command, your shell. Inside, services of this host, those on 127.0.0.1 too, are at $MAST_HOST \
+            (IPv6: $MAST_HOST6). Up is the way out of the namespace; --delay is of each direction. Names are resolved \
+            as on the host. The rest of the world is reached if nft is installed. Ends with the program's own exit code.
+
+              mast link shell --rate 12mbit --delay 20ms --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
+              mast link shell --down lte.down --up lte.up --delay 20ms --log lte -- sh -c 'iperf3 -c $MAST_HOST'
+
+            Needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN. May be nested.
+            """)
+
+    @OptionGroup(title: "Link options") var link: LinkOptions
+
+    @Option(help: ArgumentHelp("The devices' largest packet, IP header included.", valueName: "bytes"))
+    var mtu = 1_500
+
+    @Option(help: ArgumentHelp("Write the link's events to PREFIX.up.log and PREFIX.down.log, as mm-link logs them.", valueName: "prefix"))
+    var log: String?
+
+    @Option(help: ArgumentHelp("Fractional digits of a millisecond in the log, 0 to 6; mm-link has none.", valueName: "digits"))
+    var logDecimals = 0
+
+    @Option(help: ArgumentHelp("At the end, write the counts and how exact departures were to this file, as JSON.", valueName: "file"))
+    var stats: String?
+
+    @Argument(parsing: .postTerminator, help: ArgumentHelp("The program and its arguments, after --.", valueName: "command"))
+    var command: [String] = []
+
+    func validate() throws {
+        guard (576...65_535).contains(mtu) else { throw ValidationError("--mtu must be 576 to 65535") }
+        guard (0...6).contains(logDecimals) else { throw ValidationError("--log-decimals must be 0 to 6") }
+    }
+
+    func run() throws {
+        let scenario = try link.resolved()
+        guard let addresses = TunnelAddresses.free() else { throw Failure(.unavailable, "all 254 tunnels are in use") }
+        var environment = ProcessInfo.processInfo.environment
+        environment["MAST_HOST"] = addresses.host
+        environment["MAST_HOST6"] = addresses.host6
+        environment["MAST_LINK"] = scenario.name
+        let words = command.isEmpty ? [environment["SHELL"] ?? "/bin/sh"] : command
+        var configuration = TUNShell.Configuration(
+            scenario: scenario, command: words, environment: environment, addresses: addresses)
+        configuration.mtu = mtu
+        configuration.extraBytes = link.opportunityBytes == 1504 ? 4 : 0
+        configuration.isRecording = log != nil
+        let names = try HostNames(addresses: addresses)
+        defer { names.remove() }
+        (configuration.resolvConf, configuration.resolver) = (names.file, names.resolver)
+        let logs = try LinkLogFiles(prefix: log, decimals: logDecimals, scenario: scenario)
+
+        // The program gets the terminal's signals itself; we go on carrying its packets until it has ended.
+        for number in [SIGINT, SIGQUIT, SIGPIPE, SIGHUP] { signal(number, SIG_IGN) }
+        let shell: TUNShell
+        let masquerade: HostMasquerade?
+        do throws(TUNShellError) {
+            shell = try TUNShell(configuration)
+            masquerade = HostMasquerade(device: shell.deviceName)
+        } catch { throw Self.failure(error) }
+        defer { masquerade?.remove() }
+        if masquerade == nil { Output.note("only this host is reachable from inside: install nft for the rest of the world") }
+
+        let (status, statistics): (Int32, TUNShell.Statistics)
+        do throws(TUNShellError) {
+            (status, statistics) = try shell.run { direction, events in logs.take(direction, events) }
+        } catch { throw Self.failure(error) }
+        try logs.close()
+        if let stats { try InputFile.write(Array((try Output.jsonText(LinkShellReport(statistics, scenario)) + "\n").utf8), to: stats) }
+        if statistics.lost > 0 { Output.note("\(statistics.lost) packets were lost outside the link: a device did not take them") }
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private static func failure(_ error: TUNShellError) -> Failure {
+        error.isForbidden
+            ? Failure(.unavailable, "\(error): mast link shell needs root (try sudo), or CAP_NET_ADMIN and CAP_SYS_ADMIN; mast link relay needs neither")
+            : Failure(.unavailable, "\(error); mast doctor says what this machine offers")
+    }
+}
+
+/// What a shell's link did.
+struct LinkShellReport: Encodable {
+    struct Lateness: Encodable {
+        var packets: Int
+        var p50Us, p99Us, maxUs: Double
+
+        init(_ histogram: IntervalHistogram) {
+            let microseconds = { (share: Double) in Double(histogram.quantile(share)?.nanoseconds ?? 0) / 1_000 }
+            (packets, p50Us, p99Us, maxUs) = (histogram.count, microseconds(0.5), microseconds(0.99), Double(histogram.maximum.nanoseconds) / 1_000)
+        }
+    }
+
+    var scenario: String
+    var seed: UInt64
+    var elapsedS: Double
+    var up, down: RelayReport.Direction
+    var upLateness, downLateness: Lateness
+    var lostOutsideTheLink: Int
+
+    init(_ statistics: TUNShell.Statistics, _ scenario: LinkScenario) {
+        (self.scenario, seed, elapsedS) = (scenario.name, scenario.seed, statistics.elapsed.inSeconds)
+        (up, down) = (RelayReport.Direction(statistics.up), RelayReport.Direction(statistics.down))
+        (upLateness, downLateness) = (Lateness(statistics.upLateness), Lateness(statistics.downLateness))
+        lostOutsideTheLink = statistics.lost
+    }
+}

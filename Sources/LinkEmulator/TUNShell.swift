@@ -1,0 +1,175 @@
+import CTunnel
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+import MastLinkModel
+import MastTimebase
+
+/// A program in a network namespace of its own, whose only way out leads through a link.
+///
+/// Two TUN devices face each other, one in the namespace and one at the host; everything between them passes through
+/// the scenario's two directions, `up` being the way out. One thread does it all: it sleeps until shortly before the
+/// next departure and then polls, because sleepers wake up late.
+package final class TUNShell {
+    package struct Configuration: Sendable {
+        package var scenario: LinkScenario
+        package var mtu = 1_500
+        /// Counted with every packet beside its IP length: 4 to count as Mahimahi's shells do.
+        package var extraBytes = 0
+        package var command: [String]
+        package var environment: [String: String]
+        package var addresses: TunnelAddresses
+        package var resolvConf: String?
+        /// The host's resolver, when name queries shall be passed on to it.
+        package var resolver: UInt32?
+        package var isRecording = false
+
+        package init(scenario: LinkScenario, command: [String], environment: [String: String], addresses: TunnelAddresses) {
+            (self.scenario, self.command, self.environment, self.addresses) = (scenario, command, environment, addresses)
+        }
+    }
+
+    package struct Statistics: Sendable {
+        package var up: LinkStatistics
+        package var down: LinkStatistics
+        /// How late packets left against the model's time.
+        package var upLateness: IntervalHistogram
+        package var downLateness: IntervalHistogram
+        /// Packets that a device did not take, or for which there was no memory.
+        package var lost: Int
+        package var elapsed: Interval
+    }
+
+    package let deviceName: String
+    private let configuration: Configuration
+    private let outside: Int32
+
+    /// Opens the host's end; `run` does the rest. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
+    package init(_ configuration: Configuration) throws(TUNShellError) {
+        self.configuration = configuration
+        var name = [CChar](repeating: 0, count: 32)
+        let device = mast_tun_open("mast%d", &name)
+        guard device >= 0 else { throw TUNShellError(step: "cannot open a TUN device", code: errno) }
+        outside = device
+        deviceName = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let addresses = configuration.addresses
+        let code = addresses.withCStrings(isHost: true, mtu: configuration.mtu) { address -> Int32 in
+            mast_tun_configure(deviceName, &address, 0) == 0 ? 0 : errno
+        }
+        guard code == 0 else {
+            close(device)
+            throw TUNShellError(step: "cannot configure the TUN device \(deviceName)", code: code)
+        }
+    }
+
+    deinit { close(outside) }
+
+    /// Runs the command to its end.
+    ///
+    /// - Parameter log: gets the events of a direction, if the configuration asks for them.
+    /// - Returns: its exit status, 128 + the signal's number if one ended it.
+    package func run(log: (LinkDirection, [LinkEvent]) -> Void) throws(TUNShellError) -> (status: Int32, Statistics) {
+        var inside: Int32 = -1
+        let child = try spawn(&inside)
+        defer { close(inside) }
+        mast_timer_slack(1)
+
+        let scenario = configuration.scenario
+        var up = TunnelLink(
+            scenario.link(.up), from: inside, to: outside, mtu: configuration.mtu, extraBytes: configuration.extraBytes,
+            isRecording: configuration.isRecording)
+        var down = TunnelLink(
+            scenario.link(.down), from: outside, to: inside, mtu: configuration.mtu, extraBytes: configuration.extraBytes,
+            isRecording: configuration.isRecording)
+        var names = configuration.resolver.flatMap { NameForwarder(resolverAddress: $0) }
+        let rewrite = HostRewrite(hostAddress: configuration.addresses.host4, namePort: names?.port)
+        let clock = TunnelClock()
+        var status: Int32 = 0
+        var nextCheck = Instant.zero
+
+        while true {
+            let now = clock.now
+            if now >= nextCheck {
+                let ended = waitpid(child, &status, WNOHANG)
+                if ended == child || ended < 0 && errno == ECHILD { break }
+                nextCheck = now + .milliseconds(2)
+            }
+            let more = (up.read(at: now), down.read(at: now))
+            let settled = clock.now
+            up.write(at: settled, clock: { clock.now }, prepare: rewrite.inbound) { log(.up, $0) }
+            down.write(at: settled, clock: { clock.now }, prepare: rewrite.outbound) { log(.down, $0) }
+            names?.pump()
+            if more.0 || more.1 { continue }
+            let next = min(up.nextEventTime ?? .distantFuture, down.nextEventTime ?? .distantFuture)
+            let pause = min(next - clock.now - Self.pollBefore, Self.longestPause)
+            if pause > .zero {
+                mast_wait([inside, outside, names?.socket ?? -1, names?.resolver ?? -1], 4, Int(pause.nanoseconds))
+            }
+        }
+        let elapsed = clock.now.sinceStart
+        let statistics = Statistics(
+            up: up.link.statistics, down: down.link.statistics, upLateness: up.lateness, downLateness: down.lateness,
+            lost: up.lost + down.lost, elapsed: elapsed)
+        return (status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F, statistics)
+    }
+
+    /// Sleepers wake up late by 50 µs and more, so the last stretch is polled.
+    private static let pollBefore = Interval.microseconds(120)
+    /// How late the child's end may be noticed.
+    private static let longestPause = Interval.milliseconds(10)
+
+    private func spawn(_ tun: inout Int32) throws(TUNShellError) -> pid_t {
+        var arguments = configuration.command.map { strdup($0) }
+        var environment = configuration.environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") }
+        defer { for pointer in arguments + environment { free(pointer) } }
+        arguments.append(nil)
+        environment.append(nil)
+        var device: Int32 = -1
+        var step: UnsafePointer<CChar>?
+        var code: Int32 = 0
+        let file = configuration.resolvConf.map { strdup($0) }
+        defer { free(file ?? nil) }
+        let child = configuration.addresses.withCStrings(isHost: false, mtu: configuration.mtu) { address -> pid_t in
+            arguments.withUnsafeMutableBufferPointer { arguments in
+                environment.withUnsafeMutableBufferPointer { environment in
+                    var request = mast_spawn(
+                        address: address, resolv_conf: file ?? nil, arguments: arguments.baseAddress,
+                        environment: environment.baseAddress)
+                    let child = mast_spawn_process(&request, &device, &step)
+                    code = errno
+                    return child
+                }
+            }
+        }
+        guard child > 0 else { throw TUNShellError(step: step.map { String(cString: $0) } ?? "cannot start", code: code) }
+        tun = device
+        return child
+    }
+}
+
+/// Time since the shell began, on a clock that nobody sets.
+struct TunnelClock {
+    private let start: Int64
+
+    init() { start = Self.read() }
+
+    var now: Instant { Instant(nanoseconds: Self.read() - start) }
+
+    private static func read() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+    }
+}
+
+/// Why there is no shell.
+package struct TUNShellError: Error, Sendable, CustomStringConvertible {
+    package var step: String
+    package var code: Int32
+    package var isForbidden: Bool { code == EPERM || code == EACCES }
+    package var description: String { "\(step): \(String(cString: strerror(code)))" }
+}

@@ -1,0 +1,87 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+import MastLinkModel
+import MastTimebase
+
+/// One direction of a tunnel: packets read from a device, carried through a link, written to another.
+struct TunnelLink: ~Copyable {
+    private(set) var link: Link
+    private let source: Int32
+    private let destination: Int32
+    private let extraBytes: Int
+    private var store: PacketStore
+    private var outcomes: [LinkOutcome] = []
+    private var events: [LinkEvent] = []
+    /// How late packets left against the model's time.
+    private(set) var lateness = IntervalHistogram()
+    /// Not taken by the device, or beyond what may be held.
+    private(set) var lost = 0
+    private let isRecording: Bool
+
+    /// The model's infinite queue ends here, because memory does.
+    private static let mostHeldBytes = 256 << 20
+    /// Packets read before departures are looked at again.
+    private static let batch = 64
+
+    /// - Parameter extraBytes: counted with every packet, beside its IP length.
+    init(_ link: Link, from source: Int32, to destination: Int32, mtu: Int, extraBytes: Int, isRecording: Bool) {
+        self.link = link
+        (self.source, self.destination, self.extraBytes, self.isRecording) = (source, destination, extraBytes, isRecording)
+        self.link.isRecording = isRecording
+        store = PacketStore(slotBytes: mtu + 256)
+    }
+
+    var nextEventTime: Instant? { link.nextEventTime }
+
+    /// Takes in what the device holds.
+    ///
+    /// - Returns: whether there may be more.
+    mutating func read(at now: Instant) -> Bool {
+        for _ in 0..<Self.batch {
+            let (number, space) = store.reserve()
+            let count = Glibc.read(source, space.baseAddress, space.count)
+            guard count > 0 else {
+                store.release(number)
+                return false
+            }
+            guard store.heldBytes < Self.mostHeldBytes else {
+                store.release(number)
+                lost += 1
+                continue
+            }
+            store.keep(number, bytes: count)
+            link.offer(LinkPacket(id: UInt64(number), bytes: count + extraBytes), at: now)
+        }
+        return true
+    }
+
+    /// Writes what has come out by `now`; `prepare` may change a packet before. `clock` is asked for the time of
+    /// each departure.
+    mutating func write(
+        at now: Instant, clock: () -> Instant, prepare: (UnsafeMutableRawBufferPointer) -> Void,
+        log: ([LinkEvent]) -> Void
+    ) {
+        link.advance(to: now, &outcomes)
+        for outcome in outcomes {
+            let number = Int(outcome.id)
+            if outcome.isDelivered {
+                let packet = store.packet(number)
+                prepare(packet)
+                if Glibc.write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
+                lateness.add(clock() - outcome.at)
+            }
+            store.release(number)
+        }
+        outcomes.removeAll(keepingCapacity: true)
+        if isRecording {
+            link.takeEvents(&events)
+            if !events.isEmpty { log(events) }
+            events.removeAll(keepingCapacity: true)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+
+/// These need root and a TUN device.
+@Suite(.enabled(if: getuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0, "mast link shell needs root and /dev/net/tun"), .serialized)
+struct LinkShellTests {
+    @Test func aRoundTripTakesTwiceTheDelay() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let result = try await program.run("link", "shell", "--delay", "30ms", "--", "python3", try echo(program))
+        #expect(try milliseconds(result) >= 60)
+    }
+
+    @Test func theProgramsExitCodeIsTheShells() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        #expect(try await program.run("link", "shell", "--", "sh", "-c", "exit 7").status == 7)
+        #expect(try await program.run("link", "shell", "--", "sh", "-c", "kill -9 $$").status == 137)
+        #expect(try await program.run("link", "shell", "--", "/no/such/program").status == 127)
+    }
+
+    @Test func insideThereIsAnotherNetwork() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let result = try await program.run("link", "shell", "--", "sh", "-c", "echo $MAST_HOST; cat /proc/net/dev | grep -c mast")
+        let lines = result.output.split(separator: "\n")
+        #expect(lines.first?.hasPrefix("10.109.") == true)
+        #expect(lines.last == "1")
+    }
+
+    @Test func nestedShellsAddTheirDelays() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        // From the inner one to the outer one's host: both links are on the way.
+        let inner = "MAST=$MAST_HOST exec \(Program.executable) link shell --delay 20ms -- sh -c 'MAST_HOST=$MAST python3 \(try echo(program))'"
+        let result = try await program.run("link", "shell", "--delay", "10ms", "--", "sh", "-c", inner)
+        let time = try milliseconds(result)
+        // Without nft the inner one reaches its own host only.
+        #expect(time >= (result.errors.contains("nft") ? 40 : 60))
+    }
+
+    @Test func itsLogTellsWhatPassed() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let prefix = program.path("link")
+        let result = try await program.run("link", "shell", "--rate", "1mbit", "--log", prefix, "--", "python3", try echo(program))
+        #expect(result.status == 0, "\(result.errors)")
+        for direction in ["up", "down"] {
+            let log = try String(contentsOfFile: "\(prefix).\(direction).log", encoding: .utf8)
+            #expect(log.contains(" + "))
+            #expect(log.contains(" - "))
+        }
+    }
+
+    @Test func nothingIsLeftBehindWhenItIsKilled() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let process = program.process(["link", "shell", "--", "sh", "-c", "echo here; sleep 60; echo survived"])
+        let output = Pipe()
+        process.standardOutput = output
+        let end = End(of: process)
+        try process.run()
+        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "here\n")
+        kill(process.processIdentifier, SIGKILL)
+        #expect(await end.comes(within: 60))
+        // The end of what it writes is the end of the program inside, which held the pipe.
+        try output.fileHandleForWriting.close()
+        #expect(try output.fileHandleForReading.readToEnd() ?? Data() == Data())
+    }
+
+    /// Sends a datagram to a closed port of the host and waits for the ICMP error that answers it; prints milliseconds.
+    private static let echo = """
+        import os, socket, time
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(10)
+        s.connect((os.environ["MAST_HOST"], 9))
+        begin = time.monotonic()
+        s.send(b"x")
+        try:
+            s.recv(1)
+        except ConnectionRefusedError:
+            print((time.monotonic() - begin) * 1000)
+        """
+
+    private func echo(_ program: Program) throws -> String { try program.write("echo.py", Array(Self.echo.utf8)) }
+
+    private func milliseconds(_ result: Program.Result) throws -> Double {
+        #expect(result.status == 0, "\(result.errors)")
+        return try #require(Double(result.output.trimmingCharacters(in: .whitespacesAndNewlines)), "\(result.output)")
+    }
+}
