@@ -83,7 +83,7 @@ package struct LinkLogReader: Sendable {
                 place /= 10
                 value += digit * place
             } else {
-                guard value < largest * 1_000_000 else { return nil }
+                guard value < largest * 100_000 else { return nil }
                 value = value * 10 + digit * 1_000_000
             }
         }

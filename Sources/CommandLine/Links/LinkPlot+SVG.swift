@@ -10,7 +10,7 @@ extension LinkPlot {
             "<style>\(Self.style)</style>", "<title>\(Self.escaped(name))</title>",
             "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
         ]
-        let rates = Panel(top: 44, height: 190, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
+        let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
         let span = binS * Double(max(capacityMbps.count, arrivalMbps.count))
         parts.append(rates.frame(label: "Mbit/s", span: span))
         if !capacityMbps.isEmpty { parts.append(rates.area(capacityMbps, "capacity")) }
