@@ -2,6 +2,9 @@ import ArgumentParser
 
 struct LinkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "link", abstract: "Model a network link: fit one to a capture, and run one between programs.",
-        subcommands: [LinkRunCommand.self, LinkShellCommand.self, LinkRelayCommand.self, LinkFitCommand.self, LinkFloodCommand.self])
+        commandName: "link", abstract: "Model a network link: fit one to a capture, and put packets or programs through one.",
+        subcommands: [
+            LinkRunCommand.self, LinkShellCommand.self, LinkRelayCommand.self, LinkShowCommand.self, LinkFitCommand.self,
+            LinkFloodCommand.self, LinkCheckCommand.self,
+        ])
 }
