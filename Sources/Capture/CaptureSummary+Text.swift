@@ -41,9 +41,9 @@ extension CaptureSummary {
         guard !flows.isEmpty else { return [] }
         var rows = [["proto", "client", "server", "start s", "length s", "up pkts", "up", "down pkts", "down", "rtt ms", "resent", "lost"]]
         for flow in flows.prefix(most) {
-            let rtt = flow.rttMs?.handshake ?? sum(flow.rttMs?.toServerMin, flow.rttMs?.toClientMin)
+            let rtt = flow.rttMs.p50 ?? flow.rttMs.handshake
             let resent = sum(flow.up.retransmissions, flow.down.retransmissions)
-            let lost = sum(flow.up.lostBefore, flow.down.lostBefore)
+            let lost = sum(flow.up.lost, flow.down.lost)
             rows.append([
                 flow.protocolName, flow.client, flow.server, TextLayout.fixed(flow.firstS, 3),
                 TextLayout.fixed(flow.lastS - flow.firstS, 3), "\(flow.up.packets)", TextLayout.bytes(flow.up.bytes),

@@ -13,27 +13,6 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
         package var payloadBytes = 0
     }
 
-    package struct FlowSide: Codable, Sendable, Hashable {
-        package var packets: Int
-        package var bytes: Int
-        package var ipBytes: Int
-        package var payloadBytes: Int
-        /// TCP segments that passed here twice; nil for other protocols.
-        package var retransmissions: Int?
-        /// Lost before this point and filled in later by a retransmission (TCP), or never seen (RTP).
-        package var lostBefore: Int?
-        package var outOfOrder: Int?
-    }
-
-    package struct RTT: Codable, Sendable, Hashable {
-        /// SYN to the ACK that ends the handshake: the whole path, wherever the capture was made.
-        package var handshake: Double?
-        /// From here to the server and back, smallest.
-        package var toServerMin: Double?
-        /// From here to the client and back, smallest.
-        package var toClientMin: Double?
-    }
-
     package struct Flow: Codable, Sendable, Hashable {
         package var protocolName: String
         package var client: String
@@ -43,7 +22,7 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
         package var lastS: Double
         package var up: FlowSide
         package var down: FlowSide
-        package var rttMs: RTT?
+        package var rttMs = RTT()
 
         enum CodingKeys: String, CodingKey {
             case protocolName = "protocol"
@@ -220,36 +199,5 @@ extension CaptureSummary {
             }
             return summary
         }
-    }
-}
-
-extension CaptureSummary.Flow {
-    init(_ state: FlowState) {
-        let hasPorts = state.key.protocolNumber == 6 || state.key.protocolNumber == 17
-        self.init(
-            protocolName: state.key.protocolName,
-            client: hasPorts ? state.client.description : state.client.host,
-            server: hasPorts ? state.server.description : state.server.host, clientKnownBy: state.clientKnownBy,
-            firstS: rounded(state.first.sinceStart.inSeconds, 6), lastS: rounded(state.last.sinceStart.inSeconds, 6),
-            up: Self.side(state, .up), down: Self.side(state, .down), rttMs: state.tcp.flatMap(Self.rtt))
-    }
-
-    private static func side(_ state: FlowState, _ direction: FlowDirection) -> CaptureSummary.FlowSide {
-        let side = state[direction]
-        let tcp = state.tcp?[direction]
-        let rtp = side.rtp.flatMap { $0.isRTP ? $0 : nil }
-        return CaptureSummary.FlowSide(
-            packets: side.packets, bytes: side.bytes, ipBytes: side.ipBytes, payloadBytes: side.payloadBytes,
-            retransmissions: tcp?.retransmissions, lostBefore: tcp?.filledLosses ?? rtp?.missing,
-            outOfOrder: tcp?.reordered)
-    }
-
-    private static func rtt(_ tcp: TCPTracker) -> CaptureSummary.RTT? {
-        let milliseconds = { (interval: Interval?) in interval.map { rounded($0.inMilliseconds, 3) } }
-        // A sample of up data comes back from the server, one of down data from the client.
-        let rtt = CaptureSummary.RTT(
-            handshake: milliseconds(tcp.handshake), toServerMin: milliseconds(tcp.up.minimumRTT),
-            toClientMin: milliseconds(tcp.down.minimumRTT))
-        return rtt.handshake == nil && rtt.toServerMin == nil && rtt.toClientMin == nil ? nil : rtt
     }
 }

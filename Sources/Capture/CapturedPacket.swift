@@ -101,6 +101,8 @@ package struct TCPHeader: Sendable {
     package var payloadBytes: Int
     /// The timestamps option (RFC 7323), if it was captured.
     package var timestamp: (value: UInt32, echo: UInt32)?
+    /// The first two blocks of a SACK option (RFC 2018), if it was captured.
+    package var sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?)?
 }
 
 package struct TCPFlags: OptionSet, Sendable {

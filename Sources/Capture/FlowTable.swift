@@ -20,6 +20,8 @@ package struct FlowState: Sendable {
     package var up = FlowSide()
     package var down = FlowSide()
     package var tcp: TCPTracker?
+    /// It began as QUIC does.
+    package var isQUIC = false
 
     package subscript(direction: FlowDirection) -> FlowSide {
         get { direction == .up ? up : down }
@@ -35,6 +37,31 @@ package struct FlowSide: Sendable {
     /// Of TCP or UDP payload.
     package var payloadBytes = 0
     package var rtp: RTPTracker?
+    package var spin: SpinTracker?
+    /// IP bytes, and payload that passed for the first time, at 10 ms, 100 ms and 1 s.
+    package var throughput = (fine: ThroughputBins(.milliseconds(10)), middle: ThroughputBins(.milliseconds(100)), coarse: ThroughputBins(.seconds(1)))
+    package var goodput = ThroughputBins(.seconds(1))
+
+    fileprivate mutating func count(_ packet: CapturedPacket, ipBytes: Int, payloadBytes: Int) {
+        packets += 1
+        bytes += packet.wireBytes
+        self.ipBytes += ipBytes
+        self.payloadBytes += payloadBytes
+        throughput.fine.add(ipBytes, at: packet.time)
+        throughput.middle.add(ipBytes, at: packet.time)
+        throughput.coarse.add(ipBytes, at: packet.time)
+    }
+
+    /// Takes an RTP packet; how many were missing before it.
+    fileprivate mutating func follow(_ udp: UDPHeader, isQUIC: Bool, at now: Instant) -> Int {
+        if isQUIC, let bit = udp.spin {
+            if spin == nil { spin = SpinTracker() }
+            spin?.observe(bit, at: now)
+        }
+        guard let header = udp.rtp else { return 0 }
+        if rtp == nil { rtp = RTPTracker() }
+        return rtp?.observe(header, at: now) ?? 0
+    }
 }
 
 /// What one packet meant to its flow.
@@ -78,25 +105,29 @@ package struct FlowTable: Sendable {
         let direction: FlowDirection = ip.source == flows[number].client ? .up : .down
         var observation = FlowObservation(
             flow: number, direction: direction, payloadBytes: 0, tcp: nil, rtpMissing: 0, isDuplicate: isDuplicate)
-        var side = flows[number][direction]
-        side.packets += 1
-        side.bytes += packet.wireBytes
-        side.ipBytes += ip.bytes
         switch packet.headers.transport {
         case .tcp(let tcp):
             observation.payloadBytes = tcp.payloadBytes
             if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time) }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
-            if !isDuplicate, let rtp = udp.rtp {
-                var tracker = side.rtp ?? RTPTracker()
-                observation.rtpMissing = tracker.observe(rtp)
-                side.rtp = tracker
+            if udp.isQUICLongHeader { flows[number].isQUIC = true }
+            if !isDuplicate {
+                let isQUIC = flows[number].isQUIC
+                observation.rtpMissing = direction == .up
+                    ? flows[number].up.follow(udp, isQUIC: isQUIC, at: packet.time)
+                    : flows[number].down.follow(udp, isQUIC: isQUIC, at: packet.time)
             }
         default: break
         }
-        side.payloadBytes += observation.payloadBytes
-        flows[number][direction] = side
+        let isNew = observation.tcp.map { !$0.isRetransmission } ?? true
+        if direction == .up {
+            flows[number].up.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
+            if isNew { flows[number].up.goodput.add(observation.payloadBytes, at: packet.time) }
+        } else {
+            flows[number].down.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
+            if isNew { flows[number].down.goodput.add(observation.payloadBytes, at: packet.time) }
+        }
         flows[number].first = min(flows[number].first, packet.time)
         flows[number].last = max(flows[number].last, packet.time)
         return observation

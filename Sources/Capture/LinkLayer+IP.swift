@@ -161,6 +161,10 @@ extension LinkLayer {
             if kind == 8, length == 10, let value = frame.uint32(offset + 2), let echo = frame.uint32(offset + 6) {
                 tcp.timestamp = (value, echo)
             }
+            if kind == 5, length >= 10, let from = frame.uint32(offset + 2), let to = frame.uint32(offset + 6) {
+                tcp.sack = ((from, to), nil)
+                if length >= 18, let from = frame.uint32(offset + 10), let to = frame.uint32(offset + 14) { tcp.sack?.second = (from, to) }
+            }
             offset += Int(length)
         }
         return tcp

@@ -7,6 +7,7 @@ struct CapacityEstimate: Sendable {
     var isLowerBound: Bool
     /// One rate all along; otherwise `bins` tell how it changed.
     var isConstant: Bool
+    var isAssumed = false
     var basis: String
     /// Bytes in each `LinkFit.step`.
     var bins: [Int]
@@ -26,6 +27,7 @@ struct CapacityEstimate: Sendable {
         guard sustained > 0 else {
             capacity = LinkFit.assumedFloor
             isLowerBound = true
+            isAssumed = true
             basis = "assumed: no traffic in this direction"
             return
         }

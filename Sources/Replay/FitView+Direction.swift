@@ -16,12 +16,13 @@ extension FitView {
         return LinkFit.Direction(
             capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: basis, rates: rates,
             loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
-            queueBasis: queue.basis)
+            queueBasis: queue.basis, isCapacityAssumed: capacity.isAssumed, isLossKnown: loss.isKnown,
+            isLossOfQueue: loss.isOfQueue)
     }
 
     private func loss(
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
-    ) -> (share: Double, meanBurst: Double?, basis: String) {
+    ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool) {
         let drops = outages.filter { $0.kind == .drop && $0.direction == curve.direction }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
@@ -29,7 +30,7 @@ extension FitView {
             return drops.contains { $0.start <= time && time <= $0.start + $0.length + .milliseconds(500) }
         }
         var rtp = (packets: 0, missing: 0, bursts: 0)
-        var tcp = (segments: 0, lost: 0)
+        var tcp = (segments: 0, lost: 0, bursts: 0)
         for event in events where event.direction == curve.direction {
             if event.marks.contains(.rtp), flows[Int(event.flow)][curve.direction].rtp?.isRTP == true {
                 rtp.packets += 1
@@ -41,23 +42,24 @@ extension FitView {
                 tcp.segments += 1
                 if event.marks.contains(.retransmission) || event.marks.contains(.filledLoss), !isInOutage(event) {
                     tcp.lost += 1
+                    if event.marks.contains(.beginsLossBurst) { tcp.bursts += 1 }
                 }
             }
         }
         if rtp.packets >= 50, rtp.packets * 2 >= tcp.segments {
-            if curve.source == .offered { return (0, nil, "0: RTP was seen before the link, where nothing is missing yet") }
+            if curve.source == .offered { return (0, nil, "unknown: RTP was seen before the link, where nothing is missing yet", false, false) }
             let share = Double(rtp.missing) / Double(rtp.packets + rtp.missing)
             let burst = rtp.bursts > 0 ? Double(rtp.missing) / Double(rtp.bursts) : nil
-            return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts")
+            return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts", true, false)
         }
         if tcp.segments >= 20 {
             let share = Double(tcp.lost) / Double(tcp.segments)
-            if tcp.lost > 0, !capacity.isLowerBound, curve.isBulk, capacity.utilisation >= 0.8 {
-                return (0, nil, "0: \(tcp.lost) of \(tcp.segments) segments were sent again while the link was full; that is its queue's doing")
-            }
-            return (share, tcp.lost > 0 ? 1 : nil, "\(tcp.lost) of \(tcp.segments) TCP segments were sent again")
+            let burst = tcp.lost > 0 ? Double(tcp.lost) / Double(max(1, tcp.bursts)) : nil
+            let isOfQueue = tcp.lost > 0 && !capacity.isLowerBound && curve.isBulk && capacity.utilisation >= 0.8
+            let basis = "\(tcp.lost) of \(tcp.segments) TCP segments were sent again"
+            return (share, burst, isOfQueue ? basis + " while the link was full: its queue's doing" : basis, true, isOfQueue)
         }
-        return (0, nil, "0: assumed, nothing in this direction shows losses")
+        return (0, nil, "unknown: nothing in this direction shows losses", false, false)
     }
 
     private func queue(

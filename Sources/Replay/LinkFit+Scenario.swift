@@ -36,6 +36,7 @@ extension LinkFit {
     package static let largestLoss = 0.2
 
     private func lossModel(_ fitted: Direction) -> LossModel {
+        guard !fitted.isLossOfQueue else { return .none }
         let share = Probability(min(fitted.loss, Self.largestLoss))
         guard share > .never else { return .none }
         if let burst = fitted.meanBurst, burst > 1.2,

@@ -20,6 +20,12 @@ package struct LinkFit: Sendable, Hashable {
         package var lossBasis: String
         package var queueBytes: Int
         package var queueBasis: String
+        /// Nothing passed that would tell the capacity.
+        package var isCapacityAssumed = false
+        /// Something in this direction shows losses.
+        package var isLossKnown = true
+        /// The losses are the queue's doing, and come by themselves where its limit is replayed.
+        package var isLossOfQueue = false
     }
 
     package struct Outage: Sendable, Hashable {

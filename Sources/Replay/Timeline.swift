@@ -19,8 +19,8 @@ package struct Timeline: Sendable {
     }
 
     package struct Marks: OptionSet, Sendable {
-        package var rawValue: UInt8
-        package init(rawValue: UInt8) { self.rawValue = rawValue }
+        package var rawValue: UInt16
+        package init(rawValue: UInt16) { self.rawValue = rawValue }
         package static let tcp = Marks(rawValue: 1)
         package static let retransmission = Marks(rawValue: 2)
         package static let filledLoss = Marks(rawValue: 4)
@@ -29,6 +29,7 @@ package struct Timeline: Sendable {
         /// It may be a QUIC short header, whose spin bit is `spin`.
         package static let quicShort = Marks(rawValue: 32)
         package static let spin = Marks(rawValue: 64)
+        package static let beginsLossBurst = Marks(rawValue: 128)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -76,6 +77,7 @@ package struct Timeline: Sendable {
             event.newlyAcknowledged = Int32(clamping: tcp.newlyAcknowledged)
             event.outstanding = Int32(clamping: tcp.outstanding)
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
+            if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
             if let rtt = tcp.rtt {
                 roundTrips.append(

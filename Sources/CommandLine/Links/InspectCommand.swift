@@ -33,22 +33,22 @@ struct InspectCommand: AsyncParsableCommand {
         var seen = 0
         while let packet = capture.next() {
             builder.add(packet)
-            if fit { timeline.add(packet) }
+            timeline.add(packet)
             seen += 1
             if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
         }
         if seen >= 200_000 { Output.endProgress() }
         let summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
-        let fitted = fit ? Self.fit(&timeline) : nil
+        let fitted = Self.fit(&timeline)
         if output.json {
-            try Output.json(InspectReport(summary: summary, fit: fitted))
+            try Output.json(InspectReport(summary: summary, fit: fitted, isLong: fit))
         } else {
             Output.text(summary.renderText(width: Output.width, mostFlows: most, mostSilences: most))
             switch fitted {
-            case .success(let fit): Output.text("\nfitted link\n" + fit.renderText(width: Output.width))
-            case .failure(let reason): Output.line("\nfitted link: \(reason)")
-            case nil: break
+            case .success(let link):
+                Output.text("\nlink\n" + (fit ? link.renderText(width: Output.width) : link.renderBrief()))
+            case .failure(let reason): Output.line("\nlink: \(reason)")
             }
         }
         if let truncation = capture.truncation {
@@ -62,20 +62,24 @@ struct InspectCommand: AsyncParsableCommand {
     }
 }
 
-/// The summary's object, with the fit as one more member.
+/// The summary's object, with the link as one more member, and the whole fit as another where it was asked for.
 private struct InspectReport: Encodable {
     var summary: CaptureSummary
-    var fit: Result<LinkFit, FitFailure>?
+    var fit: Result<LinkFit, FitFailure>
+    var isLong: Bool
 
-    private enum Keys: String, CodingKey { case fit, fitFailure }
+    private enum Keys: String, CodingKey { case link, fit, fitFailure }
 
     func encode(to encoder: any Encoder) throws {
         try summary.encode(to: encoder)
         var object = encoder.container(keyedBy: Keys.self)
         switch fit {
-        case .success(let fit): try object.encode(fit.report, forKey: .fit)
-        case .failure(let reason): try object.encode("\(reason)", forKey: .fitFailure)
-        case nil: break
+        case .success(let fit):
+            try object.encode(LinkReport(fit), forKey: .link)
+            if isLong { try object.encode(fit.report, forKey: .fit) }
+        case .failure(let reason):
+            try object.encode(LinkReport(failure: reason), forKey: .link)
+            if isLong { try object.encode("\(reason)", forKey: .fitFailure) }
         }
     }
 }
