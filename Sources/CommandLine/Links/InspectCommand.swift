@@ -20,6 +20,8 @@ struct InspectCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Flows and silences to show as text.", valueName: "n"))
     var most = 20
 
+    @OptionGroup var report: CaptureReportOptions
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -30,17 +32,21 @@ struct InspectCommand: AsyncParsableCommand {
         let capture = try CaptureFile(path: file)
         var builder = CaptureSummary.Builder()
         var timeline = Timeline()
+        var recorder = report.recorder()
         var seen = 0
         while let packet = capture.next() {
             builder.add(packet)
-            if fit { timeline.add(packet) }
+            if fit || report.isWanted { timeline.add(packet) }
+            recorder?.add(packet)
             seen += 1
             if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
         }
         if seen >= 200_000 { Output.endProgress() }
         let summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
-        let fitted = fit ? Self.fit(&timeline) : nil
+        let estimate = fit || report.isWanted ? Self.fit(&timeline) : nil
+        if let recorder, let estimate { try report.write(summary, recorder, fit: estimate) }
+        let fitted = fit ? estimate : nil
         if output.json {
             try Output.json(InspectReport(summary: summary, fit: fitted))
         } else {
