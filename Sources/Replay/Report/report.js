@@ -130,12 +130,12 @@
       }
       return ready.get(index);
     };
-    const kinds = [["acknowledgement", "ack", "square", 2], ["data", "down", "circle", 0], ["sent again", "bad", "triangle", 1], ["packets missing before", "bad", "cross", 3]];
+    const kinds = [["acknowledgement", "ack", "square", 2], ["data", "down", "circle", 0], ["sent again", "bad", "triangle", 1], [D.subject === "replay" ? "found lost" : "packets missing before", "bad", "cross", 3]];
     const parts = () => { const k = load(+flowBox.value), up = +way.value; return kinds.map(([name, fill, shape, kind]) => ({ name, shape, fill: kind === 0 && up ? "up" : fill, ...k[kind + up] })); };
     const plot = new Plot(plots, {
       ...common, title: "Bytes of the flow over time", unit: "bytes", height: 320,
       description: "Data, acknowledgements and retransmissions of the chosen flow by time and byte.",
-      legend: [["data (end of the packet)", "down", "circle"], ["acknowledged up to here", "ack", "square"], ["sent again", "bad", "triangle"], ["packets missing before this one (RTP)", "bad", "cross"]],
+      legend: [["data (end of the packet)", "down", "circle"], ["acknowledged up to here", "ack", "square"], ["sent again", "bad", "triangle"], [D.subject === "replay" ? "found lost" : "packets missing before this one (RTP)", "bad", "cross"]],
       format: v => v >= 1e9 ? digits(v / 1e9, 2) + " G" : v >= 1e6 ? digits(v / 1e6, v < 1e7 ? 1 : 0) + " M" : v >= 1e3 ? digits(v / 1e3, 0) + " k" : digits(v, 0),
       range: () => {
         let low = Infinity, high = -Infinity;
