@@ -10,13 +10,20 @@ struct CaptureReportOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Write the busiest flow as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
     var qlog: String?
 
+    @Option(help: ArgumentHelp("Write rates and round trips over time as CSV.", valueName: "file.csv"))
+    var csv: String?
+
     /// Whether anything must be remembered of each packet.
-    var isWanted: Bool { report != nil || qlog != nil }
+    var isWanted: Bool { report != nil || qlog != nil || csv != nil }
 
     func recorder() -> CaptureRecorder? { isWanted ? CaptureRecorder() : nil }
 
     func write(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) throws(Failure) {
-        if let report { try InputFile.write(Array(HTMLReport.render(ReportData(summary, recorder, fit: fit)).utf8), to: report) }
+        if report != nil || csv != nil {
+            let data = ReportData(summary, recorder, fit: fit)
+            if let csv { try InputFile.write(Array(data.csv.utf8), to: csv) }
+            if let report { try InputFile.write(Array(HTMLReport.render(data).utf8), to: report) }
+        }
         guard let qlog else { return }
         var vantage = LinkFit.Vantage.unknown
         if case .success(let fit) = fit { vantage = fit.vantage }

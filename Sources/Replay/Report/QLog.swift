@@ -74,8 +74,6 @@ package struct QLog: Sendable {
         event("transport:packet_sent", at: time) { json in
             Self.packet(type, number, length, &json)
             if isRetransmission { json.member("trigger", "retransmit_reordered") }
-            json.key("frames")
-            json.array { $0.object { $0.member("frame_type", "stream") } }
         }
     }
 

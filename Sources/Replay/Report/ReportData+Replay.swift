@@ -54,7 +54,7 @@ extension ReportData {
         facts.append(
             "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(TextLayout.fixed(fit.baseRttMs, 1)) ms\(fit.baseRttAssumed ? " (assumed)" : "").")
         if let link = report.link {
-            facts.append("Packets on it: \(link.upPackets) up, of which \(link.upDropped) were lost, and \(link.downPackets) down, of which \(link.downDropped); the client sent \(report.retransmitted) again.")
+            facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost); the client sent \(report.retransmitted) again.")
         }
         if report.capture.truncated { facts.append("The capture breaks off (\(report.capture.truncation ?? "no reason given")): the link is that of what came before.") }
         for violation in report.violations { facts.append("Check failed: \(violation)") }
@@ -101,6 +101,7 @@ extension ReportData {
         let bins = Int(min(lengthS * 1e6 / Double(binUs), 10_000)) + 1
         var bits = (up: Array(repeating: Int64(0), count: bins), down: Array(repeating: Int64(0), count: bins))
         var rtt = Samples()
+        var queue = Samples()
         var connections: [ConnectionTrack] = []
         for event in recording.traced {
             let us = (event.time - recording.start).microseconds
@@ -118,7 +119,10 @@ extension ReportData {
             case .packetSent(_, let bytes, _, _): if bin < bins { bits.up[bin] += Int64(bytes + Self.headerBytes) * 8 }
             case .packetReceived(_, let bytes): if bin < bins { bits.down[bin] += Int64(bytes + Self.headerBytes) * 8 }
             case .metricsUpdated(let latest?, _, _, _, _):
-                if rtt.values.last != latest.inMilliseconds { rtt.add(us, latest.inMilliseconds) }
+                if rtt.values.last != latest.inMilliseconds {
+                    rtt.add(us, latest.inMilliseconds)
+                    queue.add(us, connections[index].aboveLeast(latest).inMilliseconds)
+                }
             default: break
             }
         }
@@ -130,13 +134,10 @@ extension ReportData {
             return Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
                 capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",
-                queueName: "the transport's round trip above its least: both directions' queues")
+                queueName: "a connection's round trip above its least so far: both directions' queues")
         }
-        var queue = Samples()
-        let least = rtt.values.min() ?? 0
-        for (us, value) in zip(rtt.timesUs, rtt.values) { queue.add(us, value - least) }
         lanes = [lane(.down, bits.down, queue: queue), lane(.up, bits.up, queue: Samples())]
-        if !rtt.timesUs.isEmpty { rtts = [RTTSeries(name: "client to communication server and back, by the transport", samples: rtt)] }
+        if !rtt.timesUs.isEmpty { rtts = [RTTSeries(name: "the client's connections, by its transport", samples: rtt)] }
         flows = connections.map(\.flow).sorted { $0.up.bytes + $0.down.bytes > $1.up.bytes + $1.down.bytes }
     }
 
@@ -180,6 +181,8 @@ private struct ConnectionTrack {
         default: break
         }
     }
+
+    func aboveLeast(_ rtt: Interval) -> Interval { max(.zero, rtt - (least ?? rtt)) }
 
     var flow: ReportData.Flow {
         ReportData.Flow(
