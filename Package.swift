@@ -67,7 +67,10 @@ let package = Package(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
              "MastTimebase", "MastWasmRuntime", collections, log]),
-        module("Replay", ["MastCapture", "MastLinkModel", "MastSimulator", "MastRPC", "MastTimebase"]),
+        module(
+            "Replay", ["MastCapture", "MastLinkModel", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase"],
+            // Into the program itself, which stays one file.
+            resources: ["report.css", "plot.js", "table.js", "report.js"].map { .embedInCode("Report/\($0)") }),
         .executableTarget(
             name: "mast",
             dependencies: [

@@ -34,7 +34,6 @@ package struct Link: Sendable {
     }
 
     package private(set) var statistics = LinkStatistics()
-    private var journal = LinkJournal()
     /// What waits for its first byte to be served.
     package private(set) var queuedPackets = 0
     package private(set) var queuedBytes = 0
@@ -62,6 +61,7 @@ package struct Link: Sendable {
     private var lastDelivery: Int64 = 0
     /// Drops that `advance` has not yet reported.
     private var drops = Deque<Dropped>()
+    private var recorder: LinkRecorder?
 
     /// The delays that a profile may ask for; longer ones count as this.
     private static let longestDelay = Interval.seconds(3_600).nanoseconds
@@ -94,15 +94,6 @@ package struct Link: Sendable {
         jitter = UInt64(min(max(0, profile.jitter.nanoseconds), Self.longestDelay))
     }
 
-    /// Whether events are kept for `takeEvents`; whoever turns this on takes them as often as it advances.
-    package var isRecording: Bool {
-        get { journal.isRecording }
-        set { journal.isRecording = newValue }
-    }
-
-    /// Appends what happened up to the time of the last call, in order of time.
-    package mutating func takeEvents(_ events: inout [LinkEvent]) { journal.take(&events) }
-
     /// Whether every offered packet has had its outcome.
     package var isDrained: Bool { queue.isEmpty && line.isEmpty && drops.isEmpty }
 
@@ -112,7 +103,7 @@ package struct Link: Sendable {
         catchUp(to: instant.nanoseconds)
         statistics.offeredPackets += 1
         statistics.offeredBytes += bytes
-        journal.note(.arrival, id: packet.id, bytes: bytes, at: now)
+        if recorder != nil { recorder?.append(.arrival, at: now, id: packet.id, bytes: bytes) }
         if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
         if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
         if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
@@ -152,10 +143,20 @@ package struct Link: Sendable {
                 let packet = line.removeFirst()
                 statistics.deliveredPackets += 1
                 statistics.deliveredBytes += packet.bytes
-                journal.note(.delivery, id: packet.id, bytes: packet.bytes, at: packet.at)
                 outcomes.append(.delivered(id: packet.id, at: Instant(nanoseconds: packet.at)))
             }
         }
+    }
+
+    /// Whether events are made for `takeEvents`. Off at first, and then without cost.
+    package var isRecording: Bool {
+        get { recorder != nil }
+        set { if newValue != isRecording { recorder = newValue ? LinkRecorder(from: now) : nil } }
+    }
+
+    /// Appends what has happened since the last call up to the latest time seen, in order of time.
+    package mutating func takeEvents(_ events: inout [LinkEvent]) {
+        recorder?.take(upTo: now, into: &events)
     }
 
     /// Adds an outage by hand. What of it lies before `instant` has no effect.
@@ -188,7 +189,7 @@ package struct Link: Sendable {
         while server.finish <= target { serveHead() }
         if !isServing, server.begin <= target { leaveQueue() }
         if target > now { now = target }
-        if journal.isRecording { journal.noteOpportunities(of: server, upTo: now) }
+        if recorder != nil { recorder?.appendOpportunities(of: server, through: now) }
     }
 
     private mutating func planHead() {
@@ -208,8 +209,10 @@ package struct Link: Sendable {
         if !isServing { leaveQueue() }
         guard let packet = queue.popFirst() else { server.cancel(); return }
         isServing = false
-        journal.note(
-            .departure(waited: Interval(nanoseconds: time - packet.arrival)), id: packet.id, bytes: packet.bytes, at: time)
+        if recorder != nil {
+            recorder?.appendOpportunities(of: server, through: time)
+            recorder?.append(.departure(waited: Interval(nanoseconds: time - packet.arrival)), at: time, id: packet.id, bytes: packet.bytes)
+        }
         server.commit(queueIsEmpty: queue.isEmpty)
         if !queue.isEmpty { planHead() }
 
@@ -220,6 +223,7 @@ package struct Link: Sendable {
         if jitter > 0 { at += Int64(jitterChance.next(below: jitter + 1)) }
         lastDelivery = max(lastDelivery, at)
         line.append(Leaving(id: packet.id, bytes: packet.bytes, at: lastDelivery))
+        if recorder != nil { recorder?.append(.delivery, at: lastDelivery, id: packet.id, bytes: packet.bytes) }
     }
 
     private mutating func dropOldest() {
@@ -238,7 +242,7 @@ package struct Link: Sendable {
 
     private mutating func drop(_ id: UInt64, _ bytes: Int, _ reason: LinkDropReason, at time: Int64) {
         statistics.count(reason, bytes: bytes)
-        journal.note(.drop(reason), id: id, bytes: bytes, at: time)
+        if recorder != nil { recorder?.append(.drop(reason), at: time, id: id, bytes: bytes) }
         drops.append(Dropped(id: id, at: time, reason: reason))
     }
 }

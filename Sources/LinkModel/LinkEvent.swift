@@ -3,67 +3,64 @@ import MastTimebase
 /// What happened in one direction of a link, for logs and plots.
 package struct LinkEvent: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
-        /// One of a trace's delivery opportunities, used or not; `bytes` is what it can carry.
-        case opportunity
-        /// The packet's last byte has left the server, this long after its arrival.
-        case departure(waited: Interval)
-        /// It has come out of the delay stage.
-        case delivery
-        /// It was offered to the link.
+        /// Offered to the link.
         case arrival
+        /// A trace's delivery opportunity, used or not; `bytes` is its size.
+        case opportunity
+        /// Its last byte left the server, `waited` after its arrival.
+        case departure(waited: Interval)
+        /// Came out of the delay stage.
+        case delivery
         case drop(LinkDropReason)
+        /// The queue set its ECN field to CE.
+        case mark
+        /// Something that happened to the link itself, in a few words: "rate 5mbit".
+        case note(String)
     }
 
     package var at: Instant
-    /// The packet's; 0 for an opportunity.
+    /// The packet's; 0 where there is none.
     package var id: UInt64
     package var bytes: Int
     package var kind: Kind
 
-    package init(at: Instant, id: UInt64, bytes: Int, kind: Kind) {
+    package init(at: Instant, id: UInt64 = 0, bytes: Int = 0, kind: Kind) {
         (self.at, self.id, self.bytes, self.kind) = (at, id, bytes, kind)
     }
 }
 
-/// The events of a link since they were last taken.
-struct LinkJournal: Sendable {
-    var isRecording = false
+/// The events a link has made and its driver has not taken.
+struct LinkRecorder: Sendable {
     private var events: [LinkEvent] = []
-    /// Opportunities up to here are in the journal.
-    private var opportunitiesUpTo: Int64 = 0
+    /// Opportunities up to here are recorded.
+    private var opportunitiesUntil: Int64 = 0
 
-    /// Unused opportunities of one long silence beyond this are left out, so that a jump of years ends.
-    private static let mostOpportunities = 1 << 20
+    /// A driver that never takes events must not fill the memory: beyond so many (about 1 GiB) no more are kept.
+    static let maximumEvents = 1 << 24
 
-    @inline(__always)
-    mutating func note(_ kind: LinkEvent.Kind, id: UInt64, bytes: Int, at time: Int64) {
-        if isRecording { events.append(LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: kind)) }
+    init(from now: Int64) { opportunitiesUntil = now }
+
+    mutating func append(_ kind: LinkEvent.Kind, at time: Int64, id: UInt64 = 0, bytes: Int = 0) {
+        guard events.count < Self.maximumEvents else { return }
+        events.append(LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: kind))
     }
 
-    mutating func noteOpportunities(of server: LinkServer, upTo time: Int64) {
-        guard isRecording, time > opportunitiesUpTo else { return }
-        var count = 0
-        server.opportunities(after: opportunitiesUpTo, upTo: time) { at, bytes in
-            events.append(LinkEvent(at: Instant(nanoseconds: at), id: 0, bytes: bytes, kind: .opportunity))
-            count += 1
-            return count < Self.mostOpportunities
+    mutating func appendOpportunities(of server: LinkServer, through time: Int64) {
+        guard time > opportunitiesUntil else { return }
+        server.forEachOpportunity(after: opportunitiesUntil, through: time) { at, bytes in
+            append(.opportunity, at: at, bytes: bytes)
+            return events.count < Self.maximumEvents
         }
-        opportunitiesUpTo = time
+        opportunitiesUntil = time
     }
 
-    /// Appends in order of time; at one time an opportunity stands before what leaves through it, and a
-    /// departure before an arrival, which came too late for it.
-    mutating func take(_ taken: inout [LinkEvent]) {
-        guard !events.isEmpty else { return }
-        let order = events.indices.sorted {
-            let (a, b) = (events[$0], events[$1])
-            return (a.at.nanoseconds, a.kind.rank, $0) < (b.at.nanoseconds, b.kind.rank, $1)
+    /// Moves out what happened up to `now`, in order of time; of one time, in order of happening.
+    mutating func take(upTo now: Int64, into result: inout [LinkEvent]) {
+        let order = events.indices.sorted { (events[$0].at, $0) < (events[$1].at, $1) }
+        var later: [LinkEvent] = []
+        for index in order {
+            if events[index].at.nanoseconds <= now { result.append(events[index]) } else { later.append(events[index]) }
         }
-        for index in order { taken.append(events[index]) }
-        events.removeAll(keepingCapacity: true)
+        events = later
     }
-}
-
-extension LinkEvent.Kind {
-    fileprivate var rank: Int { self == .opportunity ? 0 : 1 }
 }

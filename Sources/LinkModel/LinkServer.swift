@@ -144,19 +144,21 @@ struct LinkServer: Sendable {
         }
     }
 
-    /// Calls `body` with the time and size of each opportunity in `after ..< upTo + 1`, until it returns false.
-    func opportunities(after: Int64, upTo: Int64, _ body: (Int64, Int) -> Bool) {
-        guard kind == .trace else { return }
-        var at = first(after: after, from: Cursor())
-        while time(at) <= upTo, time(at) < .max, body(time(at), opportunity) {
-            at.position += 1
-            if at.position == stamps.count { at = Cursor(lap: saturatingSum(at.lap, period), position: 0) }
-        }
-    }
-
     @inline(__always)
     private func time(_ at: Cursor) -> Int64 {
         saturatingSum(at.lap, Int64(stamps[at.position]) * tick)
+    }
+
+    /// Names the opportunities stamped in `after < t ≤ through`, used or not, until `body` returns false.
+    func forEachOpportunity(after: Int64, through: Int64, _ body: (_ at: Int64, _ bytes: Int) -> Bool) {
+        guard kind == .trace else { return }
+        var at = first(after: after, from: Cursor())
+        while true {
+            let now = time(at)
+            guard now <= through, body(now, opportunity) else { return }
+            at.position += 1
+            if at.position == stamps.count { at = Cursor(lap: saturatingSum(at.lap, period)) }
+        }
     }
 
     /// The first opportunity stamped after `time`, by calculation, however far away.

@@ -1,6 +1,7 @@
 import MastLinkModel
 import MastSimulator
 import MastTimebase
+import MastTransport
 import Synchronization
 
 /// A captured link, and a cloud on it in virtual time: a client behind the link, a communication server, two near
@@ -25,9 +26,13 @@ package struct ReplayRun: Sendable {
         var exits: [ProcessTable.Exit]
     }
 
-    /// - Parameter progress: the share of the replay that is done, now and then.
+    /// - Parameters:
+    ///   - recorder: collects what a report page and a qlog need; nil costs nothing.
+    ///   - progress: the share of the replay that is done, now and then.
     /// - Throws: `ReplayFailure`.
-    package func run(progress: @escaping @Sendable (Double) -> Void = { _ in }) throws -> ReplayReport {
+    package func run(
+        recorder: ReplayRecorder? = nil, progress: @escaping @Sendable (Double) -> Void = { _ in }
+    ) throws -> ReplayReport {
         let fit = source.fit
         let duration = options.duration(for: fit)
         let incident = IncidentNote()
@@ -53,6 +58,10 @@ package struct ReplayRun: Sendable {
         for direction in LinkDirection.allCases { link[direction].outages += options.outages }
         let (access, timeout, module) = (link, options.timeout, module)
 
+        var onTrace: (@Sendable ([TracedEvent]) -> Void)?
+        if let recorder { onTrace = { recorder.note($0) } }
+        let trace = onTrace
+
         let limit = ReplayOptions.setUp + duration + timeout + .seconds(60)
         watch(simulation.time, from: .zero, limit: duration + .seconds(10), progress)
         let figures: Figures
@@ -61,7 +70,7 @@ package struct ReplayRun: Sendable {
                 try await cloud.start(with: SearchWorkload.application, module: module)
                 let start = simulation.now + .seconds(1)
                 try await simulation.time.sleep(until: start)
-                return try await cloud.withClient(0, access: access, pool: witness) { client in
+                return try await cloud.withClient(0, access: access, pool: witness, onTrace: trace) { client in
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         if let killTime {
                             group.addTask {
@@ -82,6 +91,7 @@ package struct ReplayRun: Sendable {
             throw ReplayFailure.stalled("\(stalled)")
         }
 
+        recorder?.finish(figures.records, start: figures.start, link: link)
         let checker = RunChecker(workload, allMustSucceed: false)
         let killed = incident.value
         return ReplayReport(

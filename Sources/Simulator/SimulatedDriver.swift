@@ -20,11 +20,17 @@ package final class SimulatedDriver: EndpointDriver {
 
     package let world: VirtualTime
     private let carrier: any SimulatedCarrier
+    /// Is handed what the transport traced, after each flush.
+    private let onTrace: (@Sendable ([TracedEvent]) -> Void)?
     private let state: Mutex<State>
 
-    package init(world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress) {
+    package init(
+        world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress,
+        onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
+    ) {
         self.world = world
         self.carrier = carrier
+        self.onTrace = onTrace
         state = Mutex(State(address: address))
     }
 
@@ -65,6 +71,7 @@ package final class SimulatedDriver: EndpointDriver {
         }
         guard let host else { return }
         while let datagram = host.pollTransmit(at: world.now) { carrier.carry(datagram, from: address) }
+        if let onTrace { onTrace(host.takeTrace()) }
         arm(host)
     }
 

@@ -37,9 +37,11 @@ package final class Simulation: Sendable {
     /// - Parameter life: tells a restarted process from the one before, by its chance and hence its incarnation.
     package func host(
         _ identity: StaticKeyPair, at address: NetworkAddress, life: UInt64 = 0, access: LinkScenario = LinkScenario(),
-        configuration: HostConfiguration
+        configuration: HostConfiguration, onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
     ) -> SimulatedHost {
-        let driver = SimulatedDriver(world: time, carrier: network, address: address)
+        var configuration = configuration
+        if onTrace != nil { configuration.transport.tracing = true }
+        let driver = SimulatedDriver(world: time, carrier: network, address: address, onTrace: onTrace)
         let host = RPCHost(
             identity: identity, configuration: configuration, entropy: chance("host \(address)", life), driver: driver, logger: nil)
         network.connect(driver, at: address, access: access)

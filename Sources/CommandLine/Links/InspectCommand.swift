@@ -20,6 +20,8 @@ struct InspectCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Flows and silences to show as text.", valueName: "n"))
     var most = 20
 
+    @OptionGroup var report: CaptureReportOptions
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -30,10 +32,12 @@ struct InspectCommand: AsyncParsableCommand {
         let capture = try CaptureFile(path: file)
         var builder = CaptureSummary.Builder()
         var timeline = Timeline()
+        var recorder = report.recorder()
         var seen = 0
         while let packet = capture.next() {
             builder.add(packet)
             timeline.add(packet)
+            recorder?.add(packet)
             seen += 1
             if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
         }
@@ -41,6 +45,7 @@ struct InspectCommand: AsyncParsableCommand {
         let summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
         let fitted = Self.fit(&timeline)
+        if let recorder { try report.write(summary, recorder, fit: fitted) }
         if output.json {
             try Output.json(InspectReport(summary: summary, fit: fitted, isLong: fit))
         } else {

@@ -37,6 +37,8 @@ struct ReplayCommand: ParsableCommand {
     @Option(name: [.customShort("t"), .long], help: ArgumentHelp("The most time one run may take.", valueName: "time"))
     var timeout: Interval = .seconds(30)
 
+    @OptionGroup var files: ReplayReportOptions
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
@@ -62,16 +64,18 @@ struct ReplayCommand: ParsableCommand {
         }
         let clock = ContinuousClock()
         let began = clock.now
+        let recorder = files.recorder()
         let report: ReplayReport
         do {
             let replay = ReplayRun(source, options: options, engine: try SharedEngine.wasmtime(), module: module)
-            report = try replay.run { Output.progress("replaying: \(Int($0 * 100)) %") }
+            report = try replay.run(recorder: recorder) { Output.progress("replaying: \(Int($0 * 100)) %") }
         } catch let failure as ReplayFailure {
             if case .killTooLate = failure { throw Failure(.usage, "\(failure)") }
             throw Failure(.ownFault, "\(failure)")
         }
         let seconds = max(0.001, Double((clock.now - began).components.seconds) + Double((clock.now - began).components.attoseconds) / 1e18)
         Output.endProgress()
+        try files.write(report, recorder, source)
         if output.json { try Output.json(report) } else { Output.text(report.renderText()) }
         if !output.json || isatty(2) == 1 {
             Output.error(String(format: "simulated %.1f s in %.2f s: %.0f times as fast as real time", report.simulatedS, seconds, report.simulatedS / seconds))

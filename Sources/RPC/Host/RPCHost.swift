@@ -172,6 +172,9 @@ public final class RPCHost: Sendable {
         for effect in effects { effect.perform(self) }
     }
 
+    /// What the transport traced since the last time; nothing unless its configuration asks for it.
+    package func takeTrace() -> [TracedEvent] { core.withLock { $0.endpoint.pollTrace() } }
+
     package func pollTransmit(at now: Instant) -> Transmit? {
         let (transmit, effects) = core.withLock { core in
             let transmit = core.endpoint.pollTransmit(at: now)

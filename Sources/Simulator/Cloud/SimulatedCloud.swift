@@ -199,17 +199,18 @@ package final class SimulatedCloud: Sendable {
     /// - Parameter life: another number for each time the same user comes.
     package func withClient<Value: Sendable>(
         _ number: Int, access: LinkScenario, pool: any ResultPool, life: UInt64 = 0,
-        _ body: @Sendable (CloudClient) async throws -> Value
+        onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
-        try await withClient(userProfiles[number], Self.clientAddress(number), access, pool, life, body)
+        try await withClient(userProfiles[number], Self.clientAddress(number), access, pool, life, onTrace, body)
     }
 
     private func withClient<Value: Sendable>(
         _ profile: ClientProfile, _ address: NetworkAddress, _ access: LinkScenario, _ pool: any ResultPool, _ life: UInt64,
-        _ body: @Sendable (CloudClient) async throws -> Value
+        _ onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
         let host = simulation.host(
-            try profile.opened().identity, at: address, life: life, access: access, configuration: .cloud)
+            try profile.opened().identity, at: address, life: life, access: access, configuration: .cloud,
+            onTrace: onTrace)
         defer { host.driver.kill() }
         return try await CloudClient.withConnection(
             host: host.host, profile: profile, pool: pool, entropy: simulation.chance("run ids \(address)", life), body)

@@ -183,6 +183,7 @@ extension Connection {
                 }
                 guard let packet = sent.conclude(number, as: .acknowledged) else { continue }
                 newlyAcknowledged = true
+                note(.packetAcknowledged(number: number), at: now)
                 if number == largest { largestNewly = packet }
                 if packet.state == .lost { spurious = max(spurious ?? 0, largest - number) }
                 conclude(packet, at: now)
@@ -204,6 +205,12 @@ extension Connection {
         detectLosses(at: now)
         sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
         armProbe(at: now)
+        if configuration.tracing {
+            note(
+                .metricsUpdated(
+                    latestRTT: path.rtt.latest, smoothedRTT: path.rtt.smoothed, minimumRTT: path.rtt.minimum,
+                    bytesInFlight: sent.bytesInFlight, window: path.controller.window), at: now)
+        }
         // Room in the window: whatever waited for the pacer may ask again.
         timers[.pacing] = nil
     }

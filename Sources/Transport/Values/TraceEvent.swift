@@ -7,9 +7,12 @@ package enum TraceEvent: Sendable {
     case connected
     case packetSent(number: UInt64, bytes: Int, retransmission: Bool, probe: Bool)
     case packetReceived(number: UInt64, bytes: Int)
+    /// Of ours, by the packet received before it.
+    case packetAcknowledged(number: UInt64)
     case packetLost(number: UInt64)
     case spuriousLoss(number: UInt64)
     case probeTimeout(count: Int)
+    case metricsUpdated(latestRTT: Interval?, smoothedRTT: Interval, minimumRTT: Interval?, bytesInFlight: Int, window: Int)
     case migrated(NetworkAddress)
     case closed(CloseReason)
 }

@@ -1,0 +1,158 @@
+import MastTimebase
+
+/// A qlog file that qvis opens: JSON text sequences (RFC 7464), the main schema 0.3
+/// (draft-ietf-quic-qlog-main-schema-07), with event names of draft-ietf-quic-qlog-quic-events.
+package struct QLog: Sendable {
+    package enum Vantage: Sendable {
+        case client, server
+        /// In between; `packet_sent` is what this side sent.
+        case network(flow: Side)
+        package enum Side: String, Sendable { case client, server }
+    }
+
+    package enum PacketType: String, Sendable {
+        case handshake
+        case oneRTT = "1RTT"
+        case unknown
+    }
+
+    /// What recovery knows at a time; what is nil is left out.
+    package struct Metrics: Sendable, Equatable {
+        package var latestRTT: Interval?
+        package var smoothedRTT: Interval?
+        package var minimumRTT: Interval?
+        package var bytesInFlight: Int?
+        package var congestionWindow: Int?
+
+        package init(
+            latestRTT: Interval? = nil, smoothedRTT: Interval? = nil, minimumRTT: Interval? = nil, bytesInFlight: Int? = nil,
+            congestionWindow: Int? = nil
+        ) {
+            (self.latestRTT, self.smoothedRTT, self.minimumRTT) = (latestRTT, smoothedRTT, minimumRTT)
+            (self.bytesInFlight, self.congestionWindow) = (bytesInFlight, congestionWindow)
+        }
+    }
+
+    package private(set) var bytes: [UInt8] = []
+    package private(set) var events = 0
+    /// Of the last event: times in a file do not run backwards.
+    private var latest = Instant(nanoseconds: .min)
+
+    /// - Parameters:
+    ///   - referenceMs: since 1970, of `Instant.zero`; event times are milliseconds after it.
+    ///   - protocols: what ran, `QUIC` or the like.
+    package init(title: String, vantage: Vantage, name: String, referenceMs: Double, protocols: [String]) {
+        record { json in
+            json.member("qlog_version", "0.3")
+            json.member("qlog_format", "JSON-SEQ")
+            json.member("title", title)
+            json.key("trace")
+            json.object { json in
+                json.key("vantage_point")
+                json.object { json in
+                    json.member("name", name)
+                    switch vantage {
+                    case .client: json.member("type", "client")
+                    case .server: json.member("type", "server")
+                    case .network(let flow):
+                        json.member("type", "network")
+                        json.member("flow", flow.rawValue)
+                    }
+                }
+                json.key("common_fields")
+                json.object { json in
+                    json.member("time_format", "relative")
+                    json.member("reference_time", referenceMs, decimals: 3)
+                    json.key("protocol_type")
+                    json.array { json in for name in protocols { json.string(name) } }
+                }
+            }
+        }
+    }
+
+    package mutating func packetSent(_ type: PacketType, number: Int64, length: Int, isRetransmission: Bool = false, at time: Instant) {
+        event("transport:packet_sent", at: time) { json in
+            Self.packet(type, number, length, &json)
+            if isRetransmission { json.member("trigger", "retransmit_reordered") }
+        }
+    }
+
+    /// - Parameter acknowledged: packets that it acknowledges, first and last of each range, rising.
+    package mutating func packetReceived(
+        _ type: PacketType, number: Int64, length: Int, acknowledged: [(first: Int64, last: Int64)] = [], at time: Instant
+    ) {
+        event("transport:packet_received", at: time) { json in
+            Self.packet(type, number, length, &json)
+            guard !acknowledged.isEmpty else { return }
+            json.key("frames")
+            json.array { json in
+                json.object { json in
+                    json.member("frame_type", "ack")
+                    json.key("acked_ranges")
+                    json.array { json in
+                        for range in acknowledged { json.integers([range.first, range.last]) }
+                    }
+                }
+            }
+        }
+    }
+
+    package mutating func packetLost(_ type: PacketType, number: Int64, trigger: String, at time: Instant) {
+        event("recovery:packet_lost", at: time) { json in
+            json.key("header")
+            json.object { json in
+                json.member("packet_type", type.rawValue)
+                json.key("packet_number")
+                json.integer(number)
+            }
+            json.member("trigger", trigger)
+        }
+    }
+
+    package mutating func metricsUpdated(_ metrics: Metrics, at time: Instant) {
+        event("recovery:metrics_updated", at: time) { json in
+            if let rtt = metrics.minimumRTT { json.member("min_rtt", rtt.inMilliseconds) }
+            if let rtt = metrics.smoothedRTT { json.member("smoothed_rtt", rtt.inMilliseconds) }
+            if let rtt = metrics.latestRTT { json.member("latest_rtt", rtt.inMilliseconds) }
+            if let bytes = metrics.bytesInFlight { json.member("bytes_in_flight", bytes) }
+            if let bytes = metrics.congestionWindow { json.member("congestion_window", bytes) }
+        }
+    }
+
+    /// An event without a schema of its own, such as a failover.
+    package mutating func remark(_ name: String, _ text: String, at time: Instant) {
+        event(name, at: time) { $0.member("message", text) }
+    }
+
+    private static func packet(_ type: PacketType, _ number: Int64, _ length: Int, _ json: inout ReportJSON) {
+        json.key("header")
+        json.object { json in
+            json.member("packet_type", type.rawValue)
+            json.key("packet_number")
+            json.integer(number)
+        }
+        json.key("raw")
+        json.object { $0.member("length", length) }
+    }
+
+    private mutating func event(_ name: String, at time: Instant, _ data: (inout ReportJSON) -> Void) {
+        latest = max(latest, time)
+        events += 1
+        let ordered = latest
+        record { json in
+            json.member("time", ordered.sinceStart.inMilliseconds, decimals: 6)
+            json.member("name", name)
+            json.key("data")
+            json.object(data)
+        }
+    }
+
+    /// One record: a record separator, the text, a line feed.
+    private mutating func record(_ body: (inout ReportJSON) -> Void) {
+        var json = ReportJSON()
+        json.object(body)
+        bytes.append(0x1E)
+        bytes += json.bytes
+        bytes.append(0x0A)
+    }
+}
