@@ -15,7 +15,7 @@ package struct CaptureRecord: Sendable, Hashable {
     }
 }
 
-/// Why a capture could not be opened at all. A file that breaks off later is not an error: see
+/// Why a capture could not be opened at all, read or live. A file that breaks off later is not an error: see
 /// `CaptureFile.truncation`.
 package enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     /// No such file, or it may not be read.
@@ -23,11 +23,16 @@ package enum CaptureError: Error, Sendable, Hashable, CustomStringConvertible {
     /// It is there, but holds no capture.
     case notACapture(path: String, reason: String)
     case badFilter(expression: String, reason: String)
+    /// The interface is not there, or may not be listened to.
+    case cannotCapture(interface: String, reason: String)
+    case cannotWrite(path: String, reason: String)
 
     package var description: String {
         switch self {
         case .cannotOpen(let path, let reason): "cannot open \(path): \(reason)"
         case .notACapture(let path, let reason): "\(path) is not a pcap or pcapng capture: \(reason)"
+        case .cannotCapture(let interface, let reason): "cannot capture on \(interface): \(reason)"
+        case .cannotWrite(let path, let reason): "cannot write \(path): \(reason)"
         case .badFilter(let expression, let reason): "the filter '\(expression)' is wrong: \(reason)"
         }
     }

@@ -50,6 +50,9 @@ package struct PacketHeaders: Sendable {
     /// How many tunnels (GTP-U, VXLAN, GRE, IP in IP …) were opened to get at `ip`.
     package var tunnels: UInt8 = 0
 
+    /// Where the transport header's payload begins in the frame; 0 where `transport` has none.
+    package var payloadOffset = 0
+
     /// A fragment that shows neither ports nor, inside a tunnel, the addresses of its flow.
     package var isLaterFragment: Bool { if case .laterFragment = transport { true } else { false } }
 

@@ -93,9 +93,16 @@ extension LinkLayer {
             return inner
         }
         let transport = transportHeader(frame, at: start, bytes: bytes, ip: &ip)
+        let headerBytes =
+            switch transport {
+            case .udp: 8
+            case .tcp: Int((frame.byte(start + 12) ?? 0) >> 4) * 4
+            default: 0
+            }
         return PacketHeaders(
             ip: ip, transport: transport, fingerprint: fingerprint(frame, from: start, to: min(end, frame.count), ip: ip),
-            fragmentedDatagram: ip.isFragment ? datagram(ip) : 0, tunnels: tunnels)
+            fragmentedDatagram: ip.isFragment ? datagram(ip) : 0, tunnels: tunnels,
+            payloadOffset: headerBytes == 0 ? 0 : start + headerBytes)
     }
 
     /// Fills in the ports of `ip`.

@@ -5,6 +5,7 @@ import Testing
     @Test(arguments: [
         ["no-such-command"], ["call", "127.0.0.1:1"], ["ping"], ["ping", "127.0.0.1:1", "-i", "fast"],
         ["call", "127.0.0.1:1", "NoMethod"], ["call", "127.0.0.1:1", "a.B/c", "-H", "novalue"], ["inspect"],
+        ["capture"], ["capture", "-i", "lo", "--list"], ["capture", "-i", "lo", "--ring", "3x1MB"], ["capture", "-r", "x", "--snaplen", "0"],
         ["link", "relay", "--target", "127.0.0.1:1", "--up-rate", "1mbit", "--up", "x"], ["echo", "--listen", "nowhere"],
         ["run"], ["app", "push"], ["station"],
     ])

@@ -16,6 +16,7 @@ enum House {
         ("Sources/Capture/CaptureFile.swift", "reads files through libpcap"),
         ("Sources/Capture/CaptureFileStream.swift", "reads files through zlib"),
         ("Sources/Capture/CaptureFileWriter.swift", "writes files"),
+        ("Sources/Capture/CaptureRingWriter.swift", "writes files"),
         ("Sources/Capture/PacketFilter.swift", "compiles filters through libpcap"),
         ("Sources/Capture/PcapNGFile.swift", "reads files"),
         ("Sources/Capture/LiveCapture", "reads network interfaces"),

@@ -26,7 +26,7 @@ import Testing
         var fit: Fit
     }
 
-    static let names = ["built-in.pcap", "bulk.pcap", "lte-drive.pcap", "media.pcapng", "tcp-loopback.pcap"]
+    static let names = ["built-in.pcap", "bulk.pcap", "calls.pcapng", "lte-drive.pcap", "media.pcapng", "tcp-loopback.pcap"]
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     static func path(_ name: String) -> String { root.appending(path: "captures/\(name)").path }
 

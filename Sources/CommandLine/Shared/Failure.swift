@@ -38,6 +38,8 @@ struct Failure: Error, Sendable {
         case let error as CaptureError:
             switch error {
             case .cannotOpen: self.init(.noInput, "\(error)")
+            case .cannotCapture: self.init(.unavailable, "\(error); mast capture --list shows what there is")
+            case .cannotWrite: self.init(.unavailable, "\(error); choose another place")
             case .badFilter: self.init(.usage, "\(error); pcap-filter(7) has the language")
             case .notACapture: self.init(.badData, "\(error); give a file that tcpdump, Wireshark or mast wrote")
             }

@@ -1,0 +1,132 @@
+import Foundation
+import MastCapture
+import MastLinkModel
+import MastTimebase
+import Testing
+
+/// No input stops the parsers or leads them outside their bounds. One after the other, so that a crash's note names
+/// the right one.
+@Suite(.serialized) struct FuzzTests {
+    @Test(.timeLimit(.minutes(60))) func captureFiles() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "mast-fuzz-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try Fuzz(target: "captureFiles", iterations: 4_000).run(Corpus.files) { mutator in
+            let bytes = mutator.input()
+            let stream = try #require(fopen(path, "wb"))
+            fwrite(bytes, 1, bytes.count, stream)
+            fclose(stream)
+            guard let capture = try? CaptureFile(path: path) else { return nil }
+            var packets = 0
+            while let packet = capture.next() {
+                packets += 1
+                // A packed file of this size holds at most a thousand times as much.
+                guard packets <= bytes.count * 1_100 else { return "more packets than the file can hold" }
+                guard packet.wireBytes >= 0, packet.capturedBytes >= 0, packet.capturedBytes <= 1 << 24 else { return "sizes out of bounds" }
+            }
+            return nil
+        }
+    }
+
+    @Test(.timeLimit(.minutes(60))) func pcapngBlocks() throws {
+        try Fuzz(target: "pcapngBlocks", iterations: 3_000_000).run(Corpus.files) { mutator in
+            let bytes = mutator.input()
+            var parser = PcapNGParser()
+            var offset = 0
+            while offset + PcapNGParser.prefixBytes <= bytes.count {
+                guard let length = try? parser.blockLength(bytes.span.extracting(offset..<offset + PcapNGParser.prefixBytes)) else { return nil }
+                guard length >= 12, length <= PcapNGParser.largestBlockBytes else { return "a block of \(length) bytes" }
+                guard offset + length <= bytes.count, let block = try? parser.take(bytes.span.extracting(offset..<offset + length)) else { return nil }
+                if case .packet(_, let range) = block, range.lowerBound < 0 || range.upperBound > length { return "a packet outside its block" }
+                offset += length
+            }
+            return nil
+        }
+    }
+
+    @Test(.timeLimit(.minutes(60))) func linkLayers() throws {
+        try Fuzz(target: "linkLayers", iterations: 20_000_000).run(Corpus.frames.map(\.1)) { mutator in
+            let bytes = mutator.input()
+            let wire = mutator.below(4) == 0 ? mutator.below(70_000) : bytes.count
+            return Self.fault(LinkLayer.decode(bytes.span, linkType: mutator.pick(Corpus.linkTypes), wireBytes: wire), bytes.count)
+        }
+    }
+
+    @Test(.timeLimit(.minutes(60))) func ipPackets() throws {
+        try Fuzz(target: "ipPackets", iterations: 18_000_000).run(Corpus.packets) { mutator in
+            let bytes = mutator.input()
+            return Self.fault(LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: bytes.count), bytes.count)
+        }
+    }
+
+    /// Trackers are fed headers that no peer would send, in an order in which none would.
+    @Test(.timeLimit(.minutes(60))) func conversations() throws {
+        try Fuzz(target: "conversations", iterations: 120_000).run(Corpus.packets) { mutator in
+            var builder = CaptureSummary.Builder()
+            var time: Int64 = 0
+            let packets = 2 + mutator.below(30)
+            for number in 1...packets {
+                let bytes = mutator.input()
+                time &+= mutator.below(9) == 0 ? Int64(truncatingIfNeeded: mutator.below(Int.max)) : Int64(mutator.below(50_000_000))
+                if mutator.below(20) == 0 { time = -time / 2 }
+                builder.add(CapturedPacket(
+                    number: number, time: Instant(nanoseconds: time / 4), epochNanoseconds: time, wireBytes: bytes.count, capturedBytes: bytes.count,
+                    headers: LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: bytes.count)))
+            }
+            let summary = builder.finish(file: "fuzz", format: "pcap", linkType: "RAW", truncation: nil)
+            return summary.packets == packets ? nil : "\(summary.packets) packets counted of \(packets)"
+        }
+    }
+
+    private static let scenarios = [
+        #"{"name":"a","seed":7,"up":{"rate":"12mbit","delay":"30ms","queue":"droptail:100p","loss":"2%"},"down":{"rate":"5mbit","outages":["hold:10s+2s","drop:3s+100ms"]}}"#,
+        #"{"name":"b","down":{"trace":{"stamps":[1,2,2,5,9]},"loss":{"share":"4%","burst":3},"jitter":"2ms"}}"#, "{}", #"{"up":{}}"#,
+    ].map { Array($0.utf8) }
+
+    @Test(.timeLimit(.minutes(60))) func scenarios() throws {
+        let decoder = JSONDecoder()
+        try Fuzz(target: "scenarios", iterations: 450_000).run(Self.scenarios) { mutator in
+            guard let scenario = try? decoder.decode(LinkScenario.self, from: Data(mutator.input())) else { return nil }
+            for direction in LinkDirection.allCases {
+                var link = scenario.link(direction)
+                var outcomes: [LinkOutcome] = []
+                for id in 0..<5 { link.offer(LinkPacket(id: UInt64(id), bytes: 1_000), at: Instant(nanoseconds: Int64(id) * 1_000_000)) }
+                link.advance(to: Instant(nanoseconds: 1_000_000_000), &outcomes)
+                if outcomes.count > 10 { return "five packets became \(outcomes.count)" }
+            }
+            return nil
+        }
+    }
+
+    private static let texts = [
+        "1\n2\n2\n5\n900\n", "0.001,1500\n0.002,64\n1e-1,900\n", "timeS,bytes\n0,100\n", "40ms", "1.5m", "12mbit", "2%", "droptail:100p", "drophead:150kB",
+        "codel", "hold:10s+2s", "drop:500ms+1.2s",
+    ].map { Array($0.utf8) }
+
+    @Test(.timeLimit(.minutes(60))) func traceAndOptionTexts() throws {
+        try Fuzz(target: "traceAndOptionTexts", iterations: 800_000).run(Self.texts) { mutator in
+            let bytes = mutator.input()
+            if let trace = try? DeliveryTrace(mahimahi: bytes) { _ = trace }
+            var schedule = PacketSchedule()
+            var last = Instant.zero
+            for line in bytes.split(separator: 0x0A, omittingEmptySubsequences: false) {
+                guard let packet = try? schedule.parse(line) else { continue }
+                guard packet.at >= last else { return "time went backwards" }
+                last = packet.at
+            }
+            let text = String(decoding: bytes, as: UTF8.self)
+            _ = (Interval(text: text), Rate(text: text), Probability(text: text), QueueDiscipline(text: text), Outage(text: text))
+            return nil
+        }
+    }
+
+    private static func fault(_ headers: PacketHeaders, _ captured: Int) -> String? {
+        guard let ip = headers.ip else { return headers.fingerprint == 0 ? nil : "a fingerprint of nothing" }
+        guard ip.version == 4 || ip.version == 6, ip.bytes >= 20, ip.fragmentOffset >= 0, ip.fragmentOffset <= 65_535 else { return "an IP header out of bounds" }
+        guard headers.payloadOffset >= 0, headers.tunnels <= 4 else { return "offsets out of bounds" }
+        switch headers.transport {
+        case .tcp(let tcp): return tcp.payloadBytes >= 0 && tcp.payloadBytes <= max(ip.bytes, captured) ? nil : "a TCP payload of \(tcp.payloadBytes) bytes"
+        case .udp(let udp): return udp.payloadBytes >= 0 && udp.payloadBytes <= max(65_535, ip.bytes) ? nil : "a UDP payload of \(udp.payloadBytes) bytes"
+        default: return nil
+        }
+    }
+}
