@@ -61,6 +61,7 @@ package struct Link: Sendable {
     private var lastDelivery: Int64 = 0
     /// Drops that `advance` has not yet reported.
     private var drops = Deque<Dropped>()
+    private var recorder: LinkRecorder?
 
     /// The delays that a profile may ask for; longer ones count as this.
     private static let longestDelay = Interval.seconds(3_600).nanoseconds
@@ -102,6 +103,7 @@ package struct Link: Sendable {
         catchUp(to: instant.nanoseconds)
         statistics.offeredPackets += 1
         statistics.offeredBytes += bytes
+        if recorder != nil { recorder?.append(.arrival, at: now, id: packet.id, bytes: bytes) }
         if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
         if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
         if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
@@ -146,6 +148,17 @@ package struct Link: Sendable {
         }
     }
 
+    /// Whether events are made for `takeEvents`. Off at first, and then without cost.
+    package var isRecording: Bool {
+        get { recorder != nil }
+        set { if newValue != isRecording { recorder = newValue ? LinkRecorder(from: now) : nil } }
+    }
+
+    /// Appends what has happened since the last call up to the latest time seen, in order of time.
+    package mutating func takeEvents(_ events: inout [LinkEvent]) {
+        recorder?.take(upTo: now, into: &events)
+    }
+
     /// Adds an outage by hand. What of it lies before `instant` has no effect.
     package mutating func add(_ outage: Outage, at instant: Instant) {
         catchUp(to: instant.nanoseconds)
@@ -176,6 +189,7 @@ package struct Link: Sendable {
         while server.finish <= target { serveHead() }
         if !isServing, server.begin <= target { leaveQueue() }
         if target > now { now = target }
+        if recorder != nil { recorder?.appendOpportunities(of: server, through: now) }
     }
 
     private mutating func planHead() {
@@ -195,6 +209,10 @@ package struct Link: Sendable {
         if !isServing { leaveQueue() }
         guard let packet = queue.popFirst() else { server.cancel(); return }
         isServing = false
+        if recorder != nil {
+            recorder?.appendOpportunities(of: server, through: time)
+            recorder?.append(.departure(waited: Interval(nanoseconds: time - packet.arrival)), at: time, id: packet.id, bytes: packet.bytes)
+        }
         server.commit(queueIsEmpty: queue.isEmpty)
         if !queue.isEmpty { planHead() }
 
@@ -205,6 +223,7 @@ package struct Link: Sendable {
         if jitter > 0 { at += Int64(jitterChance.next(below: jitter + 1)) }
         lastDelivery = max(lastDelivery, at)
         line.append(Leaving(id: packet.id, bytes: packet.bytes, at: lastDelivery))
+        if recorder != nil { recorder?.append(.delivery, at: lastDelivery, id: packet.id, bytes: packet.bytes) }
     }
 
     private mutating func dropOldest() {
@@ -223,6 +242,7 @@ package struct Link: Sendable {
 
     private mutating func drop(_ id: UInt64, _ bytes: Int, _ reason: LinkDropReason, at time: Int64) {
         statistics.count(reason, bytes: bytes)
+        if recorder != nil { recorder?.append(.drop(reason), at: time, id: id, bytes: bytes) }
         drops.append(Dropped(id: id, at: time, reason: reason))
     }
 }

@@ -149,6 +149,18 @@ struct LinkServer: Sendable {
         saturatingSum(at.lap, Int64(stamps[at.position]) * tick)
     }
 
+    /// Names the opportunities stamped in `after < t ≤ through`, used or not, until `body` returns false.
+    func forEachOpportunity(after: Int64, through: Int64, _ body: (_ at: Int64, _ bytes: Int) -> Bool) {
+        guard kind == .trace else { return }
+        var at = first(after: after, from: Cursor())
+        while true {
+            let now = time(at)
+            guard now <= through, body(now, opportunity) else { return }
+            at.position += 1
+            if at.position == stamps.count { at = Cursor(lap: saturatingSum(at.lap, period)) }
+        }
+    }
+
     /// The first opportunity stamped after `time`, by calculation, however far away.
     private func first(after time: Int64, from at: Cursor) -> Cursor {
         guard let trace, time >= 0 else { return at }
