@@ -246,7 +246,9 @@ package struct Link: Sendable {
         let target = min(time, Self.lastInstant)
         while let change = changes.first, change.at.nanoseconds <= target {
             changes.removeFirst()
-            serve(until: change.at.nanoseconds)
+            // What begins at this very time begins under the new conditions.
+            serve(until: change.at.nanoseconds - 1)
+            now = max(now, change.at.nanoseconds)
             apply(change)
         }
         serve(until: target)
