@@ -71,6 +71,7 @@ final class RelayCell {
             for outcome in outcomes {
                 let index = Int(outcome.id)
                 guard let packet = held[index] else { continue }
+                if case .copied = outcome { body(direction, outcome, packet); continue }
                 held[index] = nil
                 free.append(index)
                 packet.client.held -= 1

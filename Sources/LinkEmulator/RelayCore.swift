@@ -157,18 +157,28 @@ final class RelayCore {
         guard !isStopped else { return }
         let now = now
         cell.advance(to: now) { direction, outcome, packet in
-            heldBytes -= packet.payload.readableBytes
+            var payload = packet.payload
+            if case .copied = outcome {} else { heldBytes -= payload.readableBytes }
             switch outcome {
-            case .delivered(_, let at):
-                report(packet.payload, of: packet.client, direction, .delivered, at: at)
+            case .delivered(_, let at), .copied(_, let at), .corrupted(_, let at, _):
+                if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: &payload) }
+                report(payload, of: packet.client, direction, .delivered, at: at)
                 counts.lateness.record(now - at)
-                if direction == .up { sendUp(packet.payload, for: packet.client) } else { sendDown(packet.payload, to: packet.client) }
+                if direction == .up { sendUp(payload, for: packet.client) } else { sendDown(payload, to: packet.client) }
             case .dropped(_, let at, let reason):
                 report(packet.payload, of: packet.client, direction, .dropped(reason), at: at)
             }
         }
         flush()
         arm(cell)
+    }
+
+    private static func turnOver(_ bit: UInt64, of payload: inout ByteBuffer) {
+        guard payload.readableBytes > 0 else { return }
+        let place = Int(bit % UInt64(payload.readableBytes * 8))
+        let index = payload.readerIndex + place / 8
+        guard let byte = payload.getInteger(at: index, as: UInt8.self) else { return }
+        payload.setInteger(byte ^ (1 << UInt8(place % 8)), at: index)
     }
 
     /// Called when a socket has been read: carries on the links that got something.

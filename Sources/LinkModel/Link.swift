@@ -19,12 +19,15 @@ package struct Link: Sendable {
         var id: UInt64
         var bytes: Int
         var arrival: Int64
+        var isECT = false
     }
 
     private struct Leaving {
         var id: UInt64
         var bytes: Int
         var at: Int64
+        var isCopy = false
+        var flippedBit: UInt64?
     }
 
     private struct Dropped {
@@ -49,7 +52,7 @@ package struct Link: Sendable {
     private let limitBytes: Int
     private let dropsHead: Bool
     private var server: LinkServer
-    private let delay: Int64
+    private var delay: Int64
     private let jitter: UInt64
 
     /// The queue and, at its front, the packet in service.
@@ -63,6 +66,21 @@ package struct Link: Sendable {
     private var drops = Deque<Dropped>()
     private var recorder: LinkRecorder?
 
+    private var mtu: Int
+    private let ecn: Bool
+    private var coDel: CoDel?
+    private var pie: PIE?
+    private let corruption: Probability
+    private let duplication: Probability
+    private let reordering: Probability
+    private var corruptionChance: SeededGenerator
+    private var duplicationChance: SeededGenerator
+    private var reorderingChance: SeededGenerator
+    private let idleAfter: Int64
+    private let promotion: Int64
+    private var lastOffer: Int64 = 0
+    private var changes: Deque<LinkChange>
+
     /// The delays that a profile may ask for; longer ones count as this.
     private static let longestDelay = Interval.seconds(3_600).nanoseconds
     /// Later instants (a century on) count as this one, so that no sum of times overflows.
@@ -75,6 +93,15 @@ package struct Link: Sendable {
             name.combine(instance)
             return SeededGenerator(seed: seed, stream: name.value)
         }
+        mtu = profile.mtu ?? .max
+        ecn = profile.ecn
+        (corruption, duplication, reordering) = (profile.corruption, profile.duplication, profile.reordering)
+        corruptionChance = stream("corruption")
+        duplicationChance = stream("duplication")
+        reorderingChance = stream("reordering")
+        idleAfter = profile.idleAfter?.nanoseconds ?? .max
+        promotion = min(max(0, profile.promotion.nanoseconds), Self.longestDelay)
+        changes = Deque(profile.changes.sorted { $0.at < $1.at })
         preQueueLoss = LossProcess(profile.preQueueLoss, chance: stream("preQueueLoss"))
         radioLoss = LossProcess(profile.radioLoss, chance: stream("radioLoss"))
         jitterChance = stream("jitter")
@@ -86,6 +113,12 @@ package struct Link: Sendable {
         case .infinite: (limit, dropsHead) = (QueueLimit(), false)
         case .dropTail(let given): (limit, dropsHead) = (given, false)
         case .dropHead(let given): (limit, dropsHead) = (given, true)
+        case .coDel(let given):
+            (limit, dropsHead) = (given.limit, false)
+            coDel = CoDel(given)
+        case .pie(let given):
+            (limit, dropsHead) = (given, false)
+            pie = PIE(chance: stream("pie"))
         }
         limitPackets = limit.packets ?? .max
         limitBytes = limit.bytes ?? .max
@@ -104,13 +137,24 @@ package struct Link: Sendable {
         statistics.offeredPackets += 1
         statistics.offeredBytes += bytes
         if recorder != nil { recorder?.append(.arrival, at: now, id: packet.id, bytes: bytes) }
+        if now - lastOffer >= idleAfter, queue.isEmpty { holds.insert(from: now, to: now + promotion) }
+        lastOffer = now
+        if bytes > mtu { drop(packet.id, bytes, .tooBig, at: now); return }
         if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
         if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
         if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
             drop(packet.id, bytes, .queueFull, at: now)
             return
         }
-        queue.append(Waiting(id: packet.id, bytes: bytes, arrival: now))
+        if pie != nil {
+            pie?.advance(to: now, oldest: queue.first?.arrival)
+            switch pie?.verdict(queuedBytes: queuedBytes, canMark: ecn && packet.isECT) {
+            case .drop: drop(packet.id, bytes, .activeQueue, at: now); return
+            case .mark: mark(packet.id, bytes, at: now)
+            default: break
+            }
+        }
+        queue.append(Waiting(id: packet.id, bytes: bytes, arrival: now, isECT: packet.isECT))
         queuedPackets += 1
         queuedBytes += bytes
         if queue.count == 1 { planHead() }
@@ -124,6 +168,9 @@ package struct Link: Sendable {
     package var nextEventTime: Instant? {
         var next = server.finish
         if next != .max, !radioLoss.canLose, airOutages.isEmpty { next = saturatingSum(next, delay) }
+        if reordering > .never { next = min(next, server.finish) }
+        if coDel != nil, !isServing { next = min(next, server.begin) }
+        if let change = changes.first, !queue.isEmpty { next = min(next, change.at.nanoseconds) }
         if let first = line.first { next = min(next, first.at) }
         if let first = drops.first { next = min(next, first.at) }
         return next > Self.lastInstant ? nil : Instant(nanoseconds: next)
@@ -141,9 +188,20 @@ package struct Link: Sendable {
                 outcomes.append(.dropped(id: packet.id, at: Instant(nanoseconds: packet.at), reason: packet.reason))
             } else {
                 let packet = line.removeFirst()
+                let at = Instant(nanoseconds: packet.at)
+                if packet.isCopy {
+                    statistics.duplicates += 1
+                    outcomes.append(.copied(id: packet.id, at: at))
+                    continue
+                }
                 statistics.deliveredPackets += 1
                 statistics.deliveredBytes += packet.bytes
-                outcomes.append(.delivered(id: packet.id, at: Instant(nanoseconds: packet.at)))
+                if let bit = packet.flippedBit {
+                    statistics.corrupted += 1
+                    outcomes.append(.corrupted(id: packet.id, at: at, bit: bit))
+                } else {
+                    outcomes.append(.delivered(id: packet.id, at: at))
+                }
             }
         }
     }
@@ -186,8 +244,28 @@ package struct Link: Sendable {
     @inline(__always)
     private mutating func catchUp(to time: Int64) {
         let target = min(time, Self.lastInstant)
-        while server.finish <= target { serveHead() }
-        if !isServing, server.begin <= target { leaveQueue() }
+        while let change = changes.first, change.at.nanoseconds <= target {
+            changes.removeFirst()
+            // What begins at this very time begins under the new conditions.
+            serve(until: change.at.nanoseconds - 1)
+            now = max(now, change.at.nanoseconds)
+            apply(change)
+        }
+        serve(until: target)
+    }
+
+    @inline(__always)
+    private mutating func serve(until target: Int64) {
+        if coDel != nil {
+            while min(server.finish, server.begin) <= target {
+                if !isServing, !admitHead() { continue }
+                guard server.finish <= target else { break }
+                serveHead()
+            }
+        } else {
+            while server.finish <= target { serveHead() }
+            if !isServing, server.begin <= target { leaveQueue() }
+        }
         if target > now { now = target }
         if recorder != nil { recorder?.appendOpportunities(of: server, through: now) }
     }
@@ -195,6 +273,49 @@ package struct Link: Sendable {
     private mutating func planHead() {
         guard let head = queue.first else { return }
         server.plan(bytes: head.bytes, arrival: head.arrival, holds: &holds)
+    }
+
+    /// CoDel looks at the head as its service begins. False when it dropped it.
+    private mutating func admitHead() -> Bool {
+        guard let head = queue.first else { server.cancel(); return false }
+        let time = server.begin
+        let canMark = ecn && head.isECT
+        let verdict = coDel?.decide(
+            at: time, sojourn: time - head.arrival, bytesBehind: queuedBytes - head.bytes, canMark: canMark)
+        if verdict == .drop {
+            queue.removeFirst()
+            queuedPackets -= 1
+            queuedBytes -= head.bytes
+            drop(head.id, head.bytes, .activeQueue, at: time)
+            if queue.isEmpty { server.cancel() } else { planHead() }
+            return false
+        }
+        if verdict == .mark { mark(head.id, head.bytes, at: time) }
+        leaveQueue()
+        return true
+    }
+
+    private mutating func mark(_ id: UInt64, _ bytes: Int, at time: Int64) {
+        statistics.marks += 1
+        recorder?.append(.mark, at: time, id: id, bytes: bytes)
+    }
+
+    private mutating func apply(_ change: LinkChange) {
+        recorder?.append(.note(change.what), at: now)
+        switch change.kind {
+        case .rate(let rate):
+            server.change(to: rate, at: now)
+            if !isServing { planHead() }
+        case .delay(let interval): delay = min(max(0, interval.nanoseconds), Self.longestDelay)
+        case .mtu(let bytes): mtu = bytes
+        case .flush:
+            while queue.count > (isServing ? 1 : 0), let packet = queue.popLast() {
+                queuedPackets -= 1
+                queuedBytes -= packet.bytes
+                drop(packet.id, packet.bytes, .outage, at: now)
+            }
+            if queue.isEmpty { server.cancel() }
+        }
     }
 
     private mutating func leaveQueue() {
@@ -221,9 +342,30 @@ package struct Link: Sendable {
         if lost { drop(packet.id, packet.bytes, .radioLoss, at: time); return }
         var at = time + delay
         if jitter > 0 { at += Int64(jitterChance.next(below: jitter + 1)) }
-        lastDelivery = max(lastDelivery, at)
-        line.append(Leaving(id: packet.id, bytes: packet.bytes, at: lastDelivery))
-        if recorder != nil { recorder?.append(.delivery, at: lastDelivery, id: packet.id, bytes: packet.bytes) }
+        var leaving = Leaving(id: packet.id, bytes: packet.bytes, at: at)
+        if corruption > .never, corruptionChance.chance(corruption) { leaving.flippedBit = corruptionChance.next() }
+        let overtakes = reordering > .never && reorderingChance.chance(reordering)
+        if overtakes {
+            leaving.at = time
+        } else {
+            lastDelivery = max(lastDelivery, at)
+            leaving.at = lastDelivery
+        }
+        if duplication > .never, duplicationChance.chance(duplication) {
+            var copy = leaving
+            copy.isCopy = true
+            deliver(copy)
+        }
+        deliver(leaving)
+    }
+
+    /// Into the delay stage, in order of delivery.
+    @inline(__always)
+    private mutating func deliver(_ packet: Leaving) {
+        if recorder != nil { recorder?.append(.delivery, at: packet.at, id: packet.id, bytes: packet.bytes) }
+        var place = line.count
+        while place > 0, line[place - 1].at > packet.at { place -= 1 }
+        if place == line.count { line.append(packet) } else { line.insert(packet, at: place) }
     }
 
     private mutating func dropOldest() {

@@ -43,6 +43,7 @@ extension LinkScenario: Codable {
 extension LinkProfile: Codable {
     private enum CodingKeys: String, CodingKey, CaseIterable {
         case preQueueLoss, queue, rate, trace, opportunityBytes, outages, radioLoss, delay, jitter
+        case series, tokenBucket, mtu, ecn, corrupt, duplicate, reorder, idleAfter, promotion, changes, handovers
     }
 
     package init(from decoder: any Decoder) throws {
@@ -62,8 +63,18 @@ extension LinkProfile: Codable {
         }
         outages = try texts.map { try object.parsed(Outage(text: $0), $0, .outages, "an outage such as hold:12s+300ms") }
 
+        try decodeStages(object)
+        let servers = [CodingKeys.rate, .trace, .series, .tokenBucket].filter(object.contains)
+        guard servers.count <= 1 else {
+            throw DecodingError.dataCorruptedError(
+                forKey: servers[1], in: object, debugDescription: "both \(servers[0].stringValue) and \(servers[1].stringValue)")
+        }
         let rate = try object.decodeIfPresent(String.self, forKey: .rate)
-        if let rate {
+        if let series = try object.decodeIfPresent(SeriesForm.self, forKey: .series) {
+            service = .series(series.series)
+        } else if let bucket = try object.decodeIfPresent(BucketForm.self, forKey: .tokenBucket) {
+            service = .tokenBucket(bucket.rate, burstBytes: bucket.burstBytes)
+        } else if let rate {
             guard !object.contains(.trace) else {
                 throw DecodingError.dataCorruptedError(forKey: .trace, in: object, debugDescription: "both a rate and a trace")
             }
@@ -71,6 +82,29 @@ extension LinkProfile: Codable {
         } else if object.contains(.trace) {
             let bytes = try object.decodeIfPresent(Int.self, forKey: .opportunityBytes) ?? 1500
             service = .trace(try Self.trace(object, bytes, decoder.userInfo[Self.traceLoader] as? TraceLoader))
+        }
+    }
+
+    private mutating func decodeStages(_ object: KeyedDecodingContainer<CodingKeys>) throws {
+        if let bytes = try object.decodeIfPresent(Int.self, forKey: .mtu) {
+            mtu = try object.parsed(LinkPacket.sizes.contains(bytes) ? bytes : nil, "\(bytes)", .mtu, "a packet size in bytes")
+        }
+        ecn = try object.decodeIfPresent(Bool.self, forKey: .ecn) ?? false
+        corruption = try object.probability(.corrupt) ?? .never
+        duplication = try object.probability(.duplicate) ?? .never
+        reordering = try object.probability(.reorder) ?? .never
+        idleAfter = try object.interval(.idleAfter)
+        promotion = try object.interval(.promotion) ?? .zero
+        let texts = try object.decodeIfPresent([String].self, forKey: .changes) ?? []
+        changes = try texts.map { try object.parsed(LinkChange(text: $0), $0, .changes, "a change such as 12s:rate=5mbit") }
+        for text in try object.decodeIfPresent([String].self, forKey: .handovers) ?? [] {
+            let handover = try object.parsed(LinkChange.handover(text: text), text, .handovers, "a handover such as 30s+80ms,flush")
+            outages.append(handover.hold)
+            changes += handover.changes
+        }
+        guard changes.count <= Self.maximumOutages, outages.count <= Self.maximumOutages else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .changes, in: object, debugDescription: "more than \(Self.maximumOutages) changes")
         }
     }
 
@@ -100,6 +134,9 @@ extension LinkProfile: Codable {
         switch service {
         case .unlimited: break
         case .constant(let rate): try object.encode(rate.text, forKey: .rate)
+        case .series(let series): try object.encode(SeriesForm(series: series), forKey: .series)
+        case .tokenBucket(let rate, let burst):
+            try object.encode(BucketForm(rate: rate, burstBytes: burst), forKey: .tokenBucket)
         case .trace(let trace):
             try object.encode(InlineTrace(trace), forKey: .trace)
             if trace.opportunityBytes != 1500 { try object.encode(trace.opportunityBytes, forKey: .opportunityBytes) }
@@ -108,6 +145,62 @@ extension LinkProfile: Codable {
         if radioLoss != .none { try object.encode(radioLoss, forKey: .radioLoss) }
         if delay != .zero { try object.encode(delay.text, forKey: .delay) }
         if jitter != .zero { try object.encode(jitter.text, forKey: .jitter) }
+        try object.encodeIfPresent(mtu, forKey: .mtu)
+        if ecn { try object.encode(true, forKey: .ecn) }
+        if corruption > .never { try object.encode(corruption.asDouble, forKey: .corrupt) }
+        if duplication > .never { try object.encode(duplication.asDouble, forKey: .duplicate) }
+        if reordering > .never { try object.encode(reordering.asDouble, forKey: .reorder) }
+        try object.encodeIfPresent(idleAfter?.text, forKey: .idleAfter)
+        if promotion != .zero { try object.encode(promotion.text, forKey: .promotion) }
+        if !changes.isEmpty { try object.encode(changes.map(\.description), forKey: .changes) }
+    }
+}
+
+private struct SeriesForm: Codable {
+    private enum CodingKeys: String, CodingKey, CaseIterable { case steps, period }
+    var series: RateSeries
+
+    init(series: RateSeries) { self.series = series }
+
+    init(from decoder: any Decoder) throws {
+        let object = try decoder.container(allowing: CodingKeys.self)
+        let steps = try object.decode([String].self, forKey: .steps).map { text -> RateSeries.Step in
+            let parts = text.split(separator: "=")
+            let step = parts.count == 2
+                ? Interval(text: parts[0]).flatMap { at in Rate(text: parts[1]).map { RateSeries.Step(at: at, rate: $0) } } : nil
+            return try object.parsed(step, text, .steps, "a step such as 1.5s=2mbit")
+        }
+        let period = try object.interval(.period)
+        series = try object.parsed(
+            RateSeries(steps: steps, period: period), "this", .steps, "a series: times from 0 on, increasing, below the period")
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(series.steps.map { "\($0.at.text)=\($0.rate.text)" }, forKey: .steps)
+        try object.encodeIfPresent(series.period?.text, forKey: .period)
+    }
+}
+
+private struct BucketForm: Codable {
+    private enum CodingKeys: String, CodingKey, CaseIterable { case rate, burstBytes }
+    var rate: Rate
+    var burstBytes: Int
+
+    init(rate: Rate, burstBytes: Int) { (self.rate, self.burstBytes) = (rate, burstBytes) }
+
+    init(from decoder: any Decoder) throws {
+        let object = try decoder.container(allowing: CodingKeys.self)
+        let text = try object.decode(String.self, forKey: .rate)
+        rate = try object.parsed(Rate(text: text), text, .rate, "a rate such as 12mbit")
+        let bytes = try object.decode(Int.self, forKey: .burstBytes)
+        burstBytes = try object.parsed((1...1_000_000_000).contains(bytes) ? bytes : nil, "\(bytes)", .burstBytes, "1 byte to 1 GB")
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(rate.text, forKey: .rate)
+        try object.encode(burstBytes, forKey: .burstBytes)
     }
 }
 

@@ -2,11 +2,12 @@ import MastTimebase
 
 /// What one direction of a link does to packets. A packet passes the stages in this order:
 ///
+/// 0. `mtu`
 /// 1. `preQueueLoss`, then `drop` outages
 /// 2. `queue`
 /// 3. `service`, which `hold` outages pause
-/// 4. `air` outages, then `radioLoss`
-/// 5. `delay` and `jitter`; packets keep their order
+/// 4. `air` outages, then `radioLoss`, `corruption`, `duplication`
+/// 5. `delay` and `jitter`; packets keep their order, but for the share `reordering`
 ///
 /// As JSON, every key optional (`service` is spelled `rate` or `trace`; with neither, the link is unlimited):
 ///
@@ -19,7 +20,10 @@ import MastTimebase
 ///       "outages": ["hold:12s+300ms", "drop:40s+2s", "air:60s+1s"],
 ///       "radioLoss": {"share": "2%", "meanBurst": "5p"},
 ///       "delay": "40ms",
-///       "jitter": "5ms"
+///       "jitter": "5ms",
+///       "mtu": 1400, "ecn": true, "corrupt": "0.1%", "duplicate": "0.1%", "reorder": "1%",
+///       "idleAfter": "5s", "promotion": "1s",
+///       "changes": ["12s:rate=5mbit", "20s:delay=30ms", "30s:mtu=1280", "40s:flush"]
 ///     }
 ///
 /// * A loss is a share (`"2%"` or the number 0.02), or bursts: `{"share", "meanBurst"}` with a burst in packets
@@ -27,6 +31,9 @@ import MastTimebase
 ///   which the last three may be left out (0, 1, one step a packet).
 /// * A trace is the name of a Mahimahi file, which the reader of the scenario opens (`LinkProfile.traceLoader`),
 ///   or the trace itself: `{"stamps": [...], "tick": "1ms", "period": 1000}` (`tick` and `period` optional).
+/// * Instead of a rate or trace, `"series": {"steps": ["0s=5mbit", "1.5s=2mbit"], "period": "10s"}` (without a
+///   period the last rate stays), or `"tokenBucket": {"rate": "5mbit", "burstBytes": 15000}`.
+/// * A handover is a hold with changes at its ends: `"handovers": ["30s+80ms", "60s+80ms,flush,rate=5mbit,delay=30ms"]`.
 /// * Queues, outages and times are written as `QueueDiscipline`, `Outage` and `Interval` parse them.
 package struct LinkProfile: Hashable, Sendable {
     package var preQueueLoss: LossModel
@@ -38,6 +45,19 @@ package struct LinkProfile: Hashable, Sendable {
     package var delay: Interval
     /// Adds 0 to this much to each packet's delay, evenly distributed; no packet overtakes another.
     package var jitter: Interval
+    /// Larger packets are dropped; nil takes all.
+    package var mtu: Int?
+    /// Active queues mark packets that carry ECT rather than drop them.
+    package var ecn = false
+    /// Shares of packets that get a bit turned over, come twice, or skip the delay and so overtake.
+    package var corruption = Probability.never
+    package var duplication = Probability.never
+    package var reordering = Probability.never
+    /// After a silence of this long, the next packet waits for the radio: `promotion`.
+    package var idleAfter: Interval?
+    package var promotion = Interval.zero
+    /// What changes, and when; in order of time.
+    package var changes: [LinkChange] = []
 
     package init(
         service: LinkService = .unlimited, delay: Interval = .zero, jitter: Interval = .zero,
@@ -64,6 +84,10 @@ package enum LinkService: Hashable, Sendable {
     /// A wire: bytes leave at a constant rate. A rate of zero never serves.
     case constant(Rate)
     case trace(DeliveryTrace)
+    /// A wire whose rate changes.
+    case series(RateSeries)
+    /// A packet leaves once the bucket, which fills at the rate up to the burst, holds its bytes.
+    case tokenBucket(Rate, burstBytes: Int)
 }
 
 /// A whole link: both directions, and the seed of all its chance.

@@ -4,8 +4,8 @@ import MastTimebase
 /// served and when its last. A plan can be made again as long as it is not committed, so an outage that
 /// comes up meanwhile is obeyed.
 struct LinkServer: Sendable {
-    private enum Kind: Sendable { case unlimited, constant, trace }
-    private let kind: Kind
+    private enum Kind: Sendable { case unlimited, constant, trace, series, bucket }
+    private var kind: Kind
 
     /// The planned times; `.max` without a plan, and where the packet is never served.
     private(set) var begin = Int64.max
@@ -13,10 +13,17 @@ struct LinkServer: Sendable {
 
     // Constant rate: when the last packet was done, and by how much less than a nanosecond that was rounded
     // up (in bits × nanoseconds per second), so that rounding never adds up.
-    private let bitsPerSecond: Int64
+    private var bitsPerSecond: Int64
     private var freeAt: Int64 = 0
     private var debt: Int64 = 0
     private var plannedDebt: Int64 = 0
+
+    private let series: RateSeries?
+
+    // Token bucket, in bits × nanoseconds per second: full at first. `tokens` are those of `freeAt`.
+    private let burst: Int64
+    private var tokens: Int64
+    private var plannedTokens: Int64 = 0
 
     // Trace: the next unused opportunity (beginning of its lap, its position), and what the last packet left
     // of the one it ended in.
@@ -38,6 +45,8 @@ struct LinkServer: Sendable {
     init(_ service: LinkService) {
         var trace: DeliveryTrace?
         var rate: Int64 = 0
+        var series: RateSeries?
+        var burst: Int64 = 0
         switch service {
         case .unlimited: kind = .unlimited
         case .constant(let given):
@@ -46,7 +55,17 @@ struct LinkServer: Sendable {
         case .trace(let given):
             kind = .trace
             trace = given
+        case .series(let given):
+            kind = .series
+            series = given
+        case .tokenBucket(let given, let bytes):
+            kind = .bucket
+            rate = given.bitsPerSecond
+            burst = Int64(min(max(1, bytes), 1_000_000_000)) * 8_000_000_000
         }
+        self.series = series
+        self.burst = burst
+        tokens = burst
         bitsPerSecond = rate
         self.trace = trace
         stamps = trace?.stamps ?? []
@@ -66,7 +85,17 @@ struct LinkServer: Sendable {
             finish = begin
         case .constant: planConstant(bytes: bytes, arrival: arrival, holds: &holds)
         case .trace: planTrace(bytes: bytes, arrival: arrival, holds: &holds)
+        case .series: planSeries(bytes: bytes, arrival: arrival, holds: &holds)
+        case .bucket: planBucket(bytes: bytes, arrival: arrival, holds: &holds)
         }
+    }
+
+    /// From `now` on a wire of `rate`. A packet in service keeps its plan; any other must be planned again.
+    mutating func change(to rate: Rate, at now: Int64) {
+        kind = .constant
+        bitsPerSecond = rate.bitsPerSecond
+        freeAt = max(freeAt, now)
+        (debt, plannedDebt, spare, plannedSpare) = (0, 0, 0, 0)
     }
 
     /// The planned packet has been served.
@@ -74,6 +103,7 @@ struct LinkServer: Sendable {
     mutating func commit(queueIsEmpty: Bool) {
         freeAt = finish
         debt = plannedDebt
+        tokens = plannedTokens
         cursor = plannedCursor
         // Nobody waits: the rest of the opportunity is lost.
         spare = queueIsEmpty ? 0 : plannedSpare
@@ -97,6 +127,50 @@ struct LinkServer: Sendable {
         let length = remainder > 0 ? quotient + 1 : max(0, quotient)
         plannedDebt = length * bitsPerSecond - work
         finish = holds.finish(from: begin, length: length)
+    }
+
+    /// Tokens go on coming during a hold, as the bucket's owner does not know of it. A packet larger than the
+    /// bucket waits for a full one.
+    private mutating func planBucket(bytes: Int, arrival: Int64, holds: inout OutageTimeline) {
+        guard bitsPerSecond > 0 else { cancel(); return }
+        let start = max(arrival, freeAt)
+        holds.forget(before: start)
+        let need = min(Int64(bytes) * 8_000_000_000, burst)
+        let ready = tokens >= need ? 0 : (need - tokens + bitsPerSecond - 1) / bitsPerSecond
+        let at = holds.firstFree(from: max(start, saturatingSum(freeAt, ready)))
+        let (gained, overflow) = (at - freeAt).multipliedReportingOverflow(by: bitsPerSecond)
+        plannedTokens = (overflow || gained > burst - tokens ? burst : tokens + gained) - need
+        // It waits in the queue for its tokens.
+        (begin, finish) = (at, at)
+    }
+
+    /// What the series offers during a hold passes unused.
+    private mutating func planSeries(bytes: Int, arrival: Int64, holds: inout OutageTimeline) {
+        guard let series else { cancel(); return }
+        let start = max(arrival, freeAt)
+        holds.forget(before: start)
+        var at = holds.firstFree(from: start)
+        begin = at
+        var work = Int64(bytes) * 8_000_000_000 - (start == freeAt ? debt : 0)
+        // A series may be silent for long, but not for ever: so many steps without enough are the end.
+        for _ in 0..<RateSeries.maximumSteps {
+            at = holds.firstFree(from: at)
+            let (rate, until) = series.rate(at: at)
+            let end = min(until, holds.nextStart(after: at))
+            if work <= 0 { plannedDebt = -work; finish = at; return }
+            if rate > 0 {
+                let length = (work + rate - 1) / rate
+                if length <= end - at {
+                    plannedDebt = length * rate - work
+                    finish = at + length
+                    return
+                }
+                work -= rate * (end - at)
+            }
+            guard end < .max else { break }
+            at = end
+        }
+        cancel()
     }
 
     private mutating func planTrace(bytes: Int, arrival: Int64, holds: inout OutageTimeline) {

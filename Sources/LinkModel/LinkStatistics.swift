@@ -8,11 +8,18 @@ package struct LinkStatistics: Hashable, Sendable, Codable {
     package internal(set) var deliveredBytes = 0
     package internal(set) var droppedBytes = 0
 
+    package internal(set) var tooBig = 0
     package internal(set) var preQueueLosses = 0
     package internal(set) var outageDrops = 0
     package internal(set) var queueDrops = 0
     package internal(set) var airOutageDrops = 0
     package internal(set) var radioLosses = 0
+    package internal(set) var activeQueueDrops = 0
+    /// ECN marks; the packets went on.
+    package internal(set) var marks = 0
+    package internal(set) var corrupted = 0
+    /// Copies beside the delivered packets.
+    package internal(set) var duplicates = 0
 
     /// The most that ever waited; the packet in service does not wait.
     package internal(set) var maxQueuePackets = 0
@@ -21,11 +28,13 @@ package struct LinkStatistics: Hashable, Sendable, Codable {
     package init() {}
 
     package var droppedPackets: Int {
-        preQueueLosses + outageDrops + queueDrops + airOutageDrops + radioLosses
+        preQueueLosses + outageDrops + queueDrops + airOutageDrops + radioLosses + tooBig + activeQueueDrops
     }
 
     package func dropped(_ reason: LinkDropReason) -> Int {
         switch reason {
+        case .tooBig: tooBig
+        case .activeQueue: activeQueueDrops
         case .preQueueLoss: preQueueLosses
         case .outage: outageDrops
         case .queueFull: queueDrops
@@ -37,6 +46,8 @@ package struct LinkStatistics: Hashable, Sendable, Codable {
     mutating func count(_ reason: LinkDropReason, bytes: Int) {
         droppedBytes += bytes
         switch reason {
+        case .tooBig: tooBig += 1
+        case .activeQueue: activeQueueDrops += 1
         case .preQueueLoss: preQueueLosses += 1
         case .outage: outageDrops += 1
         case .queueFull: queueDrops += 1
@@ -59,6 +70,11 @@ extension LinkStatistics {
         queueDrops += other.queueDrops
         airOutageDrops += other.airOutageDrops
         radioLosses += other.radioLosses
+        tooBig += other.tooBig
+        activeQueueDrops += other.activeQueueDrops
+        marks += other.marks
+        corrupted += other.corrupted
+        duplicates += other.duplicates
         maxQueuePackets = max(maxQueuePackets, other.maxQueuePackets)
         maxQueueBytes = max(maxQueueBytes, other.maxQueueBytes)
     }

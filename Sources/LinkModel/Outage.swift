@@ -111,6 +111,13 @@ struct OutageTimeline: Sendable {
         return index < ends.count && starts[index] <= time ? ends[index] : time
     }
 
+    /// The beginning of the first stretch after `time`; `.max` without one.
+    func nextStart(after time: Int64) -> Int64 {
+        var index = first
+        while index < starts.count, starts[index] <= time { index += 1 }
+        return index < starts.count ? starts[index] : .max
+    }
+
     /// When work of `length` is done that starts at `time`, itself free, and pauses in every stretch.
     @inline(__always) func finish(from time: Int64, length: Int64) -> Int64 {
         var end = saturatingSum(time, length)

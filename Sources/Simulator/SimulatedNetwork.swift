@@ -170,16 +170,32 @@ package final class SimulatedNetwork: SimulatedCarrier {
         case .down: state.ports[number].down.advance(to: .zero + (now - origin), &outcomes)
         }
         for outcome in outcomes {
-            guard let packet = state.packets[outcome.id] else { continue }
+            guard var packet = state.packets[outcome.id] else { continue }
+            if case .corrupted(let id, _, let bit) = outcome, !packet.bytes.isEmpty {
+                let place = Int(bit % UInt64(packet.bytes.count * 8))
+                packet.bytes[place / 8] ^= 1 << UInt8(place % 8)
+                state.packets[id] = packet
+            }
             switch outcome {
             case .dropped(let id, _, let reason):
                 state.packets[id] = nil
                 note(reason.rawValue, packet, now)
-            case .delivered(let id, _) where direction == .down:
+            case .copied where direction == .down:
+                note("copied", packet, now)
+                deliveries.append(Delivery(driver: state.ports[number].driver, packet: packet))
+            case .copied:
+                guard let receiver = state.numbers[packet.destination] else { continue }
+                let copy = state.nextPacket
+                state.nextPacket += 1
+                state.packets[copy] = packet
+                let local = Instant.zero + (now - state.ports[receiver].origin)
+                state.ports[receiver].down.offer(LinkPacket(id: copy, bytes: packet.wireBytes), at: local)
+                pump(&state, receiver, .down, now, &deliveries)
+            case .delivered(let id, _) where direction == .down, .corrupted(let id, _, _) where direction == .down:
                 state.packets[id] = nil
                 note("delivered", packet, now)
                 deliveries.append(Delivery(driver: state.ports[number].driver, packet: packet))
-            case .delivered(let id, _):
+            case .delivered(let id, _), .corrupted(let id, _, _):
                 guard let receiver = state.numbers[packet.destination] else {
                     state.packets[id] = nil
                     state.unroutable += 1
