@@ -13,14 +13,18 @@ struct LinkOptions: ParsableArguments {
 
     @OptionGroup var window: FitWindowOptions
 
-    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from clients to the target.", valueName: "file"))
+    @Option(name: [.customLong("up"), .customLong("up-trace")], help: ArgumentHelp("Trace from clients to the target: Mahimahi's, or lines of seconds and Mbit/s.", valueName: "file"))
     var upTrace: String?
-    @Option(help: ArgumentHelp("Mahimahi packet-delivery trace from the target to clients.", valueName: "file"))
+    @Option(name: [.customLong("down"), .customLong("down-trace")], help: ArgumentHelp("Trace from the target to clients.", valueName: "file"))
     var downTrace: String?
     @Option(help: ArgumentHelp("Constant rate from clients to the target, such as 5mbit.", valueName: "rate"))
     var upRate: Rate?
     @Option(help: ArgumentHelp("Constant rate from the target to clients.", valueName: "rate"))
     var downRate: Rate?
+    @Option(help: ArgumentHelp("Constant rate of each direction that has nothing else.", valueName: "rate"))
+    var rate: Rate?
+    @Option(help: ArgumentHelp("Bytes of IP that an opportunity of a trace carries; 1504 counts as mm-link does.", valueName: "bytes"))
+    var opportunity = 1500
     @Option(help: ArgumentHelp("Delay of each direction.", valueName: "time"))
     var delay: Interval?
     @Option(help: ArgumentHelp("Adds up to this much to a packet's delay; packets keep their order.", valueName: "time"))
@@ -29,7 +33,7 @@ struct LinkOptions: ParsableArguments {
     var loss: Probability?
     @Option(help: ArgumentHelp("Makes losses come in bursts of this many packets on average.", valueName: "n"))
     var burst: Double?
-    @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB or drophead:…", valueName: "queue"))
+    @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB, drophead:…, codel or pie", valueName: "queue"))
     var queue: QueueDiscipline?
     @Option(help: ArgumentHelp("A time without service, such as hold:12s+2s (from 12 s on, for 2 s), drop:… or air:…; may be repeated.", valueName: "outage"))
     var outage: [Outage] = []
@@ -38,8 +42,8 @@ struct LinkOptions: ParsableArguments {
 
     func validate() throws {
         guard scenario == nil || capture == nil else { throw ValidationError("give --scenario or --capture, not both") }
-        guard upTrace == nil || upRate == nil else { throw ValidationError("give --up-trace or --up-rate, not both") }
-        guard downTrace == nil || downRate == nil else { throw ValidationError("give --down-trace or --down-rate, not both") }
+        guard upTrace == nil || upRate == nil else { throw ValidationError("give --up or --up-rate, not both") }
+        guard downTrace == nil || downRate == nil else { throw ValidationError("give --down or --down-rate, not both") }
         if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
     }
 
@@ -48,8 +52,9 @@ struct LinkOptions: ParsableArguments {
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
         if let seed { result.seed = seed }
-        if let upTrace { result.up.service = .trace(try ScenarioFile.trace(upTrace)) }
-        if let downTrace { result.down.service = .trace(try ScenarioFile.trace(downTrace)) }
+        if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
+        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: opportunity) }
+        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: opportunity) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }
         let model = try lossModel()
