@@ -13,9 +13,9 @@ struct LinkOptions: ParsableArguments {
 
     @OptionGroup var window: FitWindowOptions
 
-    @Option(name: .customLong("up"), help: ArgumentHelp("Mahimahi packet-delivery trace from clients to the network.", valueName: "trace"))
+    @Option(name: .customLong("up"), help: ArgumentHelp("Trace from clients to the network: Mahimahi's, or lines of seconds and Mbit/s.", valueName: "trace"))
     var upTrace: String?
-    @Option(name: .customLong("down"), help: ArgumentHelp("Mahimahi packet-delivery trace from the network to clients.", valueName: "trace"))
+    @Option(name: .customLong("down"), help: ArgumentHelp("Trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
     @Option(name: .customLong("opportunity"), help: ArgumentHelp("What one delivery opportunity carries: 1500 bytes of IP, or 1504 to count as mm-link does, with its TUN header in the sizes.", valueName: "bytes"))
     var opportunityBytes = 1500
@@ -33,7 +33,7 @@ struct LinkOptions: ParsableArguments {
     var loss: Probability?
     @Option(help: ArgumentHelp("Makes losses come in bursts of this many packets on average.", valueName: "n"))
     var burst: Double?
-    @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB or drophead:…", valueName: "queue"))
+    @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB, drophead:…, codel or pie.", valueName: "queue"))
     var queue: QueueDiscipline?
     @Option(help: ArgumentHelp("A time without service, such as hold:12s+2s (from 12 s on, for 2 s), drop:… or air:…; may be repeated.", valueName: "outage"))
     var outage: [Outage] = []
@@ -58,8 +58,8 @@ struct LinkOptions: ParsableArguments {
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
         if let seed { result.seed = seed }
-        if let upTrace { result.up.service = .trace(try ScenarioFile.trace(upTrace, opportunityBytes: opportunityBytes)) }
-        if let downTrace { result.down.service = .trace(try ScenarioFile.trace(downTrace, opportunityBytes: opportunityBytes)) }
+        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: opportunityBytes) }
+        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: opportunityBytes) }
         if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }

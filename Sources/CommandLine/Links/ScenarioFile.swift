@@ -29,6 +29,19 @@ enum ScenarioFile {
         }
     }
 
+    /// A Mahimahi trace, or a series of seconds and Mbit/s: a line of the latter has two columns.
+    static func service(_ path: String, opportunityBytes: Int = 1500) throws(Failure) -> LinkService {
+        let bytes = try InputFile.read(path)
+        let start = bytes.prefix(4_096)
+        let isSeries = start.contains { $0 == 0x2C || $0 == 0x09 || $0 == 0x20 }
+        guard isSeries else { return .trace(try trace(path, opportunityBytes: opportunityBytes)) }
+        do throws(RateSeriesError) {
+            return .series(try RateSeries(secondsAndMegabits: Array(bytes)))
+        } catch {
+            throw Failure(.badData, "\(path) is neither a Mahimahi trace nor a series of seconds and Mbit/s: \(error)")
+        }
+    }
+
     /// A scenario's name from a file's: no folder, no extension.
     static func name(_ path: String) -> String {
         let name = ((path as NSString).lastPathComponent as NSString).deletingPathExtension
