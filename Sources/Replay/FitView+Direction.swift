@@ -23,7 +23,7 @@ extension FitView {
     private func loss(
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
     ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool) {
-        let drops = outages.filter { $0.kind == .drop && $0.direction == curve.direction }
+        let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.
