@@ -27,7 +27,7 @@ extension FitView {
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.
-            return drops.contains { $0.start <= time && time <= $0.start + $0.length + .milliseconds(500) }
+            return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + .milliseconds(500) }
         }
         var rtp = (packets: 0, missing: 0, bursts: 0)
         var tcp = (segments: 0, lost: 0, bursts: 0)

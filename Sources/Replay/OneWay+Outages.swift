@@ -38,15 +38,17 @@ extension OneWay {
     /// Runs too long for the losses around them, or lost in both directions at once.
     func drops(_ runs: [Run], other: [Run]) -> [Run] {
         runs.filter { run in
-            guard run.range.count >= 3, run.after - run.before >= Self.shortestDrop, run.last - run.first >= Self.shortestDrop / 4
-            else { return false }
+            guard run.range.count >= 3, run.after - run.before >= Self.shortestDrop else { return false }
             let rest = runs.filter { $0.range != run.range }
             let mean = rest.isEmpty ? 1 : Double(rest.reduce(0) { $0 + $1.range.count }) / Double(rest.count)
             let isBoth = other.contains { theirs in
                 theirs.range.count >= 3 && min(theirs.after, run.after) - max(theirs.before, run.before) >= (run.after - run.before) * 6 / 10
             }
             // A chain that leaves its bad state with 1/mean a packet stays this long once in some thousand bursts.
-            return isBoth || Double(run.range.count) >= 9 * mean
+            if isBoth { return true }
+            // A queue that overflows loses many at once.
+            guard run.last - run.first >= Self.shortestDrop / 4 else { return false }
+            return Double(run.range.count) >= 9 * mean
                 || (run.after - run.before >= Self.surelyDrop && Double(run.range.count) >= 5 * mean)
                 || (run.after - run.before >= 2 * Self.surelyDrop && run.last - run.first >= Self.surelyDrop)
         }
