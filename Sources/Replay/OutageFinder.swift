@@ -232,7 +232,11 @@ struct OutageFinder {
             if missing * 2 >= expected {
                 // One direction, and short: a burst of losses, which the loss share covers.
                 if !bothSilent, gap.length < .milliseconds(500) { return nil }
-                return Verdict(.drop, 0.9, .zero, "\(missing) RTP packets are missing after the silence")
+                // At an even pace the edges lie between the last that came and the first that did not.
+                var verdict = Verdict(.drop, 0.9, .zero, "\(missing) RTP packets are missing after the silence")
+                verdict.start = gap.start - wayToCapture + gap.spacing / 2
+                verdict.end = gap.end - wayToCapture - gap.spacing / 2
+                return verdict
             }
             if (burst - ordinary) * 2 >= expected, expected >= 4 {
                 return Verdict(.hold, 0.9, .zero, "the RTP packets of the silence came together after it")
