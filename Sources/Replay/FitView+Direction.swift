@@ -23,11 +23,11 @@ extension FitView {
     private func loss(
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
     ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool) {
-        let drops = outages.filter { $0.kind == .drop && $0.direction == curve.direction }
+        let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.
-            return drops.contains { $0.start <= time && time <= $0.start + $0.length + .milliseconds(500) }
+            return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + .milliseconds(500) }
         }
         var rtp = (packets: 0, missing: 0, bursts: 0)
         var tcp = (segments: 0, lost: 0, bursts: 0)

@@ -97,7 +97,7 @@ extension FitView {
             }
         }
         if best == nil, let spin = spinRTT() {
-            offer(spin, bytesUp: 60, bytesDown: 1200, "QUIC spin bit (5th percentile), less the time to send a packet")
+            offer(spin, bytesUp: 60, bytesDown: 1200, "QUIC spin bit (2nd percentile), less the time to send a packet")
         }
         if best == nil, let quic = paddedHandshake() {
             offer(
@@ -132,7 +132,7 @@ extension FitView {
             turn.value = spin
             if event.direction == .up { turns[number].up = turn } else { turns[number].down = turn }
         }
-        guard samples.count >= 8, let low = Quantile.of(samples, 0.05) else { return nil }
+        guard samples.count >= 8, let low = Quantile.of(samples, 0.02) else { return nil }
         let whole = handshake.toServer + handshake.toClient
         return low * 3 >= whole && low <= whole * 3 ? low : nil
     }

@@ -32,6 +32,12 @@ extension LinkFit {
             })
     }
 
+    /// The fitted capacity of one direction as delivery opportunities; nil where a rate is too low for one.
+    package func trace(_ direction: FlowDirection) -> DeliveryTrace? {
+        let rates = self[direction].rates
+        return try? DeliveryTrace(rates: rates.isEmpty ? [self[direction].capacity] : rates, step: Self.step)
+    }
+
     /// A replayed call must be able to pass: a capture of one desperate connection is no link to run on.
     package static let largestLoss = 0.2
 

@@ -64,39 +64,6 @@ extension LinkFit {
             lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
     }
 
-    /// The link in a few lines: figures only.
-    package func renderBrief() -> String {
-        var rows = [["", "capacity", "loss", "mean burst"]]
-        for direction in [FlowDirection.down, .up] {
-            let fitted = self[direction]
-            let capacity = (fitted.isLowerBound ? ">= " : "") + TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))
-            rows.append([
-                direction.name, fitted.isCapacityAssumed ? "-" : capacity,
-                fitted.isLossKnown ? TextLayout.fixed(fitted.loss * 100, 2) + " %" : "-",
-                fitted.meanBurst.map { TextLayout.fixed($0, 2) } ?? "-",
-            ])
-        }
-        var lines = TextLayout.table(rows, left: [0]).map { "  " + $0 }
-        lines.append("  base RTT \(isBaseRTTAssumed ? "unknown" : TextLayout.fixed(baseRTT.inMilliseconds, 1) + " ms"), seen at: \(vantage.rawValue)")
-        let outages = outageRows()
-        if outages.isEmpty { lines.append("  outages: none") }
-        lines += outages.map { "  " + $0 }
-        return lines.joined(separator: "\n") + "\n"
-    }
-
-    private func outageRows() -> [String] {
-        guard !outages.isEmpty else { return [] }
-        var rows = [["outage", "direction", "from s", "length s", "+- s", "confidence"]]
-        for outage in outages {
-            rows.append([
-                outage.kind.rawValue, outage.direction.name,
-                TextLayout.fixed((window.start + outage.start).sinceStart.inSeconds, 3), TextLayout.fixed(outage.length.inSeconds, 3),
-                TextLayout.fixed(max(outage.startUncertainty, outage.endUncertainty).inSeconds, 3), TextLayout.fixed(outage.confidence, 1),
-            ])
-        }
-        return TextLayout.table(rows, left: [0, 1])
-    }
-
     /// The fit for a terminal, each figure with how it was made.
     package func renderText(width: Int = 100) -> String {
         var lines = [

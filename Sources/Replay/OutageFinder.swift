@@ -25,7 +25,19 @@ struct OutageFinder {
         var length: Interval { end - start }
     }
 
-    private typealias Verdict = (kind: LinkFit.Outage.Kind, confidence: Double, endUncertainty: Interval, basis: String)
+    private struct Verdict {
+        var kind: LinkFit.Outage.Kind
+        var confidence: Double
+        var endUncertainty: Interval
+        var basis: String
+        /// At the link, where more is known than when the silence was noticed.
+        var start: Interval?
+        var end: Interval?
+
+        init(_ kind: LinkFit.Outage.Kind, _ confidence: Double, _ endUncertainty: Interval, _ basis: String) {
+            (self.kind, self.confidence, self.endUncertainty, self.basis) = (kind, confidence, endUncertainty, basis)
+        }
+    }
 
     func find() -> [LinkFit.Outage] {
         // Acknowledgements stop when the data does: they are no evidence of their own. Offered load is the
@@ -36,9 +48,11 @@ struct OutageFinder {
         for index in points.indices.dropFirst() where points[index].time - points[index - 1].time >= LinkFit.shortestOutage {
             guard let gap = gap(before: index - 1, after: index), let verdict = judge(gap) else { continue }
             let way = wayToCapture
+            let start = max(.zero, verdict.start ?? gap.start - way)
+            let end = max(start, verdict.end ?? gap.end - way)
             outages.append(
                 LinkFit.Outage(
-                    direction: curve.direction, start: max(.zero, gap.start - way), length: gap.length,
+                    direction: curve.direction, start: start, length: end - start,
                     kind: verdict.kind, confidence: verdict.confidence, startUncertainty: gap.spacing,
                     endUncertainty: max(gap.spacing, verdict.endUncertainty), basis: verdict.basis))
         }
@@ -84,33 +98,88 @@ struct OutageFinder {
     }
 
     /// At the sender: data was under way and no acknowledgement came.
-    private func judgeTCPSender(_ gap: Gap) -> Verdict {
+    private func judgeTCPSender(_ gap: Gap) -> Verdict? {
         let from = curve.points[gap.before].event
         let to = curve.points[gap.after].event
+        let flow = view.events[to].flow
         var outstanding: Int32 = 0
         var newest: Interval?
-        var resentAt: Interval?
+        var sentAgain: [Interval] = []
         for index in max(view.events.startIndex, from - 8)...to {
             let event = view.events[index]
-            guard event.direction == curve.direction else { continue }
+            guard event.direction == curve.direction, event.flow == flow else { continue }
             if index <= from || newest == nil { outstanding = event.outstanding }
             if event.payloadBytes > 0 { newest = view.time(event) }
-            if index > from, event.marks.contains(.retransmission) { resentAt = view.time(event) }
+            if index > from, event.marks.contains(.retransmission) { sentAgain.append(view.time(event)) }
         }
-        guard outstanding > 2_000 else { return (.senderIdle, 0.8, .zero, "all data was acknowledged before the silence") }
-        var acknowledged = 0
-        for point in curve.points[gap.after...] {
-            guard point.time - gap.end <= .milliseconds(50) else { break }
-            acknowledged += point.bytes
+        guard outstanding > 2_000 else { return Verdict(.senderIdle, 0.8, .zero, "all data was acknowledged before the silence") }
+        // Duplicate acknowledgements are acknowledgements: then only one segment is missing, not the link.
+        guard longestSilence(from, to, flow: flow) * 5 >= gap.length * 4 else { return nil }
+        let arrived = Int(view.events[to].newlyAcknowledged)
+        var resentBytes = 0
+        for index in from..<view.events.endIndex {
+            let event = view.events[index]
+            guard view.time(event) - gap.end <= .milliseconds(300) else { break }
+            if event.flow == flow, event.direction == curve.direction, event.marks.contains(.retransmission) { resentBytes += Int(event.payloadBytes) }
         }
-        if let resentAt, acknowledged * 2 < Int(outstanding) {
-            return (.drop, 0.8, gap.end - resentAt, "data under way was lost; retransmissions ended the silence")
+        guard let answered = sentAgain.last, resentBytes * 2 >= Int(outstanding) - arrived else {
+            return Verdict(.hold, sentAgain.isEmpty ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
         }
-        return (.hold, resentAt == nil ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+        let missing = Int(outstanding) - arrived
+        // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
+        guard sentAgain.count >= 2 || missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
+        // What was sent again into the outage stayed unanswered; what ended it was answered a round trip later.
+        let unanswered = sentAgain.dropLast().last { answered - $0 >= .milliseconds(10) }
+        let lost = firstLost(before: to, flow: flow, outstanding: Int(outstanding), arrived: arrived, from: from)
+        let last = max(unanswered ?? newest.map { min($0, answered) } ?? gap.start, lost ?? gap.start)
+        let half = max(.zero, answered - last) / 2
+        var verdict = Verdict(
+            .drop, 0.9, max(half, .milliseconds(5)),
+            "\(max(0, missing)) bytes under way were lost; of what was sent again at \(TextLayout.fixed((view.start + answered).sinceStart.inSeconds, 3)) s the first came through")
+        verdict.start = lost
+        verdict.end = answered - half
+        return verdict
+    }
+
+    /// Between acknowledgements of a flow, duplicate ones too.
+    private func longestSilence(_ from: Int, _ to: Int, flow: Int32) -> Interval {
+        var last = view.time(view.events[from])
+        var longest = Interval.zero
+        for index in from...to {
+            let event = view.events[index]
+            guard event.flow == flow, event.direction != curve.direction else { continue }
+            longest = max(longest, view.time(event) - last)
+            last = view.time(event)
+        }
+        return longest
+    }
+
+    /// When the first of the lost data was sent, by counting back from what was outstanding.
+    private func firstLost(before to: Int, flow: Int32, outstanding: Int, arrived: Int, from: Int) -> Interval? {
+        // Bytes at the end of what was outstanding that did not arrive.
+        var rest = outstanding - arrived
+        guard rest > 0 else { return nil }
+        // Sends up to the moment at which `outstanding` was read.
+        var index = to
+        var newest: Int?
+        for candidate in max(view.events.startIndex, from - 8)...to where newest == nil || candidate <= from {
+            let event = view.events[candidate]
+            if event.direction == curve.direction, event.flow == flow { newest = candidate }
+        }
+        index = newest ?? from
+        while index >= view.events.startIndex {
+            let event = view.events[index]
+            if event.direction == curve.direction, event.flow == flow, event.payloadBytes > 0, !event.marks.contains(.retransmission) {
+                rest -= Int(event.payloadBytes)
+                if rest <= 0 { return view.time(event) }
+            }
+            index -= 1
+        }
+        return nil
     }
 
     /// At the receiver: what came next, and how.
-    private func judgeTCPReceiver(_ gap: Gap) -> Verdict {
+    private func judgeTCPReceiver(_ gap: Gap) -> Verdict? {
         let last = view.events[curve.points[gap.before].event]
         let next = view.events[curve.points[gap.after].event]
         let full = Quantile.of(curve.points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
@@ -127,18 +196,23 @@ struct OutageFinder {
             asked = true
         }
         if Int(last.ipBytes) * 10 < full * 9 || full < 500 {
-            return (.senderIdle, 0.7, .zero, "the last packet before the silence ended a message")
+            return Verdict(.senderIdle, 0.7, .zero, "the last packet before the silence ended a message")
         }
-        if asked { return (.senderIdle, 0.6, .zero, "the other side asked for more during the silence") }
-        if repaired { return (.drop, 0.7, gap.length / 2, "the silence ended with retransmissions") }
+        if asked { return Verdict(.senderIdle, 0.6, .zero, "the other side asked for more during the silence") }
+        if repaired {
+            // The sender's timer doubles: it tried before, about halfway, and was not heard.
+            var verdict = Verdict(.drop, 0.7, gap.length / 4, "the silence ended with retransmissions")
+            verdict.end = gap.end - wayToCapture - gap.length / 4
+            return gap.length >= LinkFit.shortestOutage * 2 ? verdict : nil
+        }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
         let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
         if resumed * 10 >= usual * 6 {
-            return (.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+            return Verdict(.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
         }
         return resumed * 8 >= usual
-            ? (.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
-            : (.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
+            ? Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
+            : Verdict(.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
     }
 
     /// Datagrams at a regular pace: were the missing ones late, or lost?
@@ -158,12 +232,16 @@ struct OutageFinder {
             if missing * 2 >= expected {
                 // One direction, and short: a burst of losses, which the loss share covers.
                 if !bothSilent, gap.length < .milliseconds(500) { return nil }
-                return (.drop, 0.9, .zero, "\(missing) RTP packets are missing after the silence")
+                // At an even pace the edges lie between the last that came and the first that did not.
+                var verdict = Verdict(.drop, 0.9, .zero, "\(missing) RTP packets are missing after the silence")
+                verdict.start = gap.start - wayToCapture + gap.spacing / 2
+                verdict.end = gap.end - wayToCapture - gap.spacing / 2
+                return verdict
             }
             if (burst - ordinary) * 2 >= expected, expected >= 4 {
-                return (.hold, 0.9, .zero, "the RTP packets of the silence came together after it")
+                return Verdict(.hold, 0.9, .zero, "the RTP packets of the silence came together after it")
             }
-            return (.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
+            return Verdict(.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
         }
         let full = Quantile.of(curve.points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         let last = curve.points[gap.before]
@@ -171,16 +249,16 @@ struct OutageFinder {
             let resumed = bytes(from: gap.end, for: .milliseconds(100))
             let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
             return resumed * 10 >= usual * 6
-                ? (.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
-                : (.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
+                ? Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+                : Verdict(.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
-            return (.hold, 0.6, .zero, "a burst of what was missing followed the silence")
+            return Verdict(.hold, 0.6, .zero, "a burst of what was missing followed the silence")
         }
         if bothSilent, gap.isRegular, curve.source == .arrivals, gap.length >= .milliseconds(500), gap.length < .seconds(10) {
-            return (.drop, 0.5, .zero, "a regular flow stopped in both directions and left no backlog")
+            return Verdict(.drop, 0.5, .zero, "a regular flow stopped in both directions and left no backlog")
         }
-        return (.senderIdle, 0.5, .zero, "no backlog followed the silence")
+        return Verdict(.senderIdle, 0.5, .zero, "no backlog followed the silence")
     }
 
     private func bytes(from start: Interval, for length: Interval) -> Int {

@@ -7,14 +7,22 @@ struct InspectCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "inspect", abstract: "Show what a packet capture holds.",
         discussion: """
-            Packets, bytes, flows, rates and silences of a pcap or pcapng file; with --fit also the link it was made \
-            over. A capture that breaks off is shown up to the break, and ends with exit code 65.
+            Packets, bytes, flows, rates and silences of a pcap or pcapng file, and the link it was made over: capacity, \
+            loss, base round trip, outages. What one end cannot see is left open; a second capture of the same \
+            session from the server's end (mast inspect CLIENT SERVER) shows every loss and the delay of each way. A \
+            capture that breaks off is shown up to the break, and ends with exit code 65.
             """)
 
     @Argument(help: ArgumentHelp("A pcap or pcapng file; - is standard input.", valueName: "file"))
     var file: String
 
-    @Flag(help: "Also estimate the link: capacity, delay, loss, queue and outages, each with how it was found.")
+    @Argument(help: ArgumentHelp("The same session, captured at the server's end.", valueName: "server file"))
+    var serverFile: String?
+
+    @Flag(help: "Both ends' clocks agree: one-way delays need no assumption.")
+    var synchronisedClocks = false
+
+    @Flag(help: "Of the link also how each figure was found, its queue, and the part of the capture that was used.")
     var fit = false
 
     @Option(help: ArgumentHelp("Flows and silences to show as text.", valueName: "n"))
@@ -29,62 +37,109 @@ struct InspectCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let capture = try CaptureFile(path: file)
+        let client = try InspectedCapture(file, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder())
+        if let recorder = client.recorder { try report.write(client.summary, recorder, fit: client.fit) }
+        var link = client.link
+        var truncations = [client.truncationText]
+        if let serverFile {
+            let server = try InspectedCapture(serverFile, matching: EndRecords(agreeingWith: client.records))
+            truncations.append(server.truncationText)
+            link = try Self.compare(client, server, isSynchronised: synchronisedClocks)
+        }
+        if output.json {
+            try Output.json(InspectReport(summary: client.summary, link: link, fit: fit ? client.fit : nil))
+        } else {
+            Output.text(client.summary.renderText(width: Output.width, mostFlows: most, mostSilences: most))
+            Output.text("\nlink\n" + link.renderText())
+            switch client.fit {
+            case .success(let fitted) where fit: Output.text("\nfitted link\n" + fitted.renderText(width: Output.width))
+            case .failure(let reason) where fit: Output.line("\nfitted link: \(reason)")
+            default: break
+            }
+        }
+        if let text = truncations.compactMap({ $0 }).first { throw Failure(.badData, text) }
+    }
+
+    /// Whichever of the two was made at the server's end is the server's.
+    private static func compare(
+        _ first: InspectedCapture, _ second: InspectedCapture, isSynchronised: Bool
+    ) throws -> LinkReport {
+        var (client, server) = (first, second)
+        if (try? first.fit.get().vantage) == .server, (try? second.fit.get().vantage) == .client {
+            Output.note("\(first.summary.file) was captured at the server's end: taking the two the other way round")
+            swap(&client, &server)
+        }
+        do throws(TwoEnds.Failure) {
+            return try TwoEnds.report(
+                client: client.records, server: server.records, clientFit: try? client.fit.get(),
+                serverFit: try? server.fit.get(), isSynchronised: isSynchronised)
+        } catch {
+            throw Failure(.badData, "\(error): give two captures of the same session, from both ends")
+        }
+    }
+}
+
+/// One file, read once for everything that inspection shows.
+private struct InspectedCapture {
+    var summary: CaptureSummary
+    var fit: Result<LinkFit, FitFailure>
+    var records = EndRecords()
+    /// For an HTML report, where one was asked for.
+    var recorder: CaptureRecorder?
+    /// Why it ended early, for whoever called.
+    var truncationText: String?
+
+    var link: LinkReport {
+        switch fit {
+        case .success(let fit): LinkReport(fit)
+        case .failure(let reason): LinkReport(failure: reason)
+        }
+    }
+
+    init(_ path: String, matching records: EndRecords?, recorder: CaptureRecorder? = nil) throws {
+        let capture = try CaptureFile(path: path)
         var builder = CaptureSummary.Builder()
         var timeline = Timeline()
-        var recorder = report.recorder()
+        var records = records
+        var recorder = recorder
         var seen = 0
         while let packet = capture.next() {
             builder.add(packet)
             timeline.add(packet)
+            records?.add(packet)
             recorder?.add(packet)
             seen += 1
             if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
         }
         if seen >= 200_000 { Output.endProgress() }
-        let summary = builder.finish(
+        summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
-        let fitted = Self.fit(&timeline)
-        if let recorder { try report.write(summary, recorder, fit: fitted) }
-        if output.json {
-            try Output.json(InspectReport(summary: summary, fit: fitted, isLong: fit))
-        } else {
-            Output.text(summary.renderText(width: Output.width, mostFlows: most, mostSilences: most))
-            switch fitted {
-            case .success(let link):
-                Output.text("\nlink\n" + (fit ? link.renderText(width: Output.width) : link.renderBrief()))
-            case .failure(let reason): Output.line("\nlink: \(reason)")
-            }
-        }
-        if let truncation = capture.truncation {
-            throw Failure(.badData, "\(file) breaks off after \(seen) packets (\(truncation)); what is shown is all before the break: record it again, or go on with that")
-        }
-    }
-
-    private static func fit(_ timeline: inout Timeline) -> Result<LinkFit, FitFailure> {
         timeline.finish()
-        do throws(FitFailure) { return .success(try LinkFit(timeline)) } catch { return .failure(error) }
+        do throws(FitFailure) { fit = .success(try LinkFit(timeline)) } catch { fit = .failure(error) }
+        self.recorder = recorder
+        if let records { self.records = records }
+        if let truncation = capture.truncation {
+            truncationText = "\(path) breaks off after \(seen) packets (\(truncation)); what is shown is all before the break: record it again, or go on with that"
+        }
     }
 }
 
 /// The summary's object, with the link as one more member, and the whole fit as another where it was asked for.
 private struct InspectReport: Encodable {
     var summary: CaptureSummary
-    var fit: Result<LinkFit, FitFailure>
-    var isLong: Bool
+    var link: LinkReport
+    var fit: Result<LinkFit, FitFailure>?
 
     private enum Keys: String, CodingKey { case link, fit, fitFailure }
 
     func encode(to encoder: any Encoder) throws {
         try summary.encode(to: encoder)
         var object = encoder.container(keyedBy: Keys.self)
+        try object.encode(link, forKey: .link)
         switch fit {
-        case .success(let fit):
-            try object.encode(LinkReport(fit), forKey: .link)
-            if isLong { try object.encode(fit.report, forKey: .fit) }
-        case .failure(let reason):
-            try object.encode(LinkReport(failure: reason), forKey: .link)
-            if isLong { try object.encode("\(reason)", forKey: .fitFailure) }
+        case .success(let fit): try object.encode(fit.report, forKey: .fit)
+        case .failure(let reason): try object.encode("\(reason)", forKey: .fitFailure)
+        case nil: break
         }
     }
 }

@@ -1,0 +1,66 @@
+import MastCapture
+import MastTimebase
+
+/// One end's capture as matching needs it: 24 bytes a packet.
+package struct EndRecords: Sendable {
+    struct Record: Sendable {
+        /// Since 1970, by this end's clock.
+        var time: Int64
+        /// The same at both ends for the same packet, and hardly for another.
+        var key: UInt64
+        var bytes: Int32
+        var isUp: Bool
+    }
+
+    /// A few hours of video; what follows is left out.
+    package static let mostPackets = 4_000_000
+
+    private(set) var records: [Record] = []
+    private(set) var firstTime: Int64?
+    private var clients: [FlowKey: NetworkAddress] = [:]  // lookup only
+    private var table = FlowTable()
+
+    package init() {}
+
+    /// For the second end: what the first took for the client is the client.
+    package init(agreeingWith other: EndRecords) { clients = other.clients }
+
+    package mutating func add(_ packet: CapturedPacket) {
+        guard packet.hasTimestamp, records.count < Self.mostPackets, let ip = packet.headers.ip,
+            let (flowKey, _) = packet.flow, let seen = table.observe(packet), !seen.isDuplicate
+        else { return }
+        if firstTime == nil { firstTime = packet.epochNanoseconds }
+        let client = clients[flowKey] ?? table.flows[seen.flow].client
+        if clients.count < FlowTable.limit { clients[flowKey] = client }
+        guard let key = Self.key(packet, ip) else { return }
+        records.append(
+            Record(
+                time: packet.epochNanoseconds, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))
+    }
+
+    /// Headers that no router and no snap length changes; the payload's hash where they do not tell packets apart.
+    private static func key(_ packet: CapturedPacket, _ ip: IPHeader) -> UInt64? {
+        var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
+        func mix(_ value: UInt64) {
+            hash = (hash ^ value) &* 0xBF58_476D_1CE4_E5B9
+            hash ^= hash >> 29
+        }
+        mix(UInt64(ip.identification) << 16 | UInt64(ip.protocolNumber))
+        mix(UInt64(ip.fragmentOffset) << 32 | UInt64(ip.bytes))
+        switch packet.headers.transport {
+        case .tcp(let tcp):
+            mix(UInt64(tcp.sequence) << 32 | UInt64(tcp.acknowledgement))
+            mix(UInt64(tcp.flags.rawValue) << 32 | UInt64(tcp.timestamp?.value ?? 0))
+        case .udp(let udp):
+            if let rtp = udp.rtp {
+                mix(UInt64(rtp.source) << 16 | UInt64(rtp.sequence))
+                mix(UInt64(rtp.timestamp))
+            } else {
+                mix(packet.headers.fingerprint)
+            }
+        // The same error messages come again and again, and delays of other things are not the link's alone.
+        default: return nil
+        }
+        return hash
+    }
+}

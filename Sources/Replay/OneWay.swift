@@ -1,0 +1,93 @@
+import MastCapture
+import MastTimebase
+
+/// One direction of a session seen at both ends: what was sent, and when it came, if it did.
+struct OneWay: Sendable {
+    struct Packet: Sendable {
+        /// Nanoseconds, each by its own end's clock until `shift`.
+        var sent: Int64
+        var received: Int64?
+        var bytes: Int
+    }
+
+    let direction: FlowDirection
+    /// In order of sending; from the first that came to the last.
+    private(set) var packets: [Packet]
+
+    init(_ direction: FlowDirection, sender: EndRecords, receiver: EndRecords) {
+        self.direction = direction
+        let isUp = direction == .up
+        // Chains of equal keys, in order: the first sent is the first received.
+        var heads: [UInt64: Int32] = [:]  // lookup only
+        var following = [Int32](repeating: -1, count: receiver.records.count)
+        for index in receiver.records.indices.reversed() where receiver.records[index].isUp == isUp {
+            following[index] = heads[receiver.records[index].key] ?? -1
+            heads[receiver.records[index].key] = Int32(clamping: index)
+        }
+        var packets: [Packet] = []
+        var first: Int?
+        var last = 0
+        for record in sender.records where record.isUp == isUp {
+            var packet = Packet(sent: record.time, received: nil, bytes: Int(record.bytes))
+            if let found = heads[record.key], found >= 0 {
+                packet.received = receiver.records[Int(found)].time
+                heads[record.key] = following[Int(found)]
+                if first == nil { first = packets.count }
+                last = packets.count
+            }
+            packets.append(packet)
+        }
+        guard let first else {
+            self.packets = []
+            return
+        }
+        // Before and after it, one of the captures may not have run.
+        self.packets = Array(packets[first...last])
+    }
+
+    var lost: Int { packets.reduce(0) { $0 + ($1.received == nil ? 1 : 0) } }
+
+    /// Moves one end's times: `offset` at time 0 and `skew` parts in a million.
+    mutating func shift(sent: (Int64) -> Int64, received: (Int64) -> Int64) {
+        for index in packets.indices {
+            packets[index].sent = sent(packets[index].sent)
+            packets[index].received = packets[index].received.map(received)
+        }
+    }
+
+    /// Smallest delay, less the time to send the packet at `capacity`; nil when nothing came.
+    func smallestDelay(_ capacity: Rate?) -> Int64? {
+        packets.compactMap { packet in
+            packet.received.map { $0 - packet.sent - (capacity?.time(forBytes: Int64(packet.bytes)).nanoseconds ?? 0) }
+        }.min()
+    }
+
+    /// Slope of the line under all delays that is nearest to them (Moon, Skelly and Towsley 1999), in parts of one;
+    /// nil where too little came.
+    func drift() -> Double? {
+        let points = packets.compactMap { packet in packet.received.map { (x: packet.sent, y: $0 - packet.sent) } }
+        guard points.count >= 20, let start = points.first?.x, let end = points.last?.x, end - start >= 5_000_000_000 else { return nil }
+        var hull: [(x: Double, y: Double)] = []
+        let base = points[0].y
+        var sum = 0.0
+        for point in points {
+            let next = (x: Double(point.x - start), y: Double(point.y - base))
+            sum += next.x
+            if let last = hull.last, next.x <= last.x {
+                if next.y >= last.y { continue }
+                hull.removeLast()
+            }
+            while hull.count >= 2 {
+                let (a, b) = (hull[hull.count - 2], hull[hull.count - 1])
+                if (b.y - a.y) * (next.x - a.x) >= (next.y - a.y) * (b.x - a.x) { hull.removeLast() } else { break }
+            }
+            hull.append(next)
+        }
+        // The edge under the mean time is the best line below all points.
+        let mean = sum / Double(points.count)
+        guard let right = hull.firstIndex(where: { $0.x >= mean }), right > 0 else { return nil }
+        let (a, b) = (hull[right - 1], hull[right])
+        guard b.x > a.x else { return nil }
+        return (b.y - a.y) / (b.x - a.x)
+    }
+}
