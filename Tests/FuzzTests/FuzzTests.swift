@@ -16,7 +16,7 @@ import Testing
             close(descriptor)
             try? FileManager.default.removeItem(atPath: path)
         }
-        try Fuzz(target: "captureFiles", iterations: 140_000).run(Corpus.files) { mutator in
+        try Fuzz(target: "captureFiles", iterations: 90_000).run(Corpus.files) { mutator in
             let bytes = mutator.input()
             guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count, ftruncate(descriptor, off_t(bytes.count)) == 0 else { return "no disk" }
             guard let capture = try? CaptureFile(path: path) else { return nil }
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(60))) func pcapngBlocks() throws {
-        try Fuzz(target: "pcapngBlocks", iterations: 3_000_000).run(Corpus.files) { mutator in
+        try Fuzz(target: "pcapngBlocks", iterations: 2_000_000).run(Corpus.files) { mutator in
             let bytes = mutator.input()
             var parser = PcapNGParser()
             var offset = 0
