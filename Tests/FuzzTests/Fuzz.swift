@@ -39,8 +39,11 @@ struct Fuzz {
 
 /// Says which seed it was when a trap stops the process: in a signal handler, so with what was made before it.
 enum CrashNote {
+    // One fuzz target runs at a time, and only its thread writes here; the handler runs on a thread that stops there.
     nonisolated(unsafe) static let seed = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
+    // Written before the target runs, by its thread.
     nonisolated(unsafe) private static let name = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
+    // Written in the handler, on the way out.
     nonisolated(unsafe) private static let text = UnsafeMutablePointer<UInt8>.allocate(capacity: 512)
     private static let signals = [SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT, SIGFPE]
 
