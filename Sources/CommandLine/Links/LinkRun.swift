@@ -114,7 +114,7 @@ struct LinkRunSinks {
         }
         guard var passenger = passengers[event.id] else { return }
         switch event.kind {
-        case .opportunity: break
+        case .opportunity, .mark, .note: break
         case .arrival:
             if capture != nil {
                 arrivals[event.id] = forgotten + records.count
