@@ -29,12 +29,11 @@ extension QLog {
         for event in recorder.events where Int(event.flow) == flow {
             if event.direction == sender {
                 guard let kind = event.kind else { continue }
-                let isAgain = kind == .retransmission
-                if isAgain, let lost = sent.lost(upTo: event.sequence) {
-                    packetLost(.oneRTT, number: lost, trigger: "reordering_threshold", at: event.time)
+                if kind == .retransmission, let lost = sent.lost(upTo: event.sequence) {
+                    packetLost(.oneRTT, number: lost, at: event.time)
                 }
-                let number = sent.add(end: event.sequence, isAgain: isAgain)
-                packetSent(.oneRTT, number: number, length: Int(event.ipBytes), isRetransmission: isAgain, at: event.time)
+                let number = sent.add(end: event.sequence)
+                packetSent(.oneRTT, number: number, length: Int(event.ipBytes), at: event.time)
                 metrics.bytesInFlight = Int(event.outstanding)
             } else {
                 let acknowledged = event.acknowledged >= 0 ? sent.acknowledge(upTo: event.acknowledged) : []
@@ -64,7 +63,7 @@ extension QLog {
 
         var bytesUnacknowledged: Int64 { max(0, newestEnd - acknowledged) }
 
-        mutating func add(end: Int64, isAgain: Bool) -> Int64 {
+        mutating func add(end: Int64) -> Int64 {
             defer { next += 1 }
             if segments.count - head >= Self.most { head += 1 }
             if head > 4_096, head * 2 > segments.count { (segments, head) = (Array(segments[head...]), 0) }

@@ -35,11 +35,10 @@ extension QLog {
             case .packetAcknowledged: break
             case .handshakeSent(let attempt): remark("transport:handshake_sent", "attempt \(attempt)", at: event.time)
             case .connected: remark("connectivity:connection_state_updated", "connected", at: event.time)
-            case .packetSent(let number, let bytes, let isRetransmission, _):
-                packetSent(.oneRTT, number: Int64(clamping: number), length: bytes, isRetransmission: isRetransmission, at: event.time)
+            case .packetSent(let number, let bytes, _, let isProbe):
+                packetSent(.oneRTT, number: Int64(clamping: number), length: bytes, isProbe: isProbe, at: event.time)
             case .packetReceived(let number, let bytes): arrived = (Int64(clamping: number), bytes, event.time)
-            case .packetLost(let number):
-                packetLost(.oneRTT, number: Int64(clamping: number), trigger: "reordering_threshold", at: event.time)
+            case .packetLost(let number): packetLost(.oneRTT, number: Int64(clamping: number), at: event.time)
             case .spuriousLoss(let number): remark("recovery:spurious_loss", "packet \(number) came after all", at: event.time)
             case .probeTimeout(let count): remark("recovery:loss_timer_updated", "probe timeout \(count)", at: event.time)
             case .metricsUpdated(let latest, let smoothed, let minimum, let inFlight, let window):

@@ -70,10 +70,10 @@ package struct QLog: Sendable {
         }
     }
 
-    package mutating func packetSent(_ type: PacketType, number: Int64, length: Int, isRetransmission: Bool = false, at time: Instant) {
+    package mutating func packetSent(_ type: PacketType, number: Int64, length: Int, isProbe: Bool = false, at time: Instant) {
         event("transport:packet_sent", at: time) { json in
             Self.packet(type, number, length, &json)
-            if isRetransmission { json.member("trigger", "retransmit_reordered") }
+            if isProbe { json.member("trigger", "pto_probe") }
         }
     }
 
@@ -97,7 +97,7 @@ package struct QLog: Sendable {
         }
     }
 
-    package mutating func packetLost(_ type: PacketType, number: Int64, trigger: String, at time: Instant) {
+    package mutating func packetLost(_ type: PacketType, number: Int64, at time: Instant) {
         event("recovery:packet_lost", at: time) { json in
             json.key("header")
             json.object { json in
@@ -105,7 +105,6 @@ package struct QLog: Sendable {
                 json.key("packet_number")
                 json.integer(number)
             }
-            json.member("trigger", trigger)
         }
     }
 
