@@ -128,7 +128,7 @@ struct LinkRunSinks {
         if csvFile != nil { try note(event) }
         guard let passenger = passengers[event.id] else { return }
         switch event.kind {
-        case .opportunity: break
+        case .opportunity, .mark, .note: break
         case .arrival:
             if capture != nil {
                 arrivals[event.id] = forgotten + records.count
