@@ -38,15 +38,26 @@ final class RelayCell {
     private var held: [Held?] = []
     private var free: [Int] = []
     private var outcomes: [LinkOutcome] = []
+    private var events: [LinkEvent] = []
 
     /// When `timer` will fire, and whether the cell polls towards its next event.
     var timer: Scheduled<Void>?
     var timerTime = Instant.distantFuture
     var isPolling = false
 
-    init(_ scenario: LinkScenario, instance: UInt64) {
+    init(_ scenario: LinkScenario, instance: UInt64, isRecording: Bool) {
         up = scenario.link(.up, instance: instance)
         down = scenario.link(.down, instance: instance)
+        (up.isRecording, down.isRecording) = (isRecording, isRecording)
+    }
+
+    /// Hands out what happened since the last call, if it is recorded.
+    func takeEvents(_ body: (LinkDirection, [LinkEvent]) -> Void) {
+        for direction in LinkDirection.allCases {
+            if direction == .up { up.takeEvents(&events) } else { down.takeEvents(&events) }
+            if !events.isEmpty { body(direction, events) }
+            events.removeAll(keepingCapacity: true)
+        }
     }
 
     var nextEventTime: Instant? {

@@ -170,6 +170,7 @@ final class RelayCore {
             }
         }
         flush()
+        if let log = configuration.log { cell.takeEvents(log) }
         arm(cell)
     }
 
@@ -270,7 +271,9 @@ final class RelayCore {
 
     private func makeCell() -> RelayCell {
         defer { instances += 1 }
-        let cell = RelayCell(configuration.scenario, instance: instances)
+        let cell = RelayCell(
+            configuration.scenario, instance: instances,
+            isRecording: configuration.log != nil && configuration.sharing == .oneCell)
         let now = now
         for block in blocks where now < .zero + block.outage.end { cell.add(block.outage, block.direction, at: now) }
         return cell
@@ -336,6 +339,7 @@ final class RelayCore {
 
     func stop() -> EventLoopFuture<Void> {
         guard !isStopped else { return loop.makeSucceededVoidFuture() }
+        if let sharedCell { run(sharedCell) }
         isStopped = true
         sweep?.cancel()
         for cell in cells { cell.timer?.cancel() }

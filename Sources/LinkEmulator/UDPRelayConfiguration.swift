@@ -28,6 +28,9 @@ package struct UDPRelayConfiguration: Sendable {
     package var pollBeforeDeparture = Interval.microseconds(100)
     /// Called on the relay's own thread for every datagram that arrives, leaves or is dropped; it must not block.
     package var tap: (@Sendable (RelayedDatagram) -> Void)?
+    /// Called on the same thread with the events of the cell's links, in order of time for each direction. Not
+    /// where each client has links of its own.
+    package var log: (@Sendable (LinkDirection, [LinkEvent]) -> Void)?
 
     package init(listen: NetworkAddress = .loopback(port: 0), target: NetworkAddress, scenario: LinkScenario) {
         (self.listen, self.target, self.scenario) = (listen, target, scenario)

@@ -174,9 +174,14 @@ struct LinkPlot: Encodable {
                 plot.summary.meanCapacityMbps = mean(bytes.offered)
                 plot.summary.utilisation = Double(bytes.departed) / Double(max(1, bytes.offered))
             }
-            plot.summary.queueDelayP50Ms = delays.quantile(0.5)?.inMilliseconds
-            plot.summary.queueDelayP95Ms = delays.quantile(0.95)?.inMilliseconds
-            plot.summary.signalDelayP95Ms = signals.quantile(0.95)?.inMilliseconds
+            // The rank that mm-delay-graph takes: that of 0.95 × count, counted from 0.
+            func quantile(_ share: Double, _ delays: IntervalHistogram) -> Double? {
+                let rank = (share * Double(delays.count)).rounded(.down) + 0.5
+                return delays.quantile(rank / Double(max(1, delays.count)))?.inMilliseconds
+            }
+            plot.summary.queueDelayP50Ms = quantile(0.5, delays)
+            plot.summary.queueDelayP95Ms = quantile(0.95, delays)
+            plot.summary.signalDelayP95Ms = quantile(0.95, signals)
             (plot.summary.arrivedPackets, plot.summary.departedPackets) = (counts.arrived, counts.departed)
             plot.summary.droppedPackets = counts.dropped
             return plot

@@ -40,6 +40,12 @@ struct LinkRelayCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Bytes to record of each packet, IP header included; its length is kept.", valueName: "bytes"))
     var recordBytes = CaptureWriter.longestSnap
 
+    @Option(help: ArgumentHelp("Write the link's events to PREFIX.up.log and PREFIX.down.log, as mm-link logs them.", valueName: "prefix"))
+    var log: String?
+
+    @Option(help: ArgumentHelp("Fractional digits of a millisecond in the log, 0 to 6; mm-link has none.", valueName: "digits"))
+    var logDecimals = 0
+
     @Flag(help: ArgumentHelp("End when standard input does.", visibility: .hidden))
     var followParent = false
 
@@ -49,6 +55,8 @@ struct LinkRelayCommand: AsyncParsableCommand {
         guard (28...CaptureWriter.longestSnap).contains(recordBytes) else {
             throw ValidationError("--record-bytes must be 28 (the headers) to \(CaptureWriter.longestSnap)")
         }
+        guard (0...6).contains(logDecimals) else { throw ValidationError("--log-decimals must be 0 to 6") }
+        if perClient, log != nil { throw ValidationError("--log is of one cell; leave --per-client out") }
     }
 
     func run() async throws {
@@ -58,6 +66,8 @@ struct LinkRelayCommand: AsyncParsableCommand {
         configuration.sharing = perClient ? .perClient : .oneCell
         let recording = try record.map { path throws(CaptureError) in try RelayRecording(path, at: recordAt, snapLength: recordBytes) }
         if let recording { configuration.tap = { recording.take($0) } }
+        let logs = RelayLog(try LinkLogFiles(prefix: log, decimals: logDecimals, scenario: scenario))
+        if log != nil { configuration.log = { logs.files.take($0, $1) } }
         let requests = Termination.requests(followParent: followParent)
         let relay = try await UDPRelay.start(configuration)
         Output.line("mast relay ready: \(relay.localAddress) target \(address)")
@@ -71,9 +81,16 @@ struct LinkRelayCommand: AsyncParsableCommand {
         if let recording, let lost = recording.finish() {
             Output.note("\(recording.path): \(lost) packets could not be written; check the disk")
         }
+        try logs.files.close()
         let report = RelayReport(statistics, scenario, elapsed: elapsed, recorded: recording?.count)
         if output.json { try Output.json(report) } else { Output.text(report.text) }
     }
+}
+
+/// The relay writes its logs on one thread only, and they are closed after its end.
+private final class RelayLog: @unchecked Sendable {
+    let files: LinkLogFiles
+    init(_ files: LinkLogFiles) { self.files = files }
 }
 
 /// Where along the link a recording is made.

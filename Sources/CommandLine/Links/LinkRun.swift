@@ -58,7 +58,15 @@ struct LinkRunSinks {
         var epochNanoseconds: Int64
         var frame: [UInt8]
         var wireBytes: Int
+    }
+
+    /// A line of the CSV file, which are in order of arrival.
+    private struct Line {
+        var at: Instant
+        var bytes: Int
         var departure: Instant?
+        var end: Instant?
+        var outcome: String?
     }
 
     /// A record of the capture file that waits for its place in time, or for its packet's fate.
@@ -82,6 +90,10 @@ struct LinkRunSinks {
     private var forgotten = 0
     private var arrivals: [UInt64: Int] = [:]  // lookup only
     private var text: [UInt8] = []
+    /// The first `writtenLines` are in the file; the first of all is of packet `firstLine`.
+    private var lines: [Line] = []
+    private var writtenLines = 0
+    private var firstLine: UInt64 = 0
 
     init(
         scenario: LinkScenario, direction: LinkDirection, linkType: LinkType, out: String?, log: String?, logDecimals: Int,
@@ -101,10 +113,11 @@ struct LinkRunSinks {
     }
 
     mutating func expect(_ id: UInt64, _ packet: LinkRunPacket) {
-        guard capture != nil || csvFile != nil else { return }
+        if csvFile != nil { lines.append(Line(at: packet.at, bytes: packet.bytes)) }
+        guard capture != nil else { return }
         passengers[id] = Passenger(
-            at: packet.at, bytes: packet.bytes, epochNanoseconds: packet.epochNanoseconds,
-            frame: capture == nil ? [] : packet.frame, wireBytes: packet.wireBytes)
+            at: packet.at, bytes: packet.bytes, epochNanoseconds: packet.epochNanoseconds, frame: packet.frame,
+            wireBytes: packet.wireBytes)
     }
 
     mutating func take(_ event: LinkEvent) throws {
@@ -112,7 +125,8 @@ struct LinkRunSinks {
             format.append(event, to: &text)
             if text.count > 1 << 16 { try flushLog() }
         }
-        guard var passenger = passengers[event.id] else { return }
+        if csvFile != nil { try note(event) }
+        guard let passenger = passengers[event.id] else { return }
         switch event.kind {
         case .opportunity, .mark, .note: break
         case .arrival:
@@ -121,26 +135,46 @@ struct LinkRunSinks {
                 records.append(
                     Record(id: event.id, epochNanoseconds: passenger.epochNanoseconds, isDelivery: false, isReady: false))
             }
-        case .departure:
-            passenger.departure = event.at
-            passengers[event.id] = passenger
+        case .departure: break
         case .delivery: try settle(event, passenger, nil)
         case .drop(let reason): try settle(event, passenger, reason)
         }
     }
 
+    /// Fills in the packet's line, and writes what is complete up to the first that is not.
+    private mutating func note(_ event: LinkEvent) throws {
+        let index = Int(truncatingIfNeeded: event.id &- firstLine)
+        guard lines.indices.contains(index) else { return }
+        switch event.kind {
+        case .departure: lines[index].departure = event.at
+        case .delivery: (lines[index].end, lines[index].outcome) = (event.at, "delivered")
+        case .drop(let reason): lines[index].outcome = reason.rawValue
+        default: return
+        }
+        while writtenLines < lines.count, let outcome = lines[writtenLines].outcome {
+            try write(lines[writtenLines], outcome)
+            writtenLines += 1
+        }
+        if writtenLines > 4_096, writtenLines * 2 > lines.count {
+            lines.removeFirst(writtenLines)
+            firstLine += UInt64(writtenLines)
+            writtenLines = 0
+        }
+    }
+
+    private mutating func write(_ line: Line, _ outcome: String) throws {
+        var row: [UInt8] = []
+        row.reserveCapacity(64)
+        Self.append(line.at, to: &row)
+        row += Array(",\(line.bytes),".utf8)
+        if let departure = line.departure { Self.append(departure, to: &row) }
+        row.append(UInt8(ascii: ","))
+        if let end = line.end { Self.append(end, to: &row) }
+        row += Array(",\(outcome)\n".utf8)
+        try csvFile?.write(row)
+    }
+
     private mutating func settle(_ event: LinkEvent, _ passenger: Passenger, _ reason: LinkDropReason?) throws {
-        if csvFile != nil {
-            let fields = [
-                Self.seconds(passenger.at), "\(passenger.bytes)", passenger.departure.map(Self.seconds) ?? "",
-                reason == nil ? Self.seconds(event.at) : "", reason?.rawValue ?? "delivered",
-            ]
-            try csvFile?.write(Array((fields.joined(separator: ",") + "\n").utf8))
-        }
-        guard capture != nil else {
-            passengers[event.id] = nil
-            return
-        }
         let epoch = passenger.epochNanoseconds + (event.at - passenger.at).nanoseconds
         if let number = arrivals.removeValue(forKey: event.id) {
             let place = number - forgotten
@@ -182,11 +216,7 @@ struct LinkRunSinks {
         try flushLog()
         try logFile?.close()
         // What never came out.
-        let settled = Set(records[firstRecord...].lazy.filter(\.isReady).map(\.id))
-        for id in passengers.keys.sorted() where !settled.contains(id) {
-            guard let passenger = passengers[id] else { continue }
-            try csvFile?.write(Array("\(Self.seconds(passenger.at)),\(passenger.bytes),,,waiting\n".utf8))
-        }
+        for line in lines[writtenLines...] { try write(line, line.outcome ?? "waiting") }
         try csvFile?.close()
         writeReady(all: true)
         capture?.flush()
@@ -194,7 +224,19 @@ struct LinkRunSinks {
     }
 
     static func seconds(_ instant: Instant) -> String {
-        let fraction = String(instant.nanoseconds % 1_000_000_000)
-        return "\(instant.nanoseconds / 1_000_000_000)." + String(repeating: "0", count: 9 - fraction.count) + fraction
+        var text: [UInt8] = []
+        append(instant, to: &text)
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    /// With all nine decimals.
+    private static func append(_ instant: Instant, to text: inout [UInt8]) {
+        text += Array("\(instant.nanoseconds / 1_000_000_000).".utf8)
+        let fraction = max(0, instant.nanoseconds % 1_000_000_000)
+        var place: Int64 = 100_000_000
+        while place > 0 {
+            text.append(UInt8(ascii: "0") + UInt8(fraction / place % 10))
+            place /= 10
+        }
     }
 }

@@ -1,0 +1,75 @@
+import Foundation
+import MastCapture
+import Testing
+
+@Suite struct LinkRunCommandTests {
+    private static let trace = "2\n2\n5\n9\n"
+    private static let packets = "timeS,bytes\n0,1500\n0.0005,700\n0.001,700\n0.0015,1500\n0.002,40\n"
+
+    @Test func theLogAndTheLinesSayWhatMMLinkWouldHaveDone() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let trace = try program.write("trace", Array(Self.trace.utf8))
+        let packets = try program.write("in.csv", Array(Self.packets.utf8))
+        let result = try await program.run(
+            "link", "run", "--in", packets, "--direction", "up", "--up", trace, "--queue", "droptail:3p", "--log",
+            program.path("log"), "--csv", program.path("out.csv"), "--json")
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(try result.object()["droppedPackets"] as? Int == 1)
+        let lines = try String(contentsOfFile: program.path("out.csv"), encoding: .utf8)
+        #expect(lines == """
+            arrivalS,bytes,departureS,deliveryS,outcome
+            0.000000000,1500,0.002000000,0.002000000,delivered
+            0.000500000,700,0.002000000,0.002000000,delivered
+            0.001000000,700,0.002000000,0.002000000,delivered
+            0.001500000,1500,,,queueFull
+            0.002000000,40,0.005000000,0.005000000,delivered
+
+            """)
+        let log = try String(contentsOfFile: program.path("log"), encoding: .utf8)
+        let events = log.split(separator: "\n").filter { !$0.hasPrefix("#") }
+        #expect(log.contains("# base timestamp: 0\n"))
+        #expect(events.prefix(10).joined(separator: "|") == "0 + 1500|0 + 700|1 + 700|1 + 1500|1 d 1 1500|2 # 1500|2 # 1500|2 - 1500 2|2 - 700 2|2 - 700 1")
+    }
+
+    @Test func bothEndsAreInterfacesOfOneCapture() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let packets = try program.write("in.csv", Array(Self.packets.utf8))
+        let out = program.path("out.pcapng")
+        let result = try await program.run(
+            "link", "run", "--in", packets, "--direction", "down", "--down-rate", "1mbit", "--queue", "drophead:2p", "--out", out)
+        #expect(result.status == 0, "\(result.errors)")
+        let capture = try CaptureFile(path: out)
+        var counts = [0, 0]
+        var last: Int64 = 0
+        while let packet = capture.next() {
+            #expect(packet.epochNanoseconds >= last)
+            last = packet.epochNanoseconds
+            if counts.indices.contains(packet.interface) { counts[packet.interface] += 1 }
+        }
+        #expect(capture.truncation == nil && capture.packetCount > 5)
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: out))
+        #expect(bytes.range(of: Data("dropped (queueFull)".utf8)) != nil)
+    }
+
+    @Test func aLineThatIsNoPacketIsNamed() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let packets = try program.write("in.csv", Array("0,100\n1,100\n0.5,100\n".utf8))
+        let result = try await program.run("link", "run", "--in", packets, "--direction", "up", "--rate", "1mbit")
+        #expect(result.status == 65 && result.errors.contains("line 3") && result.errors.contains("backwards"))
+    }
+
+    @Test func aLogIsShownAndDrawn() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let log = try program.write("x.log", Array("# base timestamp: 7\n8 + 1500\n9 # 1500\n9 - 1500 1\n10 d 1 40\n".utf8))
+        let result = try await program.run("link", "show", log, "--out", program.path("x.html"), "--json")
+        #expect(result.status == 0, "\(result.errors)")
+        let page = try String(contentsOfFile: program.path("x.html"), encoding: .utf8)
+        #expect(page.contains("<svg") && !page.contains("src="))
+        let bad = try await program.run("link", "show", try program.write("bad", Array("1 + 5\nfoo\n".utf8)))
+        #expect(bad.status == 65 && bad.errors.contains("line 2"))
+    }
+}
