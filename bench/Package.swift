@@ -23,5 +23,11 @@ let package = Package(
         .executableTarget(
             name: "harness", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Sources/Harness", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .executableTarget(
+            name: "ours",
+            dependencies: [
+                .product(name: "MastCalls", package: "mast"), .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "contenders/ours", swiftSettings: [.swiftLanguageMode(.v6)]),
     ]
 )

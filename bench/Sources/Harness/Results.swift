@@ -52,7 +52,8 @@ enum Statistics {
 
     static func median(_ values: [Double]) -> Double {
         let sorted = values.sorted()
-        guard let last = sorted.last else { return 0 }
-        return sorted.count % 2 == 1 ? sorted[sorted.count / 2] : sorted.count == 0 ? last : (sorted[sorted.count / 2 - 1] + sorted[sorted.count / 2]) / 2
+        guard !sorted.isEmpty else { return 0 }
+        let middle = sorted.count / 2
+        return sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
     }
 }
