@@ -18,6 +18,16 @@ let package = Package(
                 .product(name: "Histogram", package: "hdrhistogram-swift"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
-            path: "Sources/CallBench", swiftSettings: [.swiftLanguageMode(.v6)])
+            path: "Sources/CallBench", swiftSettings: [.swiftLanguageMode(.v6)]),
+        // Knows contenders only as programs, so that it builds in seconds.
+        .executableTarget(
+            name: "harness", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Sources/Harness", swiftSettings: [.swiftLanguageMode(.v6)]),
+        .executableTarget(
+            name: "ours",
+            dependencies: [
+                .product(name: "MastCalls", package: "mast"), .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "contenders/ours", swiftSettings: [.swiftLanguageMode(.v6)]),
     ]
 )

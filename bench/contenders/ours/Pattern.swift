@@ -1,0 +1,31 @@
+/// The bytes of every transfer: byte i is block[i mod 65521], the block SplitMix64 of the seed, little-endian.
+struct Pattern: Sendable {
+    /// A prime, so that a chunk in the wrong place never matches.
+    static let period = 65521
+    private let block: [UInt8]
+
+    init(seed: UInt64) {
+        var (block, state) = ([UInt8](), seed)
+        block.reserveCapacity(Self.period + 8)
+        while block.count < Self.period {
+            state &+= 0x9E37_79B9_7F4A_7C15
+            var z = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+            z ^= z >> 31
+            for shift in stride(from: UInt64(0), to: 64, by: 8) { block.append(UInt8(truncatingIfNeeded: z >> shift)) }
+        }
+        self.block = Array(block.prefix(Self.period))
+    }
+
+    func slice(at offset: Int, count: Int) -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(count)
+        var phase = offset % Self.period
+        while out.count < count {
+            let take = min(count - out.count, Self.period - phase)
+            out += block[phase..<phase + take]
+            phase = 0
+        }
+        return out
+    }
+}
