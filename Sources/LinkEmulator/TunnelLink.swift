@@ -60,6 +60,15 @@ struct TunnelLink: ~Copyable {
         return true
     }
 
+    /// Behind the IP header: with a broken one the packet would only vanish.
+    private static func turnOver(_ bit: UInt64, of packet: UnsafeMutableRawBufferPointer) {
+        guard let first = packet.first else { return }
+        let header = first >> 4 == 4 ? Int(first & 15) * 4 : 40
+        guard packet.count > header else { return }
+        let place = Int(bit % (UInt64(packet.count - header) * 8))
+        packet[header + place / 8] ^= 1 << UInt8(place % 8)
+    }
+
     /// Writes what has come out by `now`; `prepare` may change a packet before. `clock` is asked for the time of
     /// each departure.
     mutating func write(
@@ -69,12 +78,16 @@ struct TunnelLink: ~Copyable {
         link.advance(to: now, &outcomes)
         for outcome in outcomes {
             let number = Int(outcome.id)
-            if outcome.isDelivered {
-                let packet = store.packet(number)
-                prepare(packet)
-                if Glibc.write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
-                lateness.add(clock() - outcome.at)
+            if case .dropped = outcome {
+                store.release(number)
+                continue
             }
+            let packet = store.packet(number)
+            if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: packet) }
+            prepare(packet)
+            if Glibc.write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
+            lateness.add(clock() - outcome.at)
+            if case .copied = outcome { continue }
             store.release(number)
         }
         outcomes.removeAll(keepingCapacity: true)

@@ -84,7 +84,7 @@ extension LinkDropReason {
     /// Whether the packet never reached the server.
     package var isBeforeServer: Bool {
         switch self {
-        case .preQueueLoss, .outage, .queueFull: true
+        case .tooBig, .preQueueLoss, .outage, .queueFull, .activeQueue: true
         case .airOutage, .radioLoss: false
         }
     }
