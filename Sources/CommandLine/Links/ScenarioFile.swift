@@ -32,8 +32,8 @@ enum ScenarioFile {
     /// A Mahimahi trace, or a series of seconds and Mbit/s: a line of the latter has two columns.
     static func service(_ path: String, opportunityBytes: Int = 1500) throws(Failure) -> LinkService {
         let bytes = try InputFile.read(path)
-        let start = bytes.prefix(4_096)
-        let isSeries = start.contains { $0 == 0x2C || $0 == 0x09 || $0 == 0x20 }
+        let separators: [UInt8] = [0x2C, 0x09, 0x20]
+        let isSeries = bytes.prefix(4_096).contains { separators.contains($0) }
         guard isSeries else { return .trace(try trace(path, opportunityBytes: opportunityBytes)) }
         do throws(RateSeriesError) {
             return .series(try RateSeries(secondsAndMegabits: Array(bytes)))
