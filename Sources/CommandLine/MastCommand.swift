@@ -75,7 +75,7 @@ enum CommandCatalog {
         CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, EchoCommand.self,
     ]
     private static let links: [any ParsableCommand.Type] = [
-        InspectCommand.self, CaptureCommand.self, LinkCommand.self, ReplayCommand.self,
+        InspectCommand.self, LinkFitCommand.self, CaptureCommand.self, LinkCommand.self, ReplayCommand.self,
     ]
     private static let roles: [any ParsableCommand.Type] = [
         CommunicationServerCommand.self, CenterCommand.self, StationCommand.self,

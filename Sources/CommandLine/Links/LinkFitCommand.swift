@@ -5,8 +5,13 @@ import MastTimebase
 
 struct LinkFitCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "fit", abstract: "Write the link that a capture was made over as a scenario for the relay.",
-        discussion: "The scenario is a JSON object; mast link relay --scenario FILE runs it. How each figure was found: mast inspect --fit FILE.")
+        commandName: "fit", abstract: "Write the link that a capture was made over as a scenario, and as traces.",
+        discussion: """
+            The scenario is a JSON object; mast link relay --scenario FILE and mast link shell --scenario FILE run it. \
+            How well it fits goes to standard error: the recorded throughput against what the fitted link lets through \
+            of the same bytes. How each figure was found: \
+            mast inspect --fit FILE. The same as mast link fit.
+            """)
 
     @Argument(help: ArgumentHelp("A pcap or pcapng file; - is standard input.", valueName: "file"))
     var file: String
@@ -14,13 +19,27 @@ struct LinkFitCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where to write the scenario; without it, to standard output.", valueName: "file"))
     var out: String?
 
+    @Option(help: ArgumentHelp("Also write Mahimahi traces, PREFIX.up and PREFIX.down.", valueName: "prefix"))
+    var traces: String?
+
     @OptionGroup var window: FitWindowOptions
 
     @Option(help: ArgumentHelp("The scenario's seed, from which all its chance follows.", valueName: "n"))
     var seed: UInt64 = 1
 
     func run() async throws {
-        let scenario = try window.fit(file).scenario(name: ScenarioFile.name(file), seed: seed)
+        let (fit, timeline) = try window.fitAndTimeline(file)
+        let scenario = fit.scenario(name: ScenarioFile.name(file), seed: seed)
+        if let traces {
+            for direction in FlowDirection.allCases {
+                guard let text = fit.trace(direction)?.mahimahiText else {
+                    throw Failure(.badData, "the fitted link does not fit into a trace of whole milliseconds; use --out")
+                }
+                try InputFile.write(Array(text.utf8), to: "\(traces).\(direction.name)")
+                Output.note("wrote \(traces).\(direction.name)")
+            }
+        }
+        for direction in [FlowDirection.down, .up] { Output.note("\(direction.name): \(FitGoodness(fit, timeline, direction).description)") }
         let text = try Output.jsonText(scenario) + "\n"
         if let out {
             try InputFile.write(Array(text.utf8), to: out)
@@ -43,13 +62,15 @@ struct FitWindowOptions: ParsableArguments {
         guard windowLength > .zero else { throw ValidationError("--window-length must be above 0") }
     }
 
-    func fit(_ path: String) throws -> LinkFit {
+    func fit(_ path: String) throws -> LinkFit { try fitAndTimeline(path).0 }
+
+    func fitAndTimeline(_ path: String) throws -> (LinkFit, Timeline) {
         let capture = try CaptureFile(path: path)
         let timeline = Timeline(reading: capture)
         if let truncation = capture.truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") }
         let window = try windowStart.map { start throws(FitFailure) in
             try timeline.window(from: .zero + start, length: windowLength)
         } ?? timeline.densestWindow(length: windowLength)
-        return try LinkFit(timeline, window: window)
+        return (try LinkFit(timeline, window: window), timeline)
     }
 }
