@@ -76,6 +76,8 @@ struct LinkCheckCommand: ParsableCommand {
                 case .departure(let waited): digest.combine(waited.nanoseconds)
                 case .delivery: digest.combine(UInt64(3))
                 case .drop(let reason): digest.combine(reason.rawValue)
+                case .mark: digest.combine(UInt64(4))
+                case .note(let note): digest.combine(note)
                 }
             }
             count += events.count
