@@ -30,6 +30,23 @@ package struct HostRewrite: Sendable {
         if let namePort, header.isUDP, header.hasPorts, half(packet, header.bytes) == namePort {
             replacePort(packet, header.bytes, 53, header)
         }
+        if packet[9] == 1 { mendQuote(packet, header.bytes) }
+    }
+
+    /// An ICMP error quotes the packet that it is about (RFC 792), which its sender knows by the tunnel's address.
+    private func mendQuote(_ packet: UnsafeMutableRawBufferPointer, _ start: Int) {
+        let quote = start + 8
+        guard packet.count >= quote + 20, [3, 11, 12].contains(packet[start]), packet[quote] >> 4 == 4,
+            word(packet, quote + 16) == loopback
+        else { return }
+        let old = half(packet, quote + 10)
+        for (offset, new) in [(16, UInt16(outside >> 16)), (18, UInt16(truncatingIfNeeded: outside))] {
+            let before = half(packet, quote + offset)
+            setHalf(packet, quote + offset, new)
+            mend(packet, quote + 10, before, new)
+            mend(packet, start + 2, before, new)
+        }
+        mend(packet, start + 2, old, half(packet, quote + 10))
     }
 
     private struct Header {

@@ -52,6 +52,23 @@ struct HostRewriteTests {
         #expect(changed(query, rewrite.inbound) == moved)
     }
 
+    @Test func anErrorQuotesTheAddressThatItsReaderKnows() {
+        let inside: [UInt8] = [10, 109, 3, 2]
+        func error(from: [UInt8], quoting quoted: [UInt8]) -> [UInt8] {
+            var message: [UInt8] = [3, 3, 0, 0, 0, 0, 0, 0] + quoted
+            let check = sum(message)
+            (message[2], message[3]) = (UInt8(check >> 8), UInt8(check & 255))
+            var header: [UInt8] = [0x45, 0, 0, UInt8(20 + message.count), 0, 1, 0x40, 0, 64, 1, 0, 0] + from + inside
+            let headerCheck = sum(header)
+            (header[10], header[11]) = (UInt8(headerCheck >> 8), UInt8(headerCheck & 255))
+            return header + message
+        }
+        // Of the quoted datagram the IP header and the ports matter; its own checksum nobody looks at.
+        let asHost = Array(packet(17, from: inside, to: [127, 0, 0, 1], ports: (5_000, 9), payload: []).prefix(26)) + [0, 0]
+        let asTunnel = Array(packet(17, from: inside, to: [10, 109, 3, 1], ports: (5_000, 9), payload: []).prefix(26)) + [0, 0]
+        #expect(changed(error(from: [127, 0, 0, 1], quoting: asHost), rewrite.outbound) == error(from: [10, 109, 3, 1], quoting: asTunnel))
+    }
+
     @Test func everythingElsePassesUntouched() {
         let other = packet(6, from: [10, 109, 3, 2], to: [192, 0, 2, 1], ports: (1, 53), payload: [])
         #expect(changed(other, rewrite.inbound) == other)
