@@ -8,6 +8,9 @@ struct LinkOptions: ParsableArguments {
     @Option(help: ArgumentHelp("A scenario, as mast link fit writes one. Other options change parts of it.", valueName: "file"))
     var scenario: String?
 
+    @Option(help: ArgumentHelp("One of the links that mast link profiles lists.", valueName: "name"))
+    var profile: String?
+
     @Option(help: ArgumentHelp("Fit the link to this capture.", valueName: "file"))
     var capture: String?
 
@@ -41,7 +44,9 @@ struct LinkOptions: ParsableArguments {
     var seed: UInt64?
 
     func validate() throws {
-        guard scenario == nil || capture == nil else { throw ValidationError("give --scenario or --capture, not both") }
+        guard [scenario, capture, profile].count(where: { $0 != nil }) <= 1 else {
+            throw ValidationError("give one of --scenario, --profile and --capture")
+        }
         guard upTrace == nil || upRate == nil else { throw ValidationError("give --up or --up-rate, not both") }
         guard downTrace == nil || downRate == nil else { throw ValidationError("give --down or --down-rate, not both") }
         guard rate == nil || upRate == nil && downRate == nil && upTrace == nil && downTrace == nil else {
@@ -55,6 +60,7 @@ struct LinkOptions: ParsableArguments {
 
     func resolved() throws -> LinkScenario {
         var result = LinkScenario()
+        if let profile { result = try LinkProfilesCommand.named(profile).scenario }
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
         if let seed { result.seed = seed }
