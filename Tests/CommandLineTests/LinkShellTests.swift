@@ -52,10 +52,10 @@ struct LinkShellTests {
         }
     }
 
-    @Test func nothingIsLeftBehindWhenItIsKilled() async throws {
+    @Test(.timeLimit(.minutes(1))) func itsProgramEndsWhenItIsKilled() async throws {
         let program = try Program()
         defer { program.remove() }
-        let process = program.process(["link", "shell", "--", "sh", "-c", "echo here; sleep 60; echo survived"])
+        let process = program.process(["link", "shell", "--", "sh", "-c", "echo here; exec sleep 600"])
         let output = Pipe()
         process.standardOutput = output
         let end = End(of: process)
@@ -65,7 +65,7 @@ struct LinkShellTests {
         #expect(await end.comes(within: 60))
         // The end of what it writes is the end of the program inside, which held the pipe.
         try output.fileHandleForWriting.close()
-        #expect(try output.fileHandleForReading.readToEnd() ?? Data() == Data())
+        _ = try output.fileHandleForReading.readToEnd()
     }
 
     /// Sends a datagram to a closed port of the host and waits for the ICMP error that answers it; prints milliseconds.
