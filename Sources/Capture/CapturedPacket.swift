@@ -106,6 +106,15 @@ package struct TCPHeader: Sendable {
     package var timestamp: (value: UInt32, echo: UInt32)?
     /// The first two blocks of a SACK option (RFC 2018), if it was captured.
     package var sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?)?
+
+    package init(
+        sequence: UInt32, acknowledgement: UInt32, flags: TCPFlags, window: UInt16, payloadBytes: Int,
+        timestamp: (value: UInt32, echo: UInt32)? = nil,
+        sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?)? = nil
+    ) {
+        (self.sequence, self.acknowledgement, self.flags, self.window) = (sequence, acknowledgement, flags, window)
+        (self.payloadBytes, self.timestamp, self.sack) = (payloadBytes, timestamp, sack)
+    }
 }
 
 package struct TCPFlags: OptionSet, Sendable {

@@ -18,6 +18,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var outstanding = 0
     /// Why it was sent again.
     package var cause: RetransmissionCause?
+
+    package init() {}
 }
 
 /// Follows one TCP connection for round trips and losses (RFC 6298's rule of Karn: no sample from data sent
