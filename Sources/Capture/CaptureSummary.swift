@@ -107,7 +107,7 @@ extension CaptureSummary {
             var series: RateSeries
         }
 
-        private var table = FlowTable()
+        package private(set) var table = FlowTable()
         private var silences = SilenceDetector()
         private var totals = CaptureSummary(file: "", format: "", linkType: "")
         private var period: OpenPeriod?
@@ -118,18 +118,20 @@ extension CaptureSummary {
 
         package init() {}
 
-        package mutating func add(_ packet: CapturedPacket) {
+        /// - Returns: what the packet meant to its flow in `table`, for whoever else follows the capture.
+        @discardableResult
+        package mutating func add(_ packet: CapturedPacket) -> FlowObservation? {
             totals.packets += 1
             totals.bytes += packet.wireBytes
             totals.capturedBytes += packet.capturedBytes
             if packet.hasTimestamp { follow(packet) }
             guard packet.headers.ip != nil else {
                 totals.undecoded += 1
-                return
+                return nil
             }
             totals.ipPackets += 1
             totals.ipBytes += packet.ipBytes
-            guard let observation = table.observe(packet) else { return }
+            guard let observation = table.observe(packet) else { return nil }
             if observation.isDuplicate { totals.duplicates += 1 }
             var side = observation.direction == .up ? totals.up : totals.down
             side.packets += 1
@@ -137,10 +139,11 @@ extension CaptureSummary {
             side.ipBytes += packet.ipBytes
             side.payloadBytes += observation.payloadBytes
             if observation.direction == .up { totals.up = side } else { totals.down = side }
-            guard packet.hasTimestamp else { return }
+            guard packet.hasTimestamp else { return observation }
             silences.observe(observation.direction, at: packet.time)
             period?.series.add(bytes: packet.ipBytes, observation.direction, at: packet.time)
             period?.ipBytes += packet.ipBytes
+            return observation
         }
 
         private mutating func follow(_ packet: CapturedPacket) {

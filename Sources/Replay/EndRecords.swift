@@ -4,7 +4,7 @@ import MastTimebase
 /// One end's capture as matching needs it: 24 bytes a packet.
 package struct EndRecords: Sendable {
     struct Record: Sendable {
-        /// Since 1970, by this end's clock.
+        /// Nanoseconds since this end's first packet, by its clock; within `longest` of it.
         var time: Int64
         /// The same at both ends for the same packet, and hardly for another.
         var key: UInt64
@@ -12,12 +12,16 @@ package struct EndRecords: Sendable {
         var isUp: Bool
     }
 
+    /// Nine years: a packet further from the first bears no time, and sums of a few such times stay far from overflow.
+    static let longest: Int64 = 1 << 58
     /// A few hours of video; what follows is left out.
     package static let mostPackets = 4_000_000
 
     private(set) var records: [Record] = []
+    /// Since 1970, by this end's clock.
     private(set) var firstTime: Int64?
     private var clients: [FlowKey: NetworkAddress] = [:]  // lookup only
+    /// For `add(_:)` alone.
     private var table = FlowTable()
 
     package init() {}
@@ -26,16 +30,26 @@ package struct EndRecords: Sendable {
     package init(agreeingWith other: EndRecords) { clients = other.clients }
 
     package mutating func add(_ packet: CapturedPacket) {
-        guard packet.hasTimestamp, records.count < Self.mostPackets, let ip = packet.headers.ip,
-            let (flowKey, _) = packet.flow, let seen = table.observe(packet), !seen.isDuplicate
+        if let seen = table.observe(packet) { add(packet, seen, client: table.flows[seen.flow].client) }
+    }
+
+    /// - Parameters:
+    ///   - seen: what a flow table said of the packet, which is not followed again.
+    ///   - client: of its flow, by that table.
+    package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation, client known: NetworkAddress) {
+        guard packet.hasTimestamp, !seen.isDuplicate, records.count < Self.mostPackets, let ip = packet.headers.ip,
+            let (flowKey, _) = packet.flow
         else { return }
-        if firstTime == nil { firstTime = packet.epochNanoseconds }
-        let client = clients[flowKey] ?? table.flows[seen.flow].client
+        let first = firstTime ?? packet.epochNanoseconds
+        firstTime = first
+        let (time, overflow) = packet.epochNanoseconds.subtractingReportingOverflow(first)
+        guard !overflow, (-Self.longest...Self.longest).contains(time) else { return }
+        let client = clients[flowKey] ?? known
         if clients.count < FlowTable.limit { clients[flowKey] = client }
         guard let key = Self.key(packet, ip) else { return }
         records.append(
             Record(
-                time: packet.epochNanoseconds, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))
+                time: time, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))
     }
 
     /// Headers that no router and no snap length changes; the payload's hash where they do not tell packets apart.

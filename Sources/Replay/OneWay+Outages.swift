@@ -71,7 +71,7 @@ extension OneWay {
             guard let received = packet.received else { continue }
             defer { newest = max(newest ?? received, received) }
             guard let before = newest, received > before else { continue }
-            let sending = capacity?.time(forBytes: Int64(packet.bytes)).nanoseconds ?? 0
+            let sending = Self.sending(packet, capacity)
             // At the link: when the one before was through, when this one came to it, when this one was let go.
             let (through, waiting, released) = (before - way, packet.sent, received - way - sending)
             guard released - max(through, waiting) >= Self.shortestHold else { continue }

@@ -4,7 +4,7 @@ import MastTimebase
 /// One direction of a session seen at both ends: what was sent, and when it came, if it did.
 struct OneWay: Sendable {
     struct Packet: Sendable {
-        /// Nanoseconds, each by its own end's clock until `shift`.
+        /// Nanoseconds since its own end's first packet, until `shift`.
         var sent: Int64
         var received: Int64?
         var bytes: Int
@@ -58,8 +58,13 @@ struct OneWay: Sendable {
     /// Smallest delay, less the time to send the packet at `capacity`; nil when nothing came.
     func smallestDelay(_ capacity: Rate?) -> Int64? {
         packets.compactMap { packet in
-            packet.received.map { $0 - packet.sent - (capacity?.time(forBytes: Int64(packet.bytes)).nanoseconds ?? 0) }
+            packet.received.map { $0 - packet.sent - Self.sending(packet, capacity) }
         }.min()
+    }
+
+    /// The time that the packet takes at `capacity`, a minute at most.
+    static func sending(_ packet: Packet, _ capacity: Rate?) -> Int64 {
+        min(capacity?.time(forBytes: Int64(packet.bytes)) ?? .zero, .seconds(60)).nanoseconds
     }
 
     /// Slope of the line under all delays that is nearest to them (Moon, Skelly and Towsley 1999), in parts of one;

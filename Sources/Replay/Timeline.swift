@@ -60,14 +60,26 @@ package struct Timeline: Sendable {
 
     package var flows: [FlowState] { table.flows }
 
+    /// The table by whose observations packets were added.
+    package mutating func adopt(_ table: FlowTable) { self.table = table }
+
     package mutating func add(_ packet: CapturedPacket) {
         guard packet.hasTimestamp else { return }
         guard events.count < Self.mostPackets else {
             isCutShort = true
             return
         }
+        if let seen = table.observe(packet) { add(packet, seen) }
+    }
+
+    /// A packet that somebody else's flow table has seen: nothing is followed twice. That table goes to `adopt`.
+    package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation) {
         // What was recorded twice passed once.
-        guard let seen = table.observe(packet), !seen.isDuplicate else { return }
+        guard packet.hasTimestamp, !seen.isDuplicate else { return }
+        guard events.count < Self.mostPackets else {
+            isCutShort = true
+            return
+        }
         var event = Event(
             time: packet.time, ipBytes: Int32(clamping: packet.ipBytes), payloadBytes: Int32(clamping: seen.payloadBytes),
             flow: Int32(clamping: seen.flow), newlyAcknowledged: 0, outstanding: 0,

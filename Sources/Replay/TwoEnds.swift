@@ -20,7 +20,14 @@ package enum TwoEnds {
     ) throws(Failure) -> LinkReport {
         var up = OneWay(.up, sender: client, receiver: server)
         var down = OneWay(.down, sender: server, receiver: client)
-        guard !up.packets.isEmpty || !down.packets.isEmpty, let origin = client.firstTime else { throw .nothingInCommon }
+        guard !up.packets.isEmpty || !down.packets.isEmpty, let mine = client.firstTime, let theirs = server.firstTime
+        else { throw .nothingInCommon }
+        // Time 0 is the client's first packet. Clocks further apart than any that could agree count as that far.
+        let origin: Int64 = 0
+        let (apart, overflow) = theirs.subtractingReportingOverflow(mine)
+        let ahead = overflow ? 0 : min(max(apart, -EndRecords.longest), EndRecords.longest)
+        up.shift(sent: { $0 }, received: { $0 + ahead })
+        down.shift(sent: { $0 + ahead }, received: { $0 })
         var report = clientFit.map { LinkReport($0) } ?? serverFit.map { LinkReport($0) } ?? LinkReport()
         report.reason = nil
         // Each direction's pace shows where it arrives.
@@ -61,7 +68,7 @@ package enum TwoEnds {
         outages += drops.down.map { down.outage($0, origin: origin) }.filter { drop in !holds.down.contains { $0.overlaps(drop) } }
         for (fit, direction) in [(serverFit, FlowDirection.up), (clientFit, .down)] {
             guard let fit else { continue }
-            outages += idle(fit, direction, beside: outages, client: client, server: server, offset: offset)
+            outages += idle(fit, direction, beside: outages, shift: direction == .up ? OneWay.seconds(ahead - offset) : 0)
         }
         report.outages = outages.sorted { ($0.startS, $0.direction) < ($1.startS, $1.direction) }
         losses(up, runs.up, origin, outages, &report.up)
@@ -108,11 +115,8 @@ package enum TwoEnds {
 
     /// Pauses of the sender, as the receiving end's capture shows them, where the link is not to blame.
     private static func idle(
-        _ fit: LinkFit, _ direction: FlowDirection, beside outages: [LinkFitReport.Outage], client: EndRecords,
-        server: EndRecords, offset: Int64
+        _ fit: LinkFit, _ direction: FlowDirection, beside outages: [LinkFitReport.Outage], shift: Double
     ) -> [LinkFitReport.Outage] {
-        var shift = 0.0
-        if direction == .up, let mine = client.firstTime, let theirs = server.firstTime { shift = OneWay.seconds(theirs - offset - mine) }
         return fit.report.outages.compactMap { found in
             guard found.direction == direction.name, found.kind == LinkFit.Outage.Kind.senderIdle.rawValue else { return nil }
             var moved = found

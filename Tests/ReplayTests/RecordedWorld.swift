@@ -20,13 +20,14 @@ struct RecordedWorld {
         return timeline
     }
 
-    mutating func record(up: Bool, proto: UInt8, _ segment: [UInt8], at time: Instant) {
+    /// - Parameter number: the IP identification, where both ends must see the same.
+    mutating func record(up: Bool, proto: UInt8, _ segment: [UInt8], at time: Instant, identification number: Int? = nil) {
         identification += 1
         let (from, to) = up ? (Self.client, Self.server) : (Self.server, Self.client)
         func big(_ value: Int, _ bytes: Int) -> [UInt8] {
             (0..<bytes).map { UInt8(truncatingIfNeeded: value >> (8 * (bytes - 1 - $0))) }
         }
-        let frame = [0x45, 0] + big(20 + segment.count, 2) + big(identification, 2) + [0, 0, 64, proto, 0, 0]
+        let frame = [0x45, 0] + big(20 + segment.count, 2) + big(number ?? identification, 2) + [0, 0, 64, proto, 0, 0]
             + big(Int(from), 4) + big(Int(to), 4) + segment
         packets.append(
             CapturedPacket(
@@ -130,7 +131,7 @@ struct RecordedWorld {
             let rtp: [UInt8] = [0x80, 0, UInt8(truncatingIfNeeded: sequence >> 8), UInt8(truncatingIfNeeded: sequence)]
                 + [0, 0, UInt8(truncatingIfNeeded: sequence >> 8), UInt8(truncatingIfNeeded: sequence), 0, 0, 0, packet.up ? 1 : 2]
                 + [UInt8](repeating: 0, count: 160)
-            world.record(up: packet.up, proto: 17, world.ports(packet.up) + [0, 180, 0, 0] + rtp, at: packet.time)
+            world.record(up: packet.up, proto: 17, world.ports(packet.up) + [0, 180, 0, 0] + rtp, at: packet.time, identification: sequence)
         }
         return world
     }

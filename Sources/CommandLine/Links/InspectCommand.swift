@@ -104,16 +104,19 @@ private struct InspectedCapture {
         var recorder = recorder
         var seen = 0
         while let packet = capture.next() {
-            builder.add(packet)
-            timeline.add(packet)
-            records?.add(packet)
-            recorder?.add(packet)
+            if let observation = builder.add(packet) {
+                timeline.add(packet, observation)
+                records?.add(packet, observation, client: builder.table.flows[observation.flow].client)
+                recorder?.add(packet, observation)
+            }
             seen += 1
             if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
         }
         if seen >= 200_000 { Output.endProgress() }
         summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
+        timeline.adopt(builder.table)
+        recorder?.adopt(builder.table)
         timeline.finish()
         do throws(FitFailure) { fit = .success(try LinkFit(timeline)) } catch { fit = .failure(error) }
         self.recorder = recorder

@@ -98,13 +98,20 @@ package struct CaptureRecorder: Sendable {
     package init() {}
 
     package mutating func add(_ packet: CapturedPacket) {
-        guard packet.hasTimestamp else { return }
+        if let seen = table.observe(packet) { add(packet, seen) }
+    }
+
+    /// The table by whose observations packets were added.
+    package mutating func adopt(_ table: FlowTable) { self.table = table }
+
+    /// A packet that somebody else's flow table has seen; that table goes to `adopt`.
+    package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation) {
+        guard packet.hasTimestamp, !seen.isDuplicate else { return }
         if firstEpochNanoseconds == nil { firstEpochNanoseconds = packet.epochNanoseconds }
         guard events.count < Self.mostPackets else {
             isCutShort = true
             return
         }
-        guard let seen = table.observe(packet), !seen.isDuplicate else { return }
         while tracks.count <= seen.flow { tracks.append(Track()) }
         var event = Event(
             time: packet.time, flow: Int32(clamping: seen.flow), ipBytes: Int32(clamping: packet.ipBytes),
