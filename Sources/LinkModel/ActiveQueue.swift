@@ -84,7 +84,7 @@ struct CoDel: Sendable {
     /// The largest integer whose square is no more than `value`, by Newton's method from above.
     static func squareRoot(_ value: UInt64) -> UInt64 {
         guard value > 1 else { return value }
-        var root = UInt64(1) << ((65 - UInt64(value.leadingZeroBitCount)) / 2 + 0)
+        var root = UInt64(1) << ((65 - UInt64(value.leadingZeroBitCount)) / 2)
         while true {
             let next = (root + value / root) / 2
             if next >= root { return root }

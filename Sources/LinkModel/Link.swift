@@ -136,7 +136,7 @@ package struct Link: Sendable {
         catchUp(to: instant.nanoseconds)
         statistics.offeredPackets += 1
         statistics.offeredBytes += bytes
-        if recorder != nil { recorder?.append(.arrival, at: now, id: packet.id, bytes: bytes) }
+        recorder?.append(.arrival, at: now, id: packet.id, bytes: bytes)
         if now - lastOffer >= idleAfter, queue.isEmpty { holds.insert(from: now, to: now + promotion) }
         lastOffer = now
         if bytes > mtu { drop(packet.id, bytes, .tooBig, at: now); return }
@@ -297,6 +297,7 @@ package struct Link: Sendable {
 
     private mutating func mark(_ id: UInt64, _ bytes: Int, at time: Int64) {
         statistics.marks += 1
+        recorder?.appendOpportunities(of: server, through: time)
         recorder?.append(.mark, at: time, id: id, bytes: bytes)
     }
 
@@ -362,7 +363,7 @@ package struct Link: Sendable {
     /// Into the delay stage, in order of delivery.
     @inline(__always)
     private mutating func deliver(_ packet: Leaving) {
-        if recorder != nil { recorder?.append(.delivery, at: packet.at, id: packet.id, bytes: packet.bytes) }
+        recorder?.appendDelivery(at: packet.at, id: packet.id, bytes: packet.bytes)
         var place = line.count
         while place > 0, line[place - 1].at > packet.at { place -= 1 }
         if place == line.count { line.append(packet) } else { line.insert(packet, at: place) }
@@ -384,7 +385,8 @@ package struct Link: Sendable {
 
     private mutating func drop(_ id: UInt64, _ bytes: Int, _ reason: LinkDropReason, at time: Int64) {
         statistics.count(reason, bytes: bytes)
-        if recorder != nil { recorder?.append(.drop(reason), at: time, id: id, bytes: bytes) }
+        recorder?.appendOpportunities(of: server, through: time)
+        recorder?.append(.drop(reason), at: time, id: id, bytes: bytes)
         drops.append(Dropped(id: id, at: time, reason: reason))
     }
 }

@@ -1,3 +1,4 @@
+import Collections
 import MastTimebase
 
 /// What happened in one direction of a link, for logs and plots.
@@ -31,7 +32,10 @@ package struct LinkEvent: Hashable, Sendable {
 
 /// The events a link has made and its driver has not taken.
 struct LinkRecorder: Sendable {
-    private var events: [LinkEvent] = []
+    /// In order of time.
+    private var happened = Deque<LinkEvent>()
+    /// What will come out of the delay stage, in order of time.
+    private var deliveries = Deque<LinkEvent>()
     /// Opportunities up to here are recorded.
     private var opportunitiesUntil: Int64 = 0
 
@@ -40,27 +44,45 @@ struct LinkRecorder: Sendable {
 
     init(from now: Int64) { opportunitiesUntil = now }
 
+    /// Times do not decrease from one call to the next.
     mutating func append(_ kind: LinkEvent.Kind, at time: Int64, id: UInt64 = 0, bytes: Int = 0) {
-        guard events.count < Self.maximumEvents else { return }
-        events.append(LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: kind))
+        guard happened.count < Self.maximumEvents else { return }
+        happened.append(LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: kind))
+    }
+
+    /// At any time to come; mostly later than those before.
+    mutating func appendDelivery(at time: Int64, id: UInt64, bytes: Int) {
+        guard deliveries.count < Self.maximumEvents else { return }
+        let event = LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: .delivery)
+        var place = deliveries.count
+        while place > 0, deliveries[place - 1].at > event.at { place -= 1 }
+        deliveries.insert(event, at: place)
     }
 
     mutating func appendOpportunities(of server: LinkServer, through time: Int64) {
         guard time > opportunitiesUntil else { return }
         server.forEachOpportunity(after: opportunitiesUntil, through: time) { at, bytes in
             append(.opportunity, at: at, bytes: bytes)
-            return events.count < Self.maximumEvents
+            return happened.count < Self.maximumEvents
         }
         opportunitiesUntil = time
     }
 
-    /// Moves out what happened up to `now`, in order of time; of one time, in order of happening.
+    /// Moves out what happened up to `now`, in order of time; of one time, deliveries last.
     mutating func take(upTo now: Int64, into result: inout [LinkEvent]) {
-        let order = events.indices.sorted { (events[$0].at, $0) < (events[$1].at, $1) }
-        var later: [LinkEvent] = []
-        for index in order {
-            if events[index].at.nanoseconds <= now { result.append(events[index]) } else { later.append(events[index]) }
+        let end = Instant(nanoseconds: now)
+        while true {
+            let event = happened.first.flatMap { $0.at <= end ? $0 : nil }
+            let delivery = deliveries.first.flatMap { $0.at <= end ? $0 : nil }
+            if let event, delivery.map({ event.at <= $0.at }) ?? true {
+                result.append(event)
+                happened.removeFirst()
+            } else if let delivery {
+                result.append(delivery)
+                deliveries.removeFirst()
+            } else {
+                return
+            }
         }
-        events = later
     }
 }

@@ -136,12 +136,18 @@ struct LinkServer: Sendable {
         let start = max(arrival, freeAt)
         holds.forget(before: start)
         let need = min(Int64(bytes) * 8_000_000_000, burst)
-        let ready = tokens >= need ? 0 : (need - tokens + bitsPerSecond - 1) / bitsPerSecond
+        let ready = tokens >= need ? 0 : Self.ceiling(need - tokens, bitsPerSecond)
         let at = holds.firstFree(from: max(start, saturatingSum(freeAt, ready)))
         let (gained, overflow) = (at - freeAt).multipliedReportingOverflow(by: bitsPerSecond)
         plannedTokens = (overflow || gained > burst - tokens ? burst : tokens + gained) - need
         // It waits in the queue for its tokens.
         (begin, finish) = (at, at)
+    }
+
+    /// Without a sum that a rate near the end of the number range would overflow.
+    private static func ceiling(_ work: Int64, _ rate: Int64) -> Int64 {
+        let (quotient, remainder) = work.quotientAndRemainder(dividingBy: rate)
+        return remainder > 0 ? quotient + 1 : quotient
     }
 
     /// What the series offers during a hold passes unused.
@@ -159,7 +165,7 @@ struct LinkServer: Sendable {
             let end = min(until, holds.nextStart(after: at))
             if work <= 0 { plannedDebt = -work; finish = at; return }
             if rate > 0 {
-                let length = (work + rate - 1) / rate
+                let length = Self.ceiling(work, rate)
                 if length <= end - at {
                     plannedDebt = length * rate - work
                     finish = at + length

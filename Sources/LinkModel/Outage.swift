@@ -95,6 +95,14 @@ struct OutageTimeline: Sendable {
     /// Promises that no later question is about a time before `time`.
     @inline(__always) mutating func forget(before time: Int64) {
         while first < ends.count, ends[first] <= time { first += 1 }
+        // A radio that falls idle again and again adds stretches for as long as the run lasts.
+        if first >= 1_024 { dropPast() }
+    }
+
+    private mutating func dropPast() {
+        starts.removeFirst(first)
+        ends.removeFirst(first)
+        first = 0
     }
 
     /// Whether `time` lies in a stretch. Times asked for never decrease.
