@@ -218,6 +218,8 @@ static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     if (spawn->resolv_conf) {
         *step = "cannot replace /etc/resolv.conf";
         if (mount(spawn->resolv_conf, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0 && errno != ENOENT) return -1;
+        // The mount keeps it; its name would stay behind if we were killed.
+        unlink(spawn->resolv_conf);
     }
     // Where sysfs shows the host's devices still, tools are confused; not vital.
     umount2("/sys", MNT_DETACH);
@@ -236,6 +238,12 @@ static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     if (*tun < 0) return -1;
     *step = "cannot configure the TUN device";
     return mast_tun_configure(name, &spawn->address, 1);
+}
+
+// Whoever ends us by SIGTERM means the program; we follow when it has ended, and tidy up.
+static volatile sig_atomic_t running;
+static void pass_on(int number) {
+    if (running > 0) kill((pid_t)running, number);
 }
 
 pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **step) {
@@ -308,6 +316,12 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
         return -1;
     }
     memcpy(tun, CMSG_DATA(header), sizeof *tun);
+    running = child;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = pass_on;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &action, NULL);
     char go = 1;
     ssize_t ignored = write(pair[0], &go, 1);
     (void)ignored;
@@ -315,13 +329,18 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
     return child;
 }
 
-void mast_wait(const int *descriptors, int count, long nanoseconds) {
+unsigned mast_wait(const int *descriptors, int count, long nanoseconds) {
     struct pollfd polled[8];
     if (count > 8) count = 8;
     for (int index = 0; index < count; index++) polled[index] = (struct pollfd){descriptors[index], POLLIN, 0};
     struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
-    ppoll(polled, (nfds_t)count, &time, NULL);
+    if (ppoll(polled, (nfds_t)count, &time, NULL) <= 0) return 0;
+    unsigned ready = 0;
+    for (int index = 0; index < count; index++) ready |= polled[index].revents ? 1u << index : 0;
+    return ready;
 }
+
+int mast_datagram_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 void mast_timer_slack(unsigned long nanoseconds) { prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0); }
 
@@ -340,7 +359,11 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
     errno = ENOSYS;
     return -1;
 }
-void mast_wait(const int *descriptors, int count, long nanoseconds) {}
+unsigned mast_wait(const int *descriptors, int count, long nanoseconds) { return 0; }
+int mast_datagram_socket(void) {
+    errno = ENOSYS;
+    return -1;
+}
 void mast_timer_slack(unsigned long nanoseconds) {}
 
 #endif

@@ -1,3 +1,4 @@
+import CTunnel
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -18,8 +19,8 @@ struct NameForwarder: ~Copyable {
 
     /// Nil when the resolver cannot be reached.
     init?(resolverAddress: UInt32) {
-        let socket = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        let resolver = Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
+        let socket = mast_datagram_socket()
+        let resolver = mast_datagram_socket()
         var own = Self.address(0x7F00_0001, 0)
         var target = Self.address(resolverAddress, 53)
         var bound = sockaddr_in()

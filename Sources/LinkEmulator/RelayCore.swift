@@ -163,7 +163,7 @@ final class RelayCore {
             case .delivered(_, let at), .copied(_, let at), .corrupted(_, let at, _):
                 if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: &payload) }
                 report(payload, of: packet.client, direction, .delivered, at: at)
-                counts.lateness.record(now - at)
+                counts.lateness.add(now - at)
                 if direction == .up { sendUp(payload, for: packet.client) } else { sendDown(payload, to: packet.client) }
             case .dropped(_, let at, let reason):
                 report(packet.payload, of: packet.client, direction, .dropped(reason), at: at)

@@ -90,6 +90,8 @@ package final class TUNShell {
         let clock = TunnelClock()
         var status: Int32 = 0
         var nextCheck = Instant.zero
+        let descriptors = [inside, outside, names?.socket ?? -1, names?.resolver ?? -1]
+        let nameBits: UInt32 = 0b1100
 
         while true {
             let now = clock.now
@@ -97,18 +99,18 @@ package final class TUNShell {
                 let ended = waitpid(child, &status, WNOHANG)
                 if ended == child || ended < 0 && errno == ECHILD { break }
                 nextCheck = now + .milliseconds(2)
+                // Under load nobody waits below.
+                names?.pump()
             }
-            let more = (up.read(at: now), down.read(at: now))
+            let more = (up.takeIn(at: now), down.takeIn(at: now))
             let settled = clock.now
-            up.write(at: settled, clock: { clock.now }, prepare: rewrite.inbound) { log(.up, $0) }
-            down.write(at: settled, clock: { clock.now }, prepare: rewrite.outbound) { log(.down, $0) }
-            names?.pump()
+            up.giveOut(at: settled, clock: { clock.now }, prepare: rewrite.inbound) { log(.up, $0) }
+            down.giveOut(at: settled, clock: { clock.now }, prepare: rewrite.outbound) { log(.down, $0) }
             if more.0 || more.1 { continue }
             let next = min(up.nextEventTime ?? .distantFuture, down.nextEventTime ?? .distantFuture)
             let pause = min(next - clock.now - Self.pollBefore, Self.longestPause)
-            if pause > .zero {
-                mast_wait([inside, outside, names?.socket ?? -1, names?.resolver ?? -1], 4, Int(pause.nanoseconds))
-            }
+            guard pause > .zero else { continue }
+            if mast_wait(descriptors, 4, Int(pause.nanoseconds)) & nameBits != 0 { names?.pump() }
         }
         let elapsed = clock.now.sinceStart
         let statistics = Statistics(

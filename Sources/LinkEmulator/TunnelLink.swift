@@ -41,10 +41,10 @@ struct TunnelLink: ~Copyable {
     /// Takes in what the device holds.
     ///
     /// - Returns: whether there may be more.
-    mutating func read(at now: Instant) -> Bool {
+    mutating func takeIn(at now: Instant) -> Bool {
         for _ in 0..<Self.batch {
             let (number, space) = store.reserve()
-            let count = Glibc.read(source, space.baseAddress, space.count)
+            let count = read(source, space.baseAddress, space.count)
             guard count > 0 else {
                 store.release(number)
                 return false
@@ -71,7 +71,7 @@ struct TunnelLink: ~Copyable {
 
     /// Writes what has come out by `now`; `prepare` may change a packet before. `clock` is asked for the time of
     /// each departure.
-    mutating func write(
+    mutating func giveOut(
         at now: Instant, clock: () -> Instant, prepare: (UnsafeMutableRawBufferPointer) -> Void,
         log: ([LinkEvent]) -> Void
     ) {
@@ -85,7 +85,7 @@ struct TunnelLink: ~Copyable {
             let packet = store.packet(number)
             if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: packet) }
             prepare(packet)
-            if Glibc.write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
+            if write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
             lateness.add(clock() - outcome.at)
             if case .copied = outcome { continue }
             store.release(number)

@@ -52,6 +52,20 @@ struct LinkShellTests {
         }
     }
 
+    @Test func aRequestToEndGoesToTheProgram() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let process = program.process(["link", "shell", "--", "sh", "-c", "trap 'exit 9' TERM; echo here; while :; do read line; done"])
+        let (input, output) = (Pipe(), Pipe())
+        (process.standardInput, process.standardOutput) = (input, output)
+        let end = End(of: process)
+        try process.run()
+        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "here\n")
+        kill(process.processIdentifier, SIGTERM)
+        #expect(await end.comes(within: 60))
+        #expect(process.terminationReason == .exit && process.terminationStatus == 9)
+    }
+
     @Test(.timeLimit(.minutes(1))) func itsProgramEndsWhenItIsKilled() async throws {
         let program = try Program()
         defer { program.remove() }

@@ -28,7 +28,7 @@ int mast_tun_configure(const char *name, const struct mast_tun_address *address,
 
 struct mast_spawn {
     struct mast_tun_address address;
-    /// Bound over /etc/resolv.conf inside; NULL leaves it.
+    /// Bound over /etc/resolv.conf inside, and unlinked; NULL leaves it.
     const char *resolv_conf;
     /// Ends with NULL.
     char *const *arguments;
@@ -36,11 +36,17 @@ struct mast_spawn {
 };
 
 /// Starts a program in new network and mount namespaces, joined by a TUN device whose descriptor goes to `tun`.
+/// From then on SIGTERM is passed on to it instead of ending us.
 /// Returns the process, or -1 with errno; `step` then says what failed.
 pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **step);
 
-/// Waits until one of the descriptors can be read, or so long. Negative descriptors are passed over.
-void mast_wait(const int *descriptors, int count, long nanoseconds);
+/// Waits until one of the descriptors can be read, or so long. Negative descriptors are passed over; of more than 8
+/// the first 8 count.
+/// Returns a bit for each that can be read, the first's lowest.
+unsigned mast_wait(const int *descriptors, int count, long nanoseconds);
+
+/// A UDP socket that does not block; -1 with errno.
+int mast_datagram_socket(void);
 
 /// Makes timers of the calling thread fire with this slack (nanoseconds).
 void mast_timer_slack(unsigned long nanoseconds);

@@ -34,7 +34,7 @@ struct RelayReport: Encodable {
         (up, down) = (Direction(statistics.up), Direction(statistics.down))
         (clients, clientsExpired, refusedClients) = (statistics.clients, statistics.clientsExpired, statistics.refusedClients)
         (overflowDrops, socketDrops, strangers) = (statistics.overflowDrops, statistics.socketDrops, statistics.strangers)
-        let microseconds = { (interval: Interval) in Double(interval.microseconds) }
+        let microseconds = { (interval: Interval?) in Double(interval?.microseconds ?? 0) }
         latenessP50Us = microseconds(statistics.lateness.quantile(0.5))
         latenessP99Us = microseconds(statistics.lateness.quantile(0.99))
         latenessMaxUs = microseconds(statistics.lateness.maximum)
