@@ -1,4 +1,5 @@
 import MastCapture
+import MastReplay
 
 extension LinkPlot {
     /// The figure as one SVG element, its colours from CSS classes.
@@ -7,7 +8,7 @@ extension LinkPlot {
         let height = hasPackets ? 470 : 290
         var parts = [
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
-            "<style>\(Self.style)</style>", "<title>\(Self.escaped(name))</title>",
+            "<style>\(Self.style)</style>", "<title>\(HTMLReport.escape(name))</title>",
             "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
         ]
         let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
@@ -23,7 +24,7 @@ extension LinkPlot {
             parts.append(delays.marks(droppedPackets))
         }
         parts.append(legend(hasPackets))
-        parts.append("<text class=\"ink\" x=\"60\" y=\"18\" font-size=\"14\" font-weight=\"600\">\(Self.escaped(name))</text>")
+        parts.append("<text class=\"ink\" x=\"60\" y=\"18\" font-size=\"14\" font-weight=\"600\">\(HTMLReport.escape(name))</text>")
         parts.append("<text class=\"faint\" x=\"510\" y=\"\(height - 8)\" text-anchor=\"middle\">seconds</text></svg>")
         return parts.joined(separator: "\n")
     }
@@ -89,20 +90,6 @@ extension LinkPlot {
         .capacity{fill:#3a475a}.arrivals{stroke:#7ba2f5}.departures{stroke:#f0915f}.delay{fill:#5cc09a}.drop{stroke:#f06a86}
         .key.arrivals{fill:#7ba2f5}.key.departures{fill:#f0915f}.key.drop{fill:#f06a86}}
         """
-
-    static func escaped(_ text: String) -> String {
-        var result = ""
-        for character in text.unicodeScalars {
-            switch character {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            default: result.unicodeScalars.append(character.value < 32 ? " " : character)
-            }
-        }
-        return result
-    }
 
     /// The next of 1, 2 and 5 times a power of ten.
     private static func ceiling(_ value: Double) -> Double {

@@ -113,8 +113,9 @@ struct LinkPlot: Encodable {
                 return
             }
             signals.add(Interval(nanoseconds: open.least))
-            // A log may be silent for hours; what is beyond this moves no quantile that is looked at.
-            for back in 1..<max(1, min(sentAt - open.at, 1_000_000)) {
+            // A log may be silent for years: a day's milliseconds in all are looked at.
+            let steps = min(sentAt - open.at, 86_400_000 - Int64(signals.count))
+            for back in 1..<max(1, steps) {
                 signals.add(Interval(nanoseconds: waited + back * 1_000_000))
             }
             sent = (sentAt, waited)
