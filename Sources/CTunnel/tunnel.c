@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -224,6 +225,8 @@ static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     // Where sysfs shows the host's devices still, tools are confused; not vital.
     umount2("/sys", MNT_DETACH);
     mount("sysfs", "/sys", "sysfs", 0, NULL);
+    // Shows the namespace's processes by the numbers they have in it.
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     *step = "cannot bring up the loopback device";
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
@@ -246,13 +249,67 @@ static void pass_on(int number) {
     if (running > 0) kill((pid_t)running, number);
 }
 
+static void pass_on_requests(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = pass_on;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &action, NULL);
+    // Who started us may have left it blocked.
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+}
+
+// The namespace's first process: sets it up, starts the program, and ends when that has ended.
+static _Noreturn void be_first(const struct mast_spawn *spawn, int socket) {
+    // Without its link the program has no network: all ends with the one who carries it.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    const char *at = "";
+    int device = -1;
+    if (enter(spawn, &device, &at) < 0) {
+        send_result(socket, -1, errno, at);
+        _exit(127);
+    }
+    if (send_result(socket, device, 0, "") < 0) _exit(127);
+    close(device);
+    // The other end of the link is set up before the first packet. Fails when our parent is gone.
+    char go;
+    if (read(socket, &go, 1) != 1) _exit(127);
+    pid_t program = fork();
+    if (program < 0) _exit(126);
+    if (program == 0) {
+        execvpe(spawn->arguments[0], spawn->arguments, spawn->environment);
+        int error = errno;
+        dprintf(2, "mast: cannot run %s: %s\n", spawn->arguments[0], strerror(error));
+        _exit(error == ENOENT ? 127 : 126);
+    }
+    running = program;
+    // Unhandled signals do not reach a namespace's first process, so those of the terminal are the program's alone.
+    pass_on_requests();
+    while (1) {
+        int status = 0;
+        pid_t ended = waitpid(-1, &status, 0);
+        if (ended == program) _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+        if (ended < 0 && errno != EINTR) _exit(126);
+    }
+}
+
 pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **step) {
     static char failed[60];
     *step = "cannot start a process";
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return -1;
-    pid_t parent = getpid();
-    pid_t child = fork();
+    // A process namespace of its own: whatever the program leaves behind ends with its first process.
+    pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, 0);
     if (child < 0) {
         int error = errno;
         close(pair[0]);
@@ -261,31 +318,8 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
         return -1;
     }
     if (child == 0) {
-        // Without its link the program has no network: it ends with the one who carries it.
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent) _exit(127);
-        struct sigaction action;
-        memset(&action, 0, sizeof action);
-        action.sa_handler = SIG_DFL;
-        for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
-        sigset_t none;
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        const char *at = "";
-        int device = -1;
-        if (enter(spawn, &device, &at) < 0) {
-            send_result(pair[1], -1, errno, at);
-            _exit(127);
-        }
-        if (send_result(pair[1], device, 0, "") < 0) _exit(127);
-        close(device);
-        // The other end of the link is set up before the first packet.
-        char go;
-        if (read(pair[1], &go, 1) != 1) _exit(127);
-        execvpe(spawn->arguments[0], spawn->arguments, spawn->environment);
-        int error = errno;
-        dprintf(2, "mast: cannot run %s: %s\n", spawn->arguments[0], strerror(error));
-        _exit(error == ENOENT ? 127 : 126);
+        close(pair[0]);
+        be_first(spawn, pair[1]);
     }
     close(pair[1]);
     struct message body;
@@ -317,11 +351,7 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
     }
     memcpy(tun, CMSG_DATA(header), sizeof *tun);
     running = child;
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = pass_on;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGTERM, &action, NULL);
+    pass_on_requests();
     char go = 1;
     ssize_t ignored = write(pair[0], &go, 1);
     (void)ignored;

@@ -10,7 +10,7 @@ struct LinkShellCommand: ParsableCommand {
         discussion: """
             Without a command, your shell. Inside, services of this host, those on 127.0.0.1 too, are at $MAST_HOST \
             (IPv6: $MAST_HOST6). Up is the way out of the namespace; --delay is of each direction. Names are resolved \
-            as on the host. The rest of the world is reached if nft is installed. Ends with the program's own exit code.
+            as on the host. The rest of the world is reached if nft is installed. Ends with the program's own exit code; what the program leaves running ends too.
 
               mast link shell --rate 12mbit --delay 20ms --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
               mast link shell --down lte.down --up lte.up --delay 20ms --log lte -- sh -c 'iperf3 -c $MAST_HOST'
