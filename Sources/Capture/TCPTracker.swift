@@ -4,6 +4,8 @@ import MastTimebase
 package struct TCPObservation: Sendable, Hashable {
     /// A round trip from here to the receiver of the timed data and back, of the direction opposite to the packet.
     package var rtt: Interval?
+    /// The same by timestamps (RFC 7323), which bare acknowledgements carry too: it may hold a pause of the peer's.
+    package var stampRTT: Interval?
     /// Bytes that the packet acknowledged for the first time.
     package var newlyAcknowledged = 0
     /// Data that passed here before: the original was lost beyond this point, or its acknowledgement was.
@@ -105,7 +107,7 @@ package struct TCPTracker: Sendable {
         if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
             acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
         }
-        if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now) }
+        if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now, &observation) }
         if let next = side.next, let acknowledged = side.acknowledged {
             observation.outstanding = max(0, distance(acknowledged, next))
             if tcp.payloadBytes > 0 { side.inFlight.add(Int64(observation.outstanding)) }
@@ -240,7 +242,8 @@ package struct TCPTracker: Sendable {
     /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. The
     /// sender may have waited before it echoed: good for the minimum, and for quantiles of a busy sender.
     private static func followTimestamps(
-        _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant
+        _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant,
+        _ observation: inout TCPObservation
     ) {
         if side.newestStamp.map({ distance($0, timestamp.value) > 0 }) ?? true {
             side.newestStamp = timestamp.value
@@ -249,6 +252,7 @@ package struct TCPTracker: Sendable {
         if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
             peer.stamped = nil
             if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
+                observation.stampRTT = rtt
                 peer.stampRoundTrips.add(rtt.nanoseconds)
                 peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
             }

@@ -87,32 +87,35 @@ package final class TUNShell {
             isRecording: configuration.isRecording)
         var names = configuration.resolver.flatMap { NameForwarder(resolverAddress: $0) }
         let rewrite = HostRewrite(hostAddress: configuration.addresses.host4, namePort: names?.port)
-        let clock = TunnelClock()
+        let life = TunnelClock()
+        // The link's time begins with its first packet: a timeline does not run off while the program starts.
+        var clock = life
         var status: Int32 = 0
         var nextCheck = Instant.zero
         let descriptors = [inside, outside, names?.socket ?? -1, names?.resolver ?? -1]
         let nameBits: UInt32 = 0b1100
 
         while true {
+            if up.isUntouched, down.isUntouched { clock = TunnelClock() }
             let now = clock.now
-            if now >= nextCheck {
+            if life.now >= nextCheck {
                 let ended = waitpid(child, &status, WNOHANG)
                 if ended == child || ended < 0 && errno == ECHILD { break }
-                nextCheck = now + .milliseconds(2)
+                nextCheck = life.now + .milliseconds(2)
                 // Under load nobody waits below.
                 names?.pump()
             }
             let more = (up.takeIn(at: now), down.takeIn(at: now))
-            let settled = clock.now
-            up.giveOut(at: settled, clock: { clock.now }, prepare: rewrite.inbound) { log(.up, $0) }
-            down.giveOut(at: settled, clock: { clock.now }, prepare: rewrite.outbound) { log(.down, $0) }
+            let (settled, time) = (clock.now, clock)
+            up.giveOut(at: settled, clock: { time.now }, prepare: rewrite.inbound) { log(.up, $0) }
+            down.giveOut(at: settled, clock: { time.now }, prepare: rewrite.outbound) { log(.down, $0) }
             if more.0 || more.1 { continue }
             let next = min(up.nextEventTime ?? .distantFuture, down.nextEventTime ?? .distantFuture)
             let pause = min(next - clock.now - Self.pollBefore, Self.longestPause)
             guard pause > .zero else { continue }
             if mast_wait(descriptors, 4, Int(pause.nanoseconds)) & nameBits != 0 { names?.pump() }
         }
-        let elapsed = clock.now.sinceStart
+        let elapsed = life.now.sinceStart
         let statistics = Statistics(
             up: up.link.statistics, down: down.link.statistics, upLateness: up.lateness, downLateness: down.lateness,
             lost: up.lost + down.lost, elapsed: elapsed)

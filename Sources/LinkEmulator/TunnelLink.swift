@@ -54,11 +54,26 @@ struct TunnelLink: ~Copyable {
                 lost += 1
                 continue
             }
+            guard !Self.staysOnTheLink(UnsafeRawBufferPointer(rebasing: space[..<count])) else {
+                store.release(number)
+                continue
+            }
             store.keep(number, bytes: count)
             link.offer(LinkPacket(id: UInt64(number), bytes: count + extraBytes), at: now)
         }
         return true
     }
+
+    /// Whether no router passes it on (RFC 4291 section 2.7, RFC 5771 section 4): what the kernels at both ends tell
+    /// each other about the device itself is no traffic.
+    static func staysOnTheLink(_ packet: UnsafeRawBufferPointer) -> Bool {
+        if packet.count >= 40, packet[0] >> 4 == 6 { return packet[24] == 0xFF && packet[25] & 15 == 2 }
+        if packet.count >= 20, packet[0] >> 4 == 4 { return packet[16] == 224 && packet[17] == 0 && packet[18] == 0 }
+        return false
+    }
+
+    /// Whether any packet has come.
+    var isUntouched: Bool { link.statistics.offeredPackets == 0 }
 
     /// Behind the IP header: with a broken one the packet would only vanish.
     private static func turnOver(_ bit: UInt64, of packet: UnsafeMutableRawBufferPointer) {

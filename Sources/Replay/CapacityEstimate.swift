@@ -11,6 +11,8 @@ struct CapacityEstimate: Sendable {
     var basis: String
     /// Bytes in each `LinkFit.step`.
     var bins: [Int]
+    /// Per step, whether packets waited all through it; nil where that is not seen.
+    private var waited: [Bool?]
 
     /// Packets whose spacing is looked at together.
     private static let runs = [1, 2, 4, 12, 24]
@@ -20,8 +22,9 @@ struct CapacityEstimate: Sendable {
     private static let agreement = 25
     private static let leisurely: Int64 = 2_000_000
 
-    init(_ curve: DeliveryCurve, _ view: FitView) {
+    init(_ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay) {
         bins = curve.bins(LinkFit.step, length: view.length)
+        waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= QueueDelay.standing } }
         isConstant = false
         let sustained = Self.sustainedPeak(bins)
         guard sustained > 0 else {
@@ -38,7 +41,7 @@ struct CapacityEstimate: Sendable {
             if let line = Self.lineRate(curve, bins) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if Self.isBacklogged(bins, curve, view) {
+            } else if Self.isBacklogged(bins, curve, queue) {
                 capacity = Self.busyMedian(bins, peak)
                 isLowerBound = false
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
@@ -121,8 +124,10 @@ struct CapacityEstimate: Sendable {
     }
 
     /// A bulk transfer that left no pause: most packets full, most steps busy.
-    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ view: FitView) -> Bool {
+    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ queue: QueueDelay) -> Bool {
         guard bins.count >= 20, curve.points.count >= 200 else { return false }
+        // A sender that losses hold back leaves the queue empty.
+        if let wait = queue.median, wait < QueueDelay.standing { return false }
         let busy = bins.filter { $0 > 0 }.count
         guard busy * 10 >= bins.count * 7 else { return false }
         var full = 0
@@ -141,10 +146,10 @@ struct CapacityEstimate: Sendable {
 
     /// Capacity in each step: never zero, and no less than what passed.
     func rates(outages: [LinkFit.Outage]) -> [Rate] {
-        let floor = isLowerBound ? max(LinkFit.assumedFloor, capacity) : LinkFit.smallestRate
         if isConstant || isLowerBound {
-            return Array(repeating: max(floor, capacity), count: max(1, bins.count))
+            return Array(repeating: max(LinkFit.smallestRate, capacity), count: max(1, bins.count))
         }
+        let floor = LinkFit.smallestRate
         var last = max(floor, capacity)
         return bins.indices.map { index in
             let from = LinkFit.step * Int64(index)
@@ -153,7 +158,8 @@ struct CapacityEstimate: Sendable {
                 return last
             }
             let observed = Rate(bitsPerSecond: Int64(bins[index]) * 80)
-            last = max(floor, observed)
+            // A queue that ran empty tells only what the link does at least.
+            last = waited[index] == false ? max(last, observed) : max(floor, observed)
             return last
         }
     }

@@ -22,12 +22,12 @@ package struct FitGoodness: Sendable, Hashable, CustomStringConvertible {
             if bins.indices.contains(index) { bins[index] += Int64(event.ipBytes) }
         }
         guard bins.count >= Self.fewestSteps else { return }
-        let rates = fit[direction].rates
+        let rates = fit[direction].assumedRates
         let stops = fit.outages.filter { $0.direction == direction && $0.kind != .senderIdle }
         var queued: Int64 = 0
         var through: [Int64] = []
         for (index, bytes) in bins.enumerated() {
-            let rate = rates.isEmpty ? fit[direction].capacity : rates[index % rates.count]
+            let rate = rates[index % rates.count]
             let from = LinkFit.step * Int64(index)
             let stopped = stops.reduce(Interval.zero) { sum, outage in
                 sum + max(.zero, min(outage.start + outage.length, from + LinkFit.step) - max(outage.start, from))

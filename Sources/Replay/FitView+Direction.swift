@@ -4,20 +4,20 @@ import MastTimebase
 extension FitView {
     /// Puts one direction's estimates together.
     func direction(
-        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], baseRTT: Interval
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ delay: QueueDelay
     ) -> LinkFit.Direction {
         let loss = loss(curve, capacity, outages)
-        let queue = queue(curve, capacity, baseRTT: baseRTT)
-        var basis = capacity.basis
+        let queue = queue(curve, capacity, delay, overflows: loss.isOfQueue)
         let rates = capacity.rates(outages: outages.filter { $0.direction == curve.direction })
-        if capacity.isLowerBound, capacity.capacity < LinkFit.assumedFloor {
-            basis += "; raised to the assumed floor of \(TextLayout.bitRate(Double(LinkFit.assumedFloor.bitsPerSecond))) for replay"
-        }
-        return LinkFit.Direction(
-            capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: basis, rates: rates,
+        var direction = LinkFit.Direction(
+            capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: capacity.basis, rates: rates,
             loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
             queueBasis: queue.basis, isCapacityAssumed: capacity.isAssumed, isLossKnown: loss.isKnown,
             isLossOfQueue: loss.isOfQueue)
+        if capacity.isLowerBound, !capacity.isAssumed, let rate = direction.assumedRates.first {
+            direction.capacityBasis += "; a replay's link carries \(TextLayout.bitRate(Double(rate.bitsPerSecond)))"
+        }
+        return direction
     }
 
     private func loss(
@@ -63,15 +63,16 @@ extension FitView {
     }
 
     private func queue(
-        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, baseRTT: Interval
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ delay: QueueDelay, overflows: Bool
     ) -> (bytes: Int, basis: String) {
-        let assumed = (LinkFit.assumedQueuePackets * 1500, "assumed: \(LinkFit.assumedQueuePackets) full packets")
-        guard capacity.isConstant, curve.source == .acknowledgements else { return assumed }
-        let rtts = roundTrips.filter { $0.dataDirection == curve.direction }.map(\.rtt)
-        guard rtts.count >= 50, let high = Quantile.of(rtts, 0.99), high > baseRTT else { return assumed }
-        let bytes = capacity.capacity.bytes(in: high - baseRTT)
-        guard bytes >= 15_000 else { return assumed }
-        return (Int(clamping: bytes), "round trip (99th percentile) above the base, at capacity")
+        let assumed = LinkFit.assumedQueuePackets * 1500
+        let nothing = (assumed, "assumed: \(LinkFit.assumedQueuePackets) full packets")
+        guard !capacity.isLowerBound, curve.isBulk || curve.source == .acknowledgements,
+            let bytes = delay.bytesAtFullest(curve), bytes >= 15_000
+        else { return nothing }
+        let basis = "what came out of it while a packet waited, at its fullest"
+        if overflows { return (bytes, basis) }
+        return bytes > assumed ? (bytes, basis + "; nothing shows that it was full") : nothing
     }
 }
 

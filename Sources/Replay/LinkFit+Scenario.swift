@@ -11,11 +11,12 @@ extension LinkFit {
 
     private func profile(_ direction: FlowDirection) -> LinkProfile {
         let fitted = self[direction]
-        let highest = fitted.rates.max() ?? fitted.capacity
+        let rates = fitted.assumedRates
+        let highest = rates.max() ?? fitted.capacity
         var service = LinkService.constant(highest)
         // A constant rate is exact where a trace would be rounded to whole opportunities.
-        if fitted.rates.contains(where: { $0 != highest }),
-            let trace = try? DeliveryTrace(rates: fitted.rates, step: Self.step)
+        if rates.contains(where: { $0 != highest }),
+            let trace = try? DeliveryTrace(rates: rates, step: Self.step)
         {
             service = .trace(trace)
         }
@@ -34,8 +35,7 @@ extension LinkFit {
 
     /// The fitted capacity of one direction as delivery opportunities; nil where a rate is too low for one.
     package func trace(_ direction: FlowDirection) -> DeliveryTrace? {
-        let rates = self[direction].rates
-        return try? DeliveryTrace(rates: rates.isEmpty ? [self[direction].capacity] : rates, step: Self.step)
+        try? DeliveryTrace(rates: self[direction].assumedRates, step: Self.step)
     }
 
     /// A replayed call must be able to pass: a capture of one desperate connection is no link to run on.

@@ -26,6 +26,14 @@ package struct LinkFit: Sendable, Hashable {
         package var isLossKnown = true
         /// The losses are the queue's doing, and come by themselves where its limit is replayed.
         package var isLossOfQueue = false
+
+        /// What a link that stands for this one carries: the capacity over time, or well above what was seen where
+        /// the sender was the limit.
+        package var assumedRates: [Rate] {
+            guard isLowerBound else { return rates.isEmpty ? [capacity] : rates }
+            let headroom = capacity.bitsPerSecond.multipliedReportingOverflow(by: LinkFit.assumedHeadroom)
+            return [max(LinkFit.assumedFloor, headroom.overflow ? capacity : Rate(bitsPerSecond: headroom.partialValue))]
+        }
     }
 
     package struct Outage: Sendable, Hashable {
@@ -58,6 +66,9 @@ package struct LinkFit: Sendable, Hashable {
     package static let assumedRTT = Interval.milliseconds(50)
     /// Assumed where the sender was the limit and sent less: a replayed call must be able to pass.
     package static let assumedFloor = Rate.kilobitsPerSecond(500)
+    /// So many times what was seen is assumed where the sender was the limit: a link no faster would delay what the
+    /// recorded one did not.
+    package static let assumedHeadroom: Int64 = 4
     /// Below any real link's working rate; keeps a replay from standing still where a bin saw no packet.
     package static let smallestRate = Rate.kilobitsPerSecond(64)
     package static let assumedQueuePackets = 100
@@ -87,8 +98,9 @@ package struct LinkFit: Sendable, Hashable {
         let vantage = view.vantage()
         let up = DeliveryCurve(view, .up, vantage: vantage.value)
         let down = DeliveryCurve(view, .down, vantage: vantage.value)
-        let upCapacity = CapacityEstimate(up, view)
-        let downCapacity = CapacityEstimate(down, view)
+        let queue = QueueDelay(view, vantage: vantage.value)
+        let upCapacity = CapacityEstimate(up, view, queue)
+        let downCapacity = CapacityEstimate(down, view, queue)
         let base = view.baseRTT(up: upCapacity, down: downCapacity)
         var outages: [Outage] = []
         for curve in [up, down] {
@@ -101,8 +113,8 @@ package struct LinkFit: Sendable, Hashable {
         (self.vantage, vantageBasis) = vantage
         (baseRTT, baseRTTBasis, isBaseRTTAssumed) = base
         self.outages = outages
-        self.up = view.direction(up, upCapacity, outages, baseRTT: base.value)
-        self.down = view.direction(down, downCapacity, outages, baseRTT: base.value)
+        self.up = view.direction(up, upCapacity, outages, queue)
+        self.down = view.direction(down, downCapacity, outages, queue)
     }
 }
 

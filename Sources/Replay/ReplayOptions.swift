@@ -45,8 +45,9 @@ package struct ReplayOptions: Sendable {
     /// The time in which a fifth of the mean rate carries one message and its packets' overhead.
     private static func pace(_ direction: LinkFit.Direction, _ bytes: Int) -> Interval {
         var sum: Int64 = 0
-        for rate in direction.rates { sum += min(rate.bitsPerSecond, 1_000_000_000_000) }
-        let mean = Rate(bitsPerSecond: max(1, sum / Int64(max(1, direction.rates.count)) / 5))
+        let rates = direction.assumedRates
+        for rate in rates { sum += min(rate.bitsPerSecond, 1_000_000_000_000) }
+        let mean = Rate(bitsPerSecond: max(1, sum / Int64(max(1, rates.count)) / 5))
         return min(mean.time(forBytes: Int64(bytes) + 400), .seconds(10))
     }
 }

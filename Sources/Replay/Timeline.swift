@@ -38,6 +38,8 @@ package struct Timeline: Sendable {
         package var flow: Int32
         package var dataDirection: FlowDirection
         package var rtt: Interval
+        /// It may hold a pause of the peer's.
+        package var isByTimestamp: Bool
     }
 
     /// 96 MB of events; what follows is left out, and `isCutShort` says so.
@@ -91,9 +93,11 @@ package struct Timeline: Sendable {
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
-            if let rtt = tcp.rtt {
+            if let rtt = tcp.rtt ?? tcp.stampRTT {
                 roundTrips.append(
-                    RoundTrip(time: packet.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt))
+                    RoundTrip(
+                        time: packet.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt,
+                        isByTimestamp: tcp.rtt == nil))
             }
         }
         if case .udp(let udp) = packet.headers.transport {

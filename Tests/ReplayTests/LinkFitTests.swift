@@ -60,6 +60,25 @@ import Testing
         #expect(found.allSatisfy { abs($0.start.inSeconds - 3) < 0.02 && abs($0.length.inSeconds - 0.35) < 0.02 })
     }
 
+    @Test func whatStandsInTheQueueIsMeasuredByItsDelay() throws {
+        // 200 full packets under way, of which the path holds 50 ms at 10 Mbit/s.
+        let world = RecordedWorld.download(scenario(), window: 200, until: Instant(nanoseconds: 8_000_000_000), recordedAt: .server)
+        let queued = 200 * 1_500 - 62_500
+        let fit = try LinkFit(world.timeline)
+        #expect(abs(fit.down.queueBytes - queued) < queued / 20, "\(fit.down.queueBytes)")
+    }
+
+    @Test func whereTheSenderWasTheLimitAReplayIsNotHeldBack() throws {
+        let world = RecordedWorld.media(scenario(), until: Instant(nanoseconds: 8_000_000_000), recordedAt: .client)
+        let fit = try LinkFit(world.timeline)
+        #expect(fit.down.isLowerBound)
+        #expect(fit.down.capacity < LinkFit.assumedFloor)
+        #expect(fit.scenario(name: "media", seed: 1).down.service == .constant(LinkFit.assumedFloor))
+        var quick = fit.down
+        quick.capacity = .megabitsPerSecond(3)
+        #expect(quick.assumedRates == [.megabitsPerSecond(12)])
+    }
+
     @Test func aVariableLinkIsFollowed() throws {
         // A walk between 2 and 20 Mbit/s, a step every 500 ms.
         var chance = SeededGenerator(seed: 12)

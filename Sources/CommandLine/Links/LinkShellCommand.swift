@@ -9,7 +9,7 @@ struct LinkShellCommand: ParsableCommand {
         commandName: "shell", abstract: "Run any program behind a modelled link, in a network namespace of its own.",
         discussion: """
             Without a command, your shell. Inside, services of this host, those on 127.0.0.1 too, are at $MAST_HOST \
-            (IPv6: $MAST_HOST6). Up is the way out of the namespace; --delay is of each direction. Names are resolved \
+            (IPv6: $MAST_HOST6). Up is the way out of the namespace; the link's time begins with its first packet; --delay is of each direction. Names are resolved \
             as on the host. The rest of the world is reached if nft is installed. Ends with the program's own exit code; what the program leaves running ends too.
 
               mast link shell --rate 12mbit --delay 20ms --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'

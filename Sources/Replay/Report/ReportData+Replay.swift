@@ -128,9 +128,9 @@ extension ReportData {
         }
         func lane(_ direction: FlowDirection, _ values: [Int64], queue: Samples) -> Lane {
             let step = LinkFit.step.inSeconds
-            let rates = fit[direction].rates.map { $0.bitsPerSecond / 1_000 }
+            let rates = fit[direction].assumedRates.map { $0.bitsPerSecond / 1_000 }
             // Where the replay outlasts the capture, the rates begin again.
-            let capacity = rates.isEmpty ? [] : (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
+            let capacity = (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
             return Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
                 capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",
