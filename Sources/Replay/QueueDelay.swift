@@ -56,7 +56,7 @@ struct QueueDelay: Sendable {
     /// - Parameter curve: of the direction that has the queue.
     func bytesAtFullest(_ curve: DeliveryCurve) -> Int? {
         let points = curve.points
-        guard samples.count >= 50, !points.isEmpty else { return nil }
+        guard samples.count >= Self.fewestSamples, !points.isEmpty else { return nil }
         var levels: [Int] = []
         levels.reserveCapacity(samples.count)
         // Bytes delivered before a point.
