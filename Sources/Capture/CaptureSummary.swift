@@ -190,9 +190,7 @@ extension CaptureSummary {
             if let earliest, let latest { summary.durationS = rounded((latest - earliest).inSeconds, 9) }
             summary.untrackedPackets = table.untrackedPackets
             summary.flowCount = table.flows.count
-            summary.flows = table.flows.enumerated()
-                .sorted { ($1.element.up.bytes + $1.element.down.bytes, $0.offset) < ($0.element.up.bytes + $0.element.down.bytes, $1.offset) }
-                .map { Flow($0.element) }
+            summary.flows = table.busiestFirst.map { Flow(table.flows[$0]) }
             summary.silences = silences.silences
             summary.silencesOmitted = silences.omitted
             if let busiest, busiest.ipBytes > 0 {

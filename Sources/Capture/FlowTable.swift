@@ -91,6 +91,12 @@ package struct FlowTable: Sendable {
 
     package init() {}
 
+    /// Of `flows`, those with most bytes first.
+    package var busiestFirst: [Int] {
+        func bytes(_ index: Int) -> Int { flows[index].up.bytes + flows[index].down.bytes }
+        return flows.indices.sorted { (bytes($1), $0) < (bytes($0), $1) }
+    }
+
     /// nil: not IP, or no place.
     package mutating func observe(_ packet: CapturedPacket) -> FlowObservation? {
         guard var ip = packet.headers.ip else { return nil }

@@ -3,13 +3,23 @@ import MastTimebase
 
 /// How a capture is replayed.
 package struct ReplayOptions: Sendable {
+    package enum Mode: String, Hashable, Sendable, CaseIterable {
+        /// The capture's conversations, over its link.
+        case load
+        /// Runs of a sample application, over the capture's link.
+        case link
+    }
+
     package enum Kill: Hashable, Sendable {
         case halfway
-        /// Since the first call.
-        case at(Interval)
+        /// Since the first call; in order.
+        case at([Interval])
         case never
     }
 
+    package var mode = Mode.load
+    /// In mode `load`.
+    package var load = RecordedLoad.Options()
     package var seed: UInt64 = 1
     /// Nil: as many as a fifth of the fitted link carries, at most five a second.
     package var runs: Int?
@@ -30,14 +40,16 @@ package struct ReplayOptions: Sendable {
     static let setUp = Interval.seconds(120)
     static let quickestPace = Interval.milliseconds(200)
 
-    func duration(for fit: LinkFit) -> Interval {
+    func duration(for fit: LinkFit?) -> Interval {
         if let duration { return min(max(duration, .milliseconds(1)), Self.longestDuration) }
+        guard let fit else { return Self.durations.upperBound }
         return min(max(fit.window.length, Self.durations.lowerBound), Self.durations.upperBound)
     }
 
     /// How many runs, when one carries `meanBytes`.
-    func runs(for fit: LinkFit, over duration: Interval, meanBytes: (up: Int, down: Int)) -> Int {
+    func runs(for fit: LinkFit?, over duration: Interval, meanBytes: (up: Int, down: Int)) -> Int {
         if let runs { return min(max(1, runs), Self.mostRuns) }
+        guard let fit else { return min(max(1, Int(duration.nanoseconds / Self.quickestPace.nanoseconds)), Self.mostRuns) }
         let pace = max(Self.quickestPace, Self.pace(fit.up, meanBytes.up), Self.pace(fit.down, meanBytes.down))
         return min(max(1, Int(duration.nanoseconds / max(1, pace.nanoseconds))), Self.mostRuns)
     }

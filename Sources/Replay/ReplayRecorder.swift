@@ -1,3 +1,4 @@
+import MastCapture
 import MastLinkModel
 import MastSimulator
 import MastTimebase
@@ -16,6 +17,18 @@ package struct ReplayRecording: Sendable {
     package var link = LinkScenario()
 
     package init() {}
+
+    /// A line for each call, in order of its beginning.
+    package var csv: String {
+        var lines = ["startS,durationMs,servedBy,attempts,failure"]
+        for record in records.sorted(by: { ($0.began, $0.ended) < ($1.began, $1.ended) }) {
+            var failure = ""
+            if case .failed(let reason) = record.outcome { failure = "\"" + reason.split(separator: "\"").joined(separator: "'") + "\"" }
+            let start = TextLayout.fixed((record.began - start).inSeconds, 6)
+            lines.append("\(start),\(TextLayout.fixed(record.duration.inMilliseconds, 3)),\(record.servedBy ?? ""),\(record.attempts),\(failure)")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
 }
 
 /// Collects a recording while a replay runs.
@@ -38,7 +51,7 @@ package final class ReplayRecorder: Sendable {
         }
     }
 
-    func finish(_ records: [RunRecord], start: Instant, link: LinkScenario) {
+    package func finish(_ records: [RunRecord], start: Instant, link: LinkScenario) {
         state.withLock { ($0.records, $0.start, $0.link) = (records, start, link) }
     }
 }

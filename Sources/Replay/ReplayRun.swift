@@ -12,13 +12,12 @@ package struct ReplayRun: Sendable {
     private let engine: SharedEngine
     private let module: [UInt8]
 
-    /// - Parameter module: the sample application `textsearch`.
+    /// - Parameter module: the sample application that `options.mode` runs.
     package init(_ source: ReplaySource, options: ReplayOptions, engine: SharedEngine, module: [UInt8]) {
         (self.source, self.options, self.engine, self.module) = (source, options, engine, module)
     }
 
     private struct Figures: Sendable {
-        var records: [RunRecord]
         var start: Instant
         var retransmitted: UInt64
         var radioOutages: Int
@@ -33,57 +32,36 @@ package struct ReplayRun: Sendable {
     package func run(
         recorder: ReplayRecorder? = nil, progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws -> ReplayReport {
-        let fit = source.fit
-        let duration = options.duration(for: fit)
-        let incident = IncidentNote()
-        let killTime: Interval?
-        switch options.kill {
-        case .never: killTime = nil
-        case .halfway: killTime = duration / 2
-        case .at(let time):
-            guard time < duration else { throw ReplayFailure.killTooLate(time, duration: duration) }
-            killTime = time
-        }
-
+        let plan = try ReplayPlan(source, options)
         let simulation = Simulation(seed: options.seed)
         let cloud = try SimulatedCloud(simulation, engine: engine)
-        var chance = simulation.chance("workload")
-        var probe = simulation.chance("workload size")
-        let typical = SearchWorkload(runs: 50, over: duration, chance: &probe).meanBytes
-        let runs = options.runs(for: fit, over: duration, meanBytes: typical)
-        let workload = SearchWorkload(runs: runs, over: duration, chance: &chance)
         let journal = RunJournal(digest: simulation.digest)
         let witness = PoolWitness.overMemory()
-        var link = fit.scenario(name: "capture", seed: options.seed)
-        for direction in LinkDirection.allCases { link[direction].outages += options.outages }
-        let (access, timeout, module) = (link, options.timeout, module)
+        let incidents = IncidentNotes()
+        let (timeout, module) = (options.timeout, module)
 
         var onTrace: (@Sendable ([TracedEvent]) -> Void)?
         if let recorder { onTrace = { recorder.note($0) } }
         let trace = onTrace
 
-        let limit = ReplayOptions.setUp + duration + timeout + .seconds(60)
-        watch(simulation.time, from: .zero, limit: duration + .seconds(10), progress)
+        watch(simulation.time, journal, expected: plan.workload.questions.count, progress)
         let figures: Figures
         do {
-            figures = try simulation.run(limit: limit) {
-                try await cloud.start(with: SearchWorkload.application, module: module)
+            figures = try simulation.run(limit: ReplayOptions.setUp + plan.longest(timeout) + .seconds(60)) {
+                try await cloud.start(with: plan.workload.application, module: module)
                 let start = simulation.now + .seconds(1)
                 try await simulation.time.sleep(until: start)
-                return try await cloud.withClient(0, access: access, pool: witness, onTrace: trace) { client in
+                return try await cloud.withClient(0, access: plan.link, pool: witness, onTrace: trace) { client in
                     try await withThrowingTaskGroup(of: Void.self) { group in
-                        if let killTime {
-                            group.addTask {
-                                try await Self.disrupt(cloud, journal, at: start, killTime, of: duration, incident)
-                            }
+                        group.addTask {
+                            try await Self.disrupt(cloud, journal, at: start, plan, incidents)
                         }
-                        try await workload.ask(client, from: start, time: simulation.time, timeout: timeout, journal: journal)
+                        try await plan.workload.ask(client, from: start, clock: simulation.time, timeout: timeout, journal: journal)
                         group.cancelAll()
                     }
                     let statistics = client.statistics
                     return Figures(
-                        records: journal.all, start: start, retransmitted: statistics.retransmittedPackets,
-                        radioOutages: statistics.radioOutages,
+                        start: start, retransmitted: statistics.retransmittedPackets, radioOutages: statistics.radioOutages,
                         counts: simulation.network.counts(SimulatedCloud.clientAddress(0)), exits: simulation.processes.exits)
                 }
             }
@@ -91,37 +69,36 @@ package struct ReplayRun: Sendable {
             throw ReplayFailure.stalled("\(stalled)")
         }
 
-        recorder?.finish(figures.records, start: figures.start, link: link)
-        let checker = RunChecker(workload, allMustSucceed: false)
-        let killed = incident.value
-        return ReplayReport(
-            digest: simulation.digest.text, seed: options.seed, calls: figures.records.count,
-            failed: figures.records.count { !$0.isAnswered }, duplicated: checker.duplicates(witness),
-            retransmitted: figures.retransmitted, radioOutages: figures.radioOutages,
-            servedBy: ReplayReport.servedBy(figures.records),
-            phases: ReplayReport.phases(figures.records, start: figures.start, incident: killed),
-            killed: killed,
-            link: figures.counts.map { ReplayReport.Link($0) },
-            capture: .init(packets: source.packets, truncated: source.truncation != nil, truncation: source.truncation),
-            fit: fit.report, durationS: duration.inSeconds, simulatedS: simulation.now.sinceStart.inSeconds,
-            events: simulation.digest.events, failures: ReplayReport.failures(figures.records),
-            violations: checker.violations(figures.records, witness, exits: figures.exits))
+        let records = journal.all
+        recorder?.finish(records, start: figures.start, link: plan.link)
+        let checker = RunChecker(plan.workload, allMustSucceed: false)
+        var report = ReplayReport(plan, source, records, journal.allSteps, start: figures.start, incidents: incidents.all)
+        report.digest = simulation.digest.text
+        report.duplicated = checker.duplicates(witness)
+        report.retransmitted = figures.retransmitted
+        report.radioOutages = figures.radioOutages
+        report.link = figures.counts.map { ReplayReport.Link(up: $0.up, down: $0.down) }
+        report.simulatedS = simulation.now.sinceStart.inSeconds
+        report.events = simulation.digest.events
+        report.violations = checker.violations(records, witness, exits: figures.exits)
+        return report
     }
 
-    /// Kills the station that serves, and starts it again when half of what is left has passed.
+    /// Kills the station that serves, each time, and starts it again when half of what is left until the next time,
+    /// or the end, has passed.
     private static func disrupt(
-        _ cloud: SimulatedCloud, _ journal: RunJournal, at start: Instant, _ time: Interval, of duration: Interval,
-        _ incident: IncidentNote
+        _ cloud: SimulatedCloud, _ journal: RunJournal, at start: Instant, _ plan: ReplayPlan, _ incidents: IncidentNotes
     ) async throws {
         let clock = cloud.simulation.time
-        try await clock.sleep(until: start + time)
-        let role = station(journal.lastServer, of: cloud)
-        incident.set(ReplayReport.Incident(station: role.name, atS: time.inSeconds, returnedS: nil))
-        cloud.kill(role)
-        let back = time + (duration - time) / 2
-        try await clock.sleep(until: start + back)
-        try cloud.start(role)
-        incident.set(ReplayReport.Incident(station: role.name, atS: time.inSeconds, returnedS: back.inSeconds))
+        for (time, back) in plan.kills {
+            try await clock.sleep(until: start + time)
+            let role = station(journal.lastServer, of: cloud)
+            incidents.killed(role.name, at: time)
+            cloud.kill(role)
+            try await clock.sleep(until: start + back)
+            try cloud.start(role)
+            incidents.returned(at: back)
+        }
     }
 
     /// The station that served last; the first one if it was the center, or nobody.
@@ -131,21 +108,32 @@ package struct ReplayRun: Sendable {
     }
 
     private func watch(
-        _ time: VirtualTime, from begin: Instant, limit: Interval, _ progress: @escaping @Sendable (Double) -> Void
+        _ time: VirtualTime, _ journal: RunJournal, expected: Int, _ progress: @escaping @Sendable (Double) -> Void
     ) {
         @Sendable func tick(_ number: Int64) {
-            let at = begin + .seconds(number)
-            time.schedule(at: at) {
-                progress(min(1, at.sinceStart.inSeconds / max(limit.inSeconds, 1)))
-                if at.sinceStart < limit { tick(number + 1) }
+            time.schedule(at: .zero + .seconds(number)) {
+                let done = journal.count
+                progress(Double(done) / Double(max(1, expected)))
+                if done < expected { tick(number + 1) }
             }
         }
         tick(1)
     }
 }
 
-private final class IncidentNote: Sendable {
-    private let note = Mutex(ReplayReport.Incident?.none)
-    var value: ReplayReport.Incident? { note.withLock { $0 } }
-    func set(_ incident: ReplayReport.Incident) { note.withLock { $0 = incident } }
+/// The stations that were killed, as it happens.
+package final class IncidentNotes: Sendable {
+    private let notes = Mutex<[ReplayReport.Incident]>([])
+
+    package init() {}
+
+    package var all: [ReplayReport.Incident] { notes.withLock { $0 } }
+
+    package func killed(_ station: String, at time: Interval) {
+        notes.withLock { $0.append(ReplayReport.Incident(station: station, atS: time.inSeconds, returnedS: nil)) }
+    }
+
+    package func returned(at time: Interval) {
+        notes.withLock { if !$0.isEmpty { $0[$0.count - 1].returnedS = time.inSeconds } }
+    }
 }

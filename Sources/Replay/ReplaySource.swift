@@ -1,40 +1,106 @@
 import MastCapture
+import MastLinkModel
 import MastTimebase
 
-/// A capture, read and fitted: what a replay needs of it.
+/// What a replay runs on: a capture, read and fitted, or a link that somebody describes.
 package struct ReplaySource: Sendable {
+    /// What of a capture is taken.
+    package struct Part: Sendable {
+        /// In libpcap's language.
+        package var filter: String?
+        /// Since the first packet.
+        package var from: Interval?
+        package var to: Interval?
+        /// One flow's conversations, of those that are left; the link is still fitted to all.
+        package var flow: FlowChoice?
+        package init() {}
+    }
+
+    package enum FlowChoice: Sendable, Hashable {
+        /// From 1, in the order of `mast inspect`.
+        case number(Int)
+        /// The busiest that has this end, an address with or without a port.
+        case end(String)
+
+        package init?(_ text: String) {
+            guard !text.isEmpty else { return nil }
+            if text.allSatisfy(\.isNumber) {
+                guard let number = Int(text) else { return nil }
+                self = .number(number)
+            } else {
+                self = .end(text)
+            }
+        }
+
+        func find(in table: FlowTable) throws(ReplayFailure) -> Int {
+            let order = table.busiestFirst
+            switch self {
+            case .number(let number):
+                guard number >= 1, number <= order.count else { throw .noSuchFlow("\(number)", of: order.count) }
+                return order[number - 1]
+            case .end(let text):
+                let found = order.first { index in
+                    let flow = table.flows[index]
+                    return [flow.client, flow.server].contains { $0.description == text || $0.host == text }
+                }
+                guard let found else { throw .noSuchFlow(text, of: order.count) }
+                return found
+            }
+        }
+    }
+
     package var name: String
     package var packets: Int
     /// Why reading stopped before the file's end.
     package var truncation: String?
     /// The file holds more than `Timeline.mostPackets`; only so many were looked at.
     package var isCutShort: Bool
-    package var fit: LinkFit
+    /// Nil without a capture.
+    package var fit: LinkFit?
+    /// Of the client.
+    package var link: LinkScenario
+    package var conversations: WorkloadFit?
 
-    package init(name: String, packets: Int, truncation: String? = nil, isCutShort: Bool = false, fit: LinkFit) {
-        (self.name, self.packets, self.truncation, self.isCutShort, self.fit) = (name, packets, truncation, isCutShort, fit)
+    /// A link, and nothing recorded on it.
+    package init(link: LinkScenario) {
+        (name, packets, truncation, isCutShort, fit, self.link, conversations) = (link.name, 0, nil, false, nil, link, nil)
+    }
+
+    package init(
+        name: String, packets: Int, truncation: String? = nil, isCutShort: Bool = false, fit: LinkFit, conversations: WorkloadFit? = nil
+    ) {
+        (self.name, self.packets, self.truncation, self.isCutShort) = (name, packets, truncation, isCutShort)
+        (self.fit, self.conversations) = (fit, conversations)
+        link = fit.scenario(name: "capture", seed: 1)
     }
 
     /// - Parameter path: `-` is standard input.
     /// - Throws: `CaptureError` for what cannot be opened, `ReplayFailure` for what gives no link.
-    package init(path: String) throws {
-        let file = try CaptureFile(path: path)
+    package init(path: String, part: Part = Part()) throws {
+        let file = try CaptureFile(path: path, filter: part.filter)
         let timeline = Timeline(reading: file)
+        let window: FitWindow?
         do {
-            fit = try LinkFit(timeline)
-        } catch {
+            window = part.from == nil && part.to == nil
+                ? nil : try timeline.window(from: .zero + (part.from ?? .zero), length: (part.to ?? .max / 4) - (part.from ?? .zero))
+            let fit = try LinkFit(timeline, window: window)
+            let flow = try part.flow?.find(in: timeline.table)
+            self.init(
+                name: path == "-" ? "standard input" : path, packets: file.packetCount, truncation: file.truncation,
+                isCutShort: timeline.isCutShort, fit: fit,
+                conversations: WorkloadFit(timeline, window: fit.window, flow: flow))
+        } catch let error as FitFailure {
             throw ReplayFailure.unfit(error, truncation: file.truncation)
         }
-        name = path == "-" ? "standard input" : path
-        packets = file.packetCount
-        truncation = file.truncation
-        isCutShort = timeline.isCutShort
     }
 }
 
 /// Why a capture cannot be replayed, or not in this way.
 package enum ReplayFailure: Error, Sendable, Hashable, CustomStringConvertible {
     case unfit(FitFailure, truncation: String?)
+    case noSuchFlow(String, of: Int)
+    /// No payload in what was chosen.
+    case nothingSaid
     /// The kill would come after the last call.
     case killTooLate(Interval, duration: Interval)
     /// More virtual time went by than any run may take.
@@ -44,6 +110,10 @@ package enum ReplayFailure: Error, Sendable, Hashable, CustomStringConvertible {
         switch self {
         case .unfit(let failure, nil): "\(failure)"
         case .unfit(let failure, let truncation?): "\(failure); the file breaks off early: \(truncation)"
+        case .noSuchFlow(let name, let count):
+            "there is no flow \(name): mast inspect lists \(count == 1 ? "the only one" : "the \(count) of them")"
+        case .nothingSaid:
+            "no packet of it carries payload, so there is no conversation to replay; --mode link runs an application over its link"
         case .killTooLate(let time, let duration):
             "the kill at \(TextLayout.fixed(time.inSeconds, 3)) s is not within the replay's \(TextLayout.fixed(duration.inSeconds, 3)) s; choose an earlier time, or a longer --duration"
         case .stalled(let reason): "the replay came to no end: \(reason)"

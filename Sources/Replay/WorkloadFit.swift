@@ -5,14 +5,18 @@ import MastTimebase
 /// that answers it.
 package struct WorkloadFit: Sendable, Hashable {
     package struct Exchange: Sendable, Hashable {
-        /// When its first byte was sent, since the window's start.
+        /// When its first byte was seen, since the window's start.
         package var start: Interval
+        /// When its last byte was seen.
+        package var end: Interval
         /// Number of the flow in `Timeline.flows`.
         package var flow: Int
         /// Payload from the client.
         package var requestBytes: Int
         /// Payload from the server; 0 for a one-way message.
         package var responseBytes: Int
+        /// The flow never paused (media, or a transfer): the next one is its continuation.
+        package var goesOn = false
     }
 
     /// A pause in one direction that ends a message of a datagram flow, and how much of a flow that never
@@ -27,30 +31,32 @@ package struct WorkloadFit: Sendable, Hashable {
 
     private struct Open: Sendable {
         var exchange: Exchange
-        var lastUp: Interval?
         var last: Interval
     }
 
-    package init(_ timeline: Timeline, window: FitWindow) {
+    /// - Parameter flow: take only this one's, by its number in `Timeline.flows`; nil takes all.
+    package init(_ timeline: Timeline, window: FitWindow, flow only: Int? = nil) {
         var open: [Open?] = Array(repeating: nil, count: timeline.flows.count)
         for event in timeline.events[window.range] {
             // What was sent again was asked for once.
             guard event.payloadBytes > 0, !event.marks.contains(.retransmission) else { continue }
             let number = Int(event.flow)
+            guard only == nil || number == only else { continue }
             let time = event.time - window.start
-            if let current = open[number], Self.ends(current, event, at: time) {
+            if var current = open[number], Self.ends(current, event, at: time) {
+                current.exchange.goesOn = !event.marks.contains(.tcp) && time - current.last < Self.messagePause
                 close(current.exchange)
                 open[number] = nil
             }
             var current = open[number] ?? Open(
-                exchange: Exchange(start: time, flow: number, requestBytes: 0, responseBytes: 0), lastUp: nil, last: time)
+                exchange: Exchange(start: time, end: time, flow: number, requestBytes: 0, responseBytes: 0), last: time)
             if event.direction == .up {
                 current.exchange.requestBytes += Int(event.payloadBytes)
-                current.lastUp = time
             } else {
                 current.exchange.responseBytes += Int(event.payloadBytes)
             }
             current.last = time
+            current.exchange.end = time
             open[number] = current
         }
         for case let current? in open { close(current.exchange) }

@@ -20,6 +20,7 @@ enum House {
         ("Sources/Capture/PacketFilter.swift", "compiles filters through libpcap"),
         ("Sources/Capture/PcapNGFile.swift", "reads files"),
         ("Sources/Capture/LiveCapture", "reads network interfaces"),
+        ("Sources/Capture/PacketInjector.swift", "sends on network interfaces"),
         ("Sources/Replay/Replay", "runs the simulator on what was fitted, and reports"),
     ]
 

@@ -25,8 +25,10 @@ struct ReplayPageTests {
         let world = RecordedWorld.download(link, window: 60, until: Instant(nanoseconds: 8_000_000_000), recordedAt: .client)
         let source = ReplaySource(name: "a download", packets: world.timeline.events.count, fit: try LinkFit(world.timeline))
         let recorder = ReplayRecorder()
-        let run = ReplayRun(source, options: ReplayOptions(), engine: try Engine.shared.get(), module: [UInt8](try Data(contentsOf: Engine.module)))
-        return (try run.run(recorder: recorder), recorder.recording, source.fit)
+        var options = ReplayOptions()
+        options.mode = .link
+        let run = ReplayRun(source, options: options, engine: try Engine.shared.get(), module: [UInt8](try Data(contentsOf: Engine.module)))
+        return (try run.run(recorder: recorder), recorder.recording, try #require(source.fit))
     }
 
     @Test func `it shows every call with its server, the kill, the failovers and the transport`() throws {

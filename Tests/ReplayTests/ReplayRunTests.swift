@@ -7,7 +7,7 @@ import MastTimebase
 import MastWasmRuntime
 import Testing
 
-private enum Replaying {
+enum Replaying {
     static let engine = Result { try SharedEngine.wasmtime() }
     static let libraryIsThere: Bool = {
         if case .failure(let error) = engine, (error as? EngineError)?.kind == .libraryMissing { return false }
@@ -35,6 +35,7 @@ struct ReplayRunTests {
 
     private func replay(_ configure: (inout ReplayOptions) -> Void = { _ in }) throws -> ReplayReport {
         var options = ReplayOptions()
+        options.mode = .link
         configure(&options)
         return try ReplayRun(source(), options: options, engine: Replaying.engine.get(), module: module()).run()
     }
@@ -74,15 +75,35 @@ struct ReplayRunTests {
             options.outages = [Outage(start: .seconds(5), duration: .seconds(2), mode: .drop)]
         }
         #expect(report.killed == nil && report.calls == 40 && report.failed == 0)
-        #expect(report.phases.map(\.name) == ["before"])
+        #expect(report.phases.map(\.name) == ["all"])
         #expect(report.retransmitted > 0)
         #expect(report.phases[0].p99Ms ?? 0 > 1000)
     }
 
     @Test func `a kill after the end is refused`() throws {
         #expect(throws: ReplayFailure.killTooLate(.seconds(30), duration: .seconds(20))) {
-            try replay { $0.kill = .at(.seconds(30)) }
+            try replay { $0.kill = .at([.seconds(30)]) }
         }
+    }
+
+    @Test func `each kill has its phases, whoever serves then`() throws {
+        let report = try replay { $0.kill = .at([.seconds(12), .seconds(4)]) }
+        #expect(report.kills.map(\.atS) == [4, 12] && report.kills.map(\.returnedS) == [8, 16])
+        #expect(report.phases.map(\.name) == ["before", "during 1", "after 1", "during 2", "after 2"])
+        #expect(report.phases.reduce(0) { $0 + $1.calls } == report.calls && report.failed == 0)
+        for (kill, phase) in zip(report.kills, [1, 3]) { #expect(report.phases[phase].servedBy[kill.station] == nil) }
+    }
+
+    @Test func `a link that somebody describes needs no capture`() throws {
+        let link = LinkScenario(
+            name: "described", up: LinkProfile(delay: .milliseconds(50)), down: LinkProfile(delay: .milliseconds(50)))
+        var options = ReplayOptions()
+        options.mode = .link
+        (options.runs, options.duration, options.kill) = (20, .seconds(4), .never)
+        let report = try ReplayRun(ReplaySource(link: link), options: options, engine: Replaying.engine.get(), module: module()).run()
+        #expect(report.calls == 20 && report.failed == 0 && report.violations.isEmpty)
+        #expect(report.fit == nil && report.capture == nil)
+        #expect(report.phases[0].p50Ms ?? 0 >= 104)
     }
 
     @Test func `captures of this project replay alike twice`() throws {
@@ -91,6 +112,7 @@ struct ReplayRunTests {
         for file in files.sorted() where file.hasSuffix(".pcap") || file.hasSuffix(".pcapng") {
             let source = try ReplaySource(path: folder.appending(path: file).path)
             var options = ReplayOptions()
+            options.mode = .link
             options.runs = 30
             options.duration = .seconds(10)
             let reports = try (0..<2).map { _ in try ReplayRun(source, options: options, engine: Replaying.engine.get(), module: module()).run() }

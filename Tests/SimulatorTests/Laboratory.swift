@@ -52,7 +52,7 @@ struct Swarm {
         let simulation = Simulation(seed: seed)
         let cloud = try SimulatedCloud(simulation, engine: engine)
         var chance = simulation.chance("workload")
-        let workload = SearchWorkload(runs: runs, over: horizon, repeating: repeating, chance: &chance)
+        let workload = SearchWorkload(runs: runs, over: horizon, repeating: repeating, chance: &chance).workload
         var faultChance = simulation.chance("faults")
         let plan = faults ?? .swarm(&faultChance, roles: cloud.roles, horizon: horizon)
         let access = link()
@@ -67,7 +67,7 @@ struct Swarm {
             try await cloud.withClient(0, access: access, pool: witness) { client in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await cloud.apply(plan, from: start) }
-                    try await workload.ask(client, from: start, time: simulation.time, timeout: timeout, journal: journal)
+                    try await workload.ask(client, from: start, clock: simulation.time, timeout: timeout, journal: journal)
                     try await group.waitForAll()
                 }
             }

@@ -43,6 +43,17 @@ struct SampleApplicationTests {
         #expect(try application.run(input, limits: RunLimits(fuel: 10_000_000)).bytes == Array("# 0 of 1 lines match\n".utf8))
     }
 
+    @Test func `answer gives as many bytes as asked for, which depend on all of the question`() throws {
+        let application = try load("answer")
+        let answer = { (input: String) in try application.run(Array(input.utf8)).bytes }
+        #expect(try answer("0\n").isEmpty)
+        #expect(try answer("5\nabc").count == 5 && answer("100000\n").count == 100_000)
+        #expect(try answer("8\nabc") == answer("8\nabc") && answer("8\nabc") != answer("8\nabd"))
+        for wrong in ["", "\n", "x\n", "5", "16777217\n", "99999999999999999999\n"] {
+            #expect(try complaint("answer", Array(wrong.utf8))?.isEmpty == false, "\(wrong)")
+        }
+    }
+
     @Test(arguments: ["", "\n", "-x a\n", "[a\nb", "*\nb", "a\\\nb", "[z-a]\nb", String(repeating: "a", count: 64) + "\n"])
     func `textsearch explains what is wrong with a pattern`(input: String) throws {
         #expect(try complaint("textsearch", Array(input.utf8))?.isEmpty == false)

@@ -19,6 +19,8 @@ public final class MemoryPool: ResultPool {
     fileprivate struct State {
         var entries: [RunID: Entry] = [:]  // lookup only
         var blobs: [ContentDigest: Blob] = [:]  // lookup only
+        /// Of all blobs.
+        var heldBytes = 0
         var statistics = PoolStatistics()
         var clock: Int64 = 0
 
@@ -94,7 +96,7 @@ public final class MemoryPool: ResultPool {
             if !force, entry.leases.contains(where: { $0.expires > now }) { return .failure(.leased(runID)) }
             state.entries[runID] = nil
             if !state.entries.values.contains(where: { $0.resource.digest == entry.resource.digest }) {
-                state.blobs[entry.resource.digest] = nil
+                state.discard(entry.resource.digest)
             }
             return .success(true)
         }
@@ -128,7 +130,7 @@ public final class MemoryPool: ResultPool {
             statistics.entries = state.entries.count
             statistics.pinned = state.entries.values.count { $0.resource.pinned }
             statistics.resident = state.entries.values.count { state.blobs[$0.resource.digest] != nil }
-            statistics.bytes = state.blobs.values.reduce(0) { $0 + $1.bytes.count }
+            statistics.bytes = state.heldBytes
             return statistics
         }
     }
@@ -149,20 +151,29 @@ extension MemoryPool.State {
             blobs[digest]?.lastUse = use
             return
         }
-        let protected = entries.values.filter { $0.resource.pinned || $0.leases.contains { $0.expires > now } }
-            .map(\.resource.digest)
-        let protectedBytes = blobs.filter { protected.contains($0.key) }.reduce(0) { $0 + $1.value.bytes.count }
-        guard protectedBytes + bytes.count <= statistics.quotaBytes else {
+        if heldBytes + bytes.count > statistics.quotaBytes, !makeRoom(for: bytes.count, at: now) {
             statistics.evicted += 1
             return
         }
-        var held = blobs.values.reduce(0) { $0 + $1.bytes.count } + bytes.count
+        heldBytes += bytes.count
+        blobs[digest] = MemoryPool.Blob(bytes: bytes, lastUse: use)
+    }
+
+    /// False, and nothing is gone, when what is protected leaves too little.
+    private mutating func makeRoom(for bytes: Int, at now: WallTime) -> Bool {
+        let protected = Set(
+            entries.values.filter { $0.resource.pinned || $0.leases.contains { $0.expires > now } }.map(\.resource.digest))
+        let protectedBytes = blobs.filter { protected.contains($0.key) }.reduce(0) { $0 + $1.value.bytes.count }
+        guard protectedBytes + bytes <= statistics.quotaBytes else { return false }
         let candidates = blobs.filter { !protected.contains($0.key) }.sorted { $0.value.lastUse < $1.value.lastUse }
-        for candidate in candidates where held > statistics.quotaBytes {
-            blobs[candidate.key] = nil
-            held -= candidate.value.bytes.count
+        for candidate in candidates where heldBytes + bytes > statistics.quotaBytes {
+            discard(candidate.key)
             statistics.evicted += 1
         }
-        blobs[digest] = MemoryPool.Blob(bytes: bytes, lastUse: use)
+        return true
+    }
+
+    fileprivate mutating func discard(_ digest: ContentDigest) {
+        heldBytes -= blobs.removeValue(forKey: digest)?.bytes.count ?? 0
     }
 }

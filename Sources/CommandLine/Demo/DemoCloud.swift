@@ -22,6 +22,8 @@ struct DemoCloud: Sendable {
     /// The client's link and the center's.
     let relay: UDPRelay
     let centerRelay: UDPRelay
+    /// Of the communication server, without a link before it.
+    let serverAddress: NetworkAddress
     /// The first operator's, whose way leads over the captured link.
     let profile: ClientProfile
 
@@ -89,7 +91,7 @@ struct DemoCloud: Sendable {
         profile.communicationServer = clientRelay.localAddress.description
         return DemoCloud(
             directory: directory, commserver: commserver, center: center, stations: stations, relay: clientRelay, centerRelay: centerRelay,
-            profile: profile)
+            serverAddress: server, profile: profile)
     }
 
     func station(named name: String) -> DemoProcess? { stations.first { $0.name == name } }

@@ -96,8 +96,8 @@ struct DemoCommand: AsyncParsableCommand {
         return Fitted(name: name, scenario: fit.scenario(name: name, seed: seed), window: window)
     }
 
-    private static func temporaryDirectory() throws -> String {
-        var template = Array((FileManager.default.temporaryDirectory.path + "/mast-demo-XXXXXX").utf8CString)
+    static func temporaryDirectory(_ purpose: String = "demo") throws -> String {
+        var template = Array((FileManager.default.temporaryDirectory.path + "/mast-\(purpose)-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure(.unavailable, "no temporary folder can be made; set TMPDIR to a folder that can be written") }
         return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }

@@ -33,9 +33,9 @@ struct DemoStory: Sendable {
         var ending = Ending()
         var teller = Teller(story: self, client: client, workload: DemoWorkload(seed: seed))
         progress("pushing \(DemoWorkload.application) to the center")
-        let module = try Self.sample(DemoWorkload.application)
+        let module = try ReplayCommand.module(DemoWorkload.application)
         _ = try await client.pushApplication(module, name: DemoWorkload.application)
-        try await waitForReplicas(client, of: ContentDigest(of: module))
+        try await cloud.waitForReplicas(client, of: ContentDigest(of: module))
 
         await teller.phase("center, all live", role: .center) { $0 == "center" }
         await teller.phase("station, all live") { $0 != "center" }
@@ -47,7 +47,7 @@ struct DemoStory: Sendable {
         await teller.phase("\(second) killed too") { $0 == "center" }
         progress("restarting \(first)")
         _ = try await cloud.station(named: first)?.start()
-        try await waitForReturn(client, of: first)
+        try await cloud.waitForReturn(client, of: first)
         await teller.phase("\(first) is back") { $0 == first }
 
         ending.phases = teller.phases
@@ -56,37 +56,6 @@ struct DemoStory: Sendable {
         ending.statistics = client.statistics
         ending.pool = try pool.statistics()
         return ending
-    }
-
-    private static func sample(_ name: String) throws -> [UInt8] {
-        guard let sample = SampleApplications.all.first(where: { $0.name == name }), let bytes = Data(base64Encoded: sample.base64) else {
-            throw Failure(.ownFault, "the sample application \(name) is not in this build")
-        }
-        return Array(bytes)
-    }
-
-    /// Both stations fetch the application by themselves; the phases begin when they have it.
-    private func waitForReplicas(_ client: CloudClient, of digest: ContentDigest) async throws {
-        try await wait("the stations have no replica after 20 s") {
-            let status = try await client.status()
-            return status.nodes.count { $0.role == .station && $0.isUp && $0.replicas.contains(digest) } >= cloud.stations.count
-        }
-    }
-
-    private func waitForReturn(_ client: CloudClient, of name: String) async throws {
-        try await wait("\(name) did not come back within 20 s") {
-            try await client.status().nodes.contains { $0.name == name && $0.isUp && !$0.replicas.isEmpty }
-        }
-    }
-
-    private func wait(_ complaint: String, until holds: () async throws -> Bool) async throws {
-        let clock = SystemClock()
-        let end = clock.now() + .seconds(20)
-        while clock.now() < end {
-            if (try? await holds()) == true { return }
-            try await Task.sleep(for: .milliseconds(50))
-        }
-        throw Failure(.unavailable, "\(complaint); see the logs in \(cloud.directory) (run again with --keep)")
     }
 
     /// Makes the runs and keeps the books.

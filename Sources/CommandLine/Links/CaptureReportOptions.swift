@@ -42,7 +42,12 @@ struct ReplayReportOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Write the client's transport as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
     var qlog: String?
 
-    func recorder() -> ReplayRecorder? { report != nil || qlog != nil ? ReplayRecorder() : nil }
+    @Option(help: ArgumentHelp("Write a line for each call as CSV.", valueName: "file.csv"))
+    var csv: String?
+
+    var given: [(name: String, isGiven: Bool)] { [("report", report != nil), ("qlog", qlog != nil), ("csv", csv != nil)] }
+
+    func recorder() -> ReplayRecorder? { given.contains(where: \.isGiven) ? ReplayRecorder() : nil }
 
     func write(_ result: ReplayReport, _ recorder: ReplayRecorder?, _ source: ReplaySource) throws(Failure) {
         guard let recording = recorder?.recording else { return }
@@ -51,6 +56,7 @@ struct ReplayReportOptions: ParsableArguments {
             let data = ReportData(result, recording, fit: source.fit, title: "Replay of \(name)")
             try InputFile.write(Array(HTMLReport.render(data).utf8), to: report)
         }
+        if let csv { try InputFile.write(Array(recording.csv.utf8), to: csv) }
         if let qlog {
             guard let log = QLog(recording.traced, title: "Replay of \(name), seed \(result.seed)", name: "client") else {
                 throw Failure(.ownFault, "the replay left no trace of its transport; report this with --seed \(result.seed)")

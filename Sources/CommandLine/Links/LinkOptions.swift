@@ -58,8 +58,16 @@ struct LinkOptions: ParsableArguments {
         if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
     }
 
-    func resolved() throws -> LinkScenario {
-        var result = LinkScenario()
+    /// Whether anything here says what the link is like.
+    var isGiven: Bool {
+        let texts = [scenario, profile, capture, upTrace, downTrace]
+        return texts.contains { $0 != nil } || [rate, upRate, downRate].contains { $0 != nil } || [delay, jitter].contains { $0 != nil }
+            || loss != nil || queue != nil || !outage.isEmpty
+    }
+
+    /// - Parameter base: what the options change, unless they name a whole link.
+    func resolved(over base: LinkScenario = LinkScenario()) throws -> LinkScenario {
+        var result = base
         if let profile { result = try LinkProfilesCommand.named(profile).scenario }
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }

@@ -5,133 +5,182 @@ import MastReplay
 import MastSimulator
 import MastTimebase
 
-struct ReplayCommand: ParsableCommand {
+struct ReplayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
-        abstract: "Replay a captured link under a cloud in virtual time, and kill the station that serves.",
+        abstract: "Replay a capture: its load or its link under a cloud, or its packets.",
         discussion: """
-            The link is fitted to the capture's densest minute and put before a client. The client runs the sample \
-            application textsearch at a communication server's two stations, 2 ms away from it, and a center that is \
-            60 ms away. Halfway the serving station is killed, later it returns. Clock, network and processes are \
-            simulated, everything else is the program's own code; the same seed gives the same digest everywhere.
+            --mode load (the default): every flow's messages, with their sizes, order and pauses, become calls of a client \
+            over our transport, across the link fitted to the capture's densest minute, or across another one (--profile, \
+            --capture, --rate …). The transport reacts; that is the test.
+            --mode link: that link, and a client that runs the sample application textsearch over it. Chosen by --runs and \
+            --duration, and without a capture.
+            --mode packets: the packets themselves, open loop, each at its time since the first: into a file (--out), as \
+            datagrams (--send-to HOST:PORT), or to a device (--to-interface, needs root).
+
+            In the first two the client calls a communication server's two stations, 2 ms away from it, and a center that \
+            is 60 ms away. Halfway the serving station is killed, later it returns (--kill-station never: not). Clock, \
+            network and processes are simulated, everything else is the program's own code, and the same seed gives the \
+            same digest everywhere. With --live the servers are processes of this machine, their sockets are real, and the \
+            client's link is a live relay.
+
+              mast replay road.pcap --handover-every 30s --report road.html
+              mast replay road.pcap --mode link --kill-station 10s --kill-station 40s --live
+              mast replay --up lte.up --down lte.down --duration 1h
+              mast replay road.pcap --mode packets --speed 2 --send-to 127.0.0.1:9000
             """)
 
-    @Argument(help: ArgumentHelp("A pcap or pcapng capture; - is standard input.", valueName: "capture"))
-    var file: String
+    enum Mode: String, ExpressibleByArgument, CaseIterable { case load, link, packets }
 
-    @Option(help: ArgumentHelp("All chance follows from it.", valueName: "number"))
-    var seed: UInt64 = 1
+    @Argument(help: ArgumentHelp("A pcap or pcapng capture; - is standard input. May be left out where link options describe the link.", valueName: "capture"))
+    var file: String?
 
-    @Option(help: ArgumentHelp("How many runs, evenly over the duration. Default: a fifth of what the link carries, at most 5 a second.", valueName: "number"))
+    @Option(help: ArgumentHelp("load, link or packets.", valueName: "mode"))
+    var mode: Mode?
+
+    @Flag(help: "In real time, over real sockets and processes.")
+    var live = false
+
+    @OptionGroup(title: "What of the capture") var part: ReplayPartOptions
+
+    @OptionGroup(title: "What if") var events: ReplayEventOptions
+
+    @Option(help: ArgumentHelp("Runs of --mode link, evenly over the duration. Default: a fifth of what the link carries, at most 5 a second.", valueName: "number"))
     var runs: Int?
 
-    @Option(help: ArgumentHelp("From the first run to the last. Default: as long as the fitted part of the capture, 20 to 60 s.", valueName: "time"))
+    @Option(help: ArgumentHelp("From the first run of --mode link to the last. Default: as long as the fitted part of the capture, 20 to 60 s.", valueName: "time"))
     var duration: Interval?
 
-    @Option(name: [.customLong("kill-station"), .customLong("kill-at")], help: ArgumentHelp("When to kill the serving station, from the first run on, or never. Default: halfway.", valueName: "time|never"))
-    var killAt: KillTime?
-
-    @Option(parsing: .singleValue, help: ArgumentHelp("An outage of the client's link beside the capture's: [hold:|drop:|air:]START+LENGTH, such as drop:12s+2s. May be repeated.", valueName: "outage"))
-    var blackout: [Outage] = []
-
-    @Option(help: ArgumentHelp("Holds the client's link for --handover-length so often, as a handover with forwarding does.", valueName: "time"))
-    var handoverEvery: Interval?
-
-    @Option(help: ArgumentHelp("How long such a handover takes; 62 ms is the 95th percentile of LTE's on US roads.", valueName: "time"))
-    var handoverLength: Interval = .milliseconds(62)
-
-    @Flag(help: "Fail (exit code 70) when a run of the replay failed.")
+    @Flag(help: "Fail (exit code 70) when a call of the replay failed, or a packet could not be sent.")
     var strict = false
 
-    @Option(name: [.customShort("t"), .long], help: ArgumentHelp("The most time one run may take.", valueName: "time"))
+    @Option(name: [.customShort("t"), .long], help: ArgumentHelp("The most time one call may take.", valueName: "time"))
     var timeout: Interval = .seconds(30)
+
+    @OptionGroup(title: "Packets") var packets: ReplayPacketOptions
+
+    @OptionGroup(title: "Another link than the capture's") var link: LinkOptions
 
     @OptionGroup var files: ReplayReportOptions
 
     @OptionGroup var output: OutputOptions
 
+    /// What --mode says, or else what the other options need.
+    var chosenMode: Mode { mode ?? (runs != nil || duration != nil || file == nil ? .link : .load) }
+
     func validate() throws {
+        let chosen = chosenMode
+        if file == nil {
+            guard chosen == .link else { throw ValidationError("--mode \(chosen.rawValue) needs a capture") }
+            guard link.isGiven else { throw ValidationError("give a capture, or a link to run on (--scenario, --profile, --up and --down, --rate …)") }
+        }
         if let runs, !(1...ReplayOptions.mostRuns).contains(runs) { throw ValidationError("--runs must be 1 to \(ReplayOptions.mostRuns)") }
         if let duration, duration < .seconds(1) || duration > ReplayOptions.longestDuration {
             throw ValidationError("--duration must be 1s to 1h")
         }
-        if let handoverEvery, handoverEvery < .milliseconds(100) || handoverLength >= handoverEvery || handoverLength <= .zero {
-            throw ValidationError("--handover-every must be 100ms or more, and longer than --handover-length")
-        }
         guard timeout > .zero, timeout <= .seconds(600) else { throw ValidationError("--timeout must be above 0 and at most 10m") }
+        try refuse([("runs", runs != nil), ("duration", duration != nil)], unless: chosen == .link, "it belongs to --mode link")
+        try refuse(part.paces, unless: chosen != .link, "--mode link runs an application of its own; --duration and --runs say how long and how often")
+        try refuse(files.given, unless: chosen != .packets, "packets make no calls to report; mast inspect reports on a capture")
+        try refuse(events.kills, unless: chosen != .packets, "packets are answered by no station")
+        try refuse(packets.given, unless: chosen == .packets, "it belongs to --mode packets")
+        try refuse([("live", live)], unless: chosen != .packets, "--send-to and --to-interface send in real time, --out does not")
+        try refuse([("qlog", files.qlog != nil)], unless: !live, "a live client's transport is not traced")
+        if chosen == .packets { try packets.validateTargets() }
     }
 
-    func run() throws {
-        Output.progress("reading \(file)")
-        defer { Output.endProgress() }
-        let source: ReplaySource
-        do { source = try ReplaySource(path: file) } catch let failure as ReplayFailure { throw Failure(.badData, "\(file): \(failure)") }
-        if source.isCutShort {
-            Output.endProgress()
-            Output.note("\(file) is very long; only its beginning was looked at")
-        }
+    private func refuse(_ flags: [(name: String, isGiven: Bool)], unless fits: Bool, _ reason: String) throws {
+        guard !fits, let first = flags.first(where: \.isGiven) else { return }
+        throw ValidationError("--\(first.name) has no meaning here: \(reason)")
+    }
 
-        guard let module = SampleApplications.module(SearchWorkload.application) else {
-            throw Failure(.ownFault, "the sample application \(SearchWorkload.application) is not in this program")
+    func run() async throws {
+        if chosenMode == .packets {
+            try PacketReplayRunner(self).run()
+            return
         }
+        let source = try source()
         let clock = ContinuousClock()
         let began = clock.now
         let recorder = files.recorder()
         let report: ReplayReport
         do {
-            let replay = ReplayRun(source, options: options, engine: try SharedEngine.wasmtime(), module: module)
-            report = try replay.run(recorder: recorder) { Output.progress("replaying: \(Int($0 * 100)) %") }
+            let plan = try ReplayPlan(source, options)
+            if plan.load?.isCut == true || plan.load?.omitted ?? 0 > 0 {
+                Output.endProgress()
+                Output.note("more was recorded than a replay holds: long messages were cut and \(plan.load?.omitted ?? 0) exchanges left out; choose a part by --from, --to, --flow or --limit")
+            }
+            let module = try Self.module(plan.workload.application)
+            if live {
+                report = try await LiveReplay(plan: plan, source: source, timeout: timeout, module: module).run(recorder)
+            } else {
+                let replay = ReplayRun(source, options: options, engine: try SharedEngine.wasmtime(), module: module)
+                report = try replay.run(recorder: recorder) { Output.progress("replaying: \(Int($0 * 100)) %") }
+            }
         } catch let failure as ReplayFailure {
-            if case .killTooLate = failure { throw Failure(.usage, "\(failure)") }
-            throw Failure(.ownFault, "\(failure)")
+            Output.endProgress()
+            switch failure {
+            case .killTooLate: throw Failure(.usage, "\(failure)")
+            case .stalled: throw Failure(.ownFault, "\(failure)")
+            default: throw Failure(.badData, "\(file ?? "replay"): \(failure)")
+            }
         }
-        let seconds = max(0.001, Double((clock.now - began).components.seconds) + Double((clock.now - began).components.attoseconds) / 1e18)
+        let seconds = max(0.001, (clock.now - began) / .seconds(1))
         Output.endProgress()
         try files.write(report, recorder, source)
         if output.json { try Output.json(report) } else { Output.text(report.renderText()) }
-        if !output.json || isatty(2) == 1 {
+        if !live, !output.json || isatty(2) == 1 {
             Output.error(String(format: "simulated %.1f s in %.2f s: %.0f times as fast as real time", report.simulatedS, seconds, report.simulatedS / seconds))
         }
+        try judge(report, source)
+    }
+
+    private func judge(_ report: ReplayReport, _ source: ReplaySource) throws(Failure) {
+        let seed = options.seed
         if let violation = report.violations.first {
             throw Failure(.ownFault, "\(report.violations.count) checks failed: \(violation); repeat with --seed \(seed)")
         }
         if strict, report.failed > 0 {
-            throw Failure(.ownFault, "\(report.failed) of \(report.calls) runs failed; repeat with --seed \(seed)")
+            throw Failure(.ownFault, "\(report.failed) of \(report.calls) calls failed; repeat with --seed \(seed)")
         }
         if let truncation = source.truncation {
-            throw Failure(.badData, "\(file) breaks off after \(source.packets) packets (\(truncation)); the result is of what came before")
+            throw Failure(.badData, "\(source.name) breaks off after \(source.packets) packets (\(truncation)); the result is of what came before")
         }
     }
 
-    private var handovers: [Outage] {
-        guard let handoverEvery else { return [] }
-        let count = ReplayOptions.longestDuration.nanoseconds / handoverEvery.nanoseconds
-        return (1...max(1, count)).map { Outage(start: handoverEvery * $0, duration: handoverLength) }
+    private func source() throws -> ReplaySource {
+        guard let file else { return ReplaySource(link: try link.resolved()) }
+        Output.progress("reading \(file)")
+        defer { Output.endProgress() }
+        var source: ReplaySource
+        do { source = try ReplaySource(path: file, part: try part.part(conversations: chosenMode == .load)) } catch let failure as ReplayFailure {
+            throw Failure(.badData, "\(file): \(failure)")
+        }
+        if source.isCutShort {
+            Output.endProgress()
+            Output.note("\(file) is very long; only its beginning was looked at")
+        }
+        if link.isGiven { source.link = try link.resolved(over: source.link) }
+        return source
+    }
+
+    static func module(_ name: String) throws(Failure) -> [UInt8] {
+        guard let module = SampleApplications.module(name) else {
+            throw Failure(.ownFault, "the sample application \(name) is not in this program")
+        }
+        return module
     }
 
     private var options: ReplayOptions {
         var options = ReplayOptions()
-        options.seed = seed
+        options.mode = chosenMode == .link ? .link : .load
+        options.load = part.load
+        options.seed = link.seed ?? 1
         options.runs = runs
         options.duration = duration
-        options.kill = killAt?.kill ?? .halfway
-        options.outages = blackout + handovers
+        options.kill = events.kill
+        options.outages = events.outages
         options.timeout = timeout
         return options
-    }
-}
-
-/// `12s` or `never`.
-struct KillTime: ExpressibleByArgument {
-    var kill: ReplayOptions.Kill
-
-    init?(argument: String) {
-        if argument == "never" {
-            kill = .never
-        } else if let time = Interval(text: argument) {
-            kill = .at(time)
-        } else {
-            return nil
-        }
     }
 }

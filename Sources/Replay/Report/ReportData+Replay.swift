@@ -6,7 +6,7 @@ import MastTransport
 
 extension ReportData {
     /// The page of a replay: what the client's calls and its transport met. Times count from the first call.
-    package init(_ report: ReplayReport, _ recording: ReplayRecording, fit: LinkFit, title: String) {
+    package init(_ report: ReplayReport, _ recording: ReplayRecording, fit: LinkFit?, title: String) {
         self.init(subject: .replay, title: title)
         let lastCall = recording.records.map(\.ended).max() ?? recording.start
         lengthS = max(report.durationS, (lastCall - recording.start).inSeconds)
@@ -40,30 +40,37 @@ extension ReportData {
             "Served by "
                 + report.servedBy.sorted { $0.key < $1.key }.map { "\($0.key) (\($0.value))" }.joined(separator: ", ") + ".",
         ]
-        if let killed = report.killed {
+        for killed in report.kills {
             facts.append("\(killed.station) was killed at \(TextLayout.fixed(killed.atS, 1)) s\(killed.returnedS.map { " and returned at \(TextLayout.fixed($0, 1)) s" } ?? "").")
         }
         for phase in report.phases where phase.calls > 0 {
             guard let median = phase.p50Ms, let high = phase.p99Ms else { continue }
             facts.append("\(phase.name.prefix(1).uppercased())\(phase.name.dropFirst()): \(count(phase.calls, "call")), half within \(TextLayout.fixed(median, 1)) ms, 99 % within \(TextLayout.fixed(high, 1)) ms.")
         }
-        let fit = report.fit
-        func side(_ name: String, _ side: LinkFitReport.Direction) -> String {
-            "\(name) \(side.lowerBound ? "at least " : "")\(TextLayout.bitRate(side.capacityMbps * 1e6))"
+        if let load = report.exchanges {
+            facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.omitted > 0 ? "; \(load.omitted) more were left out" : "").")
+            if let before = load.recordedP50Ms, let after = load.replayedP50Ms {
+                facts.append("Half of the answered exchanges took \(TextLayout.fixed(before, 1)) ms when recorded and \(TextLayout.fixed(after, 1)) ms when replayed.")
+            }
         }
-        facts.append(
-            "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(TextLayout.fixed(fit.baseRttMs, 1)) ms\(fit.baseRttAssumed ? " (assumed)" : "").")
+        if let fit = report.fit {
+            func side(_ name: String, _ side: LinkFitReport.Direction) -> String {
+                "\(name) \(side.lowerBound ? "at least " : "")\(TextLayout.bitRate(side.capacityMbps * 1e6))"
+            }
+            facts.append(
+                "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(TextLayout.fixed(fit.baseRttMs, 1)) ms\(fit.baseRttAssumed ? " (assumed)" : "").")
+        }
         if let link = report.link {
             facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost); the client sent \(report.retransmitted) again.")
         }
-        if report.capture.truncated { facts.append("The capture breaks off (\(report.capture.truncation ?? "no reason given")): the link is that of what came before.") }
+        if let capture = report.capture, capture.truncated { facts.append("The capture breaks off (\(capture.truncation ?? "no reason given")): the link is that of what came before.") }
         for violation in report.violations { facts.append("Check failed: \(violation)") }
-        facts.append("Seed \(report.seed), digest \(report.digest): the same seed gives the same run.")
+        facts.append(report.digest.map { "Seed \(report.seed), digest \($0): the same seed gives the same run." } ?? "Seed \(report.seed); a live run.")
         return facts
     }
 
     private mutating func addMoments(_ report: ReplayReport, _ recording: ReplayRecording) {
-        if let killed = report.killed {
+        for killed in report.kills {
             moments.append(Moment(atS: killed.atS, label: "\(killed.station) killed", detail: "as by SIGKILL, in the middle of what it did"))
             if let returned = killed.returnedS { moments.append(Moment(atS: returned, label: "\(killed.station) returns", detail: "started again")) }
         }
@@ -95,7 +102,7 @@ extension ReportData {
         }
     }
 
-    private mutating func addTransport(_ recording: ReplayRecording, _ fit: LinkFit) {
+    private mutating func addTransport(_ recording: ReplayRecording, _ fit: LinkFit?) {
         let binUs: Int64 = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000].first { lengthS * 1e6 / Double($0) < 2_500 } ?? 2_000_000
         // A replay lasts an hour and its last call's time limit at most.
         let bins = Int(min(lengthS * 1e6 / Double(binUs), 10_000)) + 1
@@ -128,9 +135,9 @@ extension ReportData {
         }
         func lane(_ direction: FlowDirection, _ values: [Int64], queue: Samples) -> Lane {
             let step = LinkFit.step.inSeconds
-            let rates = fit[direction].assumedRates.map { $0.bitsPerSecond / 1_000 }
+            let rates = (fit?[direction].assumedRates ?? []).map { $0.bitsPerSecond / 1_000 }
             // Where the replay outlasts the capture, the rates begin again.
-            let capacity = (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
+            let capacity = rates.isEmpty ? [] : (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
             return Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
                 capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",

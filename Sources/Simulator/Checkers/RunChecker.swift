@@ -8,14 +8,14 @@ package struct RunChecker: Sendable {
     /// Whether every run has to be answered: its time covers all faults.
     private let allMustSucceed: Bool
     /// Each run once, in order of its first asking.
-    private let questions: [SearchWorkload.Question]
+    private let questions: [RunQuestion]
     private let numbers: [RunID: Int]  // lookup only
     /// How often each run was asked for.
     private let askings: [Int]
 
-    package init(_ workload: SearchWorkload, allMustSucceed: Bool) {
+    package init(_ workload: Workload, allMustSucceed: Bool) {
         self.allMustSucceed = allMustSucceed
-        var questions: [SearchWorkload.Question] = []
+        var questions: [RunQuestion] = []
         var numbers: [RunID: Int] = [:]
         var askings: [Int] = []
         for question in workload.questions {

@@ -1,23 +1,17 @@
-import MastCloudClient
 import MastCloudCore
-import MastLinkModel
 import MastTimebase
-import Synchronization
 
 /// Runs of the sample application `textsearch`, and what each must answer, computed here by other means.
 package struct SearchWorkload: Sendable {
     package static let application = "textsearch"
 
-    package struct Question: Hashable, Sendable {
-        package var runID: RunID
-        /// Since the workload's start.
-        package var at: Interval
-        package var input: [UInt8]
-        package var answer: [UInt8]
-    }
-
     /// In order of time.
-    package private(set) var questions: [Question] = []
+    package private(set) var questions: [RunQuestion] = []
+
+    /// Each is asked at its time, however long the ones before take.
+    package var workload: Workload {
+        Workload(application: Self.application, conversations: questions.map { Conversation([.init(at: $0.at, questions: [$0])]) })
+    }
 
     private static let words = [
         "tram", "harbour", "signal", "lantern", "mast", "station", "river", "copper", "orchard", "winter", "bridge", "ledger",
@@ -37,7 +31,7 @@ package struct SearchWorkload: Sendable {
             let text = (0..<size).map { _ in
                 (0..<4).map { _ in Self.words[Int(chance.next(below: UInt64(Self.words.count)))] }.joined(separator: " ")
             }
-            let question = Question(
+            let question = RunQuestion(
                 runID: RunID(using: &chance), at: at, input: Array(("-F \(pattern)\n" + text.joined(separator: "\n") + "\n").utf8),
                 answer: Self.answer(pattern, text))
             questions.append(question)
@@ -69,71 +63,5 @@ package struct SearchWorkload: Sendable {
     package var meanBytes: (up: Int, down: Int) {
         let count = max(1, questions.count)
         return (questions.reduce(0) { $0 + $1.input.count } / count, questions.reduce(0) { $0 + $1.answer.count } / count)
-    }
-}
-
-/// What became of one question.
-package struct RunRecord: Sendable {
-    package enum Outcome: Hashable, Sendable {
-        case answered(output: [UInt8], by: String?)
-        case failed(String)
-    }
-
-    package var runID: RunID
-    package var began: Instant
-    package var ended: Instant
-    package var outcome: Outcome
-    package var attempts: Int
-
-    package var duration: Interval { ended - began }
-    /// Nil for a failed run, and for one that the pool answered.
-    package var servedBy: String? { if case .answered(_, let name) = outcome { name } else { nil } }
-    package var isAnswered: Bool { if case .answered = outcome { true } else { false } }
-}
-
-/// The records of a workload under way, in the order in which runs ended.
-package final class RunJournal: Sendable {
-    private let records = Mutex<[RunRecord]>([])
-    private let digest: RunDigest
-
-    package init(digest: RunDigest) { self.digest = digest }
-
-    package var all: [RunRecord] { records.withLock { $0 } }
-    /// The node that answered last.
-    package var lastServer: String? { records.withLock { $0.last { $0.servedBy != nil }?.servedBy } }
-
-    func add(_ record: RunRecord) {
-        records.withLock { $0.append(record) }
-        let outcome = switch record.outcome {
-        case .answered(let output, let name): "answered by \(name ?? "pool"), \(ContentDigest(of: output))"
-        case .failed(let reason): "failed: \(reason)"
-        }
-        digest.note("run \(record.runID) \(outcome)", at: record.ended, UInt64(bitPattern: record.began.nanoseconds))
-    }
-}
-
-extension SearchWorkload {
-    /// Asks every question at its time, however long the ones before take, and returns when all have ended.
-    package func ask(
-        _ client: CloudClient, from start: Instant, time: VirtualTime, timeout: Interval, journal: RunJournal
-    ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for question in questions {
-                group.addTask {
-                    try await time.sleep(until: start + question.at)
-                    let began = time.now
-                    var record = RunRecord(runID: question.runID, began: began, ended: began, outcome: .failed("not run"), attempts: 0)
-                    do {
-                        let outcome = try await client.run(
-                            Self.application, input: question.input, options: RunOptions(timeout: timeout, runID: question.runID))
-                        record.outcome = .answered(output: outcome.output, by: outcome.servedBy?.name)
-                        record.attempts = outcome.attempts
-                    } catch { record.outcome = .failed("\(error)") }
-                    record.ended = time.now
-                    journal.add(record)
-                }
-            }
-            try await group.waitForAll()
-        }
     }
 }

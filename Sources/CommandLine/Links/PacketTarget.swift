@@ -1,0 +1,104 @@
+import Foundation
+import MastCapture
+import MastReplay
+import MastTimebase
+
+/// Where replayed packets go.
+final class PacketTarget {
+    enum Outcome {
+        case sent(bytes: Int, isPadded: Bool)
+        case failed
+        /// Not of a kind that goes there.
+        case skipped
+    }
+
+    private enum Kind {
+        case file(CaptureFileWriter, path: String, types: [LinkType], epoch: Int64)
+        case datagrams(Int32)
+        case interface(PacketInjector)
+    }
+
+    let name: String
+    private let kind: Kind
+
+    var isRealTime: Bool { if case .file = kind { false } else { true } }
+    var isForDatagrams: Bool { if case .datagrams = kind { true } else { false } }
+
+    private init(_ name: String, _ kind: Kind) { (self.name, self.kind) = (name, kind) }
+
+    deinit { if case .datagrams(let descriptor) = kind { Foundation.close(descriptor) } }
+
+    /// A capture whose first packet has the time of the original's first.
+    static func file(_ path: String, from source: String, filter: String?) throws -> PacketTarget {
+        let file = try CaptureFile(path: source == "-" ? "/dev/null" : source, filter: filter)
+        var types = [file.linkType]
+        var epoch: Int64?
+        while file.withNext({ record, _ in
+            if epoch == nil, record.hasTimestamp { epoch = record.epochNanoseconds }
+            if !types.contains(record.linkType) { types.append(record.linkType) }
+        }), file.format == .pcapng || epoch == nil {}
+        let isPlain = path.hasSuffix(".pcap")
+        if isPlain, types.count > 1 { throw Failure(.usage, "\(source) has several link types, which one pcap file cannot hold; give a name that ends in .pcapng") }
+        let writer = try CaptureFileWriter(
+            path: path, format: isPlain ? .pcap : .pcapng,
+            interfaces: types.enumerated().map { .init(name: "mast\($0.offset)", linkType: $0.element) })
+        return PacketTarget(path, .file(writer, path: path, types: types, epoch: epoch ?? 0))
+    }
+
+    static func datagrams(_ text: String) throws -> PacketTarget {
+        let parts = text.split(separator: ":").map(String.init)
+        guard parts.count >= 2, let port = parts.last, UInt16(port).map({ $0 > 0 }) == true else {
+            throw Failure(.usage, "--send-to must be a host and a port, such as 127.0.0.1:9000 or [::1]:9000")
+        }
+        let host = text.dropLast(port.count + 1).filter { $0 != "[" && $0 != "]" }
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
+        var found: UnsafeMutablePointer<addrinfo>?
+        let status = getaddrinfo(host, port, &hints, &found)
+        guard status == 0, let first = found else { throw Failure(.unavailable, "\(host) has no address: \(String(cString: gai_strerror(status)))") }
+        defer { freeaddrinfo(found) }
+        let descriptor = socket(first.pointee.ai_family, first.pointee.ai_socktype, 0)
+        guard descriptor >= 0 else { throw Failure(.unavailable, "no socket: \(String(cString: strerror(errno)))") }
+        guard connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
+            let reason = String(cString: strerror(errno))
+            Foundation.close(descriptor)
+            throw Failure(.unavailable, "\(text) cannot be reached: \(reason)")
+        }
+        return PacketTarget(text, .datagrams(descriptor))
+    }
+
+    static func interface(_ name: String) throws -> PacketTarget {
+        PacketTarget(name, .interface(try PacketInjector(interface: name)))
+    }
+
+    func send(_ packet: RecordedPackets.Packet) -> Outcome {
+        switch kind {
+        case .file(let writer, _, let types, let epoch):
+            guard let interface = types.firstIndex(of: packet.linkType) else { return .skipped }
+            let (time, overflow) = epoch.addingReportingOverflow(packet.at.nanoseconds)
+            writer.write(frame: packet.frame, wireBytes: packet.wireBytes, epochNanoseconds: overflow ? .max : time, interface: interface)
+            return writer.hasFailed ? .failed : .sent(bytes: packet.wireBytes, isPadded: false)
+        case .datagrams(let descriptor):
+            guard let datagram = packet.datagram else { return .skipped }
+            var payload = Array(packet.frame[datagram.payload])
+            let missing = max(0, datagram.bytes - payload.count)
+            payload += [UInt8](repeating: 0, count: missing)
+            // The error that an earlier datagram's unreachable port left behind takes one try.
+            for _ in 0..<2 where Foundation.send(descriptor, payload, payload.count, 0) == payload.count {
+                return .sent(bytes: payload.count, isPadded: missing > 0)
+            }
+            return .failed
+        case .interface(let injector):
+            let missing = max(0, packet.wireBytes - packet.frame.count)
+            let frame = missing == 0 ? packet.frame : packet.frame + [UInt8](repeating: 0, count: min(missing, 65_535))
+            return injector.send(frame, linkType: packet.linkType) ? .sent(bytes: frame.count, isPadded: missing > 0) : .failed
+        }
+    }
+
+    func close() throws(Failure) {
+        if case .file(let writer, let path, _, _) = kind {
+            writer.flush()
+            if writer.hasFailed { throw Failure(.unavailable, "\(path) could not be written") }
+        }
+    }
+}
