@@ -28,8 +28,6 @@ package struct ReplayOptions: Sendable {
     package var kill = Kill.halfway
     /// On the client's link, since the first call; beside those that the capture shows.
     package var outages: [Outage] = []
-    /// For one call.
-    package var timeout = Interval.seconds(30)
 
     package init() {}
 

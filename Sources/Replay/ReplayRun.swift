@@ -7,14 +7,17 @@ import Synchronization
 /// A captured link, and a cloud on it in virtual time: a client behind the link, a communication server, two near
 /// stations and a far center. The client's calls go on while the station that serves it dies and comes back.
 package struct ReplayRun: Sendable {
-    package var source: ReplaySource
-    package var options: ReplayOptions
+    private let plan: ReplayPlan
+    private let source: ReplaySource
+    private let timeout: Interval
     private let engine: SharedEngine
     private let module: [UInt8]
 
-    /// - Parameter module: the sample application that `options.mode` runs.
-    package init(_ source: ReplaySource, options: ReplayOptions, engine: SharedEngine, module: [UInt8]) {
-        (self.source, self.options, self.engine, self.module) = (source, options, engine, module)
+    /// - Parameters:
+    ///   - timeout: for one call.
+    ///   - module: the sample application that the plan's workload runs.
+    package init(_ plan: ReplayPlan, _ source: ReplaySource, timeout: Interval = .seconds(30), engine: SharedEngine, module: [UInt8]) {
+        (self.plan, self.source, self.timeout, self.engine, self.module) = (plan, source, timeout, engine, module)
     }
 
     private struct Figures: Sendable {
@@ -32,13 +35,12 @@ package struct ReplayRun: Sendable {
     package func run(
         recorder: ReplayRecorder? = nil, progress: @escaping @Sendable (Double) -> Void = { _ in }
     ) throws -> ReplayReport {
-        let plan = try ReplayPlan(source, options)
-        let simulation = Simulation(seed: options.seed)
+        let (plan, timeout, module) = (plan, timeout, module)
+        let simulation = Simulation(seed: plan.seed)
         let cloud = try SimulatedCloud(simulation, engine: engine)
         let journal = RunJournal(digest: simulation.digest)
         let witness = PoolWitness.overMemory()
         let incidents = IncidentNotes()
-        let (timeout, module) = (options.timeout, module)
 
         var onTrace: (@Sendable ([TracedEvent]) -> Void)?
         if let recorder { onTrace = { recorder.note($0) } }

@@ -211,10 +211,11 @@ package final class SimulatedNetwork: SimulatedCarrier {
     }
 
     private func arm(_ state: inout State, _ number: Int, _ direction: LinkDirection, _ now: Instant) {
-        let port = state.ports[number]
-        guard let next = direction == .up ? port.up.nextEventTime : port.down.nextEventTime else { return }
-        let time = max(now, port.origin + next.sinceStart)
-        if let armed = direction == .up ? port.upArmed : port.downArmed, armed <= time { return }
+        // Field by field: a copy of the port would count references to all that its links hold.
+        guard let next = direction == .up ? state.ports[number].up.nextEventTime : state.ports[number].down.nextEventTime
+        else { return }
+        let time = max(now, state.ports[number].origin + next.sinceStart)
+        if let armed = direction == .up ? state.ports[number].upArmed : state.ports[number].downArmed, armed <= time { return }
         if direction == .up { state.ports[number].upArmed = time } else { state.ports[number].downArmed = time }
         world.schedule(at: time) { [weak self] in self?.wake(number, direction, time) }
     }

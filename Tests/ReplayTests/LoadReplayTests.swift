@@ -35,7 +35,7 @@ struct LoadReplayTests {
         var options = ReplayOptions()
         options.kill = .never
         configure(&options)
-        return try ReplayRun(source, options: options, engine: Replaying.engine.get(), module: module()).run()
+        return try ReplayRun(ReplayPlan(source, options), source, engine: Replaying.engine.get(), module: module()).run()
     }
 
     @Test func `sizes, order and pauses are kept, and every answer is checked`() throws {

@@ -37,7 +37,7 @@ struct ReplayRunTests {
         var options = ReplayOptions()
         options.mode = .link
         configure(&options)
-        return try ReplayRun(source(), options: options, engine: Replaying.engine.get(), module: module()).run()
+        return try ReplayRun(ReplayPlan(source(), options), source(), engine: Replaying.engine.get(), module: module()).run()
     }
 
     @Test func `the serving station dies halfway, nothing is lost, and it serves again`() throws {
@@ -100,7 +100,7 @@ struct ReplayRunTests {
         var options = ReplayOptions()
         options.mode = .link
         (options.runs, options.duration, options.kill) = (20, .seconds(4), .never)
-        let report = try ReplayRun(ReplaySource(link: link), options: options, engine: Replaying.engine.get(), module: module()).run()
+        let report = try ReplayRun(ReplayPlan(ReplaySource(link: link), options), ReplaySource(link: link), engine: Replaying.engine.get(), module: module()).run()
         #expect(report.calls == 20 && report.failed == 0 && report.violations.isEmpty)
         #expect(report.fit == nil && report.capture == nil)
         #expect(report.phases[0].p50Ms ?? 0 >= 104)
@@ -115,7 +115,7 @@ struct ReplayRunTests {
             options.mode = .link
             options.runs = 30
             options.duration = .seconds(10)
-            let reports = try (0..<2).map { _ in try ReplayRun(source, options: options, engine: Replaying.engine.get(), module: module()).run() }
+            let reports = try (0..<2).map { _ in try ReplayRun(ReplayPlan(source, options), source, engine: Replaying.engine.get(), module: module()).run() }
             #expect(reports[0].digest == reports[1].digest, "\(file)")
             #expect(reports[0].violations.isEmpty && reports[0].duplicated == 0, "\(file)")
         }

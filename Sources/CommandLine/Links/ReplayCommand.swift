@@ -114,7 +114,7 @@ struct ReplayCommand: AsyncParsableCommand {
             if live {
                 report = try await LiveReplay(plan: plan, source: source, timeout: timeout, module: module).run(recorder)
             } else {
-                let replay = ReplayRun(source, options: options, engine: try SharedEngine.wasmtime(), module: module)
+                let replay = ReplayRun(plan, source, timeout: timeout, engine: try SharedEngine.wasmtime(), module: module)
                 report = try replay.run(recorder: recorder) { Output.progress("replaying: \(Int($0 * 100)) %") }
             }
         } catch let failure as ReplayFailure {
@@ -180,7 +180,6 @@ struct ReplayCommand: AsyncParsableCommand {
         options.duration = duration
         options.kill = events.kill
         options.outages = events.outages
-        options.timeout = timeout
         return options
     }
 }

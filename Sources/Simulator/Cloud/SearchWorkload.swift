@@ -47,12 +47,15 @@ package struct SearchWorkload: Sendable {
     /// The lines that contain the pattern, by the definition of the application rather than by its code.
     package static func answer(_ pattern: String, _ lines: [String]) -> [UInt8] {
         let wanted = Array(pattern.utf8)
+        func contains(_ bytes: [UInt8]) -> Bool {
+            guard bytes.count >= wanted.count else { return false }
+            return (0...bytes.count - wanted.count).contains { start in
+                wanted.indices.allSatisfy { bytes[start + $0] == wanted[$0] }
+            }
+        }
         var output = ""
         var found = 0
-        for (index, line) in lines.enumerated() {
-            let bytes = Array(line.utf8)
-            let starts = 0...max(0, bytes.count - wanted.count)
-            guard bytes.count >= wanted.count, starts.contains(where: { Array(bytes[$0..<$0 + wanted.count]) == wanted }) else { continue }
+        for (index, line) in lines.enumerated() where contains(Array(line.utf8)) {
             found += 1
             output += "\(index + 1):\(line)\n"
         }
