@@ -136,6 +136,8 @@ package struct UDPHeader: Sendable {
     package var isQUICLongHeader: Bool
     /// The bit that a QUIC short header spins (RFC 9000 section 17.4), if this were one.
     package var spin: Bool?
+    /// A hash of the payload's first 32 bytes, as far as they were captured: what no address translator changes.
+    package var opening: UInt64 = 0
 }
 
 package struct RTPHeader: Sendable {

@@ -180,6 +180,9 @@ extension LinkLayer {
     private static func decodeUDPPayload(_ frame: Span<UInt8>, at start: Int, bytes: Int) -> UDPHeader {
         var udp = UDPHeader(payloadBytes: bytes, rtp: nil, isQUICLongHeader: false, spin: nil)
         guard let first = frame.byte(start) else { return udp }
+        var hash = WordHash()
+        hash.combine(frame, from: start, to: min(start + min(32, bytes), frame.count))
+        udp.opening = hash.value
         if first & 0xC0 == 0xC0, let version = frame.uint32(start + 1), bytes >= 7 {
             udp.isQUICLongHeader = version == 1 || version == 0x6B33_43CF || version >> 8 == 0xFF_0000
         }
@@ -202,18 +205,7 @@ extension LinkLayer {
         hash.combine(ip.destination.low ^ ip.destination.high)
         hash.combine(UInt64(truncatingIfNeeded: ip.bytes))
         // 64 bytes cover the transport header with its checksum, which covers the rest.
-        var offset = max(0, start)
-        let stop = min(end, offset + 64)
-        while offset <= stop - 8, let word = frame.uint64(offset) {
-            hash.combine(word)
-            offset += 8
-        }
-        var rest: UInt64 = 1
-        while offset < stop, let byte = frame.byte(offset) {
-            rest = rest << 8 | UInt64(byte)
-            offset += 1
-        }
-        hash.combine(rest)
+        hash.combine(frame, from: max(0, start), to: min(end, max(0, start) + 64))
         return max(1, hash.value)
     }
 }
@@ -226,5 +218,20 @@ struct WordHash {
         // Multiplying by an odd number and folding the high half down loses nothing of either input.
         value = (value ^ word) &* 0xD6E8_FEB8_6659_FD93
         value ^= value >> 32
+    }
+
+    /// The bytes of a range, which may lie outside the frame.
+    mutating func combine(_ frame: Span<UInt8>, from start: Int, to stop: Int) {
+        var offset = start
+        while offset <= stop - 8, let word = frame.uint64(offset) {
+            combine(word)
+            offset += 8
+        }
+        var rest: UInt64 = 1
+        while offset < stop, let byte = frame.byte(offset) {
+            rest = rest << 8 | UInt64(byte)
+            offset += 1
+        }
+        combine(rest)
     }
 }

@@ -52,7 +52,8 @@ package struct EndRecords: Sendable {
                 time: time, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))
     }
 
-    /// Headers that no router and no snap length changes; the payload's hash where they do not tell packets apart.
+    /// Headers that no router, address translator or snap length changes; the payload's beginning where they do not
+    /// tell packets apart.
     private static func key(_ packet: CapturedPacket, _ ip: IPHeader) -> UInt64? {
         var hash: UInt64 = 0x9E37_79B9_7F4A_7C15
         func mix(_ value: UInt64) {
@@ -70,7 +71,7 @@ package struct EndRecords: Sendable {
                 mix(UInt64(rtp.source) << 16 | UInt64(rtp.sequence))
                 mix(UInt64(rtp.timestamp))
             } else {
-                mix(packet.headers.fingerprint)
+                mix(udp.opening)
             }
         // The same error messages come again and again, and delays of other things are not the link's alone.
         default: return nil

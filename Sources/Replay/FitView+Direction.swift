@@ -52,6 +52,13 @@ extension FitView {
             let burst = rtp.bursts > 0 ? Double(rtp.missing) / Double(rtp.bursts) : nil
             return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts", true, false)
         }
+        if tcp.segments < 20, rtp.packets < 50, curve.source != .offered,
+            let numbered = missingDatagrams(curve.direction, excluding: isInOutage)
+        {
+            let share = Double(numbered.missing) / Double(numbered.seen + numbered.missing)
+            let burst = numbered.bursts > 0 ? Double(numbered.missing) / Double(numbered.bursts) : nil
+            return (share, burst, "\(numbered.missing) of \(numbered.seen + numbered.missing) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts", true, false)
+        }
         if tcp.segments >= 20 {
             let share = Double(tcp.lost) / Double(tcp.segments)
             let burst = tcp.lost > 0 ? Double(tcp.lost) / Double(max(1, tcp.bursts)) : nil

@@ -20,6 +20,13 @@ extension FitView {
         }
         if weight >= 0 { return split(toClient, toServer, "by the data-to-ACK times of either side") }
         if let quic = paddedHandshake() { return split(quic.toClient, quic.toServer, "by the two halves of a datagram handshake") }
+        // A session's control connection goes the same way as its media.
+        for number in flowBytes.indices where flowBytes[number] > weight {
+            guard let tcp = flows[number].tcp, let client = tcp.clientSideHandshake, let server = tcp.serverSideHandshake
+            else { continue }
+            (toClient, toServer, weight) = (client, server, flowBytes[number])
+        }
+        if weight >= 0 { return split(toClient, toServer, "by the two halves of a TCP handshake beside the traffic") }
         let missing = rtpMissing()
         if missing.down > 0, missing.up == 0 { return (.client, "only RTP towards the client has sequence gaps") }
         if missing.up > 0, missing.down == 0 { return (.server, "only RTP towards the server has sequence gaps") }
@@ -77,7 +84,7 @@ extension FitView {
 
     /// The round trip of the whole path without queues and without the time to send the packets.
     func baseRTT(
-        up: CapacityEstimate, down: CapacityEstimate
+        up: CapacityEstimate, down: CapacityEstimate, vantage: LinkFit.Vantage
     ) -> (value: Interval, basis: String, isAssumed: Bool) {
         var best: (rtt: Interval, basis: String)?
         func offer(_ rtt: Interval, bytesUp: Int64, bytesDown: Int64, _ basis: String) {
@@ -96,8 +103,10 @@ extension FitView {
                 offer(server + client, bytesUp: 0, bytesDown: 0, "smallest data-to-ACK times of both sides, added")
             }
         }
-        if best == nil, let spin = spinRTT() {
-            offer(spin, bytesUp: 60, bytesDown: 1200, "QUIC spin bit (2nd percentile), less the time to send a packet")
+        if best == nil, let spin = spinRTT(vantage) {
+            offer(
+                spin.rtt, bytesUp: vantage == .server ? spin.bytes : 60, bytesDown: vantage == .server ? 60 : spin.bytes,
+                "QUIC spin bit (2nd percentile), less the time to send a packet")
         }
         if best == nil, let quic = paddedHandshake() {
             offer(
@@ -108,32 +117,55 @@ extension FitView {
         return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true)
     }
 
-    /// The time between turns of the spin bit in one direction is a round trip wherever it is seen (RFC 9312
-    /// section 3.8.2). Endpoints may spin at random instead, so it must fit the handshake.
-    private func spinRTT() -> Interval? {
-        struct Turn {
-            var value: Bool?
-            var at: Instant?
+    /// A turn of the spin bit (RFC 9312 section 3.8.2) goes from here to an end and comes back: the way beyond the capture
+    /// point, without what the near end takes to answer. Endpoints may spin at random instead, so it must fit the
+    /// handshake.
+    ///
+    /// - Returns: the 2nd percentile, and the size of the packet that brought it.
+    private func spinRTT(_ vantage: LinkFit.Vantage) -> (rtt: Interval, bytes: Int64)? {
+        struct Turns {
+            var up: (value: Bool, at: Instant)?
+            var down: (value: Bool, at: Instant)?
         }
         guard let handshake = paddedHandshake() else { return nil }
-        var turns = Array(repeating: (up: Turn(), down: Turn()), count: flows.count)
+        var turns = Array(repeating: Turns(), count: flows.count)
         var began = Array(repeating: false, count: flows.count)
-        var samples: [Interval] = []
+        var toServer: [(rtt: Interval, bytes: Int64)] = []
+        var toClient: [(rtt: Interval, bytes: Int64)] = []
         for event in events {
             let number = Int(event.flow)
             if event.marks.contains(.quicHandshake) { began[number] = true }
             guard began[number], event.marks.contains(.quicShort) else { continue }
             let spin = event.marks.contains(.spin)
-            var turn = event.direction == .up ? turns[number].up : turns[number].down
-            if let value = turn.value, value != spin {
-                if let at = turn.at { samples.append(event.time - at) }
-                turn.at = event.time
+            // The server sends back what it saw, the client the opposite.
+            switch event.direction {
+            case .up where turns[number].up?.value != spin:
+                if let down = turns[number].down, down.value != spin, turns[number].up != nil {
+                    toClient.append((event.time - down.at, Int64(event.ipBytes)))
+                }
+                turns[number].up = (spin, event.time)
+            case .down where turns[number].down?.value != spin:
+                if let up = turns[number].up, up.value == spin, turns[number].down != nil {
+                    toServer.append((event.time - up.at, Int64(event.ipBytes)))
+                }
+                turns[number].down = (spin, event.time)
+            default: break
             }
-            turn.value = spin
-            if event.direction == .up { turns[number].up = turn } else { turns[number].down = turn }
         }
-        guard samples.count >= 8, let low = Quantile.of(samples, 0.02) else { return nil }
+        func low(_ samples: [(rtt: Interval, bytes: Int64)]) -> (rtt: Interval, bytes: Int64)? {
+            guard samples.count >= 8 else { return nil }
+            let sorted = samples.sorted { ($0.rtt, $0.bytes) < ($1.rtt, $1.bytes) }
+            return sorted[Int((Double(sorted.count - 1) * 0.02).rounded())]
+        }
+        let best: (rtt: Interval, bytes: Int64)?
+        switch vantage {
+        case .client: best = low(toServer)
+        case .server: best = low(toClient)
+        case .between, .unknown:
+            if let far = low(toServer), let near = low(toClient) { best = (far.rtt + near.rtt, far.bytes) } else { best = nil }
+        }
+        guard let best else { return nil }
         let whole = handshake.toServer + handshake.toClient
-        return low * 3 >= whole && low <= whole * 3 ? low : nil
+        return best.rtt * 3 >= whole && best.rtt <= whole * 3 ? best : nil
     }
 }

@@ -101,10 +101,10 @@ package struct LinkFit: Sendable, Hashable {
         let queue = QueueDelay(view, vantage: vantage.value)
         let upCapacity = CapacityEstimate(up, view, queue)
         let downCapacity = CapacityEstimate(down, view, queue)
-        let base = view.baseRTT(up: upCapacity, down: downCapacity)
+        let base = view.baseRTT(up: upCapacity, down: downCapacity, vantage: vantage.value)
         var outages: [Outage] = []
         for curve in [up, down] {
-            outages += OutageFinder(curve, other: curve.direction == .up ? down : up, view, baseRTT: base.value).find()
+            outages += OutageFinder(curve, other: curve.direction == .up ? down : up, view, baseRTT: base.value, queue: queue).find()
         }
         outages.sort { ($0.start, $0.direction.rawValue) < ($1.start, $1.direction.rawValue) }
 

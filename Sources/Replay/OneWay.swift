@@ -55,11 +55,13 @@ struct OneWay: Sendable {
         }
     }
 
-    /// Smallest delay, less the time to send the packet at `capacity`; nil when nothing came.
+    /// Smallest delay, less the time to send the packet at `capacity`; nil when nothing came. Of many packets the third
+    /// smallest: a single one may bear a wrong time.
     func smallestDelay(_ capacity: Rate?) -> Int64? {
-        packets.compactMap { packet in
+        let delays = packets.compactMap { packet in
             packet.received.map { $0 - packet.sent - Self.sending(packet, capacity) }
-        }.min()
+        }.sorted()
+        return delays.isEmpty ? nil : delays[min(2, delays.count / 50)]
     }
 
     /// The time that the packet takes at `capacity`, a minute at most.

@@ -7,9 +7,10 @@ struct OutageFinder {
     private let other: DeliveryCurve
     private let view: FitView
     private let baseRTT: Interval
+    private let queue: QueueDelay
 
-    init(_ curve: DeliveryCurve, other: DeliveryCurve, _ view: FitView, baseRTT: Interval) {
-        (self.curve, self.other, self.view, self.baseRTT) = (curve, other, view, baseRTT)
+    init(_ curve: DeliveryCurve, other: DeliveryCurve, _ view: FitView, baseRTT: Interval, queue: QueueDelay) {
+        (self.curve, self.other, self.view, self.baseRTT, self.queue) = (curve, other, view, baseRTT, queue)
     }
 
     private struct Gap {
@@ -203,6 +204,8 @@ struct OutageFinder {
             // The sender's timer doubles: it tried before, about halfway, and was not heard.
             var verdict = Verdict(.drop, 0.7, gap.length / 4, "the silence ended with retransmissions")
             verdict.end = gap.end - wayToCapture - gap.length / 4
+            // What came last had waited: arrivals were discarded from when it entered the queue.
+            verdict.start = gap.start - wayToCapture - (queue.wait(before: gap.start) ?? .zero)
             return gap.length >= LinkFit.shortestOutage * 2 ? verdict : nil
         }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
@@ -255,10 +258,34 @@ struct OutageFinder {
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
             return Verdict(.hold, 0.6, .zero, "a burst of what was missing followed the silence")
         }
+        if backlog(gap) >= max(5, min(20, expected / 10)) {
+            return Verdict(.hold, 0.7, .zero, "what a full queue had kept of the silence followed it at once")
+        }
+        if let missing = view.missing(after: last.event, until: curve.points[gap.after].event) {
+            guard missing * 2 >= expected else {
+                return Verdict(.senderIdle, 0.8, .zero, "the sender's numbering went on: nothing was sent in the silence")
+            }
+            if !bothSilent, gap.length < .milliseconds(500) { return nil }
+            var verdict = Verdict(.drop, 0.85, .zero, "\(missing) packets are missing in the sender's numbering after the silence")
+            verdict.start = gap.start - wayToCapture + gap.spacing / 2
+            verdict.end = gap.end - wayToCapture - gap.spacing / 2
+            return verdict
+        }
         if bothSilent, gap.isRegular, curve.source == .arrivals, gap.length >= .milliseconds(500), gap.length < .seconds(10) {
             return Verdict(.drop, 0.5, .zero, "a regular flow stopped in both directions and left no backlog")
         }
         return Verdict(.senderIdle, 0.5, .zero, "no backlog followed the silence")
+    }
+
+    /// Packets that came after the silence much closer together than before it.
+    private func backlog(_ gap: Gap) -> Int {
+        var count = 0
+        var last = gap.end
+        for point in curve.points[gap.after...].dropFirst() {
+            guard point.time - last <= gap.spacing / 3 else { break }
+            (count, last) = (count + 1, point.time)
+        }
+        return count
     }
 
     private func bytes(from start: Interval, for length: Interval) -> Int {

@@ -41,6 +41,17 @@ struct QueueDelay: Sendable {
     /// The median wait; nil where too few were seen to tell.
     var median: Interval? { samples.count >= Self.fewestSamples ? Quantile.of(samples.map(\.wait), 0.5) : nil }
 
+    /// The last one seen up to `time`, if that was not long before.
+    func wait(before time: Interval) -> Interval? {
+        var (low, high) = (0, samples.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if samples[middle].time <= time { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0, time - samples[low - 1].time <= .milliseconds(500) else { return nil }
+        return samples[low - 1].wait
+    }
+
     /// The smallest wait seen in each of `count` steps; nil for a step without one.
     func smallest(step: Interval, count: Int) -> [Interval?] {
         var steps = Array(repeating: Interval?.none, count: count)

@@ -16,6 +16,8 @@ package struct Timeline: Sendable {
         package var rtpMissing: Int32
         package var direction: FlowDirection
         package var marks: Marks
+        /// IPv4's, or of an IPv6 fragment.
+        package var identification: UInt16 = 0
     }
 
     package struct Marks: OptionSet, Sendable {
@@ -86,6 +88,7 @@ package struct Timeline: Sendable {
             time: packet.time, ipBytes: Int32(clamping: packet.ipBytes), payloadBytes: Int32(clamping: seen.payloadBytes),
             flow: Int32(clamping: seen.flow), newlyAcknowledged: 0, outstanding: 0,
             rtpMissing: Int32(clamping: seen.rtpMissing), direction: seen.direction, marks: [])
+        event.identification = UInt16(truncatingIfNeeded: packet.headers.ip?.identification ?? 0)
         if let tcp = seen.tcp {
             event.marks.insert(.tcp)
             event.newlyAcknowledged = Int32(clamping: tcp.newlyAcknowledged)
