@@ -24,9 +24,11 @@ struct CapacityEstimate: Sendable {
 
     init(_ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay) {
         bins = curve.bins(LinkFit.step, length: view.length)
-        waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= QueueDelay.standing } }
         isConstant = false
-        let sustained = Self.sustainedPeak(bins)
+        // Acknowledgements that leap over a filled hole tell of bytes that came before.
+        let sustained = Self.sustainedPeak(bins, width: curve.source == .acknowledgements ? 20 : 5)
+        let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
+        waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
         guard sustained > 0 else {
             capacity = LinkFit.assumedFloor
             isLowerBound = true
@@ -41,13 +43,13 @@ struct CapacityEstimate: Sendable {
             if let line = Self.lineRate(curve, bins) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if Self.isBacklogged(bins, curve, queue) {
+            } else if Self.isBacklogged(bins, curve, queue, standing) {
                 capacity = Self.busyMedian(bins, peak)
                 isLowerBound = false
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
             } else {
                 (capacity, isLowerBound) = (peak, true)
-                basis = "highest throughput over half a second; the sender was the limit"
+                basis = "highest throughput over \(curve.source == .acknowledgements ? "two seconds" : "half a second"); the sender was the limit"
             }
             if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
         case .offered:
@@ -66,9 +68,9 @@ struct CapacityEstimate: Sendable {
         isLowerBound || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
-    /// Bits per second in the fullest five steps in a row, or in all of a shorter window.
-    private static func sustainedPeak(_ bins: [Int]) -> Int64 {
-        let width = min(5, bins.count)
+    /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
+    private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {
+        let width = min(steps, bins.count)
         guard width > 0 else { return 0 }
         var sum = bins[..<width].reduce(0, +)
         var best = sum
@@ -124,10 +126,10 @@ struct CapacityEstimate: Sendable {
     }
 
     /// A bulk transfer that left no pause: most packets full, most steps busy.
-    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ queue: QueueDelay) -> Bool {
+    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ queue: QueueDelay, _ standing: Interval) -> Bool {
         guard bins.count >= 20, curve.points.count >= 200 else { return false }
         // A sender that losses hold back leaves the queue empty.
-        if let wait = queue.median, wait < QueueDelay.standing { return false }
+        if let wait = queue.median, wait < standing { return false }
         let busy = bins.filter { $0 > 0 }.count
         guard busy * 10 >= bins.count * 7 else { return false }
         var full = 0

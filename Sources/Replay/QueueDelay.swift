@@ -34,8 +34,11 @@ struct QueueDelay: Sendable {
             .sorted { $0.time < $1.time }
     }
 
-    /// A queue that stands: it outlasts the sending of a packet, and what acknowledgements are delayed by.
-    static let standing = Interval.milliseconds(3)
+    /// The wait in a queue that stands, at a link of at most `rate`: more than two packets sent together, which one
+    /// acknowledgement answers, make each other wait.
+    static func standing(at rate: Rate) -> Interval {
+        .milliseconds(3) + min(rate.bitsPerSecond > 0 ? rate.time(forBytes: 3_000) : .zero, .milliseconds(100))
+    }
     static let fewestSamples = 20
 
     /// The median wait; nil where too few were seen to tell.

@@ -25,15 +25,19 @@ struct InspectCommand: AsyncParsableCommand {
     @Flag(help: "Of the link also how each figure was found, its queue, and the part of the capture that was used.")
     var fit = false
 
-    @Option(help: ArgumentHelp("Flows and silences to show as text.", valueName: "n"))
-    var most = 20
+    @Option(help: ArgumentHelp("Flows to show, those with most bytes first, and silences. Default: 20 as text, 10000 as JSON; flowCount counts all.", valueName: "n"))
+    var most: Int?
+
+    private static let mostAsText = 20
+    /// A second's worth of encoding.
+    private static let mostAsJSON = 10_000
 
     @OptionGroup var report: CaptureReportOptions
 
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        guard most >= 0 else { throw ValidationError("--most must not be negative") }
+        guard most ?? 0 >= 0 else { throw ValidationError("--most must not be negative") }
     }
 
     func run() async throws {
@@ -47,9 +51,15 @@ struct InspectCommand: AsyncParsableCommand {
             link = try Self.compare(client, server, isSynchronised: synchronisedClocks)
         }
         if output.json {
-            try Output.json(InspectReport(summary: client.summary, link: link, fit: fit ? client.fit : nil))
+            var summary = client.summary
+            let omitted = summary.flows.count - (most ?? Self.mostAsJSON)
+            if omitted > 0 {
+                summary.flows.removeLast(omitted)
+                if most == nil { Output.note("the \(omitted) flows with fewest bytes are left out; --most says how many to show") }
+            }
+            try Output.json(InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil))
         } else {
-            Output.text(client.summary.renderText(width: Output.width, mostFlows: most, mostSilences: most))
+            Output.text(client.summary.renderText(width: Output.width, mostFlows: most ?? Self.mostAsText, mostSilences: most ?? Self.mostAsText))
             Output.text("\nlink\n" + link.renderText())
             switch client.fit {
             case .success(let fitted) where fit: Output.text("\nfitted link\n" + fitted.renderText(width: Output.width))
