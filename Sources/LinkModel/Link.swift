@@ -44,7 +44,6 @@ package struct Link: Sendable {
     private var now: Int64 = 0
     private var preQueueLoss: LossProcess
     private var radioLoss: LossProcess
-    private var jitterChance: SeededGenerator
     private var ingressOutages: OutageTimeline
     private var holds: OutageTimeline
     private var airOutages: OutageTimeline
@@ -52,8 +51,7 @@ package struct Link: Sendable {
     private let limitBytes: Int
     private let dropsHead: Bool
     private var server: LinkServer
-    private var delay: Int64
-    private let jitter: UInt64
+    private var delay: DelayStage
 
     /// The queue and, at its front, the packet in service.
     private var queue = Deque<Waiting>()
@@ -81,8 +79,6 @@ package struct Link: Sendable {
     private var lastOffer: Int64 = 0
     private var changes: Deque<LinkChange>
 
-    /// The delays that a profile may ask for; longer ones count as this.
-    private static let longestDelay = Interval.seconds(3_600).nanoseconds
     /// Later instants (a century on) count as this one, so that no sum of times overflows.
     private static let lastInstant = Interval.seconds(100 * 366 * 86_400).nanoseconds
 
@@ -100,14 +96,16 @@ package struct Link: Sendable {
         duplicationChance = stream("duplication")
         reorderingChance = stream("reordering")
         idleAfter = profile.idleAfter?.nanoseconds ?? .max
-        promotion = min(max(0, profile.promotion.nanoseconds), Self.longestDelay)
+        promotion = DelayStage.bounded(profile.promotion)
         changes = Deque(profile.changes.sorted { $0.at < $1.at })
         preQueueLoss = LossProcess(profile.preQueueLoss, chance: stream("preQueueLoss"))
         radioLoss = LossProcess(profile.radioLoss, chance: stream("radioLoss"))
-        jitterChance = stream("jitter")
-        ingressOutages = OutageTimeline(profile.outages, mode: .drop)
-        holds = OutageTimeline(profile.outages, mode: .hold)
-        airOutages = OutageTimeline(profile.outages, mode: .air)
+        let outages = profile.outages + profile.randomOutages.enumerated().flatMap {
+            $0.element.outages(seed: seed, number: $0.offset, instance: instance)
+        }
+        ingressOutages = OutageTimeline(outages, mode: .drop)
+        holds = OutageTimeline(outages, mode: .hold)
+        airOutages = OutageTimeline(outages, mode: .air)
         let limit: QueueLimit
         switch profile.queue {
         case .infinite: (limit, dropsHead) = (QueueLimit(), false)
@@ -123,8 +121,7 @@ package struct Link: Sendable {
         limitPackets = limit.packets ?? .max
         limitBytes = limit.bytes ?? .max
         server = LinkServer(profile.service)
-        delay = min(max(0, profile.delay.nanoseconds), Self.longestDelay)
-        jitter = UInt64(min(max(0, profile.jitter.nanoseconds), Self.longestDelay))
+        delay = DelayStage(profile, stream)
     }
 
     /// Whether every offered packet has had its outcome.
@@ -167,7 +164,7 @@ package struct Link: Sendable {
     /// nothing is on its way, or only what comes out in more than a century.
     package var nextEventTime: Instant? {
         var next = server.finish
-        if next != .max, !radioLoss.canLose, airOutages.isEmpty { next = saturatingSum(next, delay) }
+        if next != .max, !radioLoss.canLose, airOutages.isEmpty { next = saturatingSum(next, delay.delay) }
         if reordering > .never { next = min(next, server.finish) }
         if coDel != nil, !isServing { next = min(next, server.begin) }
         if let change = changes.first, !queue.isEmpty { next = min(next, change.at.nanoseconds) }
@@ -307,7 +304,7 @@ package struct Link: Sendable {
         case .rate(let rate):
             server.change(to: rate, at: now)
             if !isServing { planHead() }
-        case .delay(let interval): delay = min(max(0, interval.nanoseconds), Self.longestDelay)
+        case .delay(let interval): delay.delay = DelayStage.bounded(interval)
         case .mtu(let bytes): mtu = bytes
         case .flush:
             while queue.count > (isServing ? 1 : 0), let packet = queue.popLast() {
@@ -341,8 +338,7 @@ package struct Link: Sendable {
         let lost = radioLoss.loses(at: time)
         if !airOutages.isEmpty, airOutages.covers(time) { drop(packet.id, packet.bytes, .airOutage, at: time); return }
         if lost { drop(packet.id, packet.bytes, .radioLoss, at: time); return }
-        var at = time + delay
-        if jitter > 0 { at += Int64(jitterChance.next(below: jitter + 1)) }
+        let at = delay.arrival(time)
         var leaving = Leaving(id: packet.id, bytes: packet.bytes, at: at)
         if corruption > .never, corruptionChance.chance(corruption) { leaving.flippedBit = corruptionChance.next() }
         let overtakes = reordering > .never && reorderingChance.chance(reordering)

@@ -15,6 +15,16 @@ extension LinkProfile {
         return key
     }()
 
+    /// Reads another file that a scenario names, such as a delay series.
+    package typealias FileLoader = @Sendable (_ name: String) throws -> [UInt8]
+
+    /// Put a `FileLoader` under this key likewise.
+    package static let fileLoader: CodingUserInfoKey = {
+        // cannot fail: a constant key
+        guard let key = CodingUserInfoKey(rawValue: "mast.link.fileLoader") else { preconditionFailure("a constant key") }
+        return key
+    }()
+
     /// More outages than this in one direction are refused.
     package static let maximumOutages = 100_000
 }
@@ -44,6 +54,7 @@ extension LinkProfile: Codable {
     private enum CodingKeys: String, CodingKey, CaseIterable {
         case preQueueLoss, queue, rate, trace, opportunityBytes, outages, radioLoss, delay, jitter
         case series, tokenBucket, mtu, ecn, corrupt, duplicate, reorder, idleAfter, promotion, changes, handovers
+        case delays, delaySpread, randomOutages
     }
 
     package init(from decoder: any Decoder) throws {
@@ -95,6 +106,16 @@ extension LinkProfile: Codable {
         reordering = try object.probability(.reorder) ?? .never
         idleAfter = try object.interval(.idleAfter)
         promotion = try object.interval(.promotion) ?? .zero
+        if let form = try object.decodeIfPresent(DelaysForm.self, forKey: .delays) { delaySeries = form.series }
+        if let text = try object.decodeIfPresent(String.self, forKey: .delaySpread) {
+            delaySpread = try object.parsed(IntervalDistribution(text: text), text, .delaySpread, "quantiles such as 0ms/2ms/30ms")
+        }
+        randomOutages = try (object.decodeIfPresent([String].self, forKey: .randomOutages) ?? []).prefix(17).map {
+            try object.parsed(RandomOutages(text: $0), $0, .randomOutages, "a random outage such as hold:30s~62ms")
+        }
+        guard randomOutages.count <= 16 else {
+            throw DecodingError.dataCorruptedError(forKey: .randomOutages, in: object, debugDescription: "more than 16 kinds")
+        }
         let texts = try object.decodeIfPresent([String].self, forKey: .changes) ?? []
         changes = try texts.map { try object.parsed(LinkChange(text: $0), $0, .changes, "a change such as 12s:rate=5mbit") }
         for text in try object.decodeIfPresent([String].self, forKey: .handovers) ?? [] {
@@ -145,6 +166,9 @@ extension LinkProfile: Codable {
         if radioLoss != .none { try object.encode(radioLoss, forKey: .radioLoss) }
         if delay != .zero { try object.encode(delay.text, forKey: .delay) }
         if jitter != .zero { try object.encode(jitter.text, forKey: .jitter) }
+        try object.encodeIfPresent(delaySeries.map { DelaysForm(series: $0) }, forKey: .delays)
+        try object.encodeIfPresent(delaySpread?.text, forKey: .delaySpread)
+        if !randomOutages.isEmpty { try object.encode(randomOutages.map(\.text), forKey: .randomOutages) }
         try object.encodeIfPresent(mtu, forKey: .mtu)
         if ecn { try object.encode(true, forKey: .ecn) }
         if corruption > .never { try object.encode(corruption.asDouble, forKey: .corrupt) }
@@ -179,6 +203,37 @@ private struct SeriesForm: Codable {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(series.steps.map { "\($0.at.text)=\($0.rate.text)" }, forKey: .steps)
         try object.encodeIfPresent(series.period?.text, forKey: .period)
+    }
+}
+
+private struct DelaysForm: Codable {
+    private enum CodingKeys: String, CodingKey, CaseIterable { case step, ms, file }
+    var series: DelaySeries
+
+    init(series: DelaySeries) { self.series = series }
+
+    init(from decoder: any Decoder) throws {
+        let object = try decoder.container(allowing: CodingKeys.self)
+        let step = try object.interval(.step) ?? .milliseconds(10)
+        if let name = try object.decodeIfPresent(String.self, forKey: .file) {
+            guard let load = decoder.userInfo[LinkProfile.fileLoader] as? LinkProfile.FileLoader else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: .file, in: object, debugDescription: "the delays are in a file (\(name)), and files are not read here")
+            }
+            do { series = try DelaySeries(milliseconds: try load(name), step: step) } catch let error as RateSeriesError {
+                throw DecodingError.dataCorruptedError(forKey: .file, in: object, debugDescription: "\(name): \(error)")
+            }
+            return
+        }
+        let values = try object.decode([Double].self, forKey: .ms).map { $0 >= 0 && $0 <= 3_600_000 ? Interval(nanoseconds: Int64(($0 * 1e6).rounded())) : nil }
+        let whole = values.contains(nil) ? nil : DelaySeries(step: step, values: values.compactMap { $0 })
+        series = try object.parsed(whole, "this", .ms, "a list of delays in milliseconds, each of 0 to an hour")
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(series.step.text, forKey: .step)
+        try object.encode(series.values.map { Double($0.nanoseconds) / 1e6 }, forKey: .ms)
     }
 }
 

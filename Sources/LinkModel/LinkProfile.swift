@@ -21,6 +21,8 @@ import MastTimebase
 ///       "radioLoss": {"share": "2%", "meanBurst": "5p"},
 ///       "delay": "40ms",
 ///       "jitter": "5ms",
+///       "delays": {"step": "10ms", "file": "starlink.delay"}, "delaySpread": "0ms/1ms/2ms/8ms",
+///       "randomOutages": ["hold:30s~20ms/34ms/62ms", "drop:10m~1s"],
 ///       "mtu": 1400, "ecn": true, "corrupt": "0.1%", "duplicate": "0.1%", "reorder": "1%",
 ///       "idleAfter": "5s", "promotion": "1s",
 ///       "changes": ["12s:rate=5mbit", "20s:delay=30ms", "30s:mtu=1280", "40s:flush"]
@@ -31,6 +33,11 @@ import MastTimebase
 ///   which the last three may be left out (0, 1, one step a packet).
 /// * A trace is the name of a Mahimahi file, which the reader of the scenario opens (`LinkProfile.traceLoader`),
 ///   or the trace itself: `{"stamps": [...], "tick": "1ms", "period": 1000}` (`tick` and `period` optional).
+/// * `delays` adds a delay that changes from step to step and begins again after the last: a file with a line of
+///   milliseconds for each, or the lines themselves, `{"step", "ms": [...]}`. `delaySpread` adds one drawn for each
+///   packet, between equally spaced quantiles.
+/// * A random outage names the mean time between two, and the quantiles of its length. A direction that dies for
+///   good has an outage that outlasts the run.
 /// * Instead of a rate or trace, `"series": {"steps": ["0s=5mbit", "1.5s=2mbit"], "period": "10s"}` (without a
 ///   period the last rate stays), or `"tokenBucket": {"rate": "5mbit", "burstBytes": 15000}`.
 /// * A handover is a hold with changes at its ends: `"handovers": ["30s+80ms", "60s+80ms,flush,rate=5mbit,delay=30ms"]`.
@@ -45,6 +52,11 @@ package struct LinkProfile: Hashable, Sendable {
     package var delay: Interval
     /// Adds 0 to this much to each packet's delay, evenly distributed; no packet overtakes another.
     package var jitter: Interval
+    /// Added to `delay`: over time, and by chance for each packet; no packet overtakes another.
+    package var delaySeries: DelaySeries?
+    package var delaySpread: IntervalDistribution?
+    /// Outages whose times the seed chooses; both directions of a link that ask for the same get them together.
+    package var randomOutages: [RandomOutages] = []
     /// Larger packets are dropped; nil takes all.
     package var mtu: Int?
     /// Active queues mark packets that carry ECT rather than drop them.

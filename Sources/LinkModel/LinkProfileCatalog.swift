@@ -12,7 +12,9 @@ package enum LinkProfileCatalog {
 
     package static func named(_ name: String) -> Entry? { all.first { $0.name == name } }
 
-    package static let all: [Entry] = [
+    package static let all: [Entry] = driving + fixed
+
+    private static let fixed: [Entry] = [
         entry(
             "lte-handover", "LTE while driving: 40/12 Mbit/s, a handover of 62 ms every 30 s",
             "handover: 95th percentile of LTE execution, US drives (SIGCOMM 2022); rates, delay and interval assumed",

@@ -52,7 +52,7 @@ package struct RateSeries: Hashable, Sendable {
         self = series
     }
 
-    private static func number(_ bytes: ArraySlice<UInt8>) -> DecimalText? {
+    static func number(_ bytes: ArraySlice<UInt8>) -> DecimalText? {
         // More than nine decimals say nothing that counts.
         let text = String(decoding: bytes, as: UTF8.self)
         let kept = text.firstIndex(of: ".").map { text.prefix(upTo: text.index($0, offsetBy: 10, limitedBy: text.endIndex) ?? text.endIndex) } ?? text[...]

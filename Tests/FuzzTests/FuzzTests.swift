@@ -119,6 +119,7 @@ import Testing
             }
             let text = String(decoding: bytes, as: UTF8.self)
             _ = (Interval(text: text), Rate(text: text), Probability(text: text), QueueDiscipline(text: text), Outage(text: text))
+            _ = (IntervalDistribution(text: text), RandomOutages(text: text), try? DelaySeries(milliseconds: bytes))
             return nil
         }
     }

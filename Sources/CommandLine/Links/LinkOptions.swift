@@ -16,10 +16,14 @@ struct LinkOptions: ParsableArguments {
 
     @OptionGroup var window: FitWindowOptions
 
-    @Option(name: .customLong("up"), help: ArgumentHelp("Trace from clients to the network: Mahimahi's, or lines of seconds and Mbit/s.", valueName: "trace"))
+    @Option(name: .customLong("up"), help: ArgumentHelp("Trace from clients to the network: Mahimahi's, lines of seconds and Mbit/s, or iperf3's JSON.", valueName: "trace"))
     var upTrace: String?
     @Option(name: .customLong("down"), help: ArgumentHelp("Trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
+    @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms.", valueName: "file"))
+    var upDelays: String?
+    @Option(help: ArgumentHelp("Delays from the network to clients over time.", valueName: "file"))
+    var downDelays: String?
     @Option(name: .customLong("opportunity"), help: ArgumentHelp("What one delivery opportunity carries: 1500 bytes of IP, or 1504 to count as mm-link does, with its TUN header in the sizes.", valueName: "bytes"))
     var opportunityBytes = 1500
     @Option(help: ArgumentHelp("Constant rate of both directions, such as 12mbit.", valueName: "rate"))
@@ -40,6 +44,8 @@ struct LinkOptions: ParsableArguments {
     var queue: QueueDiscipline?
     @Option(help: ArgumentHelp("A time without service, such as hold:12s+2s (from 12 s on, for 2 s), drop:… or air:…; may be repeated.", valueName: "outage"))
     var outage: [Outage] = []
+    @Option(help: ArgumentHelp("Outages by chance, such as hold:30s~62ms (62 ms long, every 30 s on average) or drop:5m~1s/2s/9s (between these quantiles); may be repeated.", valueName: "outage"))
+    var randomOutage: [RandomOutages] = []
     @Option(help: ArgumentHelp("Decides all chance: the same seed loses the same packets.", valueName: "n"))
     var seed: UInt64?
 
@@ -60,9 +66,9 @@ struct LinkOptions: ParsableArguments {
 
     /// Whether anything here says what the link is like.
     var isGiven: Bool {
-        let texts = [scenario, profile, capture, upTrace, downTrace]
+        let texts = [scenario, profile, capture, upTrace, downTrace, upDelays, downDelays]
         return texts.contains { $0 != nil } || [rate, upRate, downRate].contains { $0 != nil } || [delay, jitter].contains { $0 != nil }
-            || loss != nil || queue != nil || !outage.isEmpty
+            || loss != nil || queue != nil || !outage.isEmpty || !randomOutage.isEmpty
     }
 
     /// - Parameter base: what the options change, unless they name a whole link.
@@ -74,6 +80,8 @@ struct LinkOptions: ParsableArguments {
         if let seed { result.seed = seed }
         if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: opportunityBytes) }
         if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: opportunityBytes) }
+        if let upDelays { result.up.delaySeries = try ScenarioFile.delays(upDelays) }
+        if let downDelays { result.down.delaySeries = try ScenarioFile.delays(downDelays) }
         if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }
@@ -84,6 +92,7 @@ struct LinkOptions: ParsableArguments {
             if let queue { result[direction].queue = queue }
             if let model { result[direction].radioLoss = model }
             result[direction].outages += outage
+            result[direction].randomOutages += randomOutage
         }
         return result
     }

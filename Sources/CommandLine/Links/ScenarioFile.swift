@@ -12,6 +12,8 @@ enum ScenarioFile {
             try trace(name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name, opportunityBytes: opportunityBytes)
         }
         decoder.userInfo[LinkProfile.traceLoader] = loader
+        let files: LinkProfile.FileLoader = { name in try InputFile.read(name.hasPrefix("/") || folder.isEmpty ? name : folder + "/" + name) }
+        decoder.userInfo[LinkProfile.fileLoader] = files
         do {
             return try decoder.decode(LinkScenario.self, from: Data(bytes))
         } catch let error as DecodingError {
@@ -29,9 +31,18 @@ enum ScenarioFile {
         }
     }
 
-    /// A Mahimahi trace, or a series of seconds and Mbit/s: a line of the latter has two columns.
+    /// Delays over time: a line of milliseconds for each 10 ms.
+    static func delays(_ path: String) throws(Failure) -> DelaySeries {
+        let bytes = try InputFile.read(path)
+        do throws(RateSeriesError) { return try DelaySeries(milliseconds: bytes) } catch {
+            throw Failure(.badData, "\(path) is no series of delays in milliseconds: \(error)")
+        }
+    }
+
+    /// A Mahimahi trace, a series of seconds and Mbit/s (a line of it has two columns), or what `iperf3 --json` reports.
     static func service(_ path: String, opportunityBytes: Int = 1500) throws(Failure) -> LinkService {
         let bytes = try InputFile.read(path)
+        if bytes.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") { return .series(try iperf(bytes, path)) }
         let separators: [UInt8] = [0x2C, 0x09, 0x20]
         let isSeries = bytes.prefix(4_096).contains { separators.contains($0) }
         guard isSeries else { return .trace(try trace(path, opportunityBytes: opportunityBytes)) }
@@ -39,6 +50,32 @@ enum ScenarioFile {
             return .series(try RateSeries(secondsAndMegabits: Array(bytes)))
         } catch {
             throw Failure(.badData, "\(path) is neither a Mahimahi trace nor a series of seconds and Mbit/s: \(error)")
+        }
+    }
+
+    private struct IperfReport: Decodable {
+        struct Interval: Decodable {
+            struct Sum: Decodable {
+                var start, end, bits_per_second: Double
+                var omitted: Bool?
+            }
+            var sum: Sum
+        }
+        var intervals: [Interval]
+    }
+
+    /// The throughput of each of iperf3's intervals; a second at the beginning that it omitted is left out here, too.
+    private static func iperf(_ bytes: [UInt8], _ path: String) throws(Failure) -> RateSeries {
+        let report: IperfReport
+        do { report = try JSONDecoder().decode(IperfReport.self, from: Data(bytes)) } catch {
+            let reason = (error as? DecodingError).map { Failure.explain($0) } ?? "\(error)"
+            throw Failure(.badData, "\(path) is JSON, but not iperf3's: a scenario goes to --scenario (\(reason))")
+        }
+        let sums = report.intervals.map(\.sum).filter { $0.omitted != true && $0.bits_per_second.isFinite && $0.bits_per_second >= 0 }
+        var lines = "seconds,Mbit/s\n"
+        for sum in sums { lines += String(format: "%.6f,%.6f\n", sum.start, min(sum.bits_per_second / 1e6, 1e6)) }
+        do throws(RateSeriesError) { return try RateSeries(secondsAndMegabits: Array(lines.utf8)) } catch {
+            throw Failure(.badData, "\(path) is iperf3's report, but holds no intervals: \(error)")
         }
     }
 
