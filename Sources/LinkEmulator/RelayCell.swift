@@ -15,6 +15,8 @@ final class RelayClient {
     /// Datagrams of this client that are in the link.
     var held = 0
     var isClosed = false
+    /// How often it got another address.
+    var bindings: UInt32 = 0
 
     /// More would mean that a socket takes longer to open than these take to arrive: then they are lost.
     static let maximumPending = 256

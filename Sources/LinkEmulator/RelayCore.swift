@@ -67,6 +67,11 @@ final class RelayCore {
         return future.flatMapThrowing { channel in
             let core = bound.value
             core.listener = channel
+            for rebinding in core.configuration.scenario.rebindings {
+                channel.eventLoop.scheduleTask(in: .nanoseconds(rebinding.at.nanoseconds)) {
+                    if !bound.value.isStopped { _ = bound.value.rebind(rebinding.what) }
+                }
+            }
             core.sweep = channel.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
                 bound.value.expireIdleClients()
             }
@@ -76,9 +81,12 @@ final class RelayCore {
         .flatMapErrorThrowing { throw UDPRelayError(address: address, reason: "\($0)") }
     }
 
-    private func openUpstream(for client: RelayClient) -> EventLoopFuture<Void> {
+    /// - Parameter address: another one than before, where the target is on this host; elsewhere there is but one.
+    private func openUpstream(for client: RelayClient, anew address: Bool = false) -> EventLoopFuture<Void> {
         let bound = NIOLoopBound((core: self, client: client), eventLoop: loop)
-        let source = configuration.target.reachingSource
+        var source = configuration.target.reachingSource
+        if address { client.bindings += 1 }
+        if source.isIPv4, source.isLoopback { source = NetworkAddress(ipv4: 0x7F00_0001 + client.bindings % 250, port: 0) }
         let future: EventLoopFuture<any Channel>
         do {
             future = Self.bootstrap(loop)
@@ -301,8 +309,8 @@ final class RelayCore {
         }
     }
 
-    func rebind() -> EventLoopFuture<Void> {
-        .andAllSucceed(clients.values.map { openUpstream(for: $0) }, on: loop)
+    func rebind(_ what: LinkChange.Rebinding = .port) -> EventLoopFuture<Void> {
+        .andAllSucceed(clients.values.map { openUpstream(for: $0, anew: what == .address) }, on: loop)
     }
 
     func statistics() -> UDPRelayStatistics {

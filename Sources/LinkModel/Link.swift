@@ -306,6 +306,7 @@ package struct Link: Sendable {
             if !isServing { planHead() }
         case .delay(let interval): delay.delay = DelayStage.bounded(interval)
         case .mtu(let bytes): mtu = bytes
+        case .rebind: break
         case .flush:
             while queue.count > (isServing ? 1 : 0), let packet = queue.popLast() {
                 queuedPackets -= 1

@@ -9,7 +9,12 @@ package struct LinkChange: Hashable, Sendable {
         case mtu(Int)
         /// Everything that waits in the queue is dropped: a handover without forwarding.
         case flush
+        /// The way's address translator forgets the client, and gives it another port or address. No packet is lost on
+        /// the link; whoever carries the packets does it (a relay, the simulated network).
+        case rebind(Rebinding)
     }
+
+    package enum Rebinding: String, Hashable, Sendable { case port, address }
 
     /// From the beginning of the run.
     package var at: Interval
@@ -17,7 +22,7 @@ package struct LinkChange: Hashable, Sendable {
 
     package init(at: Interval, _ kind: Kind) { (self.at, self.kind) = (at, kind) }
 
-    /// Parses `rate=5mbit`, `delay=30ms`, `mtu=1400`, `flush`.
+    /// Parses `rate=5mbit`, `delay=30ms`, `mtu=1400`, `flush`, `rebind=port`, `rebind=address`.
     private static func kind(_ text: Substring) -> Kind? {
         if text == "flush" { return .flush }
         guard let sign = text.firstIndex(of: "=") else { return nil }
@@ -28,6 +33,7 @@ package struct LinkChange: Hashable, Sendable {
         case "mtu":
             guard let bytes = Int(value), LinkPacket.sizes.contains(bytes) else { return nil }
             return .mtu(bytes)
+        case "rebind": return Rebinding(rawValue: String(value)).map { .rebind($0) }
         default: return nil
         }
     }
@@ -62,6 +68,16 @@ extension LinkChange: CustomStringConvertible {
         case .delay(let delay): "delay=\(delay.text)"
         case .mtu(let bytes): "mtu=\(bytes)"
         case .flush: "flush"
+        case .rebind(let what): "rebind=\(what.rawValue)"
         }
+    }
+}
+
+extension LinkScenario {
+    /// When the client gets another port or address, in order of time; of either direction's changes.
+    package var rebindings: [(at: Interval, what: LinkChange.Rebinding)] {
+        (up.changes + down.changes).compactMap { change in
+            if case .rebind(let what) = change.kind { (change.at, what) } else { nil }
+        }.sorted { $0.at < $1.at }
     }
 }

@@ -25,7 +25,7 @@ import MastTimebase
 ///       "randomOutages": ["hold:30s~20ms/34ms/62ms", "drop:10m~1s"],
 ///       "mtu": 1400, "ecn": true, "corrupt": "0.1%", "duplicate": "0.1%", "reorder": "1%",
 ///       "idleAfter": "5s", "promotion": "1s",
-///       "changes": ["12s:rate=5mbit", "20s:delay=30ms", "30s:mtu=1280", "40s:flush"]
+///       "changes": ["12s:rate=5mbit", "20s:delay=30ms", "30s:mtu=1280", "40s:flush", "50s:rebind=port"]
 ///     }
 ///
 /// * A loss is a share (`"2%"` or the number 0.02), or bursts: `{"share", "meanBurst"}` with a burst in packets

@@ -40,6 +40,8 @@ package final class SimulatedNetwork: SimulatedCarrier {
         var ports: [Port] = []
         /// Where each address is plugged in. A moved client's old address stays its own for what is under way.
         var numbers: [NetworkAddress: Int] = [:]  // lookup only
+        /// The same by first addresses, which nobody forgets.
+        var homes: [NetworkAddress: Int] = [:]  // lookup only
         var packets: [UInt64: Packet] = [:]  // lookup only
         var nextPacket: UInt64 = 0
         var unroutable = 0
@@ -61,17 +63,33 @@ package final class SimulatedNetwork: SimulatedCarrier {
     /// - Parameter access: the host's own link; its time zero, for traces and outages, is now.
     package func connect(_ driver: SimulatedDriver, at address: NetworkAddress, access: LinkScenario) {
         let now = world.now
-        state.withLock { state in
+        let isNew = state.withLock { state in
             if let number = state.numbers[address] {
                 state.ports[number].driver = driver
+                return false
             } else {
                 state.numbers[address] = state.ports.count
+                state.homes[address] = state.ports.count
                 state.ports.append(
                     Port(
                         driver: driver, origin: now, up: access.link(.up, instance: UInt64(state.ports.count)),
                         down: access.link(.down, instance: UInt64(state.ports.count))))
+                return true
             }
         }
+        guard isNew else { return }
+        for rebinding in access.rebindings {
+            world.schedule(at: now + rebinding.at) { [weak self] in self?.rebind(address, rebinding.what) }
+        }
+    }
+
+    /// Gives the host that was first at `home` an address of its own that nobody had.
+    private func rebind(_ home: NetworkAddress, _ what: LinkChange.Rebinding) {
+        let old = state.withLock { state in state.homes[home].map { state.ports[$0].driver.localAddress } }
+        guard let old else { return }
+        digest.note("rebind \(what.rawValue)", at: world.now, UInt64(home.port))
+        let step: UInt32 = what == .address ? 0x0001_0000 : 0
+        move(old, to: NetworkAddress(ipv4: UInt32(truncatingIfNeeded: old.low) &+ step, port: old.port &+ 1))
     }
 
     /// The host at `old` sends from `new` from now on, over the same link: its network address translator forgot it.
@@ -111,7 +129,7 @@ package final class SimulatedNetwork: SimulatedCarrier {
 
     package func counts(_ address: NetworkAddress) -> Counts? {
         state.withLock { state in
-            state.numbers[address].map { Counts(up: state.ports[$0].up.statistics, down: state.ports[$0].down.statistics) }
+            state.homes[address].map { Counts(up: state.ports[$0].up.statistics, down: state.ports[$0].down.statistics) }
         }
     }
 
@@ -121,7 +139,7 @@ package final class SimulatedNetwork: SimulatedCarrier {
     /// Every host is gone; what is under way goes nowhere.
     package func disconnectAll() {
         let drivers = state.withLock { state in
-            defer { (state.ports, state.numbers, state.packets) = ([], [:], [:]) }
+            defer { (state.ports, state.numbers, state.homes, state.packets) = ([], [:], [:], [:]) }
             return state.ports.map(\.driver)
         }
         for driver in drivers { driver.kill() }

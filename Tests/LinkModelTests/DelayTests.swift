@@ -77,6 +77,16 @@ import Testing
         #expect(throws: RateSeriesError(line: nil, text: "no line with a delay")) { try DelaySeries(milliseconds: []) }
     }
 
+    @Test func aRebindingIsAChangeThatLosesNothing() throws {
+        var profile = LinkProfile(delay: .milliseconds(5))
+        profile.changes = [try #require(LinkChange(text: "50ms:rebind=address")), try #require(LinkChange(text: "20ms:rebind=port"))]
+        #expect(arrivals(profile, count: 10).allSatisfy { $0 > 0 })
+        let scenario = LinkScenario(up: profile)
+        #expect(scenario.rebindings.map(\.what) == [.port, .address] && scenario.rebindings.map(\.at) == [.milliseconds(20), .milliseconds(50)])
+        #expect(profile.changes.map(\.description) == ["50ms:rebind=address", "20ms:rebind=port"])
+        #expect(LinkChange(text: "1s:rebind=host") == nil)
+    }
+
     @Test func theyComeBackFromTheirJSON() throws {
         let text = #"{"down": {"delays": {"step": "15s", "ms": [20, 7.5]}, "delaySpread": "0ms/2ms", "randomOutages": ["air:30s~20ms/62ms"]}}"#
         let scenario = try JSONDecoder().decode(LinkScenario.self, from: Data(text.utf8))

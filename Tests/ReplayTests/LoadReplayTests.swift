@@ -102,6 +102,15 @@ struct LoadReplayTests {
         #expect(report.servedBy.values.reduce(0, +) == report.calls)
     }
 
+    @Test func `a client that gets another port and address goes on`() throws {
+        var moved = try source(talk())
+        moved.link.up.changes = [LinkChange(at: .seconds(3), .rebind(.port)), LinkChange(at: .seconds(6), .rebind(.address))]
+        let report = try replay(moved)
+        #expect(report.failed == 0 && report.violations.isEmpty && report.calls == 10)
+        #expect(report.link?.upPackets ?? 0 > 20)
+        #expect(try report.digest != replay(source(talk())).digest)
+    }
+
     @Test func `one seed has one digest`() throws {
         let digests = try (0..<2).map { _ in try replay(source(talk())) { $0.seed = 5 }.digest }
         #expect(digests[0] == digests[1] && digests[0] != nil)

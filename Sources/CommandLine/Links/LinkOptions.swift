@@ -46,6 +46,8 @@ struct LinkOptions: ParsableArguments {
     var outage: [Outage] = []
     @Option(help: ArgumentHelp("Outages by chance, such as hold:30s~62ms (62 ms long, every 30 s on average) or drop:5m~1s/2s/9s (between these quantiles); may be repeated.", valueName: "outage"))
     var randomOutage: [RandomOutages] = []
+    @Option(help: ArgumentHelp("What changes and when, such as 12s:rate=5mbit, 20s:delay=30ms, 30s:mtu=1280, 40s:flush or 50s:rebind=port (another port for the client; or rebind=address); may be repeated.", valueName: "change"))
+    var change: [LinkChange] = []
     @Option(help: ArgumentHelp("Decides all chance: the same seed loses the same packets.", valueName: "n"))
     var seed: UInt64?
 
@@ -68,7 +70,7 @@ struct LinkOptions: ParsableArguments {
     var isGiven: Bool {
         let texts = [scenario, profile, capture, upTrace, downTrace, upDelays, downDelays]
         return texts.contains { $0 != nil } || [rate, upRate, downRate].contains { $0 != nil } || [delay, jitter].contains { $0 != nil }
-            || loss != nil || queue != nil || !outage.isEmpty || !randomOutage.isEmpty
+            || loss != nil || queue != nil || !outage.isEmpty || !randomOutage.isEmpty || !change.isEmpty
     }
 
     /// - Parameter base: what the options change, unless they name a whole link.
@@ -93,6 +95,8 @@ struct LinkOptions: ParsableArguments {
             if let model { result[direction].radioLoss = model }
             result[direction].outages += outage
             result[direction].randomOutages += randomOutage
+            // The client is bound again once, not once for each direction.
+            result[direction].changes += change.filter { if case .rebind = $0.kind { direction == .up } else { true } }
         }
         return result
     }

@@ -31,6 +31,11 @@ extension Outage: ExpressibleByArgument {
     package var defaultValueDescription: String { description }
 }
 
+extension LinkChange: ExpressibleByArgument {
+    package init?(argument: String) { self.init(text: argument) }
+    package var defaultValueDescription: String { description }
+}
+
 extension RandomOutages: ExpressibleByArgument {
     package init?(argument: String) { self.init(text: argument) }
     package var defaultValueDescription: String { text }
