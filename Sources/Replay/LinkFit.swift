@@ -132,7 +132,7 @@ struct FitView: Sendable {
 
     init(_ timeline: Timeline, _ window: FitWindow) {
         events = timeline.events[window.range]
-        allEvents = timeline.events
+        allEvents = timeline.allEvents
         let end = window.start + window.length
         roundTrips = timeline.roundTrips.filter { $0.time >= window.start && $0.time <= end }
         flows = timeline.flows

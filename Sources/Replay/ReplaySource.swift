@@ -78,11 +78,16 @@ package struct ReplaySource: Sendable {
     /// - Throws: `CaptureError` for what cannot be opened, `ReplayFailure` for what gives no link.
     package init(path: String, part: Part = Part()) throws {
         let file = try CaptureFile(path: path, filter: part.filter)
-        let timeline = Timeline(reading: file)
-        let window: FitWindow?
+        var chosen: ClosedRange<Instant>?
+        if part.from != nil || part.to != nil {
+            let from = part.from ?? .zero
+            chosen = .zero + from ... .zero + max(from, part.to ?? .max / 4)
+        }
+        let timeline = Timeline(reading: file, keeping: chosen)
         do {
-            window = part.from == nil && part.to == nil
-                ? nil : try timeline.window(from: .zero + (part.from ?? .zero), length: (part.to ?? .max / 4) - (part.from ?? .zero))
+            let window = try chosen.map { range throws(FitFailure) in
+                try timeline.window(from: range.lowerBound, length: range.upperBound - range.lowerBound)
+            }
             let fit = try LinkFit(timeline, window: window)
             let flow = try part.flow?.find(in: timeline.table)
             self.init(

@@ -44,46 +44,60 @@ package struct Timeline: Sendable {
         package var isByTimestamp: Bool
     }
 
-    /// 96 MB of events; what follows is left out, and `isCutShort` says so.
+    /// Of a minute chosen by its bytes: 6 MB of events. A denser capture is fitted by less than a minute of it.
+    package static let mostOfWindow = 150_000
+    /// Of a part that the caller chose: 80 MB; what follows is left out, and `isCutShort` says so.
     package static let mostPackets = 2_000_000
+    /// Of the capture's beginning, which shows how its flows began.
+    static let mostOfBeginning = 10_000
 
     package private(set) var events: [Event] = []
     package private(set) var roundTrips: [RoundTrip] = []
     package private(set) var table = FlowTable()
     package private(set) var isCutShort = false
+    /// `events` are the capture's densest minute: the rest was let go to bound memory.
+    package private(set) var isReduced = false
+    private(set) var beginning: [Event] = []
     private var isSorted = true
+    /// The densest minute so far, once there was more than memory holds.
+    private var best: (events: [Event], roundTrips: [RoundTrip], bytes: Int) = ([], [], -1)
+    /// What the caller chose.
+    private let chosen: ClosedRange<Instant>?
+    private let length: Interval
 
-    package init() {}
+    /// - Parameters:
+    ///   - chosen: keep only what is in it, since the first packet; nil keeps all, or, of more than twice
+    ///     `mostOfWindow` packets, the densest window.
+    ///   - length: of the window that is chosen by its bytes.
+    package init(keeping chosen: ClosedRange<Instant>? = nil, densest length: Interval = window) {
+        (self.chosen, self.length) = (chosen, length)
+    }
 
     /// Reads the rest of a file.
-    package init(reading file: CaptureFile) {
-        self.init()
+    package init(reading file: CaptureFile, keeping chosen: ClosedRange<Instant>? = nil, densest length: Interval = window) {
+        self.init(keeping: chosen, densest: length)
         while let packet = file.next() { add(packet) }
         finish()
     }
 
     package var flows: [FlowState] { table.flows }
+    /// Events with the capture's beginning before them, where that is not among them.
+    var allEvents: [Event] { isReduced || chosen != nil ? beginning + events : events }
 
     /// The table by whose observations packets were added.
     package mutating func adopt(_ table: FlowTable) { self.table = table }
 
     package mutating func add(_ packet: CapturedPacket) {
-        guard packet.hasTimestamp else { return }
-        guard events.count < Self.mostPackets else {
-            isCutShort = true
-            return
-        }
-        if let seen = table.observe(packet) { add(packet, seen) }
+        if packet.hasTimestamp, let seen = table.observe(packet) { add(packet, seen) }
     }
 
     /// A packet that somebody else's flow table has seen: nothing is followed twice. That table goes to `adopt`.
     package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation) {
         // What was recorded twice passed once.
         guard packet.hasTimestamp, !seen.isDuplicate else { return }
-        guard events.count < Self.mostPackets else {
-            isCutShort = true
-            return
-        }
+        let isWanted = chosen.map { $0.contains(packet.time) && events.count < Self.mostPackets } ?? true
+        if !isWanted, events.count >= Self.mostPackets { isCutShort = true }
+        guard isWanted || beginning.count < Self.mostOfBeginning else { return }
         var event = Event(
             time: packet.time, ipBytes: Int32(clamping: packet.ipBytes), payloadBytes: Int32(clamping: seen.payloadBytes),
             flow: Int32(clamping: seen.flow), newlyAcknowledged: 0, outstanding: 0,
@@ -96,7 +110,7 @@ package struct Timeline: Sendable {
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
-            if let rtt = tcp.rtt ?? tcp.stampRTT {
+            if let rtt = tcp.rtt ?? tcp.stampRTT, isWanted {
                 roundTrips.append(
                     RoundTrip(
                         time: packet.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt,
@@ -108,12 +122,45 @@ package struct Timeline: Sendable {
             if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
             if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }
         }
+        if beginning.count < Self.mostOfBeginning { beginning.append(event) }
+        guard isWanted else { return }
         if let last = events.last, event.time < last.time { isSorted = false }
         events.append(event)
+        if chosen == nil, events.count >= 2 * Self.mostOfWindow { reduce() }
+    }
+
+    /// Remembers the densest minute of what is held if it beats the one before, and keeps only what a later minute may
+    /// begin with.
+    private mutating func reduce() {
+        isReduced = true
+        sort()
+        weigh()
+        let end = events[events.count - 1].time
+        let limit = events.count - Self.mostOfWindow + 1
+        let first = events[limit...].firstIndex { end - $0.time <= length } ?? events.count
+        events.removeFirst(first)
+        let from = events.first?.time ?? end
+        roundTrips.removeAll { $0.time < from }
+    }
+
+    private mutating func weigh() {
+        guard let window = try? densestWindow(length: length) else { return }
+        let bytes = events[window.range].reduce(0) { $0 + Int($1.ipBytes) }
+        guard bytes > best.bytes else { return }
+        let times = window.start...window.start + window.length
+        best = (Array(events[window.range]), roundTrips.filter { times.contains($0.time) }, bytes)
     }
 
     /// Puts events in order of time; packets of the same time keep the file's order.
     package mutating func finish() {
+        sort()
+        guard isReduced else { return }
+        weigh()
+        (events, roundTrips) = (best.events, best.roundTrips)
+        best = ([], [], -1)
+    }
+
+    private mutating func sort() {
         guard !isSorted else { return }
         let order = events.indices.sorted { (events[$0].time, $0) < (events[$1].time, $1) }
         events = order.map { events[$0] }
@@ -155,9 +202,10 @@ package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
 extension Timeline {
     /// Captures made at several times are not one link: a pause above this ends a window.
     package static let breakingGap = Interval.seconds(60)
+    package static let window = Interval.seconds(60)
 
     /// The window of at most `length` that holds most bytes and no pause above `breakingGap`.
-    package func densestWindow(length: Interval = .seconds(60)) throws(FitFailure) -> FitWindow {
+    package func densestWindow(length: Interval = window) throws(FitFailure) -> FitWindow {
         guard !events.isEmpty else { throw .noPackets }
         var best = 0..<0
         var bestBytes = -1
@@ -169,13 +217,13 @@ extension Timeline {
                 bytes = 0
             }
             bytes += Int(events[index].ipBytes)
-            while events[index].time - events[from].time > length {
+            while events[index].time - events[from].time > length || index - from >= Self.mostOfWindow {
                 bytes -= Int(events[from].ipBytes)
                 from += 1
             }
             if bytes > bestBytes { (best, bestBytes) = (from..<index + 1, bytes) }
         }
-        let whole = best.count == events.count
+        let whole = best.count == events.count && !isReduced
         let basis = whole
             ? "the whole capture"
             : "the \(length.milliseconds / 1000) s with most bytes, without a pause above \(Self.breakingGap.milliseconds / 1000) s"

@@ -79,6 +79,23 @@ import Testing
         #expect(quick.assumedRates == [.megabitsPerSecond(12)])
     }
 
+    @Test func ofALongCaptureTheDensestMinuteIsKept() throws {
+        // 340,000 packets in 340 s, one each millisecond; from 100 s on, for 50 s, they are ten times as large.
+        var world = RecordedWorld()
+        var timeline = Timeline()
+        for number in 0..<340_000 {
+            world.datagram(up: false, bytes: (100_000..<150_000).contains(number) ? 1_000 : 60, at: .zero + .milliseconds(Int64(number)))
+            if let packet = world.takeLast() { timeline.add(packet) }
+        }
+        timeline.finish()
+        #expect(timeline.isReduced && !timeline.isCutShort)
+        #expect(timeline.events.count <= Timeline.mostOfWindow)
+        let window = try timeline.densestWindow()
+        #expect(window.start.sinceStart <= .seconds(100) && window.start.sinceStart + window.length >= .milliseconds(149_999))
+        #expect(window.length <= .seconds(60))
+        #expect(timeline.flows[0].down.packets == 340_000)
+    }
+
     @Test func aVariableLinkIsFollowed() throws {
         // A walk between 2 and 20 Mbit/s, a step every 500 ms.
         var chance = SeededGenerator(seed: 12)

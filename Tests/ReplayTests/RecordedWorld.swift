@@ -136,6 +136,9 @@ struct RecordedWorld {
         return world
     }
 
+    /// The last packet, which is then forgotten.
+    mutating func takeLast() -> CapturedPacket? { packets.popLast() }
+
     /// A datagram of `bytes` payload, whenever.
     mutating func datagram(up: Bool, bytes: Int, at time: Instant) {
         record(up: up, proto: 17, ports(up) + [UInt8((bytes + 8) >> 8), UInt8((bytes + 8) & 255), 0, 0] + [UInt8](repeating: 0x11, count: bytes), at: time)

@@ -66,7 +66,8 @@ struct FitWindowOptions: ParsableArguments {
 
     func fitAndTimeline(_ path: String) throws -> (LinkFit, Timeline) {
         let capture = try CaptureFile(path: path)
-        let timeline = Timeline(reading: capture)
+        let chosen = windowStart.map { start in Instant.zero + start ... Instant.zero + start + windowLength }
+        let timeline = Timeline(reading: capture, keeping: chosen, densest: windowLength)
         if let truncation = capture.truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") }
         let window = try windowStart.map { start throws(FitFailure) in
             try timeline.window(from: .zero + start, length: windowLength)
