@@ -75,6 +75,8 @@ package struct IPHeader: Sendable {
     package var fragmentOffset: Int
     package var moreFragments: Bool
     package var hopLimit: UInt8
+    /// The ECN field (RFC 3168).
+    package var ecn: UInt8 = 0
 
     package var isFragment: Bool { moreFragments || fragmentOffset > 0 }
 }

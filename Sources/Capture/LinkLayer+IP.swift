@@ -27,7 +27,7 @@ extension LinkLayer {
             version: 4, source: NetworkAddress(ipv4: source, port: 0),
             destination: NetworkAddress(ipv4: destination, port: 0), protocolNumber: proto, bytes: bytes,
             identification: UInt32(identification), fragmentOffset: Int(fragment & 0x1FFF) * 8,
-            moreFragments: fragment & 0x2000 != 0, hopLimit: hopLimit)
+            moreFragments: fragment & 0x2000 != 0, hopLimit: hopLimit, ecn: (frame.byte(start + 1) ?? 0) & 3)
         return decodeTransport(
             frame, at: start + headerBytes, bytes: bytes - headerBytes, end: start + bytes, wireBytes: wireBytes,
             tunnels: tunnels, ip: ip)
@@ -48,7 +48,7 @@ extension LinkLayer {
             version: 6, source: NetworkAddress(high: sourceHigh, low: sourceLow, port: 0),
             destination: NetworkAddress(high: destinationHigh, low: destinationLow, port: 0),
             protocolNumber: firstNext, bytes: bytes, identification: 0, fragmentOffset: 0, moreFragments: false,
-            hopLimit: hopLimit)
+            hopLimit: hopLimit, ecn: (frame.byte(start + 1) ?? 0) >> 4 & 3)
         var offset = start + 40
         walk: for _ in 0..<16 {
             switch ip.protocolNumber {

@@ -84,6 +84,8 @@ final class RelayCell {
             for outcome in outcomes {
                 let index = Int(outcome.id)
                 guard let packet = held[index] else { continue }
+                // A relay sees no IP header, and so offers nothing that may be marked.
+                if case .marked = outcome { continue }
                 if case .copied = outcome { body(direction, outcome, packet); continue }
                 held[index] = nil
                 free.append(index)

@@ -173,6 +173,7 @@ final class RelayCore {
                 report(payload, of: packet.client, direction, .delivered, at: at)
                 counts.lateness.add(now - at)
                 if direction == .up { sendUp(payload, for: packet.client) } else { sendDown(payload, to: packet.client) }
+            case .marked: break
             case .dropped(_, let at, let reason):
                 report(packet.payload, of: packet.client, direction, .dropped(reason), at: at)
             }

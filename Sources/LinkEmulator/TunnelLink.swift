@@ -59,7 +59,8 @@ struct TunnelLink: ~Copyable {
                 continue
             }
             store.keep(number, bytes: count)
-            link.offer(LinkPacket(id: UInt64(number), bytes: count + extraBytes), at: now)
+            let isECT = CongestionMark.isECT(UnsafeRawBufferPointer(store.packet(number)))
+            link.offer(LinkPacket(id: UInt64(number), bytes: count + extraBytes, isECT: isECT), at: now)
         }
         return true
     }
@@ -98,6 +99,10 @@ struct TunnelLink: ~Copyable {
                 continue
             }
             let packet = store.packet(number)
+            if case .marked = outcome {
+                CongestionMark.set(packet)
+                continue
+            }
             if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: packet) }
             prepare(packet)
             if write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }

@@ -33,7 +33,8 @@ package struct Link: Sendable {
     private struct Dropped {
         var id: UInt64
         var at: Int64
-        var reason: LinkDropReason
+        /// Nil: it was marked only.
+        var reason: LinkDropReason?
     }
 
     package private(set) var statistics = LinkStatistics()
@@ -60,7 +61,7 @@ package struct Link: Sendable {
     /// The delay stage.
     private var line = Deque<Leaving>()
     private var lastDelivery: Int64 = 0
-    /// Drops that `advance` has not yet reported.
+    /// Drops and marks that `advance` has not yet reported.
     private var drops = Deque<Dropped>()
     private var recorder: LinkRecorder?
 
@@ -182,7 +183,8 @@ package struct Link: Sendable {
             guard min(delivery, loss) <= now else { return }
             if loss <= delivery {
                 let packet = drops.removeFirst()
-                outcomes.append(.dropped(id: packet.id, at: Instant(nanoseconds: packet.at), reason: packet.reason))
+                let at = Instant(nanoseconds: packet.at)
+                outcomes.append(packet.reason.map { .dropped(id: packet.id, at: at, reason: $0) } ?? .marked(id: packet.id, at: at))
             } else {
                 let packet = line.removeFirst()
                 let at = Instant(nanoseconds: packet.at)
@@ -294,6 +296,7 @@ package struct Link: Sendable {
 
     private mutating func mark(_ id: UInt64, _ bytes: Int, at time: Int64) {
         statistics.marks += 1
+        drops.append(Dropped(id: id, at: time, reason: nil))
         recorder?.appendOpportunities(of: server, through: time)
         recorder?.append(.mark, at: time, id: id, bytes: bytes)
     }

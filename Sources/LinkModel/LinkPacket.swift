@@ -46,8 +46,10 @@ package enum LinkDropReason: String, CaseIterable, Codable, Hashable, Sendable {
     case radioLoss
 }
 
-/// What became of a packet. Every offered packet has exactly one outcome, beside the copies that precede it.
+/// What became of a packet. Every offered packet has exactly one outcome, beside the marks and copies that precede it.
 package enum LinkOutcome: Hashable, Sendable {
+    /// A queue marked it, which `isECT` allowed; the driver sets "congestion experienced", and its own outcome follows.
+    case marked(id: UInt64, at: Instant)
     /// A duplicate comes out; the driver delivers it and keeps the packet, whose own outcome follows.
     case copied(id: UInt64, at: Instant)
     /// Comes out with one bit turned over: `bit` modulo the payload's bits.
@@ -57,13 +59,13 @@ package enum LinkOutcome: Hashable, Sendable {
 
     package var id: UInt64 {
         switch self {
-        case .delivered(let id, _), .copied(let id, _), .corrupted(let id, _, _), .dropped(let id, _, _): id
+        case .delivered(let id, _), .marked(let id, _), .copied(let id, _), .corrupted(let id, _, _), .dropped(let id, _, _): id
         }
     }
 
     package var at: Instant {
         switch self {
-        case .delivered(_, let at), .copied(_, let at), .corrupted(_, let at, _), .dropped(_, let at, _): at
+        case .delivered(_, let at), .marked(_, let at), .copied(_, let at), .corrupted(_, let at, _), .dropped(_, let at, _): at
         }
     }
 

@@ -185,6 +185,7 @@ package final class RecordedPackets {
                 onTheWay[outcome.id] = nil
                 continue
             }
+            if case .marked = outcome { continue }
             guard var packet = onTheWay[outcome.id] else { continue }
             packet.at = outcome.at
             out.append(packet)

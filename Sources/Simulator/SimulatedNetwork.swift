@@ -195,6 +195,8 @@ package final class SimulatedNetwork: SimulatedCarrier {
                 state.packets[id] = packet
             }
             switch outcome {
+            // Our transport sends nothing that may be marked.
+            case .marked: continue
             case .dropped(let id, _, let reason):
                 state.packets[id] = nil
                 note(reason.rawValue, packet, now)

@@ -41,9 +41,13 @@ import Testing
         var profile = LinkProfile(service: .constant(.megabitsPerSecond(12)), queue: try #require(QueueDiscipline(text: "codel")))
         profile.ecn = true
         let (outcomes, link) = run(profile, (0..<2_000).map { (Int64($0) / 2, 1_500) }, ect: true)
-        #expect(outcomes.count == 2_000)
+        #expect(outcomes.count(where: \.isDelivered) == 2_000)
         #expect(link.statistics.droppedPackets == 0)
         #expect(link.statistics.marks > 10)
+        // Each is told before its packet comes out.
+        let marked = outcomes.indices.filter { if case .marked = outcomes[$0] { true } else { false } }
+        #expect(marked.count == link.statistics.marks)
+        #expect(marked.allSatisfy { mark in outcomes[mark...].contains { $0.isDelivered && $0.id == outcomes[mark].id } })
     }
 
     @Test func pieHoldsTheQueueNearItsTarget() {

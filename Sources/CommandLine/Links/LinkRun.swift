@@ -25,7 +25,7 @@ struct LinkRun {
         packets += 1
         lastAt = packet.at
         sinks.expect(id, packet)
-        link.offer(LinkPacket(id: id, bytes: packet.bytes), at: packet.at)
+        link.offer(LinkPacket(id: id, bytes: packet.bytes, isECT: packet.isECT), at: packet.at)
     }
 
     /// Carries on until everything has come out that ever does.

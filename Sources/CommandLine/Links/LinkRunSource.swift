@@ -12,6 +12,8 @@ struct LinkRunPacket {
     /// As captured; made up for a packet that is only a line of text.
     var frame: [UInt8]
     var wireBytes: Int
+    /// Queues may mark it instead of dropping it.
+    var isECT = false
 }
 
 /// Reads the packets of a capture that go one way, or of a text file, one at a time.
@@ -112,7 +114,7 @@ final class LinkRunSource {
                 for index in bytes.indices { frame.append(bytes[index]) }
                 found = LinkRunPacket(
                     at: latest, bytes: size + extraBytes, epochNanoseconds: start &+ latest.nanoseconds, frame: frame,
-                    wireBytes: record.wireBytes)
+                    wireBytes: record.wireBytes, isECT: ip.ecn != 0)
             }
             if !more { break }
         }
