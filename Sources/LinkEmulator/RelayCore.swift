@@ -84,9 +84,8 @@ final class RelayCore {
     /// - Parameter address: another one than before, where the target is on this host; elsewhere there is but one.
     private func openUpstream(for client: RelayClient, anew address: Bool = false) -> EventLoopFuture<Void> {
         let bound = NIOLoopBound((core: self, client: client), eventLoop: loop)
-        var source = configuration.target.reachingSource
         if address { client.bindings += 1 }
-        if source.isIPv4, source.isLoopback { source = NetworkAddress(ipv4: 0x7F00_0001 + client.bindings % 250, port: 0) }
+        let source = configuration.target.reachingSource(client.bindings)
         let future: EventLoopFuture<any Channel>
         do {
             future = Self.bootstrap(loop)

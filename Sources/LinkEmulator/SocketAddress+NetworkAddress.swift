@@ -31,9 +31,9 @@ extension NetworkAddress {
         return try SocketAddress(packedIPAddress: packed, port: Int(port))
     }
 
-    /// Any port on the address from which a socket reaches this one.
-    var reachingSource: NetworkAddress {
-        if isIPv4 { return NetworkAddress(ipv4: isLoopback ? 0x7F00_0001 : 0, port: 0) }
+    /// Any port on an address from which a socket reaches this one: on IPv4's loopback there are many, by `number`.
+    func reachingSource(_ number: UInt32) -> NetworkAddress {
+        if isIPv4 { return NetworkAddress(ipv4: isLoopback ? 0x7F00_0001 + number % 250 : 0, port: 0) }
         return NetworkAddress(high: 0, low: isLoopback ? 1 : 0, port: 0)
     }
 

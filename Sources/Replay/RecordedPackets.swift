@@ -37,6 +37,7 @@ package final class RecordedPackets {
     private var roundStart = Interval.zero
     private var origin: Int64?
     private var latest = Interval.zero
+    private var lastRecorded = Interval.zero
     private var links: (up: Link, down: Link)?
     private var onTheWay: [UInt64: Packet] = [:]  // lookup only
     private var ready: [Packet] = []
@@ -48,8 +49,6 @@ package final class RecordedPackets {
     package private(set) var taken = 0
     /// That the link lost.
     package private(set) var dropped = 0
-    /// Without a time, or, in a search for flows, without IP.
-    package private(set) var skipped = 0
     package var truncation: String? { file.truncation }
     package var firstEpochNanoseconds: Int64 { origin ?? 0 }
     package var flowCount: Int { flows.flows.count }
@@ -103,20 +102,22 @@ package final class RecordedPackets {
                 round += 1
                 roundStart = latest
                 origin = nil
+                lastRecorded = .zero
                 file = try CaptureFile(path: path, filter: options.part.filter)
             }
         }
     }
 
     private func take(_ record: CaptureRecord, _ bytes: Span<UInt8>) -> (Packet, LinkDirection)? {
-        guard record.hasTimestamp else {
-            skipped += 1
-            return nil
+        // A packet without a time goes with the one before it.
+        var recorded = lastRecorded
+        if record.hasTimestamp {
+            let first = origin ?? record.epochNanoseconds
+            origin = first
+            let (offset, overflow) = record.epochNanoseconds.subtractingReportingOverflow(first)
+            recorded = Interval(nanoseconds: overflow ? 0 : min(offset, Self.longest.nanoseconds))
+            lastRecorded = recorded
         }
-        let first = origin ?? record.epochNanoseconds
-        origin = first
-        let (offset, overflow) = record.epochNanoseconds.subtractingReportingOverflow(first)
-        let recorded = Interval(nanoseconds: overflow ? 0 : min(offset, Self.longest.nanoseconds))
         let from = options.part.from ?? .zero
         if recorded < from { return nil }
         if let to = options.part.to, recorded >= to { return nil }

@@ -20,18 +20,19 @@ import Testing
         return times
     }
 
-    @Test func aSeriesDelaysByTheValueOfItsStepAndBeginsAgain() throws {
+    @Test func aSeriesDelaysByTheValueOfItsStepAndBeginsAgain() {
         var profile = LinkProfile(delay: .milliseconds(5))
-        profile.delaySeries = try #require(DelaySeries(step: .milliseconds(20), values: [.milliseconds(10), .milliseconds(40)]))
+        profile.delaySeries = DelaySeries(step: .milliseconds(20), values: [.milliseconds(10), .milliseconds(40)])
         #expect(arrivals(profile, count: 6) == [15, 25, 65, 75, 75, 75])
         // The fifth and sixth left at 40 and 50 ms with 15 ms to go, but nobody overtakes.
     }
 
     @Test func aSpreadDrawsBetweenItsQuantiles() throws {
         var profile = LinkProfile()
-        profile.delaySpread = try #require(IntervalDistribution(text: "10ms/20ms/60ms"))
+        let spread = try #require(IntervalDistribution(text: "10ms/20ms/60ms"))
+        profile.delaySpread = spread
         var chance = SeededGenerator(seed: 3)
-        let draws = (0..<20_000).map { _ in profile.delaySpread?.sample(&chance).inMilliseconds ?? 0 }.sorted()
+        let draws = (0..<20_000).map { _ in spread.sample(&chance).inMilliseconds }.sorted()
         #expect(draws[0] >= 10 && draws[19_999] <= 60)
         #expect(abs(draws[5_000] - 15) < 0.5 && abs(draws[10_000] - 20) < 0.7 && abs(draws[15_000] - 40) < 1)
         let times = arrivals(profile)

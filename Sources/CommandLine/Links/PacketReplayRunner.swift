@@ -119,7 +119,6 @@ struct PacketReplayReport: Encodable {
 
     mutating func finish(_ source: RecordedPackets, elapsed: Interval, isRealTime: Bool) {
         (flows, droppedByLink) = (source.flowCount, source.dropped)
-        skipped += source.skipped
         guard isRealTime else { return }
         elapsedS = elapsed.inSeconds
         func microseconds(_ share: Double) -> Double { Double(lateness.quantile(share)?.nanoseconds ?? 0) / 1_000 }
