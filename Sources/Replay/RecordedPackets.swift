@@ -118,8 +118,7 @@ package final class RecordedPackets {
             recorded = Interval(nanoseconds: overflow ? 0 : min(offset, Self.longest.nanoseconds))
             lastRecorded = recorded
         }
-        let from = options.part.from ?? .zero
-        if recorded < from { return nil }
+        if let from = options.part.from, recorded < from { return nil }
         if let to = options.part.to, recorded >= to { return nil }
         let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
         let seen = flows.observe(
@@ -131,7 +130,7 @@ package final class RecordedPackets {
                 || flows.flows[seen.flow].client == flow.server && flows.flows[seen.flow].server == flow.client
             else { return nil }
         }
-        latest = max(latest, roundStart + recorded - from)
+        latest = max(latest, roundStart + recorded - (options.part.from ?? .zero))
         var datagram: (payload: Range<Int>, bytes: Int)?
         if case .udp(let udp) = headers.transport, headers.payloadOffset > 0 {
             let end = min(bytes.count, headers.payloadOffset + udp.payloadBytes)

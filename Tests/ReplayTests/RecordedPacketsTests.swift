@@ -44,6 +44,9 @@ import Testing
         let path = try capture([0, 500, 200, 600])
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect(try times(path) == [0, 500, 500, 600])
+        let before = try capture([1_000, 200, 1_100])
+        defer { try? FileManager.default.removeItem(atPath: before) }
+        #expect(try times(before) == [0, 0, 100])
     }
 
     @Test func aFlowOrAFilterPicksItsPackets() throws {
