@@ -50,6 +50,17 @@ struct LinkShellTests {
         }
     }
 
+    @Test func itsEndTellsWhatTheLinkDid() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let stats = program.path("stats.json")
+        let result = try await program.run("link", "shell", "--queue", "codel", "--ecn", "--rate", "1mbit", "--stats", stats, "--", "python3", try echo(program))
+        #expect(result.status == 0, "\(result.errors)")
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: stats))) as? [String: Any])
+        let up = try #require(report["up"] as? [String: Any])
+        #expect(up["offeredPackets"] as? Int ?? 0 >= 1 && up["marks"] as? Int == 0 && up["activeQueueDrops"] as? Int == 0)
+    }
+
     @Test func aRequestToEndGoesToTheProgram() async throws {
         let program = try Program()
         defer { program.remove() }

@@ -42,6 +42,8 @@ struct LinkOptions: ParsableArguments {
     var burst: Double?
     @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB, drophead:…, codel or pie.", valueName: "queue"))
     var queue: QueueDiscipline?
+    @Flag(help: "Let codel and pie mark packets whose endpoints understand ECN, rather than drop them.")
+    var ecn = false
     @Option(help: ArgumentHelp("A time without service, such as hold:12s+2s (from 12 s on, for 2 s), drop:… or air:…; may be repeated.", valueName: "outage"))
     var outage: [Outage] = []
     @Option(help: ArgumentHelp("Outages by chance, such as hold:30s~62ms (62 ms long, every 30 s on average) or drop:5m~1s/2s/9s (between these quantiles); may be repeated.", valueName: "outage"))
@@ -92,6 +94,7 @@ struct LinkOptions: ParsableArguments {
             if let delay { result[direction].delay = delay }
             if let jitter { result[direction].jitter = jitter }
             if let queue { result[direction].queue = queue }
+            if ecn { result[direction].ecn = true }
             if let model { result[direction].radioLoss = model }
             result[direction].outages += outage
             result[direction].randomOutages += randomOutage

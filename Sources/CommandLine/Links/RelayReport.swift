@@ -8,6 +8,8 @@ struct RelayReport: Encodable {
     struct Direction: Encodable {
         var offeredPackets, offeredBytes, deliveredPackets, deliveredBytes, droppedPackets: Int
         var queueDrops, radioLosses, preQueueLosses, outageDrops, maxQueuePackets, maxQueueBytes: Int
+        /// By CoDel or PIE.
+        var activeQueueDrops, marks: Int
 
         init(_ counts: LinkStatistics) {
             (offeredPackets, offeredBytes) = (counts.offeredPackets, counts.offeredBytes)
@@ -16,6 +18,7 @@ struct RelayReport: Encodable {
             (queueDrops, radioLosses, preQueueLosses) = (counts.queueDrops, counts.radioLosses, counts.preQueueLosses)
             outageDrops = counts.outageDrops + counts.airOutageDrops
             (maxQueuePackets, maxQueueBytes) = (counts.maxQueuePackets, counts.maxQueueBytes)
+            (activeQueueDrops, marks) = (counts.activeQueueDrops, counts.marks)
         }
     }
 
