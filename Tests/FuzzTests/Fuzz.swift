@@ -45,21 +45,40 @@ enum CrashNote {
     nonisolated(unsafe) private static let name = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
     // Written in the handler, on the way out.
     nonisolated(unsafe) private static let text = UnsafeMutablePointer<UInt8>.allocate(capacity: 512)
-    private static let signals = [SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT, SIGFPE]
+    // The thread that fuzzes; nil while none does. Traps elsewhere are not ours: the engine of the Wasm tests lives on them.
+    nonisolated(unsafe) private static let fuzzer = UnsafeMutablePointer<pthread_t?>.allocate(capacity: 1)
+    // Who handled each signal before; written once, before our handler is there.
+    nonisolated(unsafe) private static let before = UnsafeMutablePointer<sigaction>.allocate(capacity: 65)
+
+    private static let install: Void = {
+        fuzzer.initialize(to: nil)
+        for number in [SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT, SIGFPE] {
+            sigaction(number, nil, before + Int(number))
+            var action = sigaction()
+            action.__sigaction_handler.sa_sigaction = { number, information, context in
+                if let thread = CrashNote.fuzzer.pointee, pthread_equal(thread, pthread_self()) != 0 { CrashNote.write() }
+                let old = CrashNote.before[Int(number)]
+                if old.sa_flags & SA_SIGINFO != 0, let handler = old.__sigaction_handler.sa_sigaction {
+                    handler(number, information, context)
+                } else {
+                    signal(number, SIG_DFL)
+                    raise(number)
+                }
+            }
+            // On the stack that the engine sets up for its own handler.
+            action.sa_flags = SA_SIGINFO | SA_ONSTACK
+            sigaction(number, &action, nil)
+        }
+    }()
 
     static func begin(_ target: String) {
         for (index, byte) in (Array(target.utf8.prefix(127)) + [0]).enumerated() { name[index] = byte }
         text[0] = 0
-        for number in signals {
-            signal(number) { number in
-                CrashNote.write()
-                signal(number, SIG_DFL)
-                raise(number)
-            }
-        }
+        _ = install
+        fuzzer.pointee = pthread_self()
     }
 
-    static func end() { for number in signals { signal(number, SIG_DFL) } }
+    static func end() { fuzzer.pointee = nil }
 
     private static func write() {
         var length = 0
