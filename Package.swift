@@ -1,6 +1,9 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+// Peers that only measuring needs are no dependency of the product: bench/run asks for them.
+let measuresPeers = Context.environment["MAST_BENCH_PEERS"] != nil
+
 // Target names carry a prefix because they are global in a package graph; folders do not.
 let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
@@ -25,6 +28,7 @@ let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let collections: Target.Dependency = .product(name: "Collections", package: "swift-collections")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 let package = Package(
@@ -34,6 +38,8 @@ let package = Package(
         .library(name: "MastCalls", targets: ["MastCalls"]),
         .library(name: "MastCloud", targets: ["MastCloudClient"]),
         .executable(name: "mast", targets: ["mast"]),
+        .executable(name: "bench", targets: ["bench"]),
+        .executable(name: "bench-ours", targets: ["bench-ours"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -42,6 +48,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         module("Timebase", []),
@@ -80,6 +87,13 @@ let package = Package(
             ],
             path: "Sources/CommandLine", swiftSettings: settings),
 
+        // Knows contenders only as programs.
+        .executableTarget(name: "bench", dependencies: [arguments, histogram], path: "bench/harness", swiftSettings: settings),
+        .target(name: "BenchContender", path: "bench/contenders/swift", swiftSettings: settings),
+        .executableTarget(
+            name: "bench-ours", dependencies: ["BenchContender", "MastCalls", "MastTransport", arguments],
+            path: "bench/contenders/ours", swiftSettings: settings),
+
         .target(
             name: "TestKit", dependencies: ["MastTransport", "MastLinkModel", "MastTimebase", "MastRPC"],
             path: "Tests/TestKit", swiftSettings: settings),
@@ -107,3 +121,19 @@ let package = Package(
         tests("CommandLine", ["MastCapture", "MastTimebase"]),
     ]
 )
+
+if measuresPeers {
+    package.dependencies += [
+        .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+        .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    ]
+    package.products.append(.executable(name: "bench-grpc", targets: ["bench-grpc"]))
+    package.targets.append(
+        .executableTarget(
+            name: "bench-grpc",
+            dependencies: [
+                "BenchContender", arguments, nioCore, nioPosix, .product(name: "GRPCCore", package: "grpc-swift-2"),
+                .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+            ],
+            path: "bench/contenders/grpc", swiftSettings: settings))
+}

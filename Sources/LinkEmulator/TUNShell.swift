@@ -27,6 +27,8 @@ package final class TUNShell {
         /// The host's resolver, when name queries shall be passed on to it.
         package var resolver: UInt32?
         package var isRecording = false
+        /// The link's own time at its first packet.
+        package var begin = Interval.zero
 
         package init(scenario: LinkScenario, command: [String], environment: [String: String], addresses: TunnelAddresses) {
             (self.scenario, self.command, self.environment, self.addresses) = (scenario, command, environment, addresses)
@@ -39,9 +41,14 @@ package final class TUNShell {
         /// How late packets left against the model's time.
         package var upLateness: IntervalHistogram
         package var downLateness: IntervalHistogram
+        /// How long packets were on the link.
+        package var upPassage: IntervalHistogram
+        package var downPassage: IntervalHistogram
         /// Packets that a device did not take, or for which there was no memory.
         package var lost: Int
         package var elapsed: Interval
+        /// CLOCK_MONOTONIC, nanoseconds, when the link's time was zero; nil if no packet came.
+        package var zeroNanoseconds: Int64?
     }
 
     package let deviceName: String
@@ -88,15 +95,17 @@ package final class TUNShell {
         var names = configuration.resolver.flatMap { NameForwarder(resolverAddress: $0) }
         let rewrite = HostRewrite(hostAddress: configuration.addresses.host4, namePort: names?.port)
         let life = TunnelClock()
+        up.begin(at: .zero + configuration.begin)
+        down.begin(at: .zero + configuration.begin)
         // The link's time begins with its first packet: a timeline does not run off while the program starts.
-        var clock = life
+        var clock = TunnelClock(at: configuration.begin)
         var status: Int32 = 0
         var nextCheck = Instant.zero
         let descriptors = [inside, outside, names?.socket ?? -1, names?.resolver ?? -1]
         let nameBits: UInt32 = 0b1100
 
         while true {
-            if up.isUntouched, down.isUntouched { clock = TunnelClock() }
+            if up.isUntouched, down.isUntouched { clock = TunnelClock(at: configuration.begin) }
             let now = clock.now
             if life.now >= nextCheck {
                 let ended = waitpid(child, &status, WNOHANG)
@@ -118,7 +127,8 @@ package final class TUNShell {
         let elapsed = life.now.sinceStart
         let statistics = Statistics(
             up: up.link.statistics, down: down.link.statistics, upLateness: up.lateness, downLateness: down.lateness,
-            lost: up.lost + down.lost, elapsed: elapsed)
+            upPassage: up.passage, downPassage: down.passage,
+            lost: up.lost + down.lost, elapsed: elapsed, zeroNanoseconds: up.isUntouched && down.isUntouched ? nil : clock.start)
         return (status & 0x7F == 0 ? status >> 8 & 0xFF : 128 + status & 0x7F, statistics)
     }
 
@@ -158,9 +168,10 @@ package final class TUNShell {
 
 /// Time since the shell began, on a clock that nobody sets.
 struct TunnelClock {
-    private let start: Int64
+    let start: Int64
 
-    init() { start = Self.read() }
+    /// - Parameter now: what it shows as it begins.
+    init(at now: Interval = .zero) { start = Self.read() - now.nanoseconds }
 
     var now: Instant { Instant(nanoseconds: Self.read() - start) }
 

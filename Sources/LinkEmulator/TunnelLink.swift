@@ -19,6 +19,10 @@ struct TunnelLink: ~Copyable {
     private var events: [LinkEvent] = []
     /// How late packets left against the model's time.
     private(set) var lateness = IntervalHistogram()
+    /// How long packets were on the link, from end to end.
+    private(set) var passage = IntervalHistogram()
+    /// By place in the store.
+    private var arrivals: [Instant] = []
     /// Not taken by the device, or beyond what may be held.
     private(set) var lost = 0
     private let isRecording: Bool
@@ -32,8 +36,13 @@ struct TunnelLink: ~Copyable {
     init(_ link: Link, from source: Int32, to destination: Int32, mtu: Int, extraBytes: Int, isRecording: Bool) {
         self.link = link
         (self.source, self.destination, self.extraBytes, self.isRecording) = (source, destination, extraBytes, isRecording)
-        self.link.isRecording = isRecording
         store = PacketStore(slotBytes: mtu + 256)
+    }
+
+    /// Before the first packet: the link's time goes on to `instant`, of which the log holds nothing.
+    mutating func begin(at instant: Instant) {
+        link.advance(to: instant, &outcomes)
+        link.isRecording = isRecording
     }
 
     var nextEventTime: Instant? { link.nextEventTime }
@@ -59,6 +68,8 @@ struct TunnelLink: ~Copyable {
                 continue
             }
             store.keep(number, bytes: count)
+            while arrivals.count <= number { arrivals.append(.zero) }
+            arrivals[number] = now
             let isECT = CongestionMark.isECT(UnsafeRawBufferPointer(store.packet(number)))
             link.offer(LinkPacket(id: UInt64(number), bytes: count + extraBytes, isECT: isECT), at: now)
         }
@@ -107,6 +118,7 @@ struct TunnelLink: ~Copyable {
             prepare(packet)
             if write(destination, packet.baseAddress, packet.count) < 0 { lost += 1 }
             lateness.add(clock() - outcome.at)
+            passage.add(outcome.at - arrivals[number])
             if case .copied = outcome { continue }
             store.release(number)
         }

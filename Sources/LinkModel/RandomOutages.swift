@@ -9,7 +9,7 @@ package struct RandomOutages: Hashable, Sendable {
     package var length: IntervalDistribution
 
     package static let shortestEvery = Interval.milliseconds(10)
-    /// Later ones do not come: three years at one a minute and more.
+    /// Bounds memory; at the shortest gaps it ends after some three hours.
     static let most = 1 << 20
     /// A day is more than any run lasts; a link draws its outages as it begins.
     static let horizon = Interval.seconds(86_400)

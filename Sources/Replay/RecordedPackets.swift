@@ -50,7 +50,9 @@ package final class RecordedPackets {
     /// That the link lost.
     package private(set) var dropped = 0
     package var truncation: String? { file.truncation }
-    package var firstEpochNanoseconds: Int64 { origin ?? 0 }
+    /// Of the capture's first packet with a time, once it was read.
+    package private(set) var firstEpochNanoseconds: Int64 = 0
+    package var linkType: LinkType { file.linkType }
     package var flowCount: Int { flows.flows.count }
 
     /// - Throws: `CaptureError`, or `ReplayFailure` where a flow is asked for that is not there.
@@ -113,6 +115,7 @@ package final class RecordedPackets {
         var recorded = lastRecorded
         if record.hasTimestamp {
             let first = origin ?? record.epochNanoseconds
+            if origin == nil, round == 0 { firstEpochNanoseconds = first }
             origin = first
             let (offset, overflow) = record.epochNanoseconds.subtractingReportingOverflow(first)
             recorded = Interval(nanoseconds: overflow ? 0 : min(offset, Self.longest.nanoseconds))

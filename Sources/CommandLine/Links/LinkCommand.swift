@@ -4,7 +4,7 @@ struct LinkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "link", abstract: "Model a network link: fit one to a capture, and put packets or programs through one.",
         subcommands: [
-            LinkRunCommand.self, LinkShellCommand.self, LinkRelayCommand.self, LinkShowCommand.self, LinkProfilesCommand.self,
+            LinkRunCommand.self, LinkLimitCommand.self, LinkShellCommand.self, LinkRelayCommand.self, LinkShowCommand.self, LinkProfilesCommand.self,
             LinkFitCommand.self, LinkFloodCommand.self, LinkCheckCommand.self,
         ])
 }

@@ -29,6 +29,9 @@ struct LinkShellCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Fractional digits of a millisecond in the log, 0 to 6; mm-link has none.", valueName: "digits"))
     var logDecimals = 0
 
+    @Option(help: ArgumentHelp("The link's own time at its first packet: begins further on in a trace or timeline.", valueName: "time"))
+    var startAt = Interval.zero
+
     @Option(help: ArgumentHelp("At the end, write the counts and how exact departures were to this file, as JSON.", valueName: "file"))
     var stats: String?
 
@@ -37,6 +40,7 @@ struct LinkShellCommand: ParsableCommand {
 
     func validate() throws {
         guard (576...65_535).contains(mtu) else { throw ValidationError("--mtu must be 576 to 65535") }
+        guard startAt >= .zero else { throw ValidationError("--start-at must not be negative") }
         guard (0...6).contains(logDecimals) else { throw ValidationError("--log-decimals must be 0 to 6") }
     }
 
@@ -54,6 +58,7 @@ struct LinkShellCommand: ParsableCommand {
         configuration.mtu = mtu
         configuration.extraBytes = link.opportunityBytes == 1504 ? 4 : 0
         configuration.isRecording = log != nil
+        configuration.begin = startAt
         let names = try HostNames(addresses: addresses)
         defer { names.remove() }
         (configuration.resolvConf, configuration.resolver) = (names.file, names.resolver)
@@ -99,17 +104,32 @@ struct LinkShellReport: Encodable {
         }
     }
 
+    struct Passage: Encodable {
+        var p50Ms, p95Ms, maxMs: Double
+
+        init(_ histogram: IntervalHistogram) {
+            let milliseconds = { (share: Double) in Double(histogram.quantile(share)?.nanoseconds ?? 0) / 1e6 }
+            (p50Ms, p95Ms, maxMs) = (milliseconds(0.5), milliseconds(0.95), Double(histogram.maximum.nanoseconds) / 1e6)
+        }
+    }
+
     var scenario: String
     var seed: UInt64
     var elapsedS: Double
     var up, down: RelayReport.Direction
     var upLateness, downLateness: Lateness
+    /// From one end of the link to the other, queue included.
+    var upDelay, downDelay: Passage
     var lostOutsideTheLink: Int
+    /// CLOCK_MONOTONIC when the link's time was zero.
+    var zeroMonotonicNs: Int64?
 
     init(_ statistics: TUNShell.Statistics, _ scenario: LinkScenario) {
         (self.scenario, seed, elapsedS) = (scenario.name, scenario.seed, statistics.elapsed.inSeconds)
         (up, down) = (RelayReport.Direction(statistics.up), RelayReport.Direction(statistics.down))
         (upLateness, downLateness) = (Lateness(statistics.upLateness), Lateness(statistics.downLateness))
+        (upDelay, downDelay) = (Passage(statistics.upPassage), Passage(statistics.downPassage))
         lostOutsideTheLink = statistics.lost
+        zeroMonotonicNs = statistics.zeroNanoseconds
     }
 }

@@ -29,7 +29,7 @@ struct PacketReplayRunner {
         do { packets = try RecordedPackets(path: path, options: options) } catch let failure as ReplayFailure {
             throw Failure(.badData, "\(path): \(failure)")
         }
-        let target = try target(path)
+        let target = try target(path, packets)
         var report = PacketReplayReport(target: target.name)
         interrupted.store(false, ordering: .relaxed)
         signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
@@ -71,8 +71,8 @@ struct PacketReplayRunner {
         Output.progress("\(report.packets) packets, \(TextLayout.bytes(report.bytes)), \(TextLayout.fixed(now.sinceStart.inSeconds, 1)) s")
     }
 
-    private func target(_ path: String) throws -> PacketTarget {
-        if let out = command.packets.out { return try .file(out, from: path, filter: command.part.filter) }
+    private func target(_ path: String, _ packets: RecordedPackets) throws -> PacketTarget {
+        if let out = command.packets.out { return try .file(out, of: packets, from: path, filter: command.part.filter) }
         if let name = command.packets.toInterface { return try .interface(name) }
         return try .datagrams(command.packets.sendTo ?? "")
     }

@@ -13,7 +13,7 @@ final class PacketTarget {
     }
 
     private enum Kind {
-        case file(CaptureFileWriter, path: String, types: [LinkType], epoch: Int64)
+        case file(CaptureFileWriter, path: String, types: [LinkType], packets: RecordedPackets)
         case datagrams(Int32)
         case interface(PacketInjector)
     }
@@ -29,20 +29,21 @@ final class PacketTarget {
     deinit { if case .datagrams(let descriptor) = kind { Foundation.close(descriptor) } }
 
     /// A capture whose first packet has the time of the original's first.
-    static func file(_ path: String, from source: String, filter: String?) throws -> PacketTarget {
-        let file = try CaptureFile(path: source == "-" ? "/dev/null" : source, filter: filter)
-        var types = [file.linkType]
-        var epoch: Int64?
-        while file.withNext({ record, _ in
-            if epoch == nil, record.hasTimestamp { epoch = record.epochNanoseconds }
-            if !types.contains(record.linkType) { types.append(record.linkType) }
-        }), file.format == .pcapng || epoch == nil {}
+    static func file(_ path: String, of packets: RecordedPackets, from source: String, filter: String?) throws -> PacketTarget {
+        var types = [packets.linkType]
+        // Standard input is read once: of its packets, those of the first link type go to the file.
+        if source != "-" {
+            let file = try CaptureFile(path: source, filter: filter)
+            while file.format == .pcapng, file.withNext({ record, _ in
+                if !types.contains(record.linkType) { types.append(record.linkType) }
+            }) {}
+        }
         let isPlain = path.hasSuffix(".pcap")
         if isPlain, types.count > 1 { throw Failure(.usage, "\(source) has several link types, which one pcap file cannot hold; give a name that ends in .pcapng") }
         let writer = try CaptureFileWriter(
             path: path, format: isPlain ? .pcap : .pcapng,
             interfaces: types.enumerated().map { .init(name: "mast\($0.offset)", linkType: $0.element) })
-        return PacketTarget(path, .file(writer, path: path, types: types, epoch: epoch ?? 0))
+        return PacketTarget(path, .file(writer, path: path, types: types, packets: packets))
     }
 
     static func datagrams(_ text: String) throws -> PacketTarget {
@@ -73,9 +74,9 @@ final class PacketTarget {
 
     func send(_ packet: RecordedPackets.Packet) -> Outcome {
         switch kind {
-        case .file(let writer, _, let types, let epoch):
+        case .file(let writer, _, let types, let packets):
             guard let interface = types.firstIndex(of: packet.linkType) else { return .skipped }
-            let (time, overflow) = epoch.addingReportingOverflow(packet.at.nanoseconds)
+            let (time, overflow) = packets.firstEpochNanoseconds.addingReportingOverflow(packet.at.nanoseconds)
             writer.write(frame: packet.frame, wireBytes: packet.wireBytes, epochNanoseconds: overflow ? .max : time, interface: interface)
             return writer.hasFailed ? .failed : .sent(bytes: packet.wireBytes, isPadded: false)
         case .datagrams(let descriptor):

@@ -1,24 +1,46 @@
 import ArgumentParser
+import BenchContender
 import Foundation
 import MastCalls
 
-/// Mast's own calls, client and server direct.
+/// Mast's own calls as a contender.
 @main
 struct Ours: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(subcommands: [Server.self, Client.self])
+    static let configuration = CommandConfiguration(
+        commandName: "bench-ours", abstract: "Mast's own calls, as a contender of bench/run.", subcommands: [Server.self, Client.self])
 
     @Flag(name: .customLong("version")) var printsVersion = false
 
     func run() async throws {
-        print(#"{"name": "ours", "version": "working tree", "encryption": "own, both sides authenticated", "notes": "Swift, MastCalls"}"#)
+        ContenderProgram.version(
+            name: "ours", version: "working tree", encryption: "ChaCha20-Poly1305, both sides authenticated", notes: "Swift, MastCalls")
     }
 
     struct Server: AsyncParsableCommand {
         @Option var listen: String
+        @Flag(help: "Listen behind a forwarder, as a station does behind the communication server.") var forwarded = false
 
         func run() async throws {
             guard let address = NetworkAddress(listen) else { throw ValidationError("--listen takes ADDR:PORT") }
-            try await TransferService.serve(on: address)
+            guard forwarded else {
+                return try await withUDPHost(bind: address) { host in
+                    ContenderProgram.ready(credential: "\(host.publicKey)")
+                    try await host.serve(TransferService.server)
+                }
+            }
+            try await withUDPHost(bind: address) { forwarder in
+                try await withUDPHost { host in
+                    try await withThrowingTaskGroup(of: Void.self) { group in
+                        group.addTask { try await forwarder.serve(Forwarder.server(forwarder)) }
+                        group.addTask { try await host.serve(TransferService.server) }
+                        let local = NetworkAddress(ipv4: 0x7F00_0001, port: address.port)
+                        let (control, route) = try await Forwarder.join(host, at: local, key: forwarder.publicKey)
+                        ContenderProgram.ready(credential: "\(forwarder.publicKey) \(host.publicKey) \(route)")
+                        try await group.waitForAll()
+                        control.close()
+                    }
+                }
+            }
         }
     }
 
@@ -27,23 +49,25 @@ struct Ours: AsyncParsableCommand {
         @Option var workload: String
         @Option var records: String
         @Option var credential: String
+        @Flag var forwarded = false
 
         func run() async throws {
             guard let address = NetworkAddress(connect) else { throw ValidationError("--connect takes ADDR:PORT") }
-            guard let key = PublicKey(credential) else { throw ValidationError("--credential takes the server's public key") }
-            let workload = try JSONDecoder().decode(Workload.self, from: Data(workload.utf8))
-            var summary = Summary()
-            do {
-                let outcome = try await withUDPHost { host in
-                    try await WorkloadClient(host: host, address: address, key: key, workload: workload).run()
-                }
-                summary = outcome.summary
-                try Data(outcome.records.utf8).write(to: URL(fileURLWithPath: records))
-            } catch {
-                summary.failed += 1
-                summary.firstFailure = "\(error)"
+            let words = credential.split(separator: " ").map(String.init)
+            let keys = words.prefix(2).compactMap { PublicKey($0) }
+            guard let key = keys.last, !forwarded || words.count == 3 && keys.count == 2 else {
+                throw ValidationError("--credential takes what the server printed")
             }
-            print(String(decoding: try JSONEncoder().encode(summary), as: UTF8.self))
+            try await ContenderProgram.client(workload: workload, records: records) { workload in
+                try await withUDPHost { host in
+                    var contender = OurContender(host: host, address: address, key: key)
+                    if forwarded, let route = UInt32(words[2]) {
+                        let (control, _) = try await Forwarder.join(host, at: address, key: keys[0])
+                        contender.forwarded = (control, route)
+                    }
+                    return try await WorkloadClient(contender, workload: workload).run()
+                }
+            }
         }
     }
 }

@@ -1,66 +1,73 @@
-import Foundation
+import BenchContender
 import MastCalls
-
-/// What a transfer or a stream of answers is asked for.
-struct TransferRequest: Codable, Sendable {
-    var seed: UInt64
-    var size: Int
-    var messages = 0
-    var pauseMicroseconds = 0
-}
+import MastTransport
 
 struct UploadChunk: Codable, Sendable {
     /// In the first chunk only.
-    var transfer: TransferRequest?
+    var transfer: Transfer?
     var bytes: ByteString
 }
 
-/// The echo and transfer service of the benchmark.
+/// The echo and transfer service of the benchmark, in Mast's own methods.
 enum TransferService {
     static let chunk = 32 * 1024
     static let echo = Unary<ByteString, ByteString>("bench.v1.Transfer/echo")
     static let upload = ClientStream<UploadChunk, Int>("bench.v1.Transfer/upload")
-    static let download = ServerStream<TransferRequest, ByteString>("bench.v1.Transfer/download")
-    static let messages = ServerStream<TransferRequest, ByteString>("bench.v1.Transfer/messages")
+    static let download = ServerStream<Transfer, ByteString>("bench.v1.Transfer/download")
+    static let messages = ServerStream<Transfer, ByteString>("bench.v1.Transfer/messages")
 
-    static func serve(on address: NetworkAddress) async throws {
-        try await withUDPHost(bind: address) { host in
-            let server = RPCServer {
-                echo.handle { request in request }
-                upload.handle { chunks in
-                    var (received, expected): (Int, (TransferRequest, Pattern)?) = (0, nil)
-                    for try await chunk in chunks {
-                        if let transfer = chunk.transfer { expected = (transfer, Pattern(seed: transfer.seed)) }
-                        guard let (_, pattern) = expected, pattern.slice(at: received, count: chunk.bytes.count) == chunk.bytes.bytes else {
-                            throw RPCError(.dataLoss, "wrong bytes near \(received)")
-                        }
-                        received += chunk.bytes.count
-                    }
-                    guard received == expected?.0.size else { throw RPCError(.dataLoss, "\(received) bytes came") }
-                    return received
+    static var server: RPCServer {
+        RPCServer {
+            echo.handle { request in request }
+            upload.handle { chunks in
+                var (check, size): (ContenderProgram.Check?, Int) = (nil, 0)
+                for try await chunk in chunks {
+                    if let transfer = chunk.transfer { (check, size) = (ContenderProgram.Check(seed: transfer.seed), transfer.size) }
+                    try check?.take(chunk.bytes.bytes)
                 }
-                download.handle { request, answers in
-                    let pattern = Pattern(seed: request.seed)
-                    for offset in stride(from: 0, to: request.size, by: chunk) {
-                        try await answers.send(ByteString(pattern.slice(at: offset, count: min(chunk, request.size - offset))))
-                    }
-                }
-                messages.handle { request, answers in
-                    let (pattern, began) = (Pattern(seed: request.seed), ContinuousClock.now)
-                    for index in 0..<request.messages {
-                        try await Task.sleep(until: began + .microseconds(index * request.pauseMicroseconds), clock: .continuous)
-                        try await answers.send(ByteString(pattern.slice(at: index * request.size, count: request.size)))
-                    }
+                guard check?.received == size else { throw RPCError(.dataLoss, "\(check?.received ?? 0) bytes came") }
+                return size
+            }
+            download.handle { transfer, answers in
+                let pattern = Pattern(seed: transfer.seed)
+                for offset in stride(from: 0, to: transfer.size, by: chunk) {
+                    try await answers.send(ByteString(pattern.slice(at: offset, count: min(chunk, transfer.size - offset))))
                 }
             }
-            print("{\"ready\": true, \"credential\": \"\(host.publicKey)\"}")
-            fflush(nil)
-            // The harness's end of the pipe closes when it ends, however it ends.
-            Thread.detachNewThread {
-                while let data = try? FileHandle.standardInput.read(upToCount: 64), !data.isEmpty {}
-                exit(0)
+            messages.handle { transfer, answers in
+                let (pattern, began) = (Pattern(seed: transfer.seed), ContinuousClock.now)
+                for index in 0..<transfer.messages {
+                    try await Task.sleep(until: began + .microseconds(index * transfer.pauseMicroseconds), clock: .continuous)
+                    try await answers.send(ByteString(pattern.slice(at: index * transfer.size, count: transfer.size)))
+                }
             }
-            try await host.serve(server)
         }
+    }
+}
+
+/// The way through a forwarder: what the communication server does for its parties, without the rest of the cloud.
+enum Forwarder {
+    /// Answers the caller's route, with the forwarder pointing at it.
+    static let attach = Unary<Int, UInt32>("bench.v1.Forwarder/attach")
+
+    static func server(_ host: RPCHost) -> RPCServer {
+        RPCServer {
+            attach.handle { (_: Int, context: CallContext) in
+                let route = UInt32.random(in: 1 ... .max)
+                let address = context.connection.address
+                guard host.withEndpoint({ endpoint, now in endpoint.forwarder.set(route, address: address, at: now) }) else {
+                    throw RPCError(.resourceExhausted, "no route is free")
+                }
+                return route
+            }
+        }
+    }
+
+    /// Makes a route to `host` through the forwarder.
+    static func join(_ host: RPCHost, at address: NetworkAddress, key: PublicKey) async throws -> (control: RPCClient, route: UInt32) {
+        let control = host.client(to: address, peerKey: key)
+        let route = try await control.call(attach, 0, options: CallOptions(deadline: .in(.seconds(30))))
+        host.withEndpoint { endpoint, _ in endpoint.localRoutes = [route] }
+        return (control, route)
     }
 }

@@ -35,7 +35,7 @@ for name, result, *parameters in [
     function.restype, function.argtypes = result, parameters
 
 RELIABLE = 1
-WINDOW = 64  # packets handed over and not yet freed by ENet: beyond it a sender waits, so that calls can overtake bulk
+WINDOW = 12  # packets of 16 KiB handed over and not yet freed: ENet has at most 64 KiB under way, what waits beyond cannot be overtaken
 
 
 class Host:
@@ -64,13 +64,18 @@ class Host:
 
     def attach(self, peer):
         pending = self.pending[peer] = []
+        turn = asyncio.Lock()
 
         async def send(message):
-            while peer in self.pending and len(pending) >= WINDOW:
-                self.room.clear()
-                await self.room.wait()
-            if peer not in self.pending:
-                raise ConnectionError("connection lost")
+            async with turn:  # first come, first served: else bulk, which waits all the time, always wins
+                while peer in self.pending and len(pending) >= WINDOW:
+                    self.room.clear()
+                    await self.room.wait()
+                if peer not in self.pending:
+                    raise ConnectionError("connection lost")
+                give(message)
+
+        def give(message):
             packet = library.enet_packet_create(message, len(message), RELIABLE)
             packet.contents.references += 1  # ours, so that it is told when ENet let go of it
             if library.enet_peer_send(peer, 0, packet) < 0:

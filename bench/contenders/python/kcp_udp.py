@@ -4,7 +4,7 @@ from kcp.extension import KCP
 import service
 from streams import Mux
 
-QUEUE = 512  # packets in KCP's own queue before a sender waits
+QUEUE = 192  # packets sent or waiting in KCP's own queue before a sender waits: behind them nothing can be overtaken
 WINDOW = 1024
 
 
@@ -15,6 +15,7 @@ class Session:
                        send_window_size=WINDOW, receive_window_size=WINDOW)
         self.kcp.include_outbound_handler(lambda _, data: send(bytes(data)))
         self.room, self.due, self.closed, self.flushing = asyncio.Event(), None, False, False
+        self.turn = asyncio.Lock()
         self.mux = Mux(self.send, self.close, handler)
         self.began = time.monotonic()
         self.update()
@@ -44,11 +45,12 @@ class Session:
             self.loop.call_soon(self.flush)
 
     async def send(self, message):
-        while self.kcp.get_outbound_packets() >= QUEUE:
-            self.room.clear()
-            await self.room.wait()
-        self.kcp.enqueue(bytes(message))
-        self.soon()
+        async with self.turn:  # first come, first served: else bulk, which waits all the time, always wins
+            while self.kcp.get_outbound_packets() >= QUEUE:
+                self.room.clear()
+                await self.room.wait()
+            self.kcp.enqueue(bytes(message))
+            self.soon()
 
     def received(self, datagram):
         self.kcp.receive(datagram)

@@ -2,12 +2,21 @@
 
 A contender brings streams: `open_stream()` gives an object with `write`, `finish`, `read`; everything else is here.
 """
-import argparse, asyncio, gc, json, random, struct, sys, time
+import argparse, asyncio, gc, json, math, struct, sys, time
 
 HEADER = struct.Struct(">cQQII")  # operation, seed, size, messages, microseconds between messages
 PERIOD = 65521  # a prime, so that a chunk in the wrong place never matches
 CHUNK = 32 * 1024
 PATIENCE = 30.0
+MASK = (1 << 64) - 1
+ENDLESS = 1 << 40  # bytes of a transfer that only time ends
+
+
+def mixed(state):
+    """SplitMix64's output for a state."""
+    z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
 
 
 class Pattern:
@@ -21,12 +30,10 @@ class Pattern:
         return cls.cache[seed]
 
     def fill(self, seed):
-        mask, state, words = (1 << 64) - 1, seed, []
+        state, words = seed, []
         for _ in range(PERIOD // 8 + 1):
-            state = (state + 0x9E3779B97F4A7C15) & mask
-            z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
-            z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
-            words.append(z ^ (z >> 31))
+            state = (state + 0x9E3779B97F4A7C15) & MASK
+            words.append(mixed(state))
         block = struct.pack(f"<{len(words)}Q", *words)[:PERIOD]
         self.blocks = block * 3  # any CHUNK at any phase is one slice
 
@@ -164,9 +171,14 @@ class Client:
         await asyncio.gather(*(caller() for _ in range(self.workload["inFlight"])))
 
     async def open(self):
-        chance, due, tasks = random.Random(self.workload["seed"]), time.monotonic(), []
+        """Poisson arrivals, the same for every contender with the same seed."""
+        state, due, tasks = self.workload["seed"], time.monotonic(), []
         until = due + self.workload["seconds"]
-        while (due := due + chance.expovariate(self.workload["rate"])) < until:
+        while True:
+            state = (state + 0x9E3779B97F4A7C15) & MASK
+            due += -math.log(((mixed(state) >> 11) + 1) / (1 << 53)) / self.workload["rate"]
+            if due >= until:
+                break
             await asyncio.sleep(max(0, due - time.monotonic()))
             tasks.append(asyncio.create_task(self.call(int(due * 1e9))))
         await asyncio.gather(*tasks)
@@ -177,12 +189,39 @@ class Client:
     async def bulk_down(self):
         await self.timed("bulk", 0, self.workload["bytes"], self.download())
 
+    async def share(self):
+        """What a download gets through in the time given."""
+        size, seed = ENDLESS, self.workload["seed"]
+        start = time.monotonic_ns()
+        until, got, ok = start + int(self.workload["seconds"] * 1e9), 0, 1
+        try:
+            stream = await self.connection.open_stream()
+            await stream.write(HEADER.pack(b"D", seed, size, 0, 0))
+            await stream.finish()
+            pattern, reader = Pattern(seed), Reader(stream)
+            async with asyncio.timeout(self.workload["seconds"] + PATIENCE):
+                while time.monotonic_ns() < until:
+                    data = await reader.some()
+                    if not data or not pattern.matches(got, data):
+                        raise ValueError(f"wrong bytes near {got}")
+                    got += len(data)
+        except Exception as error:
+            ok, self.failed = 0, self.failed + 1
+            self.first_failure = f"{type(error).__name__}: {error}"
+        self.calls += 1
+        self.records.write(f"bulk,{start},{start},{time.monotonic_ns()},{ok},0,{got}\n")
+
+    async def idle(self):
+        """Many connections that do nothing."""
+        held = []
+        for _ in range(self.workload["connections"]):
+            connection = await asyncio.wait_for(self.transport.connect(*self.address), PATIENCE)
+            await self.timed("call", self.workload["payload"], self.workload["payload"], self.echo(connection))
+            held.append(connection)
+        await asyncio.sleep(self.workload["seconds"])
+
     async def call_during_bulk(self):
-        bulk = asyncio.create_task(self.bulk_down())
-        while not bulk.done():
-            await self.call()
-            await asyncio.sleep(0.01)
-        await bulk
+        await asyncio.gather(self.share(), self.open())
 
     async def stream(self):
         w = self.workload
@@ -219,13 +258,18 @@ class Client:
         if kind == "setup":
             if self.workload.get("resumed") and not self.transport.resumes:
                 return {"unsupported": "no resumption"}
-        else:
+        elif kind != "idle":
             self.connection = await asyncio.wait_for(self.transport.connect(*self.address), PATIENCE)
             await asyncio.wait_for(self.echo(), PATIENCE)  # so that set-up is not measured
+        before = time.process_time()
         await getattr(self, kind.replace("-", "_"))()
+        spent = time.process_time() - before
         if self.connection:
-            await asyncio.wait_for(self.connection.close(), 5)
-        return {"calls": self.calls, "failed": self.failed, "firstFailure": self.first_failure,
+            try:
+                await asyncio.wait_for(self.connection.close(), 2)
+            except Exception:
+                pass  # what counts has been counted
+        return {"cpuSeconds": spent, "calls": self.calls, "failed": self.failed, "firstFailure": self.first_failure,
                 "verified": self.failed == 0 and self.calls > 0}
 
 
@@ -270,12 +314,12 @@ def main(transport, options=lambda parser: None):
     async def run():
         with open(arguments.records, "w") as records:
             records.write("kind,intendedNs,startNs,endNs,ok,bytesUp,bytesDown\n")
-            workload = {"payload": 64, "inFlight": 1, "seconds": 1, "seed": 1, "rate": 100, "bytes": 1_000_000} | arguments.workload
+            workload = {"payload": 64, "inFlight": 1, "seconds": 1, "seed": 1, "rate": 100, "bytes": 1_000_000, "connections": 100} | arguments.workload
             try:
                 summary = await Client(transport, arguments.connect, workload, records).run()
             except Exception as error:
                 summary = {"verified": False, "failed": 1, "calls": 0, "firstFailure": f"{type(error).__name__}: {error}"}
-        print(json.dumps(summary | transport.details()), flush=True)
+        print(json.dumps(summary | {"details": transport.details()}), flush=True)
     asyncio.run(serve() if arguments.command == "server" else run())
     sys.stdout.flush()
     import os

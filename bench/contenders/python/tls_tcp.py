@@ -13,7 +13,7 @@ class TLSOverTCP(service.Transport):
         return {"name": "tls-tcp", "version": ssl.OPENSSL_VERSION, "encryption": "TLS 1.3", "notes": "kernel TCP, TCP_NODELAY, one connection"}
 
     def details(self):
-        return {"congestionControl": getattr(self, "readBack", None)}
+        return {"congestionControl": self.readBack} if hasattr(self, "readBack") else {}
 
     def prepare(self, connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

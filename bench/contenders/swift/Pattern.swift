@@ -1,23 +1,28 @@
 /// The bytes of every transfer: byte i is block[i mod 65521], the block SplitMix64 of the seed, little-endian.
-struct Pattern: Sendable {
+public struct Pattern: Sendable {
     /// A prime, so that a chunk in the wrong place never matches.
-    static let period = 65521
+    public static let period = 65521
     private let block: [UInt8]
 
-    init(seed: UInt64) {
+    public init(seed: UInt64) {
         var (block, state) = ([UInt8](), seed)
         block.reserveCapacity(Self.period + 8)
         while block.count < Self.period {
             state &+= 0x9E37_79B9_7F4A_7C15
-            var z = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-            z ^= z >> 31
+            let z = Self.mixed(state)
             for shift in stride(from: UInt64(0), to: 64, by: 8) { block.append(UInt8(truncatingIfNeeded: z >> shift)) }
         }
         self.block = Array(block.prefix(Self.period))
     }
 
-    func slice(at offset: Int, count: Int) -> [UInt8] {
+    /// SplitMix64's output for a state (Steele, Lea and Flood, OOPSLA 2014).
+    public static func mixed(_ state: UInt64) -> UInt64 {
+        var z = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+
+    public func slice(at offset: Int, count: Int) -> [UInt8] {
         var out: [UInt8] = []
         out.reserveCapacity(count)
         var phase = offset % Self.period

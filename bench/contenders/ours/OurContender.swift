@@ -1,0 +1,52 @@
+import BenchContender
+import MastCalls
+
+/// Mast's calls over one connection, direct or through a forwarder.
+struct OurContender: Contender {
+    let host: RPCHost
+    let address: NetworkAddress
+    let key: PublicKey
+    /// The control connection to the forwarder and the server's route there.
+    var forwarded: (control: RPCClient, route: UInt32)?
+
+    func connect() async throws -> Connection {
+        if let (control, route) = forwarded {
+            return Connection(client: host.client(to: address, peerKey: key, route: route, control: control))
+        }
+        return Connection(client: host.client(to: address, peerKey: key))
+    }
+
+    struct Connection: ContenderConnection {
+        let client: RPCClient
+        private var options: CallOptions { CallOptions(deadline: .in(.seconds(30))) }
+
+        init(client: RPCClient) { self.client = client }
+
+        func echo(_ request: [UInt8]) async throws -> [UInt8] {
+            try await client.call(TransferService.echo, ByteString(request), options: options).bytes
+        }
+
+        func upload(_ transfer: Transfer, pattern: Pattern) async throws -> Int {
+            try await client.stream(TransferService.upload, options: options) { writer in
+                for offset in stride(from: 0, to: transfer.size, by: TransferService.chunk) {
+                    let bytes = ByteString(pattern.slice(at: offset, count: min(TransferService.chunk, transfer.size - offset)))
+                    try await writer.send(UploadChunk(transfer: offset == 0 ? transfer : nil, bytes: bytes))
+                }
+            }
+        }
+
+        func download(_ transfer: Transfer, receive: @Sendable @escaping ([UInt8]) throws -> Bool) async throws {
+            try await client.stream(TransferService.download, transfer, options: options) { answers in
+                for try await chunk in answers where try !receive(chunk.bytes) { return }
+            }
+        }
+
+        func messages(_ transfer: Transfer, receive: @Sendable @escaping ([UInt8]) throws -> Bool) async throws {
+            try await client.stream(TransferService.messages, transfer, options: options) { answers in
+                for try await message in answers where try !receive(message.bytes) { return }
+            }
+        }
+
+        func close() async { client.close() }
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+
+/// Medians over the repetitions with their spread; failures in plain sight.
+enum MarkdownTable {
+    static func text(_ results: Results) -> String {
+        var out = "# \(results.plan), \(results.date)\n\n\(results.about)\n\n"
+        out += "`\(results.command)`, seed \(results.seed), \(results.repetitions) repetitions, contenders taking turns. "
+        out += results.machine.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; ") + "\n\n"
+        out += legend
+        for section in results.sections { out += "\n## \(section.workload), \(section.link)\n\n" + table(section, results) }
+        out += "\n## Contenders\n\n| contender | version | encrypted | when the client's address changes | loopback Mbit/s |\n|---|---|---|---|--:|\n"
+        for (name, said) in results.contenders.sorted(by: { $0.key < $1.key }) {
+            out += "| \(name) | \(version(said)) | \(results.encrypted[name] ?? "") | \(results.migration[name] ?? "") | \(number(results.ceilings[name])) |\n"
+        }
+        if !results.calibration.isEmpty {
+            out += "\n## Calibration\n\nA plain UDP probe over our link and over the kernel's token bucket at the same rate and delay.\n\n"
+            out += "| link | Mbit/s | round trip p50 ms | p99 ms |\n|---|--:|--:|--:|\n"
+            for line in results.calibration {
+                out += "| \(line.what) | \(String(format: "%.3f", line.mbps)) | \(number(line.rttP50Ms)) | \(number(line.rttP99Ms)) |\n"
+            }
+        }
+        return out
+    }
+
+    static let legend = """
+        Latencies are of calls, from when each should have begun; medians of the repetitions, with the least and the most. *of limit* is \
+        the figure over what the very same link would have allowed an omniscient sender at the same times (latency: limit over measured, \
+        rate: measured over limit). *vs ours* is the median of the ratios in the same repetition, above 1 where the contender did better. \
+        *Packet delay* is one way, 95 % of the packets of the transfer's direction. *wire* counts IP bytes of all that the link was \
+        offered, set-up included, over useful bytes, or per call. † too slow on the loopback to be ranked on this link.
+
+        """
+
+    static func version(_ said: String) -> String {
+        guard let object = try? JSONSerialization.jsonObject(with: Data(said.utf8)) as? [String: Any] else { return said }
+        return [object["version"], object["notes"]].compactMap { $0 as? String }.filter { !$0.isEmpty }.joined(separator: "; ")
+    }
+
+    static func number(_ value: Double?) -> String {
+        guard let value else { return "–" }
+        return String(format: abs(value) < 1 ? "%.3f" : abs(value) < 10 ? "%.2f" : abs(value) < 100 ? "%.1f" : "%.0f", value)
+    }
+
+    private static func spread(_ group: Results.Group, _ value: (Run) -> Double?) -> String {
+        guard let median = group.median(value), let range = group.range(value) else { return "–" }
+        return range.lowerBound == range.upperBound ? number(median) : "\(number(median)) (\(number(range.lowerBound))–\(number(range.upperBound)))"
+    }
+
+    static func table(_ section: Results.Section, _ results: Results) -> String {
+        let figure = Figure(section)
+        let ours = section.groups.first { $0.contender == "ours" }
+        var columns = ["contender"]
+        if figure == .latency { columns += ["p50 ms", "p99 ms", "calls/s"] }
+        columns += ["Mbit/s", "of limit", "vs ours"]
+        let isMixed = figure == .latency && section.groups.contains { $0.runs.contains { $0.limitMbps != nil } }
+        if figure == .rate { columns += ["packet delay ms", "wire/useful"] } else { columns.append(isMixed ? "packet delay ms" : "wire B/call") }
+        columns += ["CPU µs/call", "runs"]
+        let hasMemory = section.groups.contains { $0.runs.contains { $0.bytesPerConnection != nil } }
+        if hasMemory { columns.insert("kB/connection", at: columns.count - 1) }
+        var out = "| " + columns.joined(separator: " | ") + " |\n|---|" + String(repeating: "--:|", count: columns.count - 1) + "\n"
+        // Best first; what did not work last.
+        let order = section.groups.sorted { a, b in
+            switch (a.median(figure.value), b.median(figure.value)) {
+            case (let x?, let y?): figure == .latency ? x < y : x > y
+            case (_?, nil): true
+            default: false
+            }
+        }
+        for group in order {
+            let bad = group.runs.filter { $0.state != .ok }
+            let mark = results.isInterpreterLimited(group.contender, in: section) ? " †" : ""
+            var cells = [(group.contender == "ours" ? "**ours**" : group.contender) + mark]
+            if group.good.isEmpty {
+                let first = bad[0]
+                let reason = (first.reason ?? "no reason given").replacingOccurrences(of: "|", with: "/").prefix(120)
+                cells.append("**\(first.state.rawValue)**: \(reason)")
+                cells += [String](repeating: "", count: columns.count - 3)
+            } else {
+                if figure == .latency { cells += [spread(group) { $0.latency(50) }, spread(group) { $0.latency(99) }, number(group.median(\.callsPerSecond))] }
+                cells.append(figure == .rate ? spread(group, \.megabitsPerSecond) : number(group.median(\.megabitsPerSecond)))
+                let share = group.median { run in
+                    figure == .latency
+                        ? run.limitP50Ms.flatMap { limit in run.latency(50).map { limit / $0 } }
+                        : run.limitMbps.map { run.megabitsPerSecond / $0 }
+                }
+                cells.append(share.map { "\(number($0 * 100)) %" } ?? "–")
+                let ratios = ours.map { figure.ratios(group, to: $0) } ?? []
+                cells.append(group.contender == "ours" ? "1" : number(Statistics.median(ratios)))
+                if figure == .rate || isMixed { cells.append(number(group.median(\.packetDelayP95Ms))) }
+                if !isMixed { cells.append(number(group.median(figure == .rate ? \.wirePerUseful : \.wirePerCall))) }
+                cells.append(number(group.median(\.cpuMicrosecondsPerCall)))
+                if hasMemory { cells.append(number(group.median { $0.bytesPerConnection.map { Double($0) / 1000 } })) }
+            }
+            cells.append(bad.isEmpty ? "\(group.runs.count)" : "\(group.good.count), **\(bad.count) \(bad[0].state.rawValue)**")
+            out += "| " + cells.joined(separator: " | ") + " |\n"
+        }
+        if figure == .latency {
+            let limits = section.groups.flatMap(\.good)
+            if let p50 = Statistics.median(limits.compactMap(\.limitP50Ms)), let p99 = Statistics.median(limits.compactMap(\.limitP99Ms)) {
+let rate = isMixed ? " | \(number(Statistics.median(limits.compactMap(\.limitMbps)))) |" : ""
+                out += "| *limit* | \(number(p50)) | \(number(p99)) |" + rate + String(repeating: " |", count: columns.count - (isMixed ? 5 : 3)) + "\n"
+            }
+        } else if let limit = Statistics.median(section.groups.flatMap(\.good).compactMap(\.limitMbps)) {
+            out += "| *limit* | \(number(limit)) |" + String(repeating: " |", count: columns.count - 2) + "\n"
+        }
+        return out + shares(section)
+    }
+
+    /// Of clients that shared the link: who got how much.
+    private static func shares(_ section: Results.Section) -> String {
+        let together = Dictionary(grouping: section.groups.flatMap(\.good), by: { "\($0.repetition)" })
+        let names = section.groups.map(\.contender)
+        guard section.groups.contains(where: { $0.contender.contains(" + ") }) else { return "" }
+        var out = ""
+        for first in names where !first.contains(" + ") || first.hasSuffix("+ itself") {
+            let second = names.first { $0.hasSuffix("beside \(first)") } ?? ""
+            let pairs = together.values.compactMap { runs -> [Double]? in
+                guard let a = runs.first(where: { $0.contender == first }), let b = runs.first(where: { $0.contender == second }) else { return nil }
+                return [a.megabitsPerSecond, b.megabitsPerSecond]
+            }
+            if let index = Statistics.median(pairs.map(Statistics.jain)) { out += "\nJain's index of \(first) and \(second): \(number(index))\n" }
+        }
+        return out
+    }
+}
