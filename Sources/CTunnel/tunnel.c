@@ -87,13 +87,22 @@ static int configure4(int fd, const char *name, const struct mast_tun_address *a
     if (set_address(fd, name, SIOCSIFDSTADDR, address->peer4) < 0) return -1;
     if (set_address(fd, name, SIOCSIFNETMASK, "255.255.255.255") < 0) return -1;
     if (bring_up(fd, name) < 0) return -1;
-    if (!default_route) return 0;
     struct rtentry route;
     memset(&route, 0, sizeof route);
     route.rt_dst.sa_family = AF_INET;
     route.rt_genmask.sa_family = AF_INET;
     route.rt_gateway.sa_family = AF_INET;
     route.rt_flags = RTF_UP;
+    if (!default_route) {
+        // The whole /24 of the peer: a translator may give it other addresses there.
+        struct sockaddr_in *network = (struct sockaddr_in *)&route.rt_dst, *mask = (struct sockaddr_in *)&route.rt_genmask;
+        if (inet_pton(AF_INET, address->peer4, &network->sin_addr) != 1) {
+            errno = EINVAL;
+            return -1;
+        }
+        mask->sin_addr.s_addr = htonl(0xFFFFFF00);
+        network->sin_addr.s_addr &= mask->sin_addr.s_addr;
+    }
     route.rt_dev = (char *)name;
     return ioctl(fd, SIOCADDRT, &route);
 }

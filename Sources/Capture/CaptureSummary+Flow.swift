@@ -74,6 +74,11 @@ extension CaptureSummary.Flow {
                 rtt.min = handshake
                 if rtt.p50 == nil { (rtt.p50, rtt.p95, rtt.basis) = (handshake, handshake, "handshake") }
             }
+        } else if let rtcp = state.rtcp, rtcp.toServer.count + rtcp.toClient.count > 0 {
+            rtt.toServerMin = milliseconds(rtcp.toServer.smallest)
+            rtt.toClientMin = milliseconds(rtcp.toClient.smallest)
+            // The longer half is the path; the shorter one is the host beside the capture.
+            take((rtcp.toServer.smallest ?? 0) >= (rtcp.toClient.smallest ?? 0) ? rtcp.toServer : rtcp.toClient, "rtcp")
         } else {
             let spins = [state.up.spin, state.down.spin].compactMap { $0 }.filter(\.isPlausible)
             if let spin = spins.max(by: { $0.roundTrips.count < $1.roundTrips.count }) { take(spin.roundTrips, "spinBit") }

@@ -47,7 +47,7 @@ extension CaptureSummary {
         package var min: Double?
         package var p50: Double?
         package var p95: Double?
-        /// `dataAck`, `timestamps`, `handshake`, `spinBit`.
+        /// `dataAck`, `timestamps`, `handshake`, `spinBit`, `rtcp`.
         package var basis: String?
         /// SYN to the ACK that ends the handshake: the whole path, wherever the capture was made.
         package var handshake: Double?

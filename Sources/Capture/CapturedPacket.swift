@@ -134,6 +134,8 @@ package struct UDPHeader: Sendable {
     package var payloadBytes: Int
     /// Set when the payload has the shape of RTP (RFC 3550); only a run of them in sequence proves it.
     package var rtp: RTPHeader?
+    /// Set when the payload begins as an RTCP report does.
+    package var rtcp: RTCPHeader?
     /// The payload begins as a QUIC long header does (RFC 9000 section 17.2): a handshake packet.
     package var isQUICLongHeader: Bool
     /// The bit that a QUIC short header spins (RFC 9000 section 17.4), if this were one.

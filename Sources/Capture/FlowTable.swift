@@ -20,8 +20,11 @@ package struct FlowState: Sendable {
     package var up = FlowSide()
     package var down = FlowSide()
     package var tcp: TCPTracker?
+    package var rtcp: RTCPTracker?
     /// It began as QUIC does.
     package var isQUIC = false
+    /// Its first packet could be one in the middle of a QUIC connection.
+    package var beganMidway = false
 
     package subscript(direction: FlowDirection) -> FlowSide {
         get { direction == .up ? up : down }
@@ -118,6 +121,10 @@ package struct FlowTable: Sendable {
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
             if udp.isQUICLongHeader { flows[number].isQUIC = true }
+            if !isDuplicate, let rtcp = udp.rtcp {
+                if flows[number].rtcp == nil { flows[number].rtcp = RTCPTracker() }
+                flows[number].rtcp?.observe(rtcp, direction, at: packet.time)
+            }
             if !isDuplicate {
                 let isQUIC = flows[number].isQUIC
                 observation.rtpMissing = direction == .up
@@ -148,6 +155,7 @@ package struct FlowTable: Sendable {
             FlowState(
                 key: key, client: client, server: sourceIsClient ? ip.destination : ip.source, clientKnownBy: reason,
                 first: packet.time, last: packet.time, tcp: key.protocolNumber == 6 ? TCPTracker() : nil))
+        if case .udp(let udp) = packet.headers.transport { flows[flows.count - 1].beganMidway = !udp.isQUICLongHeader && udp.spin != nil }
         index[key] = flows.count - 1
         return flows.count - 1
     }

@@ -178,7 +178,7 @@ extension LinkLayer {
     }
 
     private static func decodeUDPPayload(_ frame: Span<UInt8>, at start: Int, bytes: Int) -> UDPHeader {
-        var udp = UDPHeader(payloadBytes: bytes, rtp: nil, isQUICLongHeader: false, spin: nil)
+        var udp = UDPHeader(payloadBytes: bytes, rtp: nil, rtcp: nil, isQUICLongHeader: false, spin: nil)
         guard let first = frame.byte(start) else { return udp }
         var hash = WordHash()
         hash.combine(frame, from: start, to: min(start + min(32, bytes), frame.count))
@@ -195,7 +195,22 @@ extension LinkLayer {
             udp.rtp = RTPHeader(
                 payloadType: second & 0x7F, sequence: sequence, timestamp: timestamp, source: source)
         }
+        if first & 0xC0 == 0x80 { udp.rtcp = decodeRTCP(frame, at: start, bytes: bytes, reports: Int(first & 0x1F)) }
         return udp
+    }
+
+    /// A sender (200) or receiver report (201), with which every compound packet begins (RFC 3550 section 6.1).
+    private static func decodeRTCP(_ frame: Span<UInt8>, at start: Int, bytes: Int, reports: Int) -> RTCPHeader? {
+        guard let kind = frame.byte(start + 1), kind == 200 || kind == 201, let words = frame.uint16(start + 2), (Int(words) + 1) * 4 <= bytes
+        else { return nil }
+        var header = RTCPHeader()
+        let isSender = kind == 200
+        if isSender { header.sent = frame.uint32(start + 10) }
+        let block = start + (isSender ? 28 : 8)
+        if reports > 0, block + 24 <= start + (Int(words) + 1) * 4, let report = frame.uint32(block + 16), let after = frame.uint32(block + 20) {
+            header.answers = (report, after)
+        }
+        return header
     }
 
     private static func fingerprint(_ frame: Span<UInt8>, from start: Int, to end: Int, ip: IPHeader) -> UInt64 {

@@ -94,6 +94,7 @@ package final class TUNShell {
             isRecording: configuration.isRecording)
         var names = configuration.resolver.flatMap { NameForwarder(resolverAddress: $0) }
         let rewrite = HostRewrite(hostAddress: configuration.addresses.host4, namePort: names?.port)
+        var translation = AddressTranslation(inside: configuration.addresses.inside4, rebindings: scenario.rebindings)
         let life = TunnelClock()
         up.begin(at: .zero + configuration.begin)
         down.begin(at: .zero + configuration.begin)
@@ -114,9 +115,14 @@ package final class TUNShell {
                 // Under load nobody waits below.
                 names?.pump()
             }
-            let more = (up.takeIn(at: now), down.takeIn(at: now))
+            let more = (up.takeIn(at: now) { _ in true }, down.takeIn(at: now) { translation.isEmpty || translation.inward($0, at: now) })
             let (settled, time) = (clock.now, clock)
-            up.giveOut(at: settled, clock: { time.now }, prepare: rewrite.inbound) { log(.up, $0) }
+            up.giveOut(
+                at: settled, clock: { time.now },
+                prepare: { packet in
+                    if !translation.isEmpty { translation.outward(packet, at: settled) }
+                    rewrite.inbound(packet)
+                }) { log(.up, $0) }
             down.giveOut(at: settled, clock: { time.now }, prepare: rewrite.outbound) { log(.down, $0) }
             if more.0 || more.1 { continue }
             let next = min(up.nextEventTime ?? .distantFuture, down.nextEventTime ?? .distantFuture)

@@ -18,6 +18,8 @@ package struct TunnelAddresses: Sendable, Hashable {
     package var inside: String { "10.109.\(number).2" }
     package var host6: String { "fd6d:6173:74:\(String(number, radix: 16))::1" }
     package var inside6: String { "fd6d:6173:74:\(String(number, radix: 16))::2" }
+    /// `inside` as a number.
+    package var inside4: UInt32 { host4 + 1 }
     /// `host` as a number.
     package var host4: UInt32 { 10 << 24 | 109 << 16 | UInt32(number) << 8 | 1 }
 

@@ -47,10 +47,10 @@ struct TunnelLink: ~Copyable {
 
     var nextEventTime: Instant? { link.nextEventTime }
 
-    /// Takes in what the device holds.
+    /// Takes in what the device holds; `admit` may change a packet before, or refuse it.
     ///
     /// - Returns: whether there may be more.
-    mutating func takeIn(at now: Instant) -> Bool {
+    mutating func takeIn(at now: Instant, admit: (UnsafeMutableRawBufferPointer) -> Bool) -> Bool {
         for _ in 0..<Self.batch {
             let (number, space) = store.reserve()
             let count = read(source, space.baseAddress, space.count)
@@ -63,7 +63,8 @@ struct TunnelLink: ~Copyable {
                 lost += 1
                 continue
             }
-            guard !Self.staysOnTheLink(UnsafeRawBufferPointer(rebasing: space[..<count])) else {
+            guard !Self.staysOnTheLink(UnsafeRawBufferPointer(rebasing: space[..<count])), admit(UnsafeMutableRawBufferPointer(rebasing: space[..<count]))
+            else {
                 store.release(number)
                 continue
             }

@@ -103,6 +103,12 @@ extension FitView {
                 offer(server + client, bytesUp: 0, bytesDown: 0, "smallest data-to-ACK times of both sides, added")
             }
         }
+        for number in flowBytes.indices where best == nil && flowBytes[number] > 0 {
+            guard let rtcp = flows[number].rtcp else { continue }
+            let halves = [rtcp.toServer.smallest, rtcp.toClient.smallest].compactMap { $0 }
+            guard !halves.isEmpty else { continue }
+            offer(Interval(nanoseconds: halves.reduce(0, +)), bytesUp: 80, bytesDown: 80, "RTCP reports, less the time to send them")
+        }
         if best == nil, let spin = spinRTT(vantage) {
             offer(
                 spin.rtt, bytesUp: vantage == .server ? spin.bytes : 60, bytesDown: vantage == .server ? 60 : spin.bytes,

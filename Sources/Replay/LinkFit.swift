@@ -84,6 +84,8 @@ package struct LinkFit: Sendable, Hashable {
     package var down: Direction
     /// In order of start.
     package var outages: [Outage]
+    package var handovers: [Handover]
+    package var migrations: [Migration]
 
     package subscript(direction: FlowDirection) -> Direction { direction == .up ? up : down }
 
@@ -113,6 +115,8 @@ package struct LinkFit: Sendable, Hashable {
         (self.vantage, vantageBasis) = vantage
         (baseRTT, baseRTTBasis, isBaseRTTAssumed) = base
         self.outages = outages
+        handovers = HandoverFinder(view: view, outages: outages, baseRTT: base.value).find()
+        migrations = Migration.find(view.flows)
         self.up = view.direction(up, upCapacity, outages, queue)
         self.down = view.direction(down, downCapacity, outages, queue)
     }

@@ -25,6 +25,22 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var basis: String
     }
 
+    package struct Handover: Codable, Sendable, Hashable {
+        package var startS: Double
+        package var endS: Double
+        /// Of the lowest round trip.
+        package var shiftMs: Double?
+        package var confidence: Double
+        package var basis: String
+    }
+
+    package struct Migration: Codable, Sendable, Hashable {
+        package var atS: Double
+        package var from: String
+        package var to: String
+        package var server: String
+    }
+
     package var windowStartS: Double
     package var windowLengthS: Double
     package var windowBasis: String
@@ -37,6 +53,8 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package var up: Direction
     package var down: Direction
     package var outages: [Outage]
+    package var handovers: [Handover]
+    package var migrations: [Migration]
 }
 
 extension LinkFit {
@@ -53,6 +71,16 @@ extension LinkFit {
                     direction: outage.direction.name, kind: outage.kind.rawValue, confidence: outage.confidence,
                     startUncertaintyS: outage.startUncertainty.inSeconds,
                     endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis)
+            },
+            handovers: handovers.map { handover in
+                let start = (window.start + handover.start).sinceStart
+                return LinkFitReport.Handover(
+                    startS: start.inSeconds, endS: (start + handover.length).inSeconds, shiftMs: handover.shift?.inMilliseconds,
+                    confidence: handover.confidence, basis: handover.basis)
+            },
+            migrations: migrations.map {
+                LinkFitReport.Migration(
+                    atS: $0.at.sinceStart.inSeconds, from: $0.from.description, to: $0.to.description, server: $0.server.description)
             })
     }
 
@@ -87,6 +115,14 @@ extension LinkFit {
         for outage in outages {
             let start = (window.start + outage.start).sinceStart.inSeconds
             lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction.name) \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 1)): \(outage.basis)")
+        }
+        for handover in handovers {
+            let start = (window.start + handover.start).sinceStart.inSeconds
+            let shift = handover.shift.map { ", round trips \($0 < .zero ? "" : "+")\(TextLayout.fixed($0.inMilliseconds, 1)) ms" } ?? ""
+            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+        }
+        for migration in migrations {
+            lines.append("migration at \(TextLayout.fixed(migration.at.sinceStart.inSeconds, 3)) s: \(migration.from) goes on as \(migration.to)")
         }
         return lines.joined(separator: "\n") + "\n"
     }

@@ -22,6 +22,11 @@ extension LinkReport {
         if clock == "symmetryAssumed" { lines.append("one-way delays: both ways are taken to be equally long") }
         if clock == "relative" { lines.append("one-way delays: above the smallest, which only traffic both ways would tell") }
         lines += outageLines()
+        for handover in handovers {
+            let shift = handover.shiftMs.map { ", round trips \($0 < 0 ? "" : "+")\(TextLayout.fixed($0, 1)) ms" } ?? ""
+            lines.append("handover? at \(TextLayout.fixed(handover.startS, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+        }
+        for migration in migrations { lines.append("migration at \(TextLayout.fixed(migration.atS, 3)) s: \(migration.from) goes on as \(migration.to)") }
         return lines.map { "  " + $0 }.joined(separator: "\n") + "\n"
     }
 

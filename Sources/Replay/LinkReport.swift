@@ -28,6 +28,8 @@ package struct LinkReport: Codable, Sendable, Hashable {
     package var down = Direction()
     package var baseRttMs: Double?
     package var outages: [LinkFitReport.Outage] = []
+    package var handovers: [LinkFitReport.Handover] = []
+    package var migrations: [LinkFitReport.Migration] = []
     package var vantage = LinkFit.Vantage.unknown.rawValue
     package var vantageBasis: String?
     package var baseRttBasis: String?
@@ -47,7 +49,7 @@ package struct LinkReport: Codable, Sendable, Hashable {
         (vantage, vantageBasis, baseRttBasis) = (report.vantage, report.vantageBasis, report.baseRttBasis)
         (windowStartS, windowLengthS) = (report.windowStartS, report.windowLengthS)
         baseRttMs = fit.isBaseRTTAssumed ? nil : report.baseRttMs
-        outages = report.outages
+        (outages, handovers, migrations) = (report.outages, report.handovers, report.migrations)
         up = Direction(fit.up, report.up)
         down = Direction(fit.down, report.down)
     }
@@ -86,6 +88,8 @@ extension LinkReport {
         try object.encode(down, forKey: .down)
         try object.encode(baseRttMs, forKey: .baseRttMs)
         try object.encode(outages, forKey: .outages)
+        try object.encode(handovers, forKey: .handovers)
+        try object.encode(migrations, forKey: .migrations)
         try object.encode(vantage, forKey: .vantage)
         try object.encodeIfPresent(vantageBasis, forKey: .vantageBasis)
         try object.encodeIfPresent(baseRttBasis, forKey: .baseRttBasis)

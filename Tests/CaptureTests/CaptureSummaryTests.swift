@@ -26,6 +26,23 @@ import Testing
         #expect(result.durationS == 0.02)
     }
 
+    /// RFC 3550 section 6.4.1: a round trip is what is left of the time since a report passed, without its rest at the answerer.
+    @Test func rtcpReportsTellRoundTrips() throws {
+        func big(_ value: UInt32) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt32($0)) } }
+        func sender(_ name: UInt32) -> [UInt8] { [0x80, 200, 0, 6] + big(7) + [0, 0] + big(name) + [0, 0] + big(0) + big(1) + big(100) }
+        func receiver(_ name: UInt32, after: UInt32) -> [UInt8] { [0x81, 201, 0, 7] + big(8) + big(7) + big(0) + big(0) + big(0) + big(name) + big(after) }
+        let reports = (0..<5).flatMap { round -> [(Int, [UInt8])] in
+            let (at, name) = (round * 1_000, UInt32(round) + 0x1234_0000)
+            // 500 ms of rest at the client and 40 ms of way.
+            return [(at, down(10 * round, sender(name))), (at + 540, up(10 * round + 1, receiver(name, after: 32_768)))]
+        }
+        let flow = try #require(try summary(reports).flows.first)
+        #expect(flow.rttMs.basis == "rtcp" && flow.rttMs.min == 40 && flow.rttMs.p95 == 40 && flow.rttMs.toClientMin == 40)
+        // Answers to what nobody saw, and what is cut short, tell nothing.
+        let strange = [(0, up(1, receiver(99, after: 0))), (10, up(2, Array(sender(3).prefix(10)))), (20, up(3, [0x9F, 201, 0xFF, 0xFF]))]
+        #expect(try summary(strange).flows.first?.rttMs.basis == nil)
+    }
+
     @Test func silencesNameTheirDirection() throws {
         // Both silent for 300 ms; then down is silent for 500 ms while up goes on.
         var packets: [(Int, [UInt8])] = [(0, up(1)), (1, down(2)), (301, up(3)), (302, down(4))]

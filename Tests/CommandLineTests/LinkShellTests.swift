@@ -50,6 +50,53 @@ struct LinkShellTests {
         }
     }
 
+    /// The host's server answers with the address that it sees, from a process outside the shell.
+    @Test(arguments: [("address", "10 True"), ("port", "2 False")])
+    func aReboundClientIsSeenUnderAnother(_ what: String, _ expected: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let server = try program.write("server.py", Array(Self.mirror.utf8))
+        let client = try program.write("client.py", Array(Self.asks.utf8))
+        let shell = "\(Program.executable) link shell --change 0s:rebind=\(what) -- python3 \(client)"
+        let result = try await program.run(["-c", "exec python3 \(server) \(shell)"], executable: "/bin/sh")
+        #expect(result.output.trimmingCharacters(in: .whitespacesAndNewlines) == expected, "\(result.errors)")
+    }
+
+    /// Starts the command with its port in $PORT, and answers datagrams until it has ended.
+    private static let mirror = """
+        import os, socket, subprocess, sys, threading
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("127.0.0.1", 0))
+        def serve():
+            while True:
+                data, peer = s.recvfrom(100)
+                s.sendto(f"{peer[0]} {peer[1]}".encode(), peer)
+        threading.Thread(target=serve, daemon=True).start()
+        sys.exit(subprocess.run(sys.argv[1:], env=os.environ | {"PORT": str(s.getsockname()[1])}).returncode)
+        """
+
+    /// Prints the last number of the address under which it is seen, and whether its port is its own.
+    private static let asks = """
+        import os, socket
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(10)
+        s.connect((os.environ["MAST_HOST"], int(os.environ["PORT"])))
+        s.send(b"who am I?")
+        address, port = s.recv(100).decode().split()
+        print(address.split(".")[3], int(port) == s.getsockname()[1])
+        """
+
+    @Test func itMayBeginFurtherOn() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let prefix = program.path("link")
+        let result = try await program.run("link", "shell", "--start-at", "500s", "--log", prefix, "--", "python3", try echo(program))
+        #expect(result.status == 0, "\(result.errors)")
+        let log = try String(contentsOfFile: "\(prefix).up.log", encoding: .utf8)
+        let times = log.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap { Int($0.prefix { $0 != " " }) }
+        #expect(times.min() == 500_000, "\(log)")
+    }
+
     @Test func itsEndTellsWhatTheLinkDid() async throws {
         let program = try Program()
         defer { program.remove() }

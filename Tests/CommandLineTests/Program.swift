@@ -48,9 +48,9 @@ struct Program {
         return "mast"
     }()
 
-    func process(_ arguments: [String]) -> Process {
+    func process(_ arguments: [String], executable: String = Self.executable) -> Process {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.executable)
+        process.executableURL = URL(fileURLWithPath: executable)
         process.arguments = arguments
         var environment = ProcessInfo.processInfo.environment
         environment["MAST_HOME"] = folder + "/home"
@@ -64,14 +64,19 @@ struct Program {
         try await run(arguments, input: input, within: seconds)
     }
 
-    func run(_ arguments: [String], input: String? = nil, within seconds: Double = 60) async throws -> Result {
-        let process = process(arguments)
+    /// - Parameter inputFile: what standard input is, instead of a text.
+    func run(
+        _ arguments: [String], input: String? = nil, inputFile: String? = nil, executable: String = Self.executable, in directory: String? = nil,
+        within seconds: Double = 60
+    ) async throws -> Result {
+        let process = process(arguments, executable: executable)
+        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
         // Files, not pipes: nothing to drain while we wait.
         let names = ["in", "out", "err"].map { path("\(UUID().uuidString).\($0)") }
         defer { for name in names { try? FileManager.default.removeItem(atPath: name) } }
         try Data((input ?? "").utf8).write(to: URL(fileURLWithPath: names[0]))
         for name in names[1...] { try Data().write(to: URL(fileURLWithPath: name)) }
-        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: names[0]))
+        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: inputFile ?? names[0]))
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: names[1]))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: names[2]))
         let end = End(of: process)

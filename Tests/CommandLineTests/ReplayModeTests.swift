@@ -82,6 +82,21 @@ import Testing
         _ = await server.stop()
     }
 
+    @Test func standardInputGoesToAFileToo() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        for name in ["copy.pcapng", "copy.pcap"] {
+            let out = program.path(name)
+            let result = try await program.run(["replay", "-", "--mode", "packets", "--out", out, "--json"], inputFile: Self.media)
+            #expect(result.status == 0, "\(result.errors)")
+            let packets = try result.object()["packets"] as? Int
+            let copy = try await program.run("inspect", out, "--json").object()
+            let original = try await program.run("inspect", Self.media, "--json").object()
+            #expect(packets == original["packets"] as? Int)
+            for key in ["packets", "bytes", "linkType", "durationS"] { #expect("\(copy[key] ?? "")" == "\(original[key] ?? "-")", "\(key)") }
+        }
+    }
+
     @Test(arguments: [
         ["replay"], ["replay", "--mode", "load"], ["replay", media, "--mode", "packets"],
         ["replay", media, "--mode", "packets", "--out", "x", "--send-to", "127.0.0.1:9"],

@@ -51,7 +51,7 @@ enum House {
         let manager = FileManager.default
         guard manager.fileExists(atPath: root.appending(path: folder).path) else { return [] }
         return try manager.subpathsOfDirectory(atPath: root.appending(path: folder).path)
-            .filter { !$0.split(separator: "/").contains { $0.hasPrefix(".build") } }
+            .filter { !$0.split(separator: "/").contains { $0.hasPrefix(".build") || $0 == ".peers" } }
             .map { folder + "/" + $0 }
             .filter { path in
                 var isFolder: ObjCBool = false

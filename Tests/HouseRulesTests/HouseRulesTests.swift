@@ -32,9 +32,11 @@ import Testing
         let commands = readme.matches(of: #/```sh\n([^`]*)\n```/#).map { String($0.1) }
         #expect(
             commands.count == 2 && commands.allSatisfy { !$0.contains("\n") }, "the README shows two commands: the main job, and the tests")
-        let setup = ".ci/setup && "
-        #expect(commands.allSatisfy { $0.hasPrefix(setup) } && check.contains(" .ci/setup\n"), "each of the README's commands sets up first")
-        let tests = try #require(commands.last).dropFirst(setup.count)
+        let last = try #require(commands.last)
+        let parts = last.split(separator: " && ", maxSplits: 1).map(String.init)
+        #expect(commands.allSatisfy { $0.hasPrefix(".ci/setup ") } && parts.count == 2, "each of the README's commands sets up first")
+        #expect(check.contains(" \(parts[0])\n"), ".ci/run does not set up by `\(parts[0])` as the README does")
+        let tests = parts[parts.count - 1]
         #expect(check.contains(" \(tests)\n"), ".ci/run does not run `\(tests)` as the README does")
     }
 

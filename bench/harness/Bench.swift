@@ -52,13 +52,26 @@ struct Measure: ParsableCommand {
             plan.parts = plan.parts?.map { Plan.Part(links: $0.links, workloads: $0.workloads, contenders: $0.contenders.map { all in all.filter(names.contains) }) }
         }
         if let repetitions { plan.repetitions = max(1, repetitions) }
-        plan.links = try plan.links.map(located)
+        let links = plan.links
+        plan.links = try links.map(located)
         let stem = file.deletingPathExtension().lastPathComponent
-        let measured = try Session(root: root, contenders: contenders, plan: plan, name: stem, seed: seed, isBare: bare).run()
+        var measured = try Session(root: root, contenders: contenders, plan: plan, name: stem, seed: seed, isBare: bare).run()
+        // As the plan has them: where this machine keeps its traces is nobody's business.
+        (measured.links, measured.command) = (links, command)
         let written = try Report.write(measured, to: URL(fileURLWithPath: results, relativeTo: root))
         if json { print(String(decoding: try Data(contentsOf: written), as: UTF8.self)) } else { print(MarkdownTable.text(measured)) }
         FileHandle.standardError.write(Data("Written: \(written.deletingPathExtension().path).json, .md, .html\n".utf8))
         if measured.runs.contains(where: { $0.state == .failed }) { throw ExitCode(1) }
+    }
+
+    /// What gives the same figures elsewhere.
+    private var command: String {
+        var words = ["bench/run", plan.map { $0.hasSuffix(".json") ? URL(fileURLWithPath: $0).lastPathComponent : $0 } ?? ""]
+        for link in link { words += ["--link", Self.link(link).name] }
+        if let only { words += ["--only", only] }
+        if let repetitions { words += ["--repetitions", "\(repetitions)"] }
+        if seed != 1 { words += ["--seed", "\(seed)"] }
+        return words.joined(separator: " ") + (bare ? " --bare" : "")
     }
 
     private static func link(_ text: String) -> Plan.Link {

@@ -18,6 +18,10 @@ final class Child {
         process.standardOutput = output
         _ = FileManager.default.createFile(atPath: errors.path, contents: nil)
         process.standardError = try FileHandle(forWritingTo: errors)
+        // Who started us may have left signals blocked; a shell that hears of no child's end waits for ever.
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, nil)
         do { try process.run() } catch { throw BenchError("\(path) does not start: \(error.localizedDescription)") }
     }
 
@@ -64,8 +68,10 @@ final class Child {
     }
 
     /// Bytes of memory that only this process has.
-    var privateBytes: Int? {
-        guard let text = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/statm", encoding: .utf8) else { return nil }
+    var privateBytes: Int? { Self.privateBytes(of: process.processIdentifier) }
+
+    static func privateBytes(of processID: Int32) -> Int? {
+        guard let text = try? String(contentsOfFile: "/proc/\(processID)/statm", encoding: .utf8) else { return nil }
         let cells = text.split(separator: " ").compactMap { Int($0) }
         return cells.count > 2 ? (cells[1] - cells[2]) * Int(sysconf(Int32(_SC_PAGESIZE))) : nil
     }

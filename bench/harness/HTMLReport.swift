@@ -20,6 +20,7 @@ enum HTMLReport {
             if section.groups.contains(where: { $0.good.contains { $0.packetDelayP95Ms != nil && $0.limitMbps != nil } }) { body += plane(section, colours) }
             if figure == .latency { body += overTime(section, results.capacities[section.link], colours) }
             body += bars(section, figure, colours)
+            body += "<details><summary>Figures</summary>\(MarkdownTable.html(section, results))</details>"
             body += "</section>"
         }
         return """
@@ -28,6 +29,7 @@ enum HTMLReport {
             body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:var(--ink)}svg{width:100%;height:auto}
             text{font:12px system-ui,sans-serif;fill:var(--ink)}.grid{stroke:var(--faint)}.axis{stroke:var(--ink)}.bad{color:var(--bad)}
             .small{font-size:13px}nav a{margin-right:.8em;white-space:nowrap}figure{margin:1rem 0}figcaption{font-size:13px}
+            table{border-collapse:collapse;font-size:13px}td,th{padding:.15rem .6rem;text-align:right;border-bottom:1px solid var(--faint)}td:first-child,th:first-child{text-align:left}
             .limit{fill:none;stroke:var(--ink);stroke-dasharray:5 4}.wash{fill:var(--faint);opacity:.6}@media print{nav{display:none}section{break-inside:avoid}}</style>\(body)</html>
             """
     }

@@ -6,11 +6,15 @@ enum MarkdownTable {
         var out = "# \(results.plan), \(results.date)\n\n\(results.about)\n\n"
         out += "`\(results.command)`, seed \(results.seed), \(results.repetitions) repetitions, contenders taking turns. "
         out += results.machine.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; ") + "\n\n"
-        out += legend
+        out += legend + "\n" + overview(results)
         for section in results.sections { out += "\n## \(section.workload), \(section.link)\n\n" + table(section, results) }
         out += "\n## Contenders\n\n| contender | version | encrypted | when the client's address changes | loopback Mbit/s |\n|---|---|---|---|--:|\n"
         for (name, said) in results.contenders.sorted(by: { $0.key < $1.key }) {
             out += "| \(name) | \(version(said)) | \(results.encrypted[name] ?? "") | \(results.migration[name] ?? "") | \(number(results.ceilings[name])) |\n"
+        }
+        if let limits = results.machineLimits {
+            out += "\n## What the machine allows\n\nBest of three, one core where a rate is given.\n\n| | |\n|---|--:|\n"
+            for (name, value) in limits.sorted(by: { $0.key < $1.key }) { out += "| \(name) | \(number(value)) |\n" }
         }
         if !results.calibration.isEmpty {
             out += "\n## Calibration\n\nA plain UDP probe over our link and over the kernel's token bucket at the same rate and delay.\n\n"
@@ -27,9 +31,38 @@ enum MarkdownTable {
         the figure over what the very same link would have allowed an omniscient sender at the same times (latency: limit over measured, \
         rate: measured over limit). *vs ours* is the median of the ratios in the same repetition, above 1 where the contender did better. \
         *Packet delay* is one way, 95 % of the packets of the transfer's direction. *wire* counts IP bytes of all that the link was \
-        offered, set-up included, over useful bytes, or per call. † too slow on the loopback to be ranked on this link.
+        offered, set-up included, over useful bytes, or per call. *CPU* is of both ends together; *a core* is over that. † too slow on the loopback to be ranked on this link.
 
         """
+
+    /// A row for each contender, a column for each link and workload: medians.
+    static func overview(_ results: Results) -> String {
+        let sections = results.sections
+        func isMixed(_ section: Results.Section) -> Bool { Figure(section) == .latency && section.groups.contains { $0.runs.contains { $0.limitMbps != nil } } }
+        let heads = sections.map { section in
+            "\(section.workload), \(section.link): " + (Figure(section) == .rate ? "Mbit/s" : isMixed(section) ? "p50 / p99 ms, Mbit/s" : "p50 / p99 ms")
+        }
+        var out = "| | " + heads.joined(separator: " | ") + " |\n|---|" + String(repeating: "--:|", count: heads.count) + "\n"
+        func cell(_ p50: Double?, _ p99: Double?, _ rate: Double?, _ section: Results.Section) -> String {
+            if Figure(section) == .rate { return number(rate) }
+            return "\(number(p50)) / \(number(p99))" + (isMixed(section) ? ", \(number(rate))" : "")
+        }
+        for name in HTMLReport.names(results) {
+            let cells = sections.map { section -> String in
+                guard let group = section.groups.first(where: { $0.contender == name }) else { return "" }
+                let bad = group.runs.filter { $0.state != .ok }
+                guard !group.good.isEmpty else { return bad[0].state.rawValue }
+                let figures = cell(group.median { $0.latency(50) }, group.median { $0.latency(99) }, group.median(\.megabitsPerSecond), section)
+                return figures + (results.isInterpreterLimited(name, in: section) ? " †" : "") + (bad.isEmpty ? "" : " (\(bad.count) of \(group.runs.count) failed)")
+            }
+            out += "| \(name == "ours" ? "**ours**" : name) | " + cells.joined(separator: " | ") + " |\n"
+        }
+        let limits = sections.map { section -> String in
+            let good = section.groups.flatMap(\.good)
+            return cell(Statistics.median(good.compactMap(\.limitP50Ms)), Statistics.median(good.compactMap(\.limitP99Ms)), Statistics.median(good.compactMap(\.limitMbps)), section)
+        }
+        return out + "| *limit* | " + limits.joined(separator: " | ") + " |\n"
+    }
 
     static func version(_ said: String) -> String {
         guard let object = try? JSONSerialization.jsonObject(with: Data(said.utf8)) as? [String: Any] else { return said }
@@ -54,7 +87,7 @@ enum MarkdownTable {
         columns += ["Mbit/s", "of limit", "vs ours"]
         let isMixed = figure == .latency && section.groups.contains { $0.runs.contains { $0.limitMbps != nil } }
         if figure == .rate { columns += ["packet delay ms", "wire/useful"] } else { columns.append(isMixed ? "packet delay ms" : "wire B/call") }
-        columns += ["CPU µs/call", "runs"]
+        columns += [figure == .latency ? "CPU µs/call" : "Mbit/s a core", "runs"]
         let hasMemory = section.groups.contains { $0.runs.contains { $0.bytesPerConnection != nil } }
         if hasMemory { columns.insert("kB/connection", at: columns.count - 1) }
         var out = "| " + columns.joined(separator: " | ") + " |\n|---|" + String(repeating: "--:|", count: columns.count - 1) + "\n"
@@ -88,7 +121,7 @@ enum MarkdownTable {
                 cells.append(group.contender == "ours" ? "1" : number(Statistics.median(ratios)))
                 if figure == .rate || isMixed { cells.append(number(group.median(\.packetDelayP95Ms))) }
                 if !isMixed { cells.append(number(group.median(figure == .rate ? \.wirePerUseful : \.wirePerCall))) }
-                cells.append(number(group.median(\.cpuMicrosecondsPerCall)))
+                cells.append(number(group.median(figure == .latency ? \.cpuMicrosecondsPerCall : \.megabitsPerSecondAndCore)))
                 if hasMemory { cells.append(number(group.median { $0.bytesPerConnection.map { Double($0) / 1000 } })) }
             }
             cells.append(bad.isEmpty ? "\(group.runs.count)" : "\(group.good.count), **\(bad.count) \(bad[0].state.rawValue)**")
@@ -121,5 +154,18 @@ let rate = isMixed ? " | \(number(Statistics.median(limits.compactMap(\.limitMbp
             if let index = Statistics.median(pairs.map(Statistics.jain)) { out += "\nJain's index of \(first) and \(second): \(number(index))\n" }
         }
         return out
+    }
+
+    /// The same table for a page.
+    static func html(_ section: Results.Section, _ results: Results) -> String {
+        let rows = table(section, results).split(separator: "\n").filter { $0.hasPrefix("|") && !$0.hasPrefix("|--") }
+        return "<table>" + rows.enumerated().map { index, row in
+            let cells = row.dropFirst().dropLast().split(separator: "|", omittingEmptySubsequences: false)
+            let kind = index == 0 ? "th" : "td"
+            return "<tr>" + cells.map { cell in
+                let text = HTMLReport.escaped(cell.trimmingCharacters(in: .whitespaces).replacingOccurrences(of: "*", with: ""))
+                return "<\(kind)>\(text)</\(kind)>"
+            }.joined() + "</tr>"
+        }.joined() + "</table>"
     }
 }

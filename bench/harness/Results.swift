@@ -26,6 +26,8 @@ struct Results: Codable {
     var capacities: [String: Capacity]
     /// What `bench/calibrate` printed.
     var calibration: [Calibration]
+    /// What the machine allows before any protocol: `contenders/c/machine.c` says what each is.
+    var machineLimits: [String: Double]?
     var runs: [Run]
 
     struct Group {

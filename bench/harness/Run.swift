@@ -64,6 +64,11 @@ struct Run: Codable {
         return (clientCPUSeconds + serverCPUSeconds) * 1e6 / Double(calls)
     }
 
+    var megabitsPerSecondAndCore: Double? {
+        guard let clientCPUSeconds, let serverCPUSeconds, clientCPUSeconds + serverCPUSeconds > 0 else { return nil }
+        return Double(usefulBytes) * 8 / 1e6 / (clientCPUSeconds + serverCPUSeconds)
+    }
+
     var wirePerUseful: Double? {
         guard let wireBytesUp, let wireBytesDown, usefulBytes > 0 else { return nil }
         return Double(wireBytesUp + wireBytesDown) / Double(usefulBytes)

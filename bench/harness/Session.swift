@@ -36,7 +36,7 @@ struct Session {
         let needsLink = turns.contains { !$0.link.isLoopback }
         if needsLink, getuid() != 0 { throw BenchError("links need root (mast link shell): try sudo, or a plan on the loopback such as loopback") }
         var results = Results(
-            plan: name, about: plan.about, date: ISO8601DateFormatter().string(from: Date()), command: command, machine: Machine.facts(),
+            plan: name, about: plan.about, date: ISO8601DateFormatter().string(from: Date()), command: "", machine: Machine.facts(),
             seed: seed, repetitions: plan.repetitions, links: plan.links, contenders: [:], encrypted: [:], migration: [:], ceilings: [:],
             capacities: [:], calibration: [], runs: [])
         let involved = contenders.filter { contender in turns.contains { $0.contenders.contains { $0.name == contender.name } } }
@@ -48,6 +48,7 @@ struct Session {
         if !isBare {
             for contender in involved { results.ceilings[contender.name] = ceiling(contender, &port) }
             if needsLink { results.calibration = try calibrate() }
+            if turns.contains(where: \.link.isLoopback) { results.machineLimits = try machineLimits() }
         }
         for link in plan.links where !link.isLoopback { results.capacities[link.name] = try capacity(link) }
         let began = Date()
@@ -63,8 +64,6 @@ struct Session {
         }
         return results
     }
-
-    private var command: String { "bench/run " + CommandLine.arguments.dropFirst().joined(separator: " ") }
 
     private func find(_ name: String) throws -> Contender {
         guard let found = contenders.first(where: { $0.name == name }) else { throw BenchError("no contender \(name); see bench/run --list") }
@@ -108,6 +107,13 @@ struct Session {
             return []
         }
         return lines
+    }
+
+    private func machineLimits() throws -> [String: Double]? {
+        let child = try Child(["bench/.peers/machine"], in: root)
+        let limits = try? JSONDecoder().decode([String: Double].self, from: Data(child.finish(within: 60).output.utf8))
+        if limits == nil { Self.show("no limits of the machine: \(child.lastWords)") }
+        return limits
     }
 
     private func capacity(_ link: Plan.Link) throws -> Results.Capacity {

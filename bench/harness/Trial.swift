@@ -146,11 +146,10 @@ private final class Sampler: @unchecked Sendable {
     private var isOver = false
 
     init(_ child: Child, every seconds: Double) {
-        let (read, step) = ({ [weak child] in child?.privateBytes }, UInt32(seconds * 1e6))
-        nonisolated(unsafe) let sample = read
+        let (processID, step) = (child.process.processIdentifier, UInt32(seconds * 1e6))
         Thread.detachNewThread {
             while !self.lock.withLock({ self.isOver }) {
-                if let bytes = sample() { self.lock.withLock { self.most = max(self.most, bytes) } }
+                if let bytes = Child.privateBytes(of: processID) { self.lock.withLock { self.most = max(self.most, bytes) } }
                 usleep(step)
             }
         }

@@ -20,7 +20,7 @@ struct LinkOptions: ParsableArguments {
     var upTrace: String?
     @Option(name: .customLong("down"), help: ArgumentHelp("Trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
-    @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms.", valueName: "file"))
+    @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms, or CellReplay's file of base delays (its heavy trace goes to --up).", valueName: "file"))
     var upDelays: String?
     @Option(help: ArgumentHelp("Delays from the network to clients over time.", valueName: "file"))
     var downDelays: String?

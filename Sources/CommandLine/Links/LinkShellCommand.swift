@@ -46,7 +46,6 @@ struct LinkShellCommand: ParsableCommand {
 
     func run() throws {
         let scenario = try link.resolved()
-        if !scenario.rebindings.isEmpty { Output.note("a shell translates no addresses: rebind changes only stand in the log; mast link relay carries them out") }
         guard let addresses = TunnelAddresses.free() else { throw Failure(.unavailable, "all 254 tunnels are in use") }
         var environment = ProcessInfo.processInfo.environment
         environment["MAST_HOST"] = addresses.host

@@ -31,10 +31,16 @@ enum ScenarioFile {
         }
     }
 
-    /// Delays over time: a line of milliseconds for each 10 ms.
+    /// Delays over time: a line of milliseconds for each 10 ms, or CellReplay's lines of a time, a delay and more.
     static func delays(_ path: String) throws(Failure) -> DelaySeries {
         let bytes = try InputFile.read(path)
-        do throws(RateSeriesError) { return try DelaySeries(milliseconds: bytes) } catch {
+        let isCellReplay = (bytes.split(separator: 0x0A).first ?? []).split { [0x20, 0x09, 0x0D].contains($0) }.count > 1
+        do throws(RateSeriesError) {
+            guard isCellReplay else { return try DelaySeries(milliseconds: bytes) }
+            let series = try DelaySeries(cellReplay: bytes)
+            Output.note("\(path): base delays of CellReplay; its light opportunities are not replayed, all packets use the trace of --up or --down")
+            return series
+        } catch {
             throw Failure(.badData, "\(path) is no series of delays in milliseconds: \(error)")
         }
     }
