@@ -49,10 +49,10 @@ struct HandoverFinder {
             let basis: String
             switch (isShifted, moved) {
             case (_, true): basis = "a stop, and the client goes on under another address"
-            case (true, _): basis = "a stop, and round trips have another floor afterwards"
+            case (true, _): basis = "a stop, and round trips have another floor afterwards, which a queue may do as well"
             default: basis = "a stop whose packets came afterwards; nothing else tells it from another"
             }
-            let certainty = moved ? 0.9 : isShifted ? 0.7 : 0.3
+            let certainty = moved ? 0.9 : isShifted ? 0.5 : 0.3
             found.append(
                 Handover(start: outage.start, length: outage.length, shift: shift, confidence: min(certainty, max(outage.confidence, 0.3)), basis: basis))
         }

@@ -21,7 +21,7 @@ import Testing
         #expect(fit.handovers.count == 1, "\(fit.handovers)")
         #expect((handover.start - .seconds(3)).magnitude <= .milliseconds(60))
         #expect((handover.length - .milliseconds(400)).magnitude <= .milliseconds(100))
-        #expect(try #require(handover.shift).inMilliseconds > 10 && handover.confidence > 0.5, "\(fit.handovers)")
+        #expect(try #require(handover.shift).inMilliseconds > 10 && handover.confidence >= 0.5, "\(fit.handovers)")
     }
 
     @Test func aStopAloneIsACandidateOnly() throws {
