@@ -143,15 +143,14 @@ let rate = isMixed ? " | \(number(Statistics.median(limits.compactMap(\.limitMbp
     private static func shares(_ section: Results.Section) -> String {
         let together = Dictionary(grouping: section.groups.flatMap(\.good), by: { "\($0.repetition)" })
         let names = section.groups.map(\.contender)
-        guard section.groups.contains(where: { $0.contender.contains(" + ") }) else { return "" }
         var out = ""
-        for first in names where !first.contains(" + ") || first.hasSuffix("+ itself") {
-            let second = names.first { $0.hasSuffix("beside \(first)") } ?? ""
+        for first in names where !first.contains(" beside ") {
+            guard let second = names.first(where: { $0.hasSuffix(" beside \(first)") }) else { continue }
             let pairs = together.values.compactMap { runs -> [Double]? in
                 guard let a = runs.first(where: { $0.contender == first }), let b = runs.first(where: { $0.contender == second }) else { return nil }
                 return [a.megabitsPerSecond, b.megabitsPerSecond]
             }
-            if let index = Statistics.median(pairs.map(Statistics.jain)) { out += "\nJain's index of \(first) and \(second): \(number(index))\n" }
+            if let index = Statistics.median(pairs.map(Statistics.jain)) { out += "\n\(first) and \(second): Jain's index \(number(index))\n" }
         }
         return out
     }

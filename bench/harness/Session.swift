@@ -1,4 +1,8 @@
 import Foundation
+import Synchronization
+
+/// Set by Ctrl-C: what was measured until then is still written.
+private let interrupted = Atomic<Bool>(false)
 
 /// All runs of a plan, contenders taking turns.
 struct Session {
@@ -52,12 +56,18 @@ struct Session {
         }
         for link in plan.links where !link.isLoopback { results.capacities[link.name] = try capacity(link) }
         let began = Date()
+        signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
         for (index, turn) in turns.enumerated() {
             port = port > 40_000 ? 20_000 : port + 4
             let trial = Trial(
                 root: root, link: turn.link, workload: turn.workload, contenders: turn.contenders, repetition: turn.repetition,
                 seed: seed + UInt64(turn.repetition))
             let runs = trial.run(port: port)
+            // The run that was under way heard of it, too, and tells nothing.
+            if interrupted.load(ordering: .relaxed) {
+                Self.show("stopped after \(index) of \(turns.count) turns")
+                break
+            }
             results.runs += runs
             let left = Date().timeIntervalSince(began) / Double(index + 1) * Double(turns.count - index - 1)
             for run in runs { Self.show("[\(index + 1)/\(turns.count), \(Self.clock(left)) left] \(run.link), \(run.workload), \(run.contender): \(Self.outcome(run))") }

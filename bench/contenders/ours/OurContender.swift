@@ -16,11 +16,29 @@ struct OurContender: Contender {
         return Connection(client: host.client(to: address, peerKey: key))
     }
 
+    /// A host has one connection for each peer: another one needs a host of its own, which lives until the connection closes.
+    func connectAlone() async throws -> Connection {
+        guard forwarded == nil else { return try await connect() }
+        let (life, end) = AsyncStream.makeStream(of: Void.self)
+        let (clients, found) = AsyncThrowingStream.makeStream(of: RPCClient.self)
+        Task {
+            do {
+                try await withUDPHost { host in
+                    found.yield(host.client(to: address, peerKey: key))
+                    for await _ in life {}
+                }
+            } catch { found.finish(throwing: error) }
+        }
+        for try await client in clients { return Connection(client: client, end: end) }
+        throw ContenderError("no host")
+    }
+
     struct Connection: ContenderConnection {
         let client: RPCClient
+        private let end: AsyncStream<Void>.Continuation?
         private var options: CallOptions { CallOptions(deadline: .in(.seconds(30))) }
 
-        init(client: RPCClient) { self.client = client }
+        init(client: RPCClient, end: AsyncStream<Void>.Continuation? = nil) { (self.client, self.end) = (client, end) }
 
         func echo(_ request: [UInt8]) async throws -> [UInt8] {
             try await client.call(TransferService.echo, ByteString(request), options: options).bytes
@@ -47,6 +65,9 @@ struct OurContender: Contender {
             }
         }
 
-        func close() async { client.close() }
+        func close() async {
+            client.close()
+            end?.finish()
+        }
     }
 }

@@ -58,9 +58,12 @@ public protocol ContenderConnection: Sendable {
 public protocol Contender: Sendable {
     associatedtype Connection: ContenderConnection
     func connect() async throws -> Connection
+    /// One that shares nothing with the others.
+    func connectAlone() async throws -> Connection
     var details: [String: String] { get }
 }
 
 extension Contender {
+    public func connectAlone() async throws -> Connection { try await connect() }
     public var details: [String: String] { [:] }
 }

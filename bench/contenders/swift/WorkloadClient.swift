@@ -178,7 +178,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
     private func idle() async throws {
         var held: [Peer.Connection] = []
         for _ in 0..<(workload.connections ?? 100) {
-            let fresh = try await peer.connect()
+            let fresh = try await peer.connectAlone()
             await timed("call", up: payload, down: payload) { try await echo(fresh) }
             held.append(fresh)
         }
