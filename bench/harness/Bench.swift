@@ -38,7 +38,8 @@ struct Measure: ParsableCommand {
     func run() throws {
         let contenders = try JSONDecoder().decode([Contender].self, from: Data(contentsOf: root.appendingPathComponent("bench/contenders/contenders.json")))
         guard let name = plan, !list else { return try showList(contenders) }
-        let file = name.hasSuffix(".json") ? URL(fileURLWithPath: name) : root.appendingPathComponent("bench/plans/\(name).json")
+        let isFile = name.hasSuffix(".json") || name.contains("/") || FileManager.default.fileExists(atPath: name)
+        let file = isFile ? URL(fileURLWithPath: name) : root.appendingPathComponent("bench/plans/\(name).json")
         guard let data = try? Data(contentsOf: file) else { throw BenchError("no plan at \(file.path); see bench/run --list") }
         var plan: Plan
         do { plan = try JSONDecoder().decode(Plan.self, from: data) } catch { throw BenchError("\(file.path) is no plan: \(error)") }
@@ -59,7 +60,7 @@ struct Measure: ParsableCommand {
         // As the plan has them: where this machine keeps its traces is nobody's business.
         (measured.links, measured.command) = (links, command)
         let written = try Report.write(measured, to: URL(fileURLWithPath: results, relativeTo: root))
-        if json { print(String(decoding: try Data(contentsOf: written), as: UTF8.self)) } else { print(MarkdownTable.text(measured)) }
+        if json { print(String(decoding: try Data(contentsOf: written), as: UTF8.self)) } else { print(TerminalSummary.text(measured)) }
         FileHandle.standardError.write(Data("Written: \(written.deletingPathExtension().path).json, .md, .html\n".utf8))
         if measured.runs.contains(where: { $0.state == .failed }) { throw ExitCode(1) }
     }

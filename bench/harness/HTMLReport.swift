@@ -99,11 +99,15 @@ enum HTMLReport {
         guard let least = delays.min(), let most = delays.max() else { return "" }
         let limit = Statistics.median(groups.flatMap(\.good).compactMap(\.limitMbps))
         let top = max(limit ?? 0, groups.flatMap { $0.good.map(\.megabitsPerSecond) }.max() ?? 1) * 1.08
-        let axis = LogAxis(least * 0.9, most * 1.1, from: 60, to: 700)
+        // Half of the least exchange: one way of an empty link.
+        let corner = Statistics.median(groups.flatMap(\.good).compactMap(\.limitP50Ms)).map { $0 / 2 }
+        let axis = LogAxis(min(least, corner ?? least) * 0.9, most * 1.1, from: 60, to: 700)
         func y(_ rate: Double) -> Double { 270 - 250 * rate / top }
         var out = "<figure><svg viewBox='0 0 880 \(max(320, 40 + groups.count * 20))' role=img aria-label='throughput against delay'>" + axis.grid(top: 20, bottom: 270, unit: "ms")
         for tick in Axis.ticks(0, top) { out += "<path class=grid d='M60 \(y(tick))H700'/><text x=52 y=\(y(tick) + 4) text-anchor=end>\(MarkdownTable.number(tick))</text>" }
-        if let limit { out += "<path class=limit d='M60 \(y(limit))H700'/><text x=66 y=\(y(limit) - 4)>limit</text>" }
+        if let limit { out += "<path class=limit d='M60 \(y(limit))H700'/><text x=640 y=\(y(limit) - 4)>limit</text>" }
+        if let corner { out += "<path class=limit d='M\(axis.x(corner)) 20V270'/>" }
+        out += "<text x=14 y=14>Mbit/s</text>"
         for (index, group) in groups.enumerated() {
             let colour = colours[group.contender] ?? "#888"
             for run in group.good { out += "<circle cx=\(axis.x(run.packetDelayP95Ms ?? 0)) cy=\(y(run.megabitsPerSecond)) r=2.5 fill='\(colour)' opacity=.45 />" }
@@ -111,7 +115,7 @@ enum HTMLReport {
             out += "<circle cx=\(x) cy=\(at) r='\(group.contender == "ours" ? 8 : 6)' fill='\(colour)'><title>\(escaped(group.contender))</title></circle>"
             out += "<circle cx=721 cy=\(24 + index * 20) r=6 fill='\(colour)'/><text x=733 y=\(29 + index * 20)>\(escaped(group.contender))</text>"
         }
-        return out + "</svg><figcaption>Mbit/s of the transfer against the one-way delay that 95 % of its packets stayed below: up and to the left is better.</figcaption></figure>"
+        return out + "</svg><figcaption>Mbit/s of the transfer against the one-way delay that 95 % of its packets stayed below: up and to the left is better, the dashed corner is the link's own.</figcaption></figure>"
     }
 
     // MARK: Over time
