@@ -50,10 +50,12 @@ package struct LinkLimit: Sendable {
         let size = payload(profile) + headerBytes
         while true {
             // Enough for what one instant of a trace may serve.
-            while link.queuedPackets < 1_024 {
+            for _ in 0..<max(0, 1_024 - link.queuedPackets) {
                 link.offer(LinkPacket(id: id, bytes: size), at: now)
                 id += 1
             }
+            // Nothing of that size passes.
+            guard link.queuedPackets > 0 else { return series }
             guard let next = link.nextEventTime, next.sinceStart < step * Int64(count) else { return series }
             now = max(now, next)
             link.advance(to: now, &outcomes)
@@ -88,7 +90,12 @@ package struct LinkLimit: Sendable {
         return delivered == sent ? last : nil
     }
 
-    private static func payload(_ profile: LinkProfile) -> Int { max(1, min(profile.mtu ?? 1_500, 1_500) - headerBytes) }
+    /// Of a packet that passes at any time.
+    private static func payload(_ profile: LinkProfile) -> Int {
+        var mtu = min(profile.mtu ?? 1_500, 1_500)
+        for change in profile.changes { if case .mtu(let bytes) = change.kind { mtu = min(mtu, bytes) } }
+        return max(1, mtu - headerBytes)
+    }
 
     private static func undisturbed(_ profile: LinkProfile, seed: UInt64) -> LinkProfile {
         var free = profile
@@ -99,6 +106,8 @@ package struct LinkLimit: Sendable {
         // Whoever knows of an outage sends so as to come out of it first.
         free.outages = (profile.outages + random).map { Outage(start: $0.start, duration: $0.duration, mode: .hold) }
         free.randomOutages = []
+        // Nor has he anything in a queue that is flushed.
+        free.changes.removeAll { $0.kind == .flush }
         return free
     }
 }

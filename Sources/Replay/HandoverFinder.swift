@@ -27,6 +27,7 @@ package struct Migration: Sendable, Hashable {
 struct HandoverFinder {
     let view: FitView
     let outages: [LinkFit.Outage]
+    let migrations: [Migration]
     let baseRTT: Interval
 
     /// Longer stops are outages of another kind: a cell that was lost, a tunnel.
@@ -37,7 +38,7 @@ struct HandoverFinder {
 
     func find() -> [Handover] {
         var found: [Handover] = []
-        let migrations = Migration.find(view.flows).map { $0.at - view.start }
+        let migrations = migrations.map { $0.at - view.start }
         for outage in outages where outage.kind != .senderIdle && outage.length <= Self.longest {
             // Both directions stop together: one handover.
             if let last = found.last, outage.start < last.start + last.length + .milliseconds(100) { continue }
@@ -97,6 +98,7 @@ extension Migration {
     package static func find(_ flows: [FlowState]) -> [Migration] {
         var found: [Migration] = []
         var ended = Array(repeating: false, count: flows.count)
+        var isQUIC = flows.map(\.isQUIC)
         // By server: a capture may hold tens of thousands of flows.
         var byServer: [NetworkAddress: [Int]] = [:]  // lookup only
         for number in flows.indices where flows[number].isQUIC || flows[number].beganMidway { byServer[flows[number].server, default: []].append(number) }
@@ -105,10 +107,11 @@ extension Migration {
             let candidates = (byServer[later.server] ?? []).suffix(1_000).filter { other in
                 let earlier = flows[other]
                 return other != number && !ended[other] && earlier.first < later.first && later.first - earlier.last <= patience
-                    && earlier.last <= later.first + .seconds(2) && earlier.down.packets > 0 && (earlier.isQUIC || found.contains { $0.flow == other })
+                    && earlier.last <= later.first + .seconds(2) && earlier.down.packets > 0 && isQUIC[other]
             }
             guard let from = candidates.max(by: { flows[$0].last < flows[$1].last }), later.up.packets > 0, later.down.packets > 0 else { continue }
             ended[from] = true
+            isQUIC[number] = true
             found.append(Migration(at: later.first, from: flows[from].client, to: later.client, server: later.server, flow: number))
         }
         return found

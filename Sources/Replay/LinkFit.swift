@@ -115,8 +115,8 @@ package struct LinkFit: Sendable, Hashable {
         (self.vantage, vantageBasis) = vantage
         (baseRTT, baseRTTBasis, isBaseRTTAssumed) = base
         self.outages = outages
-        handovers = HandoverFinder(view: view, outages: outages, baseRTT: base.value).find()
         migrations = Migration.find(view.flows)
+        handovers = HandoverFinder(view: view, outages: outages, migrations: migrations, baseRTT: base.value).find()
         self.up = view.direction(up, upCapacity, outages, queue)
         self.down = view.direction(down, downCapacity, outages, queue)
     }

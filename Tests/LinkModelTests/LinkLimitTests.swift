@@ -32,6 +32,20 @@ struct LinkLimitTests {
         }
     }
 
+    @Test("packets fit the smallest MTU, and nothing waits in a queue that is flushed")
+    func changes() {
+        var profile = LinkProfile(service: .constant(.megabitsPerSecond(12)))
+        profile.changes = [LinkChange(at: .seconds(1), .mtu(528)), LinkChange(at: .milliseconds(1), .flush)]
+        var limit = LinkLimit(Self.scenario(profile))
+        // 3 packets of 528 bytes.
+        #expect(Self.milliseconds(limit.exchange(at: .zero, request: 1_500, answer: 0)) == 1.056)
+        #expect(LinkLimit.series(profile, seed: 1, direction: .up, step: .seconds(1), count: 3).allSatisfy { abs($0 - 12) < 0.02 })
+        profile.mtu = 20
+        #expect(LinkLimit.series(profile, seed: 1, direction: .up, step: .seconds(1), count: 2) == [0, 0])
+        var none = LinkLimit(Self.scenario(profile))
+        #expect(none.exchange(at: .zero, request: 64, answer: 0) == nil)
+    }
+
     @Test("what is never served has no limit")
     func never() {
         var limit = LinkLimit(Self.scenario(LinkProfile(service: .constant(.bitsPerSecond(0)))))
