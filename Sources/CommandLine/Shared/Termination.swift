@@ -24,7 +24,11 @@ enum Termination {
                 if seen.next() > 1 { Foundation.exit(128 + number) }
                 continuation.yield(.signal(number))
             }
+            let isRegistered = DispatchSemaphore(value: 0)
+            source.setRegistrationHandler { isRegistered.signal() }
             source.resume()
+            // Registered elsewhere and later: until then a request would be ignored for good.
+            _ = isRegistered.wait(timeout: .now() + 10)
             return source
         }
         if followParent {
