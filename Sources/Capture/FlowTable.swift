@@ -73,7 +73,7 @@ package struct FlowObservation: Sendable {
     package var direction: FlowDirection
     package var payloadBytes: Int
     package var tcp: TCPObservation?
-    /// RTP packets missing in sequence just before this one.
+    /// RTP packets missing in sequence just before this one; -1 where this one was counted as missing before.
     package var rtpMissing: Int
     /// A recording of a packet that was recorded already.
     package var isDuplicate: Bool

@@ -33,6 +33,7 @@ package struct RTPTracker: Sendable, Hashable {
     /// Interarrival jitter (RFC 3550 section 6.4.1) at the end; nil while the media's clock is unknown.
     package var jitter: Interval? { clock == nil ? nil : Interval(nanoseconds: scaledJitter / 16) }
 
+    /// - Returns: how many packets are missing just before this one; -1 for one that was counted as missing and came late.
     mutating func observe(_ rtp: RTPHeader, at now: Instant) -> Int {
         guard source == rtp.source else {
             // Of several streams in one flow the first that lasts is followed.
@@ -54,8 +55,10 @@ package struct RTPTracker: Sendable, Hashable {
         }
         if ahead < 0, ahead >= -100 {
             // Late after all: it was counted missing when the later one came.
-            missing = max(0, missing - 1)
             late += 1
+            guard missing > 0 else { return 0 }
+            missing -= 1
+            return -1
         } else {
             strays += 1
             next = rtp.sequence &+ 1

@@ -40,10 +40,10 @@ struct CapacityEstimate: Sendable {
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins) {
+            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if Self.isBacklogged(bins, curve, queue, standing) {
+            } else if Self.isBacklogged(bins, curve, view, queue, standing) {
                 capacity = Self.busyMedian(bins, peak)
                 isLowerBound = false
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
@@ -99,6 +99,22 @@ struct CapacityEstimate: Sendable {
         return (Rate(bitsPerSecond: best.rate), best.percent)
     }
 
+    /// A sender that nobody answers keeps a pace of its own: even and without a loss, that pace is all that is seen.
+    private static func isOpenLoop(_ curve: DeliveryCurve, _ view: FitView, _ bins: [Int], _ rate: Rate) -> Bool {
+        guard !curve.isMostlyTCP else { return false }
+        var packets = (there: 0, back: 0)
+        for number in view.weightyFlows {
+            packets.there += view.flows[number][curve.direction].packets
+            packets.back += view.flows[number][curve.direction.other].packets
+        }
+        guard packets.back * 50 < packets.there else { return false }
+        let busy = bins.filter { $0 > 0 }
+        let even = busy.filter { (Int64($0) * 80 - rate.bitsPerSecond).magnitude * 20 <= rate.bitsPerSecond.magnitude }
+        guard even.count * 10 >= busy.count * 8 else { return false }
+        guard let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return true }
+        return numbered.missing * 200 < numbered.seen
+    }
+
     /// The fullest group of runs whose rates lie within `tolerance` of each other.
     private static func cluster(
         _ points: [DeliveryCurve.Point], run: Int, typical: Int
@@ -126,10 +142,16 @@ struct CapacityEstimate: Sendable {
     }
 
     /// A bulk transfer that left no pause: most packets full, most steps busy.
-    private static func isBacklogged(_ bins: [Int], _ curve: DeliveryCurve, _ queue: QueueDelay, _ standing: Interval) -> Bool {
+    private static func isBacklogged(
+        _ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay, _ standing: Interval
+    ) -> Bool {
         guard bins.count >= 20, curve.points.count >= 200 else { return false }
         // A sender that losses hold back leaves the queue empty.
-        if let wait = queue.median, wait < standing { return false }
+        if let wait = queue.median {
+            if wait < standing { return false }
+        } else if view.isMostlyQUIC(curve.direction) {
+            return false
+        }
         let busy = bins.filter { $0 > 0 }.count
         guard busy * 10 >= bins.count * 7 else { return false }
         var full = 0

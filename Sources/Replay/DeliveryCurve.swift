@@ -40,7 +40,10 @@ struct DeliveryCurve: Sendable {
             payload += Int(event.payloadBytes)
             if event.marks.contains(.tcp) { tcpPayload += Int(event.payloadBytes) }
         }
-        carriesData = payload > 0 && payload * 4 >= bytes
+        // QUIC's acknowledgements are payload of UDP's: a fifth of what goes the other way is all that they ever are.
+        let isAcknowledging = view.isMostlyQUIC(direction)
+            && view.weightyFlows.reduce(0) { $0 + view.flows[$1][direction].ipBytes } * 5 < view.weightyFlows.reduce(0) { $0 + view.flows[$1][direction.other].ipBytes }
+        carriesData = payload > 0 && payload * 4 >= bytes && !isAcknowledging
         isMostlyTCP = payload > 0 && tcpPayload * 2 > payload
         let isBeforeLink = vantage == (direction == .up ? .client : .server)
         if vantage == .unknown || vantage == .between {

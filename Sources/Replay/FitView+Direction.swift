@@ -34,9 +34,10 @@ extension FitView {
         for event in events where event.direction == curve.direction {
             if event.marks.contains(.rtp), flows[Int(event.flow)][curve.direction].rtp?.isRTP == true {
                 rtp.packets += 1
-                if event.rtpMissing > 0, !isInOutage(event) {
+                // One that comes late was counted as missing before.
+                if event.rtpMissing != 0, !isInOutage(event) {
                     rtp.missing += Int(event.rtpMissing)
-                    rtp.bursts += 1
+                    rtp.bursts += event.rtpMissing > 0 ? 1 : -1
                 }
             } else if event.marks.contains(.tcp), event.payloadBytes > 0 {
                 tcp.segments += 1
@@ -48,6 +49,7 @@ extension FitView {
         }
         if rtp.packets >= 50, rtp.packets * 2 >= tcp.segments {
             if curve.source == .offered { return (0, nil, "unknown: RTP was seen before the link, where nothing is missing yet", false, false) }
+            (rtp.missing, rtp.bursts) = (max(0, rtp.missing), max(0, rtp.bursts))
             let share = Double(rtp.missing) / Double(rtp.packets + rtp.missing)
             let burst = rtp.bursts > 0 ? Double(rtp.missing) / Double(rtp.bursts) : nil
             return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts", true, false)

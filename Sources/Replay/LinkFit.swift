@@ -106,7 +106,7 @@ package struct LinkFit: Sendable, Hashable {
         let base = view.baseRTT(up: upCapacity, down: downCapacity, vantage: vantage.value)
         var outages: [Outage] = []
         for curve in [up, down] {
-            outages += OutageFinder(curve, other: curve.direction == .up ? down : up, view, baseRTT: base.value, queue: queue).find()
+            outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, queue: queue).find()
         }
         outages.sort { ($0.start, $0.direction.rawValue) < ($1.start, $1.direction.rawValue) }
 
@@ -155,6 +155,16 @@ struct FitView: Sendable {
     }
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
+
+    func isMostlyQUIC(_ direction: FlowDirection) -> Bool {
+        var bytes = (quic: 0, all: 0)
+        for number in weightyFlows {
+            let flow = flows[number]
+            bytes.all += flow[direction].ipBytes
+            if flow.isQUIC { bytes.quic += flow[direction].ipBytes }
+        }
+        return bytes.quic * 2 > bytes.all
+    }
 }
 
 /// Middle of sorted copies and the like; none of it on empty input.

@@ -1,4 +1,5 @@
 import MastCapture
+import MastTimebase
 
 /// Packets that are missing from a sender's numbering of its IP packets. Many systems count the packets of a connected
 /// socket in IPv4's identification, by one each; where nearly all packets show that, a gap is a loss (the technique of
@@ -8,24 +9,39 @@ struct Numbering: Sendable {
     private(set) var steps = 0
     private(set) var byOne = 0
     private(set) var wild = 0
+    private var skips = 0
+    /// Numbers left out over a pause that fewer packets than that would have filled.
+    private var skipsInPauses = 0
+    private var lastTime: Instant?
+    private var span = Interval.zero
 
     /// How far numbers jump at most, in a loss or between packets that changed places.
     private static let reach = 4_096
+    /// In which Linux adds chance to the numbers of a socket without a peer.
+    private static let tick = Interval.milliseconds(4)
 
     /// - Returns: how many packets are missing before this one, if numbers tell; negative for one that comes late.
-    mutating func next(_ number: UInt16) -> Int {
-        defer { last = number }
-        guard let last else { return 0 }
+    mutating func next(_ number: UInt16, at now: Instant) -> Int {
+        defer { (last, lastTime) = (number, now) }
+        guard let last, let lastTime else { return 0 }
+        let pause = now - lastTime
+        let usual = steps > 0 ? span / Int64(steps) : pause
         steps += 1
+        span += pause
         let step = Int(Int16(bitPattern: number &- last))
         if step == 1 { byOne += 1 }
         if step == 0 || step.magnitude > Self.reach { wild += 1; return 0 }
+        if step > 1 {
+            skips += 1
+            if pause > Self.tick * 2, pause > usual * Int64(4 * step) { skipsInPauses += 1 }
+        }
         return step - 1
     }
 
-    /// Whether the sender counts: nine of ten numbers follow each other, and hardly any is out of place. Linux adds chance
-    /// to the numbers of sockets that are not connected, which then jump more often than a bearable link loses.
-    var isTrustworthy: Bool { steps >= 20 && byOne * 10 >= steps * 9 && wild * 50 <= steps }
+    /// Whether the sender counts: most numbers follow each other, and hardly any is out of place. Linux adds chance to the
+    /// numbers of sockets that are not connected, for each tick that they rest: those jump in pauses, where losses leave
+    /// the pace as it was.
+    var isTrustworthy: Bool { steps >= 20 && byOne * 2 >= steps && wild * 50 <= steps && skipsInPauses * 2 <= skips }
 }
 
 extension FitView {
@@ -36,10 +52,10 @@ extension FitView {
     ) -> (seen: Int, missing: Int, bursts: Int)? {
         var numberings = Array(repeating: Numbering(), count: flows.count)
         var counts = Array(repeating: (seen: 0, missing: 0, bursts: 0), count: flows.count)
-        for event in events where event.direction == direction && !event.marks.contains(.tcp) {
+        for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount {
             let flow = Int(event.flow)
             counts[flow].seen += 1
-            let missing = numberings[flow].next(event.identification)
+            let missing = numberings[flow].next(event.identification, at: event.time)
             guard missing != 0, !isExcluded(event) else { continue }
             // One that comes late was counted as missing before.
             counts[flow].missing += missing
@@ -57,15 +73,21 @@ extension FitView {
     /// Packets missing from the numbering between two datagrams of a flow; nil where the sender does not count.
     func missing(after before: Int, until after: Int) -> Int? {
         let flow = events[after].flow
+        guard flows[Int(flow)].mayCount else { return nil }
         var numbering = Numbering()
         var index = before
-        var recent: [UInt16] = []
+        var recent: [(number: UInt16, time: Instant)] = []
         while index >= events.startIndex, recent.count < 60 {
-            if events[index].flow == flow, events[index].direction == events[after].direction { recent.append(events[index].identification) }
+            if events[index].flow == flow, events[index].direction == events[after].direction { recent.append((events[index].identification, events[index].time)) }
             index -= 1
         }
-        for number in recent.reversed() { _ = numbering.next(number) }
+        for packet in recent.reversed() { _ = numbering.next(packet.number, at: packet.time) }
         guard numbering.isTrustworthy else { return nil }
-        return max(0, numbering.next(events[after].identification))
+        return max(0, numbering.next(events[after].identification, at: events[after].time))
     }
+}
+
+extension FlowState {
+    /// QUIC's servers, and many of its clients, send to all peers from one socket without a peer, whose numbers are no count.
+    fileprivate var mayCount: Bool { !isQUIC }
 }
