@@ -112,7 +112,8 @@ struct CapacityEstimate: Sendable {
         let even = busy.filter { (Int64($0) * 80 - rate.bitsPerSecond).magnitude * 20 <= rate.bitsPerSecond.magnitude }
         guard even.count * 10 >= busy.count * 8 else { return false }
         guard let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return true }
-        return numbered.missing * 200 < numbered.seen
+        // An outage takes many at once; a full queue drops again and again.
+        return numbered.bursts * 200 < numbered.seen
     }
 
     /// The fullest group of runs whose rates lie within `tolerance` of each other.

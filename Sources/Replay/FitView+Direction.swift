@@ -14,6 +14,7 @@ extension FitView {
             loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
             queueBasis: queue.basis, isCapacityAssumed: capacity.isAssumed, isLossKnown: loss.isKnown,
             isLossOfQueue: loss.isOfQueue)
+        direction.lossCount = loss.count
         if capacity.isLowerBound, !capacity.isAssumed, let rate = direction.assumedRates.first {
             direction.capacityBasis += "; a replay's link carries \(TextLayout.bitRate(Double(rate.bitsPerSecond)))"
         }
@@ -22,7 +23,7 @@ extension FitView {
 
     private func loss(
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
-    ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool) {
+    ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool, count: LinkFit.LossCount) {
         let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
@@ -48,27 +49,27 @@ extension FitView {
             }
         }
         if rtp.packets >= 50, rtp.packets * 2 >= tcp.segments {
-            if curve.source == .offered { return (0, nil, "unknown: RTP was seen before the link, where nothing is missing yet", false, false) }
+            if curve.source == .offered { return (0, nil, "unknown: RTP was seen before the link, where nothing is missing yet", false, false, LinkFit.LossCount()) }
             (rtp.missing, rtp.bursts) = (max(0, rtp.missing), max(0, rtp.bursts))
             let share = Double(rtp.missing) / Double(rtp.packets + rtp.missing)
             let burst = rtp.bursts > 0 ? Double(rtp.missing) / Double(rtp.bursts) : nil
-            return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts", true, false)
+            return (share, burst, "\(rtp.missing) of \(rtp.packets + rtp.missing) RTP packets missing in sequence, in \(rtp.bursts) bursts", true, false, LinkFit.LossCount(packets: rtp.packets + rtp.missing, lost: rtp.missing, bursts: rtp.bursts))
         }
         if tcp.segments < 20, rtp.packets < 50, curve.source != .offered,
             let numbered = missingDatagrams(curve.direction, excluding: isInOutage)
         {
             let share = Double(numbered.missing) / Double(numbered.seen + numbered.missing)
             let burst = numbered.bursts > 0 ? Double(numbered.missing) / Double(numbered.bursts) : nil
-            return (share, burst, "\(numbered.missing) of \(numbered.seen + numbered.missing) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts", true, false)
+            return (share, burst, "\(numbered.missing) of \(numbered.seen + numbered.missing) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts", true, false, LinkFit.LossCount(packets: numbered.seen + numbered.missing, lost: numbered.missing, bursts: numbered.bursts))
         }
         if tcp.segments >= 20 {
             let share = Double(tcp.lost) / Double(tcp.segments)
             let burst = tcp.lost > 0 ? Double(tcp.lost) / Double(max(1, tcp.bursts)) : nil
             let isOfQueue = tcp.lost > 0 && !capacity.isLowerBound && curve.isBulk && capacity.utilisation >= 0.8
             let basis = "\(tcp.lost) of \(tcp.segments) TCP segments were sent again"
-            return (share, burst, isOfQueue ? basis + " while the link was full: its queue's doing" : basis, true, isOfQueue)
+            return (share, burst, isOfQueue ? basis + " while the link was full: its queue's doing" : basis, true, isOfQueue, LinkFit.LossCount(packets: tcp.segments, lost: tcp.lost, bursts: tcp.bursts))
         }
-        return (0, nil, "unknown: nothing in this direction shows losses", false, false)
+        return (0, nil, "unknown: nothing in this direction shows losses", false, false, LinkFit.LossCount())
     }
 
     private func queue(

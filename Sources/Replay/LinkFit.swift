@@ -6,6 +6,14 @@ package struct LinkFit: Sendable, Hashable {
     /// Where along the path the capture was made: what is upstream of it shows no loss.
     package enum Vantage: String, Codable, Sendable, Hashable { case client, server, between, unknown }
 
+    /// What the loss share was counted from, outside outages.
+    package struct LossCount: Sendable, Hashable {
+        package var packets = 0
+        package var lost = 0
+        package var bursts = 0
+        package init(packets: Int = 0, lost: Int = 0, bursts: Int = 0) { (self.packets, self.lost, self.bursts) = (packets, lost, bursts) }
+    }
+
     package struct Direction: Sendable, Hashable {
         package var capacity: Rate
         /// The sender never filled the link: it carries at least this.
@@ -26,6 +34,7 @@ package struct LinkFit: Sendable, Hashable {
         package var isLossKnown = true
         /// The losses are the queue's doing, and come by themselves where its limit is replayed.
         package var isLossOfQueue = false
+        package var lossCount = LossCount()
 
         /// What a link that stands for this one carries: the capacity over time, or well above what was seen where
         /// the sender was the limit.

@@ -61,7 +61,7 @@ struct OutageFinder {
             let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : wayToCapture
             let start = max(.zero, (verdict.start ?? gap.start) - way)
             let end = max(start, (verdict.end ?? gap.end) - way)
-            let placing = verdict.kind == .senderIdle || !isPlaced ? Interval.zero : wayUncertainty
+            let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : baseRTT / 2
             outages.append(
                 LinkFit.Outage(
                     direction: verdict.direction ?? curve.direction, start: start, length: end - start,
@@ -156,8 +156,24 @@ struct OutageFinder {
             verdict.end = (unanswered + answered) / 2 + wayToCapture + baseRTT / 2
             return verdict
         }
+        // Acknowledgements of all that was under way came at once, far above the rate at which it is delivered: they waited.
+        let together = Interval.milliseconds(30)
+        let resumed = bytes(from: gap.end, for: together)
+        let largest = points[gap.after...].prefix { $0.time - gap.end < together }.reduce(0) { max($0, $1.bytes) }
+        // One that leaps over all the others tells that those were lost.
+        if sentAgain.count < 2, outstanding >= 40_000, resumed * 10 >= outstanding * 7, largest * 4 <= resumed,
+            resumed * 2 >= bytes(from: gap.start - together * 10, for: together * 10) / 10 * 5
+        {
+            var verdict = Verdict(.hold, 0.7, .zero, "the acknowledgements of the silence came together after it")
+            verdict.direction = curve.direction.other
+            verdict.start = gap.start + wayToCapture - baseRTT / 2
+            verdict.end = gap.end + wayToCapture - baseRTT / 2
+            return verdict
+        }
         guard let answered = sentAgain.last, resentBytes * 2 >= outstanding - arrived else {
-            return Verdict(.hold, sentAgain.isEmpty ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+            var verdict = Verdict(.hold, sentAgain.isEmpty ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+            verdict.start = lastPrompt(gap)
+            return verdict
         }
         let missing = outstanding - arrived
         // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
@@ -174,6 +190,16 @@ struct OutageFinder {
         verdict.start = lost.map { $0 + wayToCapture }
         verdict.end = answered - half + wayToCapture
         return verdict
+    }
+
+    /// The last acknowledgement that a segment brought about at once: an odd one at the end waits for its timer
+    /// (RFC 9293 section 3.8.6.3; 40 ms on Linux), and then tells of what came before.
+    private func lastPrompt(_ gap: Gap) -> Interval {
+        guard gap.before > 0 else { return gap.start }
+        let (last, previous) = (points[gap.before], points[gap.before - 1])
+        let wait = last.time - previous.time
+        let isDelayed = wait >= .milliseconds(25) && wait <= .milliseconds(60) && wait >= gap.spacing * 4 && last.bytes <= 2_000
+        return isDelayed ? previous.time : gap.start
     }
 
     /// Between acknowledgements of a flow, duplicate ones too.
@@ -285,7 +311,9 @@ struct OutageFinder {
             let resumed = bytes(from: gap.end, for: .milliseconds(100))
             let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
             if resumed * 10 >= usual * 6 {
-                return Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+                var verdict = Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+                verdict.isSeenAfterLink = true
+                return verdict
             }
             var verdict = Verdict(.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
             // What came last may have stood in a queue while arrivals were discarded already.

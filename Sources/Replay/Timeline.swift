@@ -61,6 +61,8 @@ package struct Timeline: Sendable {
     private var isSorted = true
     /// The densest minute so far, once there was more than memory holds.
     private var best: (events: [Event], roundTrips: [RoundTrip], bytes: Int) = ([], [], -1)
+    /// Pieces are taken out as they fill; nothing is let go by itself.
+    private let isPiecewise: Bool
     /// What the caller chose.
     private let chosen: ClosedRange<Instant>?
     private let length: Interval
@@ -70,8 +72,11 @@ package struct Timeline: Sendable {
     ///     `mostOfWindow` packets, the densest window.
     ///   - length: of the window that is chosen by its bytes.
     package init(keeping chosen: ClosedRange<Instant>? = nil, densest length: Interval = window) {
-        (self.chosen, self.length) = (chosen, length)
+        (self.chosen, self.length, isPiecewise) = (chosen, length, false)
     }
+
+    /// For whoever takes out what has gathered, before it is more than twice `mostOfWindow` packets.
+    init(piecewise: Void) { (chosen, length, isPiecewise) = (nil, Self.window, true) }
 
     /// Reads the rest of a file.
     package init(reading file: CaptureFile, keeping chosen: ClosedRange<Instant>? = nil, densest length: Interval = window) {
@@ -126,7 +131,7 @@ package struct Timeline: Sendable {
         guard isWanted else { return }
         if let last = events.last, event.time < last.time { isSorted = false }
         events.append(event)
-        if chosen == nil, events.count >= 2 * Self.mostOfWindow { reduce() }
+        if chosen == nil, !isPiecewise, events.count >= 2 * Self.mostOfWindow { reduce() }
     }
 
     /// Remembers the densest minute of what is held if it beats the one before, and keeps only what a later minute may
@@ -154,13 +159,21 @@ package struct Timeline: Sendable {
     /// Puts events in order of time; packets of the same time keep the file's order.
     package mutating func finish() {
         sort()
-        guard isReduced else { return }
+        guard isReduced, !isPiecewise else { return }
         weigh()
         (events, roundTrips) = (best.events, best.roundTrips)
         best = ([], [], -1)
     }
 
-    private mutating func sort() {
+    /// Lets go of the first `count` events, and of the round trips before what is left.
+    mutating func removeFirst(_ count: Int) {
+        isReduced = true
+        events.removeFirst(count)
+        guard let from = events.first?.time else { return roundTrips.removeAll() }
+        roundTrips.removeAll { $0.time < from }
+    }
+
+    mutating func sort() {
         guard !isSorted else { return }
         let order = events.indices.sorted { (events[$0].time, $0) < (events[$1].time, $1) }
         events = order.map { events[$0] }

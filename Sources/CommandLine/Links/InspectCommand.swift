@@ -109,13 +109,13 @@ private struct InspectedCapture {
     init(_ path: String, matching records: EndRecords?, recorder: CaptureRecorder? = nil) throws {
         let capture = try CaptureFile(path: path)
         var builder = CaptureSummary.Builder()
-        var timeline = Timeline()
+        var survey = LinkSurvey()
         var records = records
         var recorder = recorder
         var seen = 0
         while let packet = capture.next() {
             if let observation = builder.add(packet) {
-                timeline.add(packet, observation)
+                survey.add(packet, observation, builder.table)
                 records?.add(packet, observation, client: builder.table.flows[observation.flow].client)
                 recorder?.add(packet, observation)
             }
@@ -125,10 +125,8 @@ private struct InspectedCapture {
         if seen >= 200_000 { Output.endProgress() }
         summary = builder.finish(
             file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
-        timeline.adopt(builder.table)
         recorder?.adopt(builder.table)
-        timeline.finish()
-        do throws(FitFailure) { fit = .success(try LinkFit(timeline)) } catch { fit = .failure(error) }
+        do throws(FitFailure) { fit = .success(try survey.finish(builder.table)) } catch { fit = .failure(error) }
         self.recorder = recorder
         if let records { self.records = records }
         if let truncation = capture.truncation {
