@@ -179,8 +179,9 @@ extension CaptureSummary {
             if busiest.map({ open.ipBytes > $0.ipBytes }) ?? true { busiest = open }
         }
 
+        /// - Parameter mostFlows: those with most bytes; `flowCount` counts all.
         package mutating func finish(
-            file: String, format: String, linkType: String, truncation: String?
+            file: String, format: String, linkType: String, truncation: String?, mostFlows: Int = .max
         ) -> CaptureSummary {
             closePeriod()
             var summary = totals
@@ -190,7 +191,7 @@ extension CaptureSummary {
             if let earliest, let latest { summary.durationS = rounded((latest - earliest).inSeconds, 9) }
             summary.untrackedPackets = table.untrackedPackets
             summary.flowCount = table.flows.count
-            summary.flows = table.busiestFirst.map { Flow(table.flows[$0]) }
+            summary.flows = table.busiestFirst.prefix(mostFlows).map { Flow(table.flows[$0]) }
             summary.silences = silences.silences
             summary.silencesOmitted = silences.omitted
             if let busiest, busiest.ipBytes > 0 {

@@ -363,7 +363,7 @@ package struct Link: Sendable {
     /// Into the delay stage, in order of delivery.
     @inline(__always)
     private mutating func deliver(_ packet: Leaving) {
-        recorder?.appendDelivery(at: packet.at, id: packet.id, bytes: packet.bytes)
+        recorder?.appendDelivery(at: packet.at, id: packet.id, bytes: packet.bytes, isCopy: packet.isCopy)
         var place = line.count
         while place > 0, line[place - 1].at > packet.at { place -= 1 }
         if place == line.count { line.append(packet) } else { line.insert(packet, at: place) }

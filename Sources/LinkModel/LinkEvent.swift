@@ -12,6 +12,8 @@ package struct LinkEvent: Hashable, Sendable {
         case departure(waited: Interval)
         /// Came out of the delay stage.
         case delivery
+        /// A duplicate of it came out; its own delivery follows.
+        case copy
         case drop(LinkDropReason)
         /// The queue set its ECN field to CE.
         case mark
@@ -51,9 +53,9 @@ struct LinkRecorder: Sendable {
     }
 
     /// At any time to come; mostly later than those before.
-    mutating func appendDelivery(at time: Int64, id: UInt64, bytes: Int) {
+    mutating func appendDelivery(at time: Int64, id: UInt64, bytes: Int, isCopy: Bool) {
         guard deliveries.count < Self.maximumEvents else { return }
-        let event = LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: .delivery)
+        let event = LinkEvent(at: Instant(nanoseconds: time), id: id, bytes: bytes, kind: isCopy ? .copy : .delivery)
         var place = deliveries.count
         while place > 0, deliveries[place - 1].at > event.at { place -= 1 }
         deliveries.insert(event, at: place)

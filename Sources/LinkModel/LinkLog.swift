@@ -46,7 +46,7 @@ package struct LinkLog: Sendable {
         case .opportunity: kind = UInt8(ascii: "#")
         case .departure: kind = UInt8(ascii: "-")
         case .drop(let reason) where reason.isBeforeServer: kind = UInt8(ascii: "d")
-        case .drop, .delivery, .mark, .note: return
+        case .drop, .delivery, .copy, .mark, .note: return
         }
         appendTime(at, to: &text)
         text.append(UInt8(ascii: " "))

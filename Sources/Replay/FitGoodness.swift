@@ -15,12 +15,23 @@ package struct FitGoodness: Sendable, Hashable, CustomStringConvertible {
     private static let fewestSteps = 10
 
     package init(_ fit: LinkFit, _ timeline: Timeline, _ direction: FlowDirection) {
-        let steps = Int(fit.window.length.nanoseconds / LinkFit.step.nanoseconds)
-        var bins = Array(repeating: Int64(0), count: max(0, steps))
-        for event in timeline.events[fit.window.range] where event.direction == direction {
-            let index = Int((event.time - fit.window.start).nanoseconds / LinkFit.step.nanoseconds)
+        self.init(fit, direction, bins: Self.bins(timeline.events[fit.window.range], direction, from: fit.window.start, for: fit.window.length))
+    }
+
+    /// IP bytes of one direction in each `LinkFit.step`.
+    static func bins(
+        _ events: ArraySlice<Timeline.Event>, _ direction: FlowDirection, from start: Instant, for length: Interval
+    ) -> [Int64] {
+        var bins = Array(repeating: Int64(0), count: max(0, Int(length.nanoseconds / LinkFit.step.nanoseconds)))
+        for event in events where event.direction == direction {
+            let index = Int((event.time - start).nanoseconds / LinkFit.step.nanoseconds)
             if bins.indices.contains(index) { bins[index] += Int64(event.ipBytes) }
         }
+        return bins
+    }
+
+    /// - Parameter bins: recorded IP bytes in each `LinkFit.step` of the fit's window.
+    init(_ fit: LinkFit, _ direction: FlowDirection, bins: [Int64]) {
         guard bins.count >= Self.fewestSteps else { return }
         let rates = fit[direction].assumedRates
         let stops = fit.outages.filter { $0.direction == direction && $0.kind != .senderIdle }

@@ -24,7 +24,7 @@ extension LinkFit {
             service: service, delay: baseRTT / 2,
             queue: .dropTail(QueueLimit(bytes: max(fitted.queueBytes, 15_000))), radioLoss: lossModel(fitted),
             outages: outages.compactMap { outage -> MastLinkModel.Outage? in
-                guard outage.direction == direction, outage.length > .zero else { return nil }
+                guard outage.direction == direction, outage.length > .zero, outage.start >= .zero, outage.start <= window.length else { return nil }
                 switch outage.kind {
                 case .hold: return MastLinkModel.Outage(start: outage.start, duration: outage.length, mode: .hold)
                 case .drop: return MastLinkModel.Outage(start: outage.start, duration: outage.length, mode: .drop)
@@ -33,10 +33,20 @@ extension LinkFit {
             })
     }
 
-    /// The fitted capacity of one direction as delivery opportunities; nil where a rate is too low for one.
+    /// The fitted capacity of one direction as delivery opportunities, whose lap ends with the last one, as mm-link's
+    /// does; nil where a rate is too low for one.
     package func trace(_ direction: FlowDirection) -> DeliveryTrace? {
-        try? DeliveryTrace(rates: self[direction].assumedRates, step: Self.step)
+        var rates = self[direction].assumedRates
+        // In a long lap it does not matter that the last opportunity comes a little before the end of a step.
+        if rates.count < Self.shortestLap, let rate = rates.first, !rates.contains(where: { $0 != rate }) {
+            rates = Array(repeating: rate, count: Self.shortestLap)
+        }
+        guard let trace = try? DeliveryTrace(rates: rates, step: Self.step), let last = trace.stamps.last else { return nil }
+        return try? DeliveryTrace(stamps: trace.stamps, periodTicks: last)
     }
+
+    /// In steps: a minute.
+    private static let shortestLap = 600
 
     /// A replayed call must be able to pass: a capture of one desperate connection is no link to run on.
     package static let largestLoss = 0.2

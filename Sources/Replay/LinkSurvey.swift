@@ -5,12 +5,16 @@ import MastTimebase
 package struct LinkSurvey: Sendable {
     private struct Piece: Sendable {
         var fit: LinkFit
+        /// IP bytes in each `LinkFit.step`.
+        var upBins: [Int64]
+        var downBins: [Int64]
         var upBytes: Int
         var downBytes: Int
         var bytes: Int { upBytes + downBytes }
         var start: Instant { fit.window.start }
         var end: Instant { fit.window.start + fit.window.length }
         func bytes(_ direction: FlowDirection) -> Int { direction == .up ? upBytes : downBytes }
+        func bins(_ direction: FlowDirection) -> [Int64] { direction == .up ? upBins : downBins }
     }
 
     /// A piece is at most so long, besides its count of packets.
@@ -24,8 +28,21 @@ package struct LinkSurvey: Sendable {
     private var pieces: [Piece] = []
     private var failure: FitFailure?
     private var newest: Instant?
+    /// What the joined figures are of.
+    private var joinedRun = 0..<0
 
     package init() {}
+
+    /// Reads the rest of a file.
+    package static func fit(reading file: CaptureFile) throws(FitFailure) -> (fit: LinkFit, survey: LinkSurvey) {
+        var survey = LinkSurvey()
+        var table = FlowTable()
+        while let packet = file.next() {
+            if packet.hasTimestamp, let seen = table.observe(packet) { survey.add(packet, seen, table) }
+        }
+        let fit = try survey.finish(table)
+        return (fit, survey)
+    }
 
     /// Takes a packet that `table` has seen.
     package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation, _ table: FlowTable) {
@@ -42,7 +59,19 @@ package struct LinkSurvey: Sendable {
     package mutating func finish(_ table: FlowTable) throws(FitFailure) -> LinkFit {
         fit(timeline.events.count, table)
         guard !pieces.isEmpty else { throw failure ?? .noPackets }
+        joinedRun = 0..<1
         return pieces.count == 1 ? pieces[0].fit : joined()
+    }
+
+    /// How well what `finish` gave explains the recorded throughput.
+    package func goodness(_ fit: LinkFit, _ direction: FlowDirection) -> FitGoodness {
+        var bins: [Int64] = []
+        for piece in pieces[joinedRun] {
+            let offset = Int((piece.start - fit.window.start).nanoseconds / LinkFit.step.nanoseconds)
+            while bins.count < offset { bins.append(0) }
+            bins += piece.bins(direction).prefix(max(0, Int(fit.window.length.nanoseconds / LinkFit.step.nanoseconds) - bins.count))
+        }
+        return FitGoodness(fit, direction, bins: bins)
     }
 
     private mutating func fit(_ count: Int, _ table: FlowTable) {
@@ -60,8 +89,10 @@ package struct LinkSurvey: Sendable {
         timeline.adopt(table)
         do throws(FitFailure) {
             var fit = try LinkFit(timeline, window: window)
-            if pieces.count >= Self.mostSeries { (fit.up.rates, fit.down.rates) = ([fit.up.capacity], [fit.down.capacity]) }
-            pieces.append(Piece(fit: fit, upBytes: bytes.up, downBytes: bytes.down))
+            let isSeries = pieces.count < Self.mostSeries
+            if !isSeries { (fit.up.rates, fit.down.rates) = ([fit.up.capacity], [fit.down.capacity]) }
+            let bins = { (direction: FlowDirection) in isSeries ? FitGoodness.bins(part, direction, from: start, for: window.length) : [] }
+            pieces.append(Piece(fit: fit, upBins: bins(.up), downBins: bins(.down), upBytes: bytes.up, downBytes: bytes.down))
         } catch { failure = failure ?? error }
         // What is shared would be copied when the next packet changes it.
         timeline.adopt(FlowTable())
@@ -71,7 +102,8 @@ package struct LinkSurvey: Sendable {
     // MARK: Together
 
     /// Figures are those of the stretch without a pause that carried most; outages are the whole capture's.
-    private func joined() -> LinkFit {
+    private mutating func joined() -> LinkFit {
+        let pieces = self.pieces
         var runs: [Range<Int>] = []
         for index in pieces.indices {
             if let last = runs.last, pieces[index].start - pieces[last.upperBound - 1].end <= Timeline.breakingGap {
@@ -83,6 +115,7 @@ package struct LinkSurvey: Sendable {
         let weight = { (run: Range<Int>) in pieces[run].reduce(0) { $0 + $1.bytes } }
         var busiest = runs[0]
         for run in runs.dropFirst() where weight(run) > weight(busiest) { busiest = run }
+        joinedRun = busiest
         let run = pieces[busiest]
         var heaviest = run[busiest.lowerBound]
         for piece in run where piece.bytes > heaviest.bytes { heaviest = piece }

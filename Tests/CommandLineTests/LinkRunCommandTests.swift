@@ -53,6 +53,30 @@ import Testing
         #expect(bytes.range(of: Data("dropped (queueFull)".utf8)) != nil)
     }
 
+    @Test func duplicatesAreInTheCaptureAndEventsInTheQLog() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let packets = try program.write("in.csv", Array((0..<50).map { "\(Double($0) / 100),1000\n" }.joined().utf8))
+        let scenario = try program.write("link.json", Array(#"{"down": {"rate": "1mbit", "duplicate": "40%", "radioLoss": "10%"}, "up": {}}"#.utf8))
+        let (out, qlog) = (program.path("out.pcapng"), program.path("link.sqlog"))
+        let result = try await program.run(
+            "link", "run", "--in", packets, "--scenario", scenario, "--out", out, "--qlog", qlog, "--json")
+        #expect(result.status == 0, "\(result.errors)")
+        let delivered = try #require(try result.object()["deliveredPackets"] as? Int)
+        let capture = try CaptureFile(path: out)
+        var after = 0
+        while let packet = capture.next() { after += packet.interface == 1 ? 1 : 0 }
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: out))
+        let events = try String(contentsOfFile: qlog, encoding: .utf8).split(separator: "\u{1E}").map(String.init)
+        let copies = events.filter { $0.contains("link:duplicated") }.count
+        #expect(copies > 5 && after == delivered + copies)
+        #expect(bytes.range(of: Data("a duplicate, made by the link".utf8)) != nil)
+        #expect(events.filter { $0.contains("transport:packet_sent") }.count == 50)
+        #expect(events.filter { $0.contains("transport:packet_received") }.count == delivered)
+        #expect(events.filter { $0.contains("recovery:packet_lost") }.count == 50 - delivered)
+        for event in events { _ = try JSONSerialization.jsonObject(with: Data(event.utf8)) }
+    }
+
     @Test func aLineThatIsNoPacketIsNamed() async throws {
         let program = try Program()
         defer { program.remove() }

@@ -79,6 +79,19 @@ import Testing
         #expect(quick.assumedRates == [.megabitsPerSecond(12)])
     }
 
+    @Test(arguments: [1, 3, 7, 10, 13])
+    func aConstantRateIsATraceThatMMLinkReads(_ megabits: Int64) throws {
+        let world = RecordedWorld.download(
+            scenario(down: .constant(.megabitsPerSecond(megabits))), window: 60, until: Instant(nanoseconds: 8_000_000_000), recordedAt: .client)
+        let fit = try LinkFit(world.timeline)
+        for direction in FlowDirection.allCases {
+            let trace = try #require(fit.trace(direction))
+            #expect(trace.mahimahiText != nil)
+            let rate = try #require(fit[direction].assumedRates.first)
+            #expect(abs(trace.meanRate.inMegabitsPerSecond / rate.inMegabitsPerSecond - 1) < 0.01)
+        }
+    }
+
     @Test func ofALongCaptureTheDensestMinuteIsKept() throws {
         // 340,000 packets in 340 s, one each millisecond; from 100 s on, for 50 s, they are ten times as large.
         var world = RecordedWorld()

@@ -41,22 +41,21 @@ struct InspectCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let client = try InspectedCapture(file, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder())
+        let mostFlows = most ?? (output.json ? Self.mostAsJSON : Self.mostAsText)
+        let client = try InspectedCapture(
+            file, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder(), mostFlows: mostFlows)
         if let recorder = client.recorder { try report.write(client.summary, recorder, fit: client.fit) }
         var link = client.link
         var truncations = [client.truncationText]
         if let serverFile {
-            let server = try InspectedCapture(serverFile, matching: EndRecords(agreeingWith: client.records))
+            let server = try InspectedCapture(serverFile, matching: EndRecords(agreeingWith: client.records), mostFlows: 0)
             truncations.append(server.truncationText)
             link = try Self.compare(client, server, isSynchronised: synchronisedClocks)
         }
         if output.json {
-            var summary = client.summary
-            let omitted = summary.flows.count - (most ?? Self.mostAsJSON)
-            if omitted > 0 {
-                summary.flows.removeLast(omitted)
-                if most == nil { Output.note("the \(omitted) flows with fewest bytes are left out; --most says how many to show") }
-            }
+            let summary = client.summary
+            let omitted = summary.flowCount - summary.flows.count
+            if omitted > 0, most == nil { Output.note("the \(omitted) flows with fewest bytes are left out; --most says how many to show") }
             try Output.json(InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil))
         } else {
             Output.text(client.summary.renderText(width: Output.width, mostFlows: most ?? Self.mostAsText, mostSilences: most ?? Self.mostAsText))
@@ -106,7 +105,7 @@ private struct InspectedCapture {
         }
     }
 
-    init(_ path: String, matching records: EndRecords?, recorder: CaptureRecorder? = nil) throws {
+    init(_ path: String, matching records: EndRecords?, recorder: CaptureRecorder? = nil, mostFlows: Int) throws {
         let capture = try CaptureFile(path: path)
         var builder = CaptureSummary.Builder()
         var survey = LinkSurvey()
@@ -124,7 +123,8 @@ private struct InspectedCapture {
         }
         if seen >= 200_000 { Output.endProgress() }
         summary = builder.finish(
-            file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation)
+            file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation,
+            mostFlows: mostFlows)
         recorder?.adopt(builder.table)
         do throws(FitFailure) { fit = .success(try survey.finish(builder.table)) } catch { fit = .failure(error) }
         self.recorder = recorder

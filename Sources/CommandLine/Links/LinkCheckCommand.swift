@@ -75,6 +75,7 @@ struct LinkCheckCommand: ParsableCommand {
                 case .opportunity: digest.combine(UInt64(2))
                 case .departure(let waited): digest.combine(waited.nanoseconds)
                 case .delivery: digest.combine(UInt64(3))
+                case .copy: digest.combine(UInt64(5))
                 case .drop(let reason): digest.combine(reason.rawValue)
                 case .mark: digest.combine(UInt64(4))
                 case .note(let text): digest.combine(text)

@@ -28,7 +28,7 @@ struct LinkFitCommand: AsyncParsableCommand {
     var seed: UInt64 = 1
 
     func run() async throws {
-        let (fit, timeline) = try window.fitAndTimeline(file)
+        let (fit, goodness) = try window.fitAndGoodness(file)
         let scenario = fit.scenario(name: ScenarioFile.name(file), seed: seed)
         if let traces {
             for direction in FlowDirection.allCases {
@@ -39,7 +39,7 @@ struct LinkFitCommand: AsyncParsableCommand {
                 Output.note("wrote \(traces).\(direction.name)")
             }
         }
-        for direction in [FlowDirection.down, .up] { Output.note("\(direction.name): \(FitGoodness(fit, timeline, direction).description)") }
+        for direction in [FlowDirection.down, .up] { Output.note("\(direction.name): \(goodness(direction).description)") }
         let text = try Output.jsonText(scenario) + "\n"
         if let out {
             try InputFile.write(Array(text.utf8), to: out)
@@ -52,26 +52,32 @@ struct LinkFitCommand: AsyncParsableCommand {
 
 /// Which part of a capture is fitted.
 struct FitWindowOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Where the fitted window begins, since the first packet. Without it, the densest minute is fitted.", valueName: "time"))
+    @Option(help: ArgumentHelp("Where the fitted window begins, since the first packet. Without it and --window-length, the whole capture is fitted.", valueName: "time"))
     var windowStart: Interval?
 
-    @Option(help: ArgumentHelp("How long the window is.", valueName: "time"))
-    var windowLength: Interval = .seconds(60)
+    @Option(help: ArgumentHelp("How long the window is; with --window-start 60 s unless given, without it the stretch of this length that carries most.", valueName: "time"))
+    var windowLength: Interval?
 
     func validate() throws {
-        guard windowLength > .zero else { throw ValidationError("--window-length must be above 0") }
+        guard windowLength ?? .seconds(1) > .zero else { throw ValidationError("--window-length must be above 0") }
     }
 
-    func fit(_ path: String) throws -> LinkFit { try fitAndTimeline(path).0 }
+    func fit(_ path: String) throws -> LinkFit { try fitAndGoodness(path).0 }
 
-    func fitAndTimeline(_ path: String) throws -> (LinkFit, Timeline) {
+    func fitAndGoodness(_ path: String) throws -> (LinkFit, (FlowDirection) -> FitGoodness) {
         let capture = try CaptureFile(path: path)
+        defer { if let truncation = capture.truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") } }
+        if windowStart == nil, windowLength == nil {
+            let (fit, survey) = try LinkSurvey.fit(reading: capture)
+            return (fit, { survey.goodness(fit, $0) })
+        }
+        let windowLength = windowLength ?? .seconds(60)
         let chosen = windowStart.map { start in Instant.zero + start ... Instant.zero + start + windowLength }
         let timeline = Timeline(reading: capture, keeping: chosen, densest: windowLength)
-        if let truncation = capture.truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") }
         let window = try windowStart.map { start throws(FitFailure) in
             try timeline.window(from: .zero + start, length: windowLength)
         } ?? timeline.densestWindow(length: windowLength)
-        return (try LinkFit(timeline, window: window), timeline)
+        let fit = try LinkFit(timeline, window: window)
+        return (fit, { FitGoodness(fit, timeline, $0) })
     }
 }

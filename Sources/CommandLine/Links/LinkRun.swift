@@ -1,6 +1,7 @@
 import Foundation
 import MastCapture
 import MastLinkModel
+import MastReplay
 import MastTimebase
 
 /// Packets on their way through one direction of a link, in virtual time.
@@ -76,9 +77,12 @@ struct LinkRunSinks {
         var isDelivery: Bool
         var comment: String?
         var isReady: Bool
+        /// Nothing of its packet follows.
+        var isLast = false
     }
 
     private let format: LinkLog
+    private var qlog: LinkQLog?
     private var logFile: BufferedFile?
     private var csvFile: BufferedFile?
     private let capture: CaptureFileWriter?
@@ -97,11 +101,12 @@ struct LinkRunSinks {
 
     init(
         scenario: LinkScenario, direction: LinkDirection, linkType: LinkType, out: String?, log: String?, logDecimals: Int,
-        csv: String?
+        csv: String?, qlog: String? = nil
     ) throws {
         format = LinkLog(decimals: logDecimals)
         logFile = try log.map { path throws(Failure) in try BufferedFile(path) }
         csvFile = try csv.map { path throws(Failure) in try BufferedFile(path) }
+        self.qlog = try qlog.map { path throws(Failure) in try LinkQLog(path, scenario: scenario.name, direction: direction) }
         capturePath = out ?? ""
         capture = try out.map { path throws(CaptureError) in
             try CaptureFileWriter(
@@ -126,9 +131,19 @@ struct LinkRunSinks {
             if text.count > 1 << 16 { try flushLog() }
         }
         if csvFile != nil { try note(event) }
+        try qlog?.take(event)
         guard let passenger = passengers[event.id] else { return }
         switch event.kind {
-        case .opportunity, .mark, .note: break
+        case .opportunity, .note: break
+        case .mark:
+            if let number = arrivals[event.id] { records[number - forgotten].comment = "mast: congestion marked (CE) at \(Self.seconds(event.at)) s" }
+        case .copy:
+            // Its arrival is written as it stands: what becomes of the packet itself shows in a record of its own.
+            if let number = arrivals.removeValue(forKey: event.id) { records[number - forgotten].isReady = true }
+            let epoch = passenger.epochNanoseconds + (event.at - passenger.at).nanoseconds
+            records.append(
+                Record(id: event.id, epochNanoseconds: epoch, isDelivery: true, comment: "mast: a duplicate, made by the link", isReady: true))
+            writeReady()
         case .arrival:
             if capture != nil {
                 arrivals[event.id] = forgotten + records.count
@@ -181,10 +196,11 @@ struct LinkRunSinks {
             records[place].isReady = true
             if let reason {
                 records[place].comment = "mast: dropped (\(reason.rawValue)) at \(Self.seconds(event.at)) s"
+                records[place].isLast = true
             }
         }
         if reason == nil {
-            records.append(Record(id: event.id, epochNanoseconds: epoch, isDelivery: true, isReady: true))
+            records.append(Record(id: event.id, epochNanoseconds: epoch, isDelivery: true, isReady: true, isLast: true))
         }
         writeReady()
     }
@@ -198,7 +214,7 @@ struct LinkRunSinks {
             capture?.write(
                 frame: passenger.frame, wireBytes: passenger.wireBytes, epochNanoseconds: record.epochNanoseconds,
                 interface: record.isDelivery ? 1 : 0, comment: record.comment)
-            if record.isDelivery || record.comment != nil { passengers[record.id] = nil }
+            if record.isLast { passengers[record.id] = nil }
         }
         if firstRecord > 4_096, firstRecord * 2 > records.count {
             records.removeFirst(firstRecord)
@@ -218,6 +234,7 @@ struct LinkRunSinks {
         // What never came out.
         for line in lines[writtenLines...] { try write(line, line.outcome ?? "waiting") }
         try csvFile?.close()
+        try qlog?.close()
         writeReady(all: true)
         capture?.flush()
         if let capture, capture.hasFailed { throw Failure(.unavailable, "cannot write \(capturePath); check the disk") }

@@ -28,7 +28,7 @@ struct LinkRunCommand: ParsableCommand {
 
     @OptionGroup(title: "Link options") var link: LinkOptions
 
-    @Option(help: ArgumentHelp("Write both ends as the interfaces of a pcapng file; lost packets carry the reason as a comment.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write both ends as the interfaces of a pcapng file; lost, marked and duplicated packets carry a comment.", valueName: "file"))
     var out: String?
 
     @Option(help: ArgumentHelp("Write the link's events as mm-link logs them (+ arrival, # opportunity, - departure, d drop).", valueName: "file"))
@@ -40,11 +40,14 @@ struct LinkRunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Write one line for each packet: arrival, bytes, departure, delivery, outcome.", valueName: "file"))
     var csv: String?
 
+    @Option(help: ArgumentHelp("Write the link's events as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
+    var qlog: String?
+
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard (0...6).contains(logDecimals) else { throw ValidationError("--log-decimals must be 0 to 6") }
-        for (name, path) in [("--out", out), ("--log", log), ("--csv", csv)] where path == input && input != "-" {
+        for (name, path) in [("--out", out), ("--log", log), ("--csv", csv), ("--qlog", qlog)] where path == input && input != "-" {
             throw ValidationError("\(name) would overwrite the input")
         }
     }
@@ -57,7 +60,7 @@ struct LinkRunCommand: ParsableCommand {
             link: scenario.link(direction),
             sinks: try LinkRunSinks(
                 scenario: scenario, direction: direction, linkType: source.linkType, out: out, log: log,
-                logDecimals: logDecimals, csv: csv))
+                logDecimals: logDecimals, csv: csv, qlog: qlog))
         while let packet = try source.next() {
             try run.offer(packet)
             if run.packets % 500_000 == 0 { Output.progress("\(run.packets) packets") }

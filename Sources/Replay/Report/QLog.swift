@@ -118,6 +118,12 @@ package struct QLog: Sendable {
         }
     }
 
+    /// What is written so far, which is then forgotten: for whoever writes a long log piece by piece.
+    package mutating func takeBytes() -> [UInt8] {
+        defer { bytes = [] }
+        return bytes
+    }
+
     /// An event without a schema of its own, such as a failover.
     package mutating func remark(_ name: String, _ text: String, at time: Instant) {
         event(name, at: time) { $0.member("message", text) }
