@@ -162,8 +162,9 @@ package struct TCPTracker: Sendable {
             if side.timed == nil { side.timed = (end, now) }
             return
         }
-        // Keep-alives repeat one old byte on purpose, and so do probes of a closed window.
-        if tcp.payloadBytes <= 1, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin), ahead == -1 || window == 0 { return }
+        // Keep-alives repeat one acknowledged byte on purpose (RFC 9293 section 3.8.4), and so do probes of a closed window.
+        let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin), isOld || window == 0 { return }
         if distance(next, end) > 0 { side.next = end }
         if let hole = side.holes.firstIndex(where: {
             distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0

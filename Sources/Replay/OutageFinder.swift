@@ -146,7 +146,7 @@ struct OutageFinder {
             return nil
         }
         // All had arrived, and nobody said so: the way back was cut.
-        if let answered = sentAgain.last, sentAgain.count >= 2, outstanding >= 10_000, arrived * 10 >= outstanding * 9 {
+        if let answered = sentAgain.last, sentAgain.count >= 2, outstanding >= 10_000, outstanding - arrived < 3_000 {
             let unanswered = sentAgain.dropLast().last ?? gap.start
             var verdict = Verdict(
                 .drop, 0.8, max((answered - unanswered) / 2, .milliseconds(5)),

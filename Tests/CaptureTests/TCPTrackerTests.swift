@@ -85,6 +85,16 @@ import Testing
         #expect(session.tracker.up.zeroWindows == 1)
     }
 
+    @Test func aByteThatWasNotAcknowledgedIsARetransmissionLikeAnyOther() {
+        var session = Session()
+        session.send(60, sequence: 1001, bytes: 1)
+        session.send(360, sequence: 1001, bytes: 1)
+        #expect(session.down.retransmissions == 1)
+        session.acknowledge(410, 1002)
+        session.send(5_000, sequence: 1001, bytes: 1)
+        #expect(session.down.retransmissions == 1)
+    }
+
     @Test func whatComesSoonAfterAHoleIsReorderingAndLaterALoss() {
         var session = Session()
         session.send(60, sequence: 2001, bytes: 1000)
