@@ -58,6 +58,9 @@ extension FitView {
         if tcp.segments < 20, rtp.packets < 50, curve.source != .offered,
             let numbered = missingDatagrams(curve.direction, excluding: isInOutage)
         {
+            if curve.source == .unplaced, numbered.missing == 0 {
+                return (0, nil, "unknown: nothing is missing here, which may be before the link", false, false, LinkFit.LossCount())
+            }
             let share = Double(numbered.missing) / Double(numbered.seen + numbered.missing)
             let burst = numbered.bursts > 0 ? Double(numbered.missing) / Double(numbered.bursts) : nil
             return (share, burst, "\(numbered.missing) of \(numbered.seen + numbered.missing) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts", true, false, LinkFit.LossCount(packets: numbered.seen + numbered.missing, lost: numbered.missing, bursts: numbered.bursts))

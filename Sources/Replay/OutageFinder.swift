@@ -268,6 +268,9 @@ struct OutageFinder {
             verdict.start = gap.start - (queue.wait(before: gap.start) ?? .zero)
             return gap.length >= LinkFit.shortestOutage * 2 ? verdict : nil
         }
+        if let written = writtenAfter(gap), written * 10 >= gap.length * 9 {
+            return Verdict(.senderIdle, 0.9, .zero, "by its timestamp what ended the silence was sent at its end")
+        }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
         let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
         if resumed * 10 >= usual * 6 {
@@ -276,6 +279,25 @@ struct OutageFinder {
         return resumed * 8 >= usual
             ? Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
             : Verdict(.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue")
+    }
+
+    /// How long after the last segment before the silence the first one after it was sent, by TCP's timestamps; nil where
+    /// those do not count milliseconds (RFC 7323 section 5.4 leaves the rate to the sender).
+    private func writtenAfter(_ gap: Gap) -> Interval? {
+        let (last, next) = (view.events[points[gap.before].event], view.events[points[gap.after].event])
+        guard last.flow == next.flow, last.marks.contains(.stamped), next.marks.contains(.stamped) else { return nil }
+        func passed(_ from: Timeline.Event, _ to: Timeline.Event) -> Interval {
+            .milliseconds(Int64(Int32(bitPattern: to.stamp &- from.stamp)))
+        }
+        for point in points[...gap.before].suffix(200_000).reversed() {
+            let earlier = view.events[point.event]
+            let span = last.time - earlier.time
+            guard span >= .milliseconds(500) else { continue }
+            guard earlier.flow == last.flow, earlier.marks.contains(.stamped) else { continue }
+            let ticks = passed(earlier, last)
+            return ticks * 2 >= span && ticks <= span * 2 ? passed(last, next) : nil
+        }
+        return nil
     }
 
     /// Datagrams at a regular pace: were the missing ones late, or lost?

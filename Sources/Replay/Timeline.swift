@@ -18,6 +18,8 @@ package struct Timeline: Sendable {
         package var marks: Marks
         /// IPv4's, or of an IPv6 fragment.
         package var identification: UInt16 = 0
+        /// TCP's timestamp; only where it is `stamped`.
+        package var stamp: UInt32 = 0
     }
 
     package struct Marks: OptionSet, Sendable {
@@ -32,6 +34,7 @@ package struct Timeline: Sendable {
         package static let quicShort = Marks(rawValue: 32)
         package static let spin = Marks(rawValue: 64)
         package static let beginsLossBurst = Marks(rawValue: 128)
+        package static let stamped = Marks(rawValue: 256)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -121,6 +124,10 @@ package struct Timeline: Sendable {
                         time: packet.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt,
                         isByTimestamp: tcp.rtt == nil))
             }
+        }
+        if case .tcp(let tcp) = packet.headers.transport, let stamp = tcp.timestamp?.value {
+            event.stamp = stamp
+            event.marks.insert(.stamped)
         }
         if case .udp(let udp) = packet.headers.transport {
             if udp.rtp != nil { event.marks.insert(.rtp) }

@@ -42,13 +42,14 @@ struct InspectCommand: AsyncParsableCommand {
 
     func run() async throws {
         let mostFlows = most ?? (output.json ? Self.mostAsJSON : Self.mostAsText)
-        let client = try InspectedCapture(
+        var client = try InspectedCapture(
             file, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder(), mostFlows: mostFlows)
         if let recorder = client.recorder { try report.write(client.summary, recorder, fit: client.fit) }
         var link = client.link
         var truncations = [client.truncationText]
         if let serverFile {
-            let server = try InspectedCapture(serverFile, matching: EndRecords(agreeingWith: client.records), mostFlows: 0)
+            let server = try InspectedCapture(serverFile, matching: EndRecords(agreeingWith: client.records), mostFlows: mostFlows)
+            client.summary.takeSenders(from: server.summary)
             truncations.append(server.truncationText)
             link = try Self.compare(client, server, isSynchronised: synchronisedClocks)
         }
@@ -78,10 +79,18 @@ struct InspectCommand: AsyncParsableCommand {
             Output.note("\(first.summary.file) was captured at the server's end: taking the two the other way round")
             swap(&client, &server)
         }
-        do throws(TwoEnds.Failure) {
-            return try TwoEnds.report(
+        func report() throws(TwoEnds.Failure) -> LinkReport {
+            try TwoEnds.report(
                 client: client.records, server: server.records, clientFit: try? client.fit.get(),
                 serverFit: try? server.fit.get(), isSynchronised: isSynchronised)
+        }
+        do throws(TwoEnds.Failure) {
+            let first = try report()
+            // Nothing arrives before it was sent: who sent first, and so is called the client, may sit at the other end.
+            guard let up = first.up.oneWayDelayMs, let down = first.down.oneWayDelayMs, up.p50 + down.p50 < 0 else { return first }
+            Output.note("packets would arrive before they were sent: taking the two captures the other way round")
+            swap(&client, &server)
+            return try report()
         } catch {
             throw Failure(.badData, "\(error): give two captures of the same session, from both ends")
         }
