@@ -21,6 +21,8 @@ package struct LinkSurvey: Sendable {
     static let longestPiece = Interval.seconds(120)
     /// Pieces whose capacity over time is kept: 40 MB. A capture of more shows its capacity as one figure.
     private static let mostSeries = 1_000
+    /// Of a series over time: two days, 14 MB.
+    private static let mostSteps = 1_800_000
     /// A capture with more outages has another trouble: what follows is left out.
     private static let mostOutages = 10_000
 
@@ -68,6 +70,7 @@ package struct LinkSurvey: Sendable {
         var bins: [Int64] = []
         for piece in pieces[joinedRun] {
             let offset = Int((piece.start - fit.window.start).nanoseconds / LinkFit.step.nanoseconds)
+            guard offset < Self.mostSteps else { break }
             while bins.count < offset { bins.append(0) }
             bins += piece.bins(direction).prefix(max(0, Int(fit.window.length.nanoseconds / LinkFit.step.nanoseconds) - bins.count))
         }
@@ -77,16 +80,33 @@ package struct LinkSurvey: Sendable {
     private mutating func fit(_ count: Int, _ table: FlowTable) {
         guard count > 0 else { return }
         timeline.sort()
-        let part = timeline.events[..<count]
-        let start = part[0].time
+        timeline.adopt(table)
+        // Clocks that step back may have put packets together that are years apart.
+        var from = 0
+        while from < count {
+            let to = timeline.endOfStretch(from, within: count, longest: Self.longestPiece * 2)
+            fit(from..<to)
+            from = to
+        }
+        // What is shared would be copied when the next packet changes it.
+        timeline.adopt(FlowTable())
+        timeline.removeFirst(count)
+    }
+
+    private mutating func fit(_ range: Range<Int>) {
+        let part = timeline.events[range]
+        let start = part[range.lowerBound].time
         let window = FitWindow(
-            start: start, length: part[count - 1].time - start, range: 0..<count,
-            basis: pieces.isEmpty && count == timeline.events.count ? "the whole capture" : "a piece of the capture")
+            start: start, length: part[range.upperBound - 1].time - start, range: range,
+            basis: pieces.isEmpty && range.count == timeline.events.count ? "the whole capture" : "a piece of the capture")
+        guard range.count >= LinkFit.fewestPackets else {
+            failure = failure ?? .tooShort(packets: range.count, length: window.length)
+            return
+        }
         var bytes = (up: 0, down: 0)
         for event in part {
             if event.direction == .up { bytes.up += Int(event.ipBytes) } else { bytes.down += Int(event.ipBytes) }
         }
-        timeline.adopt(table)
         do throws(FitFailure) {
             var fit = try LinkFit(timeline, window: window)
             let isSeries = pieces.count < Self.mostSeries
@@ -94,15 +114,13 @@ package struct LinkSurvey: Sendable {
             let bins = { (direction: FlowDirection) in isSeries ? FitGoodness.bins(part, direction, from: start, for: window.length) : [] }
             pieces.append(Piece(fit: fit, upBins: bins(.up), downBins: bins(.down), upBytes: bytes.up, downBytes: bytes.down))
         } catch { failure = failure ?? error }
-        // What is shared would be copied when the next packet changes it.
-        timeline.adopt(FlowTable())
-        timeline.removeFirst(count)
     }
 
     // MARK: Together
 
     /// Figures are those of the stretch without a pause that carried most; outages are the whole capture's.
     private mutating func joined() -> LinkFit {
+        pieces.sort { $0.start < $1.start }
         let pieces = self.pieces
         var runs: [Range<Int>] = []
         for index in pieces.indices {
@@ -123,7 +141,7 @@ package struct LinkSurvey: Sendable {
         var whole = heaviest.fit
         let start = run[busiest.lowerBound].start
         whole.window = FitWindow(
-            start: start, length: run[busiest.upperBound - 1].end - start, range: 0..<0,
+            start: start, length: run.reduce(start) { max($0, $1.end) } - start, range: 0..<0,
             basis: "\(runs.count == 1 ? "the whole capture" : "the stretch with most bytes, without a pause above \(Timeline.breakingGap.milliseconds / 1000) s"), in \(run.count) pieces")
         whole.packets = run.reduce(0) { $0 + $1.fit.packets }
         for piece in run where !piece.fit.isBaseRTTAssumed && (whole.isBaseRTTAssumed || piece.fit.baseRTT < whole.baseRTT) {
@@ -184,12 +202,12 @@ package struct LinkSurvey: Sendable {
     private func rates(
         _ run: ArraySlice<Piece>, _ direction: FlowDirection, _ whole: LinkFit, filled: Bool, capacity: Rate
     ) -> [Rate] {
-        guard filled, run.count <= Self.mostSeries else { return [capacity] }
+        let steps = Int(whole.window.length.nanoseconds / LinkFit.step.nanoseconds) + 1
+        guard filled, run.count <= Self.mostSeries, steps <= Self.mostSteps else { return [capacity] }
         let isSteady = run.allSatisfy { piece in
             let fit = piece.fit[direction]
             return fit.isLowerBound || !fit.rates.contains { ($0.bitsPerSecond - capacity.bitsPerSecond).magnitude * 40 > capacity.bitsPerSecond.magnitude }
         }
-        let steps = Int(whole.window.length.nanoseconds / LinkFit.step.nanoseconds) + 1
         var rates: [Rate] = []
         rates.reserveCapacity(steps)
         if !isSteady {
@@ -205,6 +223,15 @@ package struct LinkSurvey: Sendable {
 }
 
 extension Timeline {
+    /// Where the stretch that begins at `from` ends: at a pause that no link spans, or when it is longer than `longest`.
+    func endOfStretch(_ from: Int, within count: Int, longest: Interval) -> Int {
+        for index in from + 1..<max(count, from + 1) {
+            let time = events[index].time
+            if time - events[index - 1].time > Self.breakingGap || time - events[from].time > longest { return index }
+        }
+        return count
+    }
+
     /// Where a long capture is cut best: late, and away from silences, whose begin and end must be seen together.
     func quietCut() -> Int {
         guard let first = events.first?.time, let last = events.last?.time, last > first else { return events.count }

@@ -67,6 +67,29 @@ import Testing
         #expect(fit.outages.filter { $0.kind == .drop }.count == 1)
     }
 
+    @Test func clocksThatJumpAreNoTrap() throws {
+        let packets = media(seconds: 30, []).packets
+        let jumps: [Int64] = [0, -3_000_000_000, 40_000_000, -7, 3_000_000_000, 1 << 30]
+        for size in [1, 7, 100, 1_000] {
+            let jumping = packets.enumerated().map { index, packet in
+                var packet = packet
+                packet.time += .seconds(jumps[index / size % jumps.count])
+                return packet
+            }
+            let fit = try? survey(jumping)
+            #expect(fit.map { $0.window.length >= .zero && $0.window.length < .seconds(600) } ?? true)
+        }
+        // Not even where each stretch is long enough to be fitted.
+        #expect(throws: Never.self) {
+            let back = packets.map { packet in
+                var packet = packet
+                packet.time = .zero - .seconds(400_000_000) + (packet.time - .zero)
+                return packet
+            }
+            _ = try survey(packets + back + packets)
+        }
+    }
+
     @Test func nothingAtAllSaysSo() {
         #expect(throws: FitFailure.noPackets) { try survey([]) }
     }
