@@ -21,6 +21,8 @@ package struct LinkSurvey: Sendable {
     static let longestPiece = Interval.seconds(120)
     /// Pieces whose capacity over time is kept: 40 MB. A capture of more shows its capacity as one figure.
     private static let mostSeries = 1_000
+    /// Some 2 kB each. Only a capture of many short stretches, or of billions of packets, has more; what follows is left out.
+    private static let mostPieces = 20_000
     /// Of a series over time: two days, 14 MB.
     private static let mostSteps = 1_800_000
     /// A capture with more outages has another trouble: what follows is left out.
@@ -99,6 +101,7 @@ package struct LinkSurvey: Sendable {
         let window = FitWindow(
             start: start, length: part[range.upperBound - 1].time - start, range: range,
             basis: pieces.isEmpty && range.count == timeline.events.count ? "the whole capture" : "a piece of the capture")
+        guard pieces.count < Self.mostPieces else { return }
         guard range.count >= LinkFit.fewestPackets else {
             failure = failure ?? .tooShort(packets: range.count, length: window.length)
             return
