@@ -32,35 +32,6 @@ package struct DelaySeries: Hashable, Sendable {
         self = series
     }
 
-    /// Reads CellReplay's packet-train traces (Sentosa et al., NSDI 2025): a line of a time and a base delay, both in
-    /// milliseconds, and then the train's own opportunities, which are not part of the delay. Between two lines the delay
-    /// changes evenly; the last line ends the lap.
-    package init(cellReplay text: [UInt8], step: Interval = .milliseconds(10)) throws(RateSeriesError) {
-        var points: [(at: Int64, delay: Int64)] = []
-        for (index, line) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            let words = line.split { [0x20, 0x09, 0x0D].contains($0) }
-            if words.isEmpty { continue }
-            guard words.count >= 2, let at = RateSeries.number(words[0])?.scaled(by: 1_000_000), let delay = RateSeries.number(words[1])?.scaled(by: 1_000_000),
-                at >= points.last?.at ?? 0, (0...Self.longest.nanoseconds).contains(delay)
-            else { throw RateSeriesError(line: index + 1, text: "expected a time and a delay in milliseconds, times in order") }
-            points.append((at, delay))
-        }
-        guard let first = points.first, let last = points.last, last.at > first.at else { throw RateSeriesError(line: nil, text: "fewer than two times") }
-        let count = (last.at - first.at - 1) / step.nanoseconds + 1
-        guard count <= Int64(Self.maximumValues) else { throw RateSeriesError(line: nil, text: "too long") }
-        var values: [Interval] = []
-        var next = 1
-        for index in 0..<count {
-            let at = first.at + index * step.nanoseconds
-            while next < points.count - 1, points[next].at <= at { next += 1 }
-            let (from, to) = (points[next - 1], points[next])
-            let share = Int128(min(at, to.at) - from.at) * Int128(to.delay - from.delay)
-            values.append(Interval(nanoseconds: to.at > from.at ? from.delay + Int64(share / Int128(to.at - from.at)) : to.delay))
-        }
-        guard let series = DelaySeries(step: step, values: values) else { throw RateSeriesError(line: nil, text: "no line with a delay") }
-        self = series
-    }
-
     func value(at time: Int64) -> Int64 {
         values[Int((max(0, time) / step.nanoseconds) % Int64(values.count))].nanoseconds
     }

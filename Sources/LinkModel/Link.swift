@@ -22,6 +22,13 @@ package struct Link: Sendable {
         var isECT = false
     }
 
+    private struct Approaching {
+        var packet: LinkPacket
+        var bytes: Int
+        var at: Int64
+        var isLight: Bool
+    }
+
     private struct Leaving {
         var id: UInt64
         var bytes: Int
@@ -53,6 +60,9 @@ package struct Link: Sendable {
     private let dropsHead: Bool
     private var server: LinkServer
     private var delay: DelayStage
+    private var trains: TrainStage?
+    /// What its train has not yet let into the queue, in order of time.
+    private var approach = Deque<Approaching>()
 
     /// The queue and, at its front, the packet in service.
     private var queue = Deque<Waiting>()
@@ -123,10 +133,11 @@ package struct Link: Sendable {
         limitBytes = limit.bytes ?? .max
         server = LinkServer(profile.service)
         delay = DelayStage(profile, stream)
+        trains = profile.trains.map { TrainStage($0) }
     }
 
     /// Whether every offered packet has had its outcome.
-    package var isDrained: Bool { queue.isEmpty && line.isEmpty && drops.isEmpty }
+    package var isDrained: Bool { queue.isEmpty && line.isEmpty && drops.isEmpty && approach.isEmpty }
 
     /// A packet arrives at the link.
     package mutating func offer(_ packet: LinkPacket, at instant: Instant) {
@@ -140,6 +151,17 @@ package struct Link: Sendable {
         if bytes > mtu { drop(packet.id, bytes, .tooBig, at: now); return }
         if preQueueLoss.loses(at: now) { drop(packet.id, bytes, .preQueueLoss, at: now); return }
         if ingressOutages.covers(now) { drop(packet.id, bytes, .outage, at: now); return }
+        if let (at, isLight) = trains?.release(bytes: bytes, at: now), at > now || isLight {
+            approach.append(Approaching(packet: packet, bytes: bytes, at: at, isLight: isLight))
+            serve(until: now)
+        } else {
+            enter(packet, bytes)
+        }
+    }
+
+    /// A packet reaches the queue.
+    @inline(__always)
+    private mutating func enter(_ packet: LinkPacket, _ bytes: Int) {
         if !dropsHead, queuedPackets >= limitPackets || bytes > limitBytes - queuedBytes {
             drop(packet.id, bytes, .queueFull, at: now)
             return
@@ -171,6 +193,7 @@ package struct Link: Sendable {
         if let change = changes.first, !queue.isEmpty { next = min(next, change.at.nanoseconds) }
         if let first = line.first { next = min(next, first.at) }
         if let first = drops.first { next = min(next, first.at) }
+        if let first = approach.first { next = min(next, first.at) }
         return next > Self.lastInstant ? nil : Instant(nanoseconds: next)
     }
 
@@ -255,6 +278,22 @@ package struct Link: Sendable {
 
     @inline(__always)
     private mutating func serve(until target: Int64) {
+        while let first = approach.first, first.at <= target {
+            approach.removeFirst()
+            serveQueue(until: first.at)
+            // A light opportunity is for whoever finds nobody waiting.
+            if first.isLight, queue.isEmpty, !holds.covers(first.at) {
+                if recorder != nil { recordDeparture(first.packet.id, first.bytes, waited: .zero, at: first.at) }
+                transmit(first.packet.id, first.bytes, at: first.at)
+            } else {
+                enter(first.packet, first.bytes)
+            }
+        }
+        serveQueue(until: target)
+    }
+
+    @inline(__always)
+    private mutating func serveQueue(until target: Int64) {
         if coDel != nil {
             while min(server.finish, server.begin) <= target {
                 if !isServing, !admitHead() { continue }
@@ -332,18 +371,25 @@ package struct Link: Sendable {
         if !isServing { leaveQueue() }
         guard let packet = queue.popFirst() else { server.cancel(); return }
         isServing = false
-        if recorder != nil {
-            recorder?.appendOpportunities(of: server, through: time)
-            recorder?.append(.departure(waited: Interval(nanoseconds: time - packet.arrival)), at: time, id: packet.id, bytes: packet.bytes)
-        }
+        if recorder != nil { recordDeparture(packet.id, packet.bytes, waited: Interval(nanoseconds: time - packet.arrival), at: time) }
         server.commit(queueIsEmpty: queue.isEmpty)
         if !queue.isEmpty { planHead() }
+        transmit(packet.id, packet.bytes, at: time)
+    }
 
+    private mutating func recordDeparture(_ id: UInt64, _ bytes: Int, waited: Interval, at time: Int64) {
+        recorder?.appendOpportunities(of: server, through: time)
+        recorder?.append(.departure(waited: waited), at: time, id: id, bytes: bytes)
+    }
+
+    /// Onto the air.
+    @inline(__always)
+    private mutating func transmit(_ id: UInt64, _ bytes: Int, at time: Int64) {
         let lost = radioLoss.loses(at: time)
-        if !airOutages.isEmpty, airOutages.covers(time) { drop(packet.id, packet.bytes, .airOutage, at: time); return }
-        if lost { drop(packet.id, packet.bytes, .radioLoss, at: time); return }
+        if !airOutages.isEmpty, airOutages.covers(time) { drop(id, bytes, .airOutage, at: time); return }
+        if lost { drop(id, bytes, .radioLoss, at: time); return }
         let at = delay.arrival(time)
-        var leaving = Leaving(id: packet.id, bytes: packet.bytes, at: at)
+        var leaving = Leaving(id: id, bytes: bytes, at: at)
         if corruption > .never, corruptionChance.chance(corruption) { leaving.flippedBit = corruptionChance.next() }
         let overtakes = reordering > .never && reorderingChance.chance(reordering)
         if overtakes {

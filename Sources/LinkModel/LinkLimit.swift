@@ -41,7 +41,7 @@ package struct LinkLimit: Sendable {
     package static func series(_ profile: LinkProfile, seed: UInt64, direction: LinkDirection, step: Interval, count: Int) -> [Double] {
         if profile.service == .unlimited || step <= .zero { return [] }
         var free = undisturbed(profile, seed: seed)
-        (free.delay, free.delaySeries) = (.zero, nil)
+        (free.delay, free.delaySeries, free.trains) = (.zero, nil, nil)
         var link = Link(free, seed: seed, direction: direction)
         var series = [Double](repeating: 0, count: max(0, count))
         var outcomes: [LinkOutcome] = []

@@ -54,7 +54,7 @@ extension LinkProfile: Codable {
     private enum CodingKeys: String, CodingKey, CaseIterable {
         case preQueueLoss, queue, rate, trace, opportunityBytes, outages, radioLoss, delay, jitter
         case series, tokenBucket, mtu, ecn, corrupt, duplicate, reorder, idleAfter, promotion, changes, handovers
-        case delays, delaySpread, randomOutages
+        case delays, delaySpread, randomOutages, trains
     }
 
     package init(from decoder: any Decoder) throws {
@@ -107,6 +107,7 @@ extension LinkProfile: Codable {
         idleAfter = try object.interval(.idleAfter)
         promotion = try object.interval(.promotion) ?? .zero
         if let form = try object.decodeIfPresent(DelaysForm.self, forKey: .delays) { delaySeries = form.series }
+        trains = try object.decodeIfPresent(TrainsForm.self, forKey: .trains)?.trains
         if let text = try object.decodeIfPresent(String.self, forKey: .delaySpread) {
             delaySpread = try object.parsed(IntervalDistribution(text: text), text, .delaySpread, "quantiles such as 0ms/2ms/30ms")
         }
@@ -168,6 +169,7 @@ extension LinkProfile: Codable {
         if jitter != .zero { try object.encode(jitter.text, forKey: .jitter) }
         try object.encodeIfPresent(delaySeries.map { DelaysForm(series: $0) }, forKey: .delays)
         try object.encodeIfPresent(delaySpread?.text, forKey: .delaySpread)
+        try object.encodeIfPresent(trains.map { TrainsForm(trains: $0) }, forKey: .trains)
         if !randomOutages.isEmpty { try object.encode(randomOutages.map(\.text), forKey: .randomOutages) }
         try object.encodeIfPresent(mtu, forKey: .mtu)
         if ecn { try object.encode(true, forKey: .ecn) }
@@ -234,6 +236,48 @@ private struct DelaysForm: Codable {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(series.step.text, forKey: .step)
         try object.encode(series.values.map { Double($0.nanoseconds) / 1e6 }, forKey: .ms)
+    }
+}
+
+private struct TrainsForm: Codable {
+    private enum CodingKeys: String, CodingKey, CaseIterable { case lines, file, offsets, opportunityBytes, rest }
+    var trains: PacketTrains
+
+    init(trains: PacketTrains) { self.trains = trains }
+
+    init(from decoder: any Decoder) throws {
+        let object = try decoder.container(allowing: CodingKeys.self)
+        func refuse(_ key: CodingKeys, _ text: String) -> DecodingError { .dataCorruptedError(forKey: key, in: object, debugDescription: text) }
+        func read(_ name: String, _ key: CodingKeys) throws -> [UInt8] {
+            guard let load = decoder.userInfo[LinkProfile.fileLoader] as? LinkProfile.FileLoader else {
+                throw refuse(key, "\(name) is a file, and files are not read here")
+            }
+            return try load(name)
+        }
+        let name = try object.decodeIfPresent(String.self, forKey: .file)
+        let text = try name.map { try read($0, .file) } ?? Array(object.decode([String].self, forKey: .lines).joined(separator: "\n").utf8)
+        do { trains = try PacketTrains(cellReplay: text) } catch { throw refuse(name == nil ? .lines : .file, "\(name.map { $0 + ": " } ?? "")\(error)") }
+        if let name = try? object.decode(String.self, forKey: .offsets) {
+            let text = try read(name, .offsets)
+            do { try trains.readSizeOffsets(text) } catch { throw refuse(.offsets, "\(name): \(error)") }
+        } else if let values = try object.decodeIfPresent([Double].self, forKey: .offsets) {
+            guard values.allSatisfy({ abs($0) <= 3_600_000 }), trains.setSizeOffsets(values.map { Interval(nanoseconds: Int64(($0 * 1e6).rounded())) }) else {
+                throw refuse(.offsets, "expected milliseconds for each 100 bytes")
+            }
+        }
+        if let bytes = try object.decodeIfPresent(Int.self, forKey: .opportunityBytes) {
+            trains.opportunityBytes = try object.parsed(DeliveryTrace.opportunitySizes.contains(bytes) ? bytes : nil, "\(bytes)", .opportunityBytes, "a size in bytes")
+        }
+        let rest = try object.interval(.rest) ?? .zero
+        trains.rest = try object.parsed((.zero...DelaySeries.longest).contains(rest) ? rest : nil, rest.text, .rest, "a time of at most an hour")
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(trains.lines, forKey: .lines)
+        if !trains.sizeOffsets.isEmpty { try object.encode(trains.sizeOffsets.map { Double($0.nanoseconds) / 1e6 }, forKey: .offsets) }
+        if trains.opportunityBytes != 1_400 { try object.encode(trains.opportunityBytes, forKey: .opportunityBytes) }
+        if trains.rest != .zero { try object.encode(trains.rest.text, forKey: .rest) }
     }
 }
 

@@ -3,7 +3,7 @@ import MastTimebase
 /// What one direction of a link does to packets. A packet passes the stages in this order:
 ///
 /// 0. `mtu`
-/// 1. `preQueueLoss`, then `drop` outages
+/// 1. `preQueueLoss`, then `drop` outages, then `trains`
 /// 2. `queue`
 /// 3. `service`, which `hold` outages pause
 /// 4. `air` outages, then `radioLoss`, `corruption`, `duplication`
@@ -22,6 +22,7 @@ import MastTimebase
 ///       "delay": "40ms",
 ///       "jitter": "5ms",
 ///       "delays": {"step": "10ms", "file": "starlink.delay"}, "delaySpread": "0ms/1ms/2ms/8ms",
+///       "trains": {"file": "down-delay-light-pdo", "offsets": "latency-offset-down", "opportunityBytes": 1400, "rest": "0ms"},
 ///       "randomOutages": ["hold:30s~20ms/34ms/62ms", "drop:10m~1s"],
 ///       "mtu": 1400, "ecn": true, "corrupt": "0.1%", "duplicate": "0.1%", "reorder": "1%",
 ///       "idleAfter": "5s", "promotion": "1s",
@@ -36,6 +37,8 @@ import MastTimebase
 /// * `delays` adds a delay that changes from step to step and begins again after the last: a file with a line of
 ///   milliseconds for each, or the lines themselves, `{"step", "ms": [...]}`. `delaySpread` adds one drawn for each
 ///   packet, between equally spaced quantiles.
+/// * `trains` are CellReplay's base delays and light opportunities: its file, or the lines of it, `{"lines": [...]}`; `offsets`
+///   is its file of offsets by packet size, or the milliseconds for 100, 200, … bytes. The heavy trace is the `trace`.
 /// * A random outage names the mean time between two, and the quantiles of its length. A direction that dies for
 ///   good has an outage that outlasts the run.
 /// * Instead of a rate or trace, `"series": {"steps": ["0s=5mbit", "1.5s=2mbit"], "period": "10s"}` (without a
@@ -55,6 +58,8 @@ package struct LinkProfile: Hashable, Sendable {
     /// Added to `delay`: over time, and by chance for each packet; no packet overtakes another.
     package var delaySeries: DelaySeries?
     package var delaySpread: IntervalDistribution?
+    /// What the first packets after a rest meet before the queue.
+    package var trains: PacketTrains?
     /// Outages whose times the seed chooses; both directions of a link that ask for the same get them together.
     package var randomOutages: [RandomOutages] = []
     /// Larger packets are dropped; nil takes all.

@@ -27,15 +27,6 @@ import Testing
         // The fifth and sixth left at 40 and 50 ms with 15 ms to go, but nobody overtakes.
     }
 
-    @Test func cellReplaysBaseDelaysChangeEvenlyFromLineToLine() throws {
-        let text = "100 20 0 0 1\n120 40 3\n120 10\n160 10 1 2 3\n"
-        let series = try DelaySeries(cellReplay: Array(text.utf8))
-        #expect(series.values.map(\.inMilliseconds) == [20, 30, 10, 10, 10, 10])
-        for broken in ["", "5 20\n", "5 20\n5 30\n", "5\n9 1\n", "9 1\n5 1\n", "1 -2\n3 4\n", "x 1\n2 3\n", "0 1\n99999999999 1\n"] {
-            #expect(throws: RateSeriesError.self, "\(broken)") { try DelaySeries(cellReplay: Array(broken.utf8)) }
-        }
-    }
-
     @Test func aSpreadDrawsBetweenItsQuantiles() throws {
         var profile = LinkProfile()
         let spread = try #require(IntervalDistribution(text: "10ms/20ms/60ms"))

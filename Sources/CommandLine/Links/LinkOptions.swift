@@ -20,12 +20,18 @@ struct LinkOptions: ParsableArguments {
     var upTrace: String?
     @Option(name: .customLong("down"), help: ArgumentHelp("Trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
-    @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms, or CellReplay's file of base delays (its heavy trace goes to --up).", valueName: "file"))
+    @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms, or CellReplay's file of base delays and light opportunities (its heavy trace goes to --up).", valueName: "file"))
     var upDelays: String?
     @Option(help: ArgumentHelp("Delays from the network to clients over time.", valueName: "file"))
     var downDelays: String?
-    @Option(name: .customLong("opportunity"), help: ArgumentHelp("What one delivery opportunity carries: 1500 bytes of IP, or 1504 to count as mm-link does, with its TUN header in the sizes.", valueName: "bytes"))
-    var opportunityBytes = 1500
+    @Option(help: ArgumentHelp("CellReplay's offsets by packet size, from clients to the network.", valueName: "file"))
+    var upSizeOffsets: String?
+    @Option(help: ArgumentHelp("CellReplay's offsets by packet size, from the network to clients.", valueName: "file"))
+    var downSizeOffsets: String?
+    @Option(help: ArgumentHelp("How long a link of CellReplay's rests before light opportunities are used again (0ms, as mm-cellular has it).", valueName: "time"))
+    var longToShortTimer: Interval?
+    @Option(name: .customLong("opportunity"), help: ArgumentHelp("What one delivery opportunity carries: 1500 bytes of IP, or 1504 to count as mm-link does, with its TUN header in the sizes. (default: 1500; 1400 beside CellReplay's delays)", valueName: "bytes"))
+    var opportunityBytes: Int?
     @Option(help: ArgumentHelp("Constant rate of both directions, such as 12mbit.", valueName: "rate"))
     var rate: Rate?
     @Option(help: ArgumentHelp("Constant rate from clients to the target, such as 5mbit.", valueName: "rate"))
@@ -62,10 +68,11 @@ struct LinkOptions: ParsableArguments {
         guard rate == nil || upRate == nil && downRate == nil && upTrace == nil && downTrace == nil else {
             throw ValidationError("--rate is of both directions: give it alone, or --up-rate and --down-rate")
         }
-        guard DeliveryTrace.opportunitySizes.contains(opportunityBytes) else {
+        guard DeliveryTrace.opportunitySizes.contains(opportunityBytes ?? 1_500) else {
             throw ValidationError("--opportunity must be \(DeliveryTrace.opportunitySizes.lowerBound) to \(DeliveryTrace.opportunitySizes.upperBound)")
         }
         if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
+        guard (.zero...Interval.seconds(3_600)).contains(longToShortTimer ?? .zero) else { throw ValidationError("--long-to-short-timer must be at most an hour") }
     }
 
     /// Whether anything here says what the link is like.
@@ -82,10 +89,17 @@ struct LinkOptions: ParsableArguments {
         if let scenario { result = try ScenarioFile.load(scenario) }
         if let capture { result = try window.fit(capture).scenario(name: ScenarioFile.name(capture), seed: seed ?? 1) }
         if let seed { result.seed = seed }
-        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: opportunityBytes) }
-        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: opportunityBytes) }
-        if let upDelays { result.up.delaySeries = try ScenarioFile.delays(upDelays) }
-        if let downDelays { result.down.delaySeries = try ScenarioFile.delays(downDelays) }
+        if let upDelays { try ScenarioFile.addDelays(upDelays, to: &result.up) }
+        if let downDelays { try ScenarioFile.addDelays(downDelays, to: &result.down) }
+        if let upSizeOffsets { try ScenarioFile.addSizeOffsets(upSizeOffsets, to: &result.up, for: "--up-size-offsets") }
+        if let downSizeOffsets { try ScenarioFile.addSizeOffsets(downSizeOffsets, to: &result.down, for: "--down-size-offsets") }
+        for direction in LinkDirection.allCases {
+            if let opportunityBytes { result[direction].trains?.opportunityBytes = opportunityBytes }
+            if let longToShortTimer { result[direction].trains?.rest = longToShortTimer }
+        }
+        func bytes(_ profile: LinkProfile) -> Int { opportunityBytes ?? profile.trains?.opportunityBytes ?? 1_500 }
+        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: bytes(result.up)) }
+        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: bytes(result.down)) }
         if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }

@@ -31,17 +31,23 @@ enum ScenarioFile {
         }
     }
 
-    /// Delays over time: a line of milliseconds for each 10 ms, or CellReplay's lines of a time, a delay and more.
-    static func delays(_ path: String) throws(Failure) -> DelaySeries {
+    /// Delays over time: a line of milliseconds for each 10 ms, or CellReplay's lines of a time, a delay and light opportunities.
+    static func addDelays(_ path: String, to profile: inout LinkProfile) throws(Failure) {
         let bytes = try InputFile.read(path)
         let isCellReplay = (bytes.split(separator: 0x0A).first ?? []).split { [0x20, 0x09, 0x0D].contains($0) }.count > 1
         do throws(RateSeriesError) {
-            guard isCellReplay else { return try DelaySeries(milliseconds: bytes) }
-            let series = try DelaySeries(cellReplay: bytes)
-            Output.note("\(path): base delays of CellReplay; its light opportunities are not replayed, all packets use the trace of --up or --down")
-            return series
+            if isCellReplay { profile.trains = try PacketTrains(cellReplay: bytes) } else { profile.delaySeries = try DelaySeries(milliseconds: bytes) }
         } catch {
             throw Failure(.badData, "\(path) is no series of delays in milliseconds: \(error)")
+        }
+    }
+
+    /// CellReplay's offsets by packet size.
+    static func addSizeOffsets(_ path: String, to profile: inout LinkProfile, for option: String) throws(Failure) {
+        let bytes = try InputFile.read(path)
+        guard profile.trains != nil else { throw Failure(.usage, "\(option) belongs to CellReplay's file of base delays: give that with --\(option.contains("up") ? "up" : "down")-delays") }
+        do throws(RateSeriesError) { try profile.trains?.readSizeOffsets(bytes) } catch {
+            throw Failure(.badData, "\(path) is no list of packet sizes and offsets: \(error)")
         }
     }
 
