@@ -68,6 +68,9 @@ struct CapacityEstimate: Sendable {
         isLowerBound || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
+    /// The same at what was sent, where the link's own rate is not known.
+    func sending(_ bytes: Int64) -> Interval { bytes == 0 || isAssumed ? .zero : capacity.time(forBytes: bytes) }
+
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
     private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {
         let width = min(steps, bins.count)
@@ -112,8 +115,9 @@ struct CapacityEstimate: Sendable {
         let even = busy.filter { (Int64($0) * 80 - rate.bitsPerSecond).magnitude * 20 <= rate.bitsPerSecond.magnitude }
         guard even.count * 10 >= busy.count * 8 else { return false }
         guard let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return true }
-        // An outage takes many at once; a full queue drops again and again.
-        return numbered.bursts * 200 < numbered.seen
+        // An outage takes many at once; a full queue drops again and again, and goes on at its pace where the air leaves a
+        // hole in the sender's.
+        return numbered.bursts * 200 < numbered.seen || view.leavesHoles(curve.direction)
     }
 
     /// The fullest group of runs whose rates lie within `tolerance` of each other.
@@ -155,9 +159,12 @@ struct CapacityEstimate: Sendable {
         }
         let busy = bins.filter { $0 > 0 }.count
         guard busy * 10 >= bins.count * 7 else { return false }
+        // Of transfers both ways it is not known in whose queue it waits.
+        let isWaiting = queue.median != nil && !view.isBulkBothWays
         var full = 0
         for point in curve.points where point.bytes >= 1200 { full += 1 }
         guard full * 10 >= curve.points.count * 7 else { return false }
+        if isWaiting { return true }
         // A pace the application chose is even; a radio link's is not.
         let sorted = bins.sorted()
         return sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13

@@ -4,9 +4,9 @@ import MastTimebase
 extension FitView {
     /// Puts one direction's estimates together.
     func direction(
-        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ delay: QueueDelay
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ delay: QueueDelay, way: Interval
     ) -> LinkFit.Direction {
-        let loss = loss(curve, capacity, outages)
+        let loss = loss(curve, capacity, outages, way)
         let queue = queue(curve, capacity, delay, overflows: loss.isOfQueue)
         let rates = capacity.rates(outages: outages.filter { $0.direction == curve.direction })
         var direction = LinkFit.Direction(
@@ -22,27 +22,36 @@ extension FitView {
     }
 
     private func loss(
-        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage]
+        _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ way: Interval
     ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool, count: LinkFit.LossCount) {
         let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.
-            return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + .milliseconds(500) }
+            return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + way * 2 + .milliseconds(100) }
+        }
+        let sentInto = drops.map { tops(of: $0, curve, way) }
+        /// Whether it repairs what was sent into an outage, however long the repair took.
+        func isRepair(_ event: Timeline.Event) -> Bool {
+            for (outage, tops) in zip(drops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
+                if let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 { return true }
+            }
+            return false
         }
         var rtp = (packets: 0, missing: 0, bursts: 0)
         var tcp = (segments: 0, lost: 0, bursts: 0)
         for event in events where event.direction == curve.direction {
             if event.marks.contains(.rtp), flows[Int(event.flow)][curve.direction].rtp?.isRTP == true {
+                guard !isInOutage(event) else { continue }
                 rtp.packets += 1
                 // One that comes late was counted as missing before.
-                if event.rtpMissing != 0, !isInOutage(event) {
+                if event.rtpMissing != 0 {
                     rtp.missing += Int(event.rtpMissing)
                     rtp.bursts += event.rtpMissing > 0 ? 1 : -1
                 }
             } else if event.marks.contains(.tcp), event.payloadBytes > 0 {
                 tcp.segments += 1
-                if event.marks.contains(.retransmission) || event.marks.contains(.filledLoss), !isInOutage(event) {
+                if event.marks.contains(.retransmission) || event.marks.contains(.filledLoss), !isRepair(event) {
                     tcp.lost += 1
                     if event.marks.contains(.beginsLossBurst) { tcp.bursts += 1 }
                 }
@@ -73,6 +82,24 @@ extension FitView {
             return (share, burst, isOfQueue ? basis + " while the link was full: its queue's doing" : basis, true, isOfQueue, LinkFit.LossCount(packets: tcp.segments, lost: tcp.lost, bursts: tcp.bursts))
         }
         return (0, nil, "unknown: nothing in this direction shows losses", false, false, LinkFit.LossCount())
+    }
+
+    /// By flow, where its sequence stood when an outage was over.
+    private func tops(of outage: LinkFit.Outage, _ curve: DeliveryCurve, _ way: Interval) -> [Int32: UInt32] { // lookup only
+        var tops: [Int32: UInt32] = [:] // lookup only
+        // What was seen after the link had its way here and its wait in a queue, and is missed only when something newer comes.
+        let end = outage.start + outage.length + outage.endUncertainty + (curve.source == .acknowledgements ? .milliseconds(10) : way * 3 + .milliseconds(150))
+        var (first, high) = (events.startIndex, events.endIndex)
+        while first < high {
+            let middle = (first + high) / 2
+            if time(events[middle]) < outage.start - .seconds(1) { first = middle + 1 } else { high = middle }
+        }
+        for event in events[first...] where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+            guard time(event) <= end else { break }
+            let top = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+            if tops[event.flow].map({ Int32(bitPattern: top &- $0) > 0 }) ?? true { tops[event.flow] = top }
+        }
+        return tops
     }
 
     private func queue(

@@ -110,9 +110,10 @@ extension FitView {
             offer(Interval(nanoseconds: halves.reduce(0, +)), bytesUp: 80, bytesDown: 80, "RTCP reports, less the time to send them")
         }
         if best == nil, let spin = spinRTT(vantage) {
-            offer(
-                spin.rtt, bytesUp: vantage == .server ? spin.bytes : 60, bytesDown: vantage == .server ? 60 : spin.bytes,
-                "QUIC spin bit (2nd percentile), less the time to send a packet")
+            // A sender's own capture shows how fast it sent, if not how fast the link is.
+            let (out, back) = vantage == .server ? (down, up) : (up, down)
+            let sending = (spin.bytesOut >= 1_000 ? out.sending(spin.bytesOut) : out.serialisation(spin.bytesOut)) + back.serialisation(spin.bytesBack)
+            offer(spin.rtt - sending, bytesUp: 0, bytesDown: 0, "QUIC spin bit (smallest that recurs), less the time to send its packets")
         }
         if best == nil, let quic = paddedHandshake() {
             offer(
@@ -121,57 +122,5 @@ extension FitView {
         }
         if let best { return (best.rtt, best.basis, false) }
         return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true)
-    }
-
-    /// A turn of the spin bit (RFC 9312 section 3.8.2) goes from here to an end and comes back: the way beyond the capture
-    /// point, without what the near end takes to answer. Endpoints may spin at random instead, so it must fit the
-    /// handshake.
-    ///
-    /// - Returns: the 2nd percentile, and the size of the packet that brought it.
-    private func spinRTT(_ vantage: LinkFit.Vantage) -> (rtt: Interval, bytes: Int64)? {
-        struct Turns {
-            var up: (value: Bool, at: Instant)?
-            var down: (value: Bool, at: Instant)?
-        }
-        guard let handshake = paddedHandshake() else { return nil }
-        var turns = Array(repeating: Turns(), count: flows.count)
-        var began = Array(repeating: false, count: flows.count)
-        var toServer: [(rtt: Interval, bytes: Int64)] = []
-        var toClient: [(rtt: Interval, bytes: Int64)] = []
-        for event in events {
-            let number = Int(event.flow)
-            if event.marks.contains(.quicHandshake) { began[number] = true }
-            guard began[number], event.marks.contains(.quicShort) else { continue }
-            let spin = event.marks.contains(.spin)
-            // The server sends back what it saw, the client the opposite.
-            switch event.direction {
-            case .up where turns[number].up?.value != spin:
-                if let down = turns[number].down, down.value != spin, turns[number].up != nil {
-                    toClient.append((event.time - down.at, Int64(event.ipBytes)))
-                }
-                turns[number].up = (spin, event.time)
-            case .down where turns[number].down?.value != spin:
-                if let up = turns[number].up, up.value == spin, turns[number].down != nil {
-                    toServer.append((event.time - up.at, Int64(event.ipBytes)))
-                }
-                turns[number].down = (spin, event.time)
-            default: break
-            }
-        }
-        func low(_ samples: [(rtt: Interval, bytes: Int64)]) -> (rtt: Interval, bytes: Int64)? {
-            guard samples.count >= 8 else { return nil }
-            let sorted = samples.sorted { ($0.rtt, $0.bytes) < ($1.rtt, $1.bytes) }
-            return sorted[Int((Double(sorted.count - 1) * 0.02).rounded())]
-        }
-        let best: (rtt: Interval, bytes: Int64)?
-        switch vantage {
-        case .client: best = low(toServer)
-        case .server: best = low(toClient)
-        case .between, .unknown:
-            if let far = low(toServer), let near = low(toClient) { best = (far.rtt + near.rtt, far.bytes) } else { best = nil }
-        }
-        guard let best else { return nil }
-        let whole = handshake.toServer + handshake.toClient
-        return best.rtt * 3 >= whole && best.rtt <= whole * 3 ? best : nil
     }
 }

@@ -126,8 +126,8 @@ package struct LinkFit: Sendable, Hashable {
         self.outages = outages
         migrations = Migration.find(view.flows)
         handovers = HandoverFinder(view: view, outages: outages, migrations: migrations, baseRTT: base.value).find()
-        self.up = view.direction(up, upCapacity, outages, queue)
-        self.down = view.direction(down, downCapacity, outages, queue)
+        self.up = view.direction(up, upCapacity, outages, queue, way: base.value / 2)
+        self.down = view.direction(down, downCapacity, outages, queue, way: base.value / 2)
     }
 }
 
@@ -164,6 +164,15 @@ struct FitView: Sendable {
     }
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
+
+    /// Both directions carry more than requests and acknowledgements.
+    var isBulkBothWays: Bool {
+        var payload = (up: 0, down: 0)
+        for event in events where event.payloadBytes >= 1_000 {
+            if event.direction == .up { payload.up += Int(event.payloadBytes) } else { payload.down += Int(event.payloadBytes) }
+        }
+        return min(payload.up, payload.down) * 10 >= max(payload.up, payload.down)
+    }
 
     func isMostlyQUIC(_ direction: FlowDirection) -> Bool {
         var bytes = (quic: 0, all: 0)

@@ -54,9 +54,10 @@ extension FitView {
         var counts = Array(repeating: (seen: 0, missing: 0, bursts: 0), count: flows.count)
         for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount {
             let flow = Int(event.flow)
-            counts[flow].seen += 1
             let missing = numberings[flow].next(event.identification, at: event.time)
-            guard missing != 0, !isExcluded(event) else { continue }
+            guard !isExcluded(event) else { continue }
+            counts[flow].seen += 1
+            guard missing != 0 else { continue }
             // One that comes late was counted as missing before.
             counts[flow].missing += missing
             counts[flow].bursts += missing > 0 ? 1 : -1
@@ -68,6 +69,25 @@ extension FitView {
             sum.bursts += max(0, counts[flow].bursts)
         }
         return sum.seen > 0 ? sum : nil
+    }
+
+    /// Whether the time between two datagrams is longer where one is missing between them: then they were lost from an even
+    /// pace, rather than not let into a queue that never ran empty.
+    func leavesHoles(_ direction: FlowDirection) -> Bool {
+        var last = Array(repeating: (number: UInt16, time: Instant)?.none, count: flows.count)
+        var whole: [Interval] = []
+        var holed: [Interval] = []
+        for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount {
+            defer { last[Int(event.flow)] = (event.identification, event.time) }
+            guard let before = last[Int(event.flow)] else { continue }
+            switch event.identification &- before.number {
+            case 1: whole.append(event.time - before.time)
+            case 2: holed.append(event.time - before.time)
+            default: break
+            }
+        }
+        guard holed.count >= 8, let usual = Quantile.of(whole, 0.5), let across = Quantile.of(holed, 0.5) else { return false }
+        return across * 2 >= usual * 3
     }
 
     /// Packets missing from the numbering between two datagrams of a flow; nil where the sender does not count.

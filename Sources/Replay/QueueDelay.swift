@@ -20,6 +20,15 @@ struct QueueDelay: Sendable {
             return
         }
         let away: FlowDirection = vantage == .client ? .up : .down
+        if view.isMostlyQUIC(away.other) || view.isMostlyQUIC(away) {
+            guard let least = view.spinRTT(vantage) else {
+                samples = []
+                return
+            }
+            let turns = vantage == .client ? view.spinTurns().toServer : view.spinTurns().toClient
+            samples = turns.filter { $0.flow == least.flow }.map { Sample(time: $0.time - view.start, wait: max(.zero, $0.rtt - least.rtt)) }
+            return
+        }
         var smallest = Array(repeating: Interval?.none, count: view.flows.count)
         let all = view.roundTrips.filter { $0.dataDirection == away }
         let timed = all.filter { !$0.isByTimestamp }

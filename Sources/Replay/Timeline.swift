@@ -20,6 +20,8 @@ package struct Timeline: Sendable {
         package var identification: UInt16 = 0
         /// TCP's timestamp; only where it is `stamped`.
         package var stamp: UInt32 = 0
+        /// TCP's, of the first byte.
+        package var sequence: UInt32 = 0
     }
 
     package struct Marks: OptionSet, Sendable {
@@ -125,9 +127,12 @@ package struct Timeline: Sendable {
                         isByTimestamp: tcp.rtt == nil))
             }
         }
-        if case .tcp(let tcp) = packet.headers.transport, let stamp = tcp.timestamp?.value {
-            event.stamp = stamp
-            event.marks.insert(.stamped)
+        if case .tcp(let tcp) = packet.headers.transport {
+            event.sequence = tcp.sequence
+            if let stamp = tcp.timestamp?.value {
+                event.stamp = stamp
+                event.marks.insert(.stamped)
+            }
         }
         if case .udp(let udp) = packet.headers.transport {
             if udp.rtp != nil { event.marks.insert(.rtp) }

@@ -1,0 +1,190 @@
+import MastCapture
+import MastTimebase
+
+extension OutageFinder {
+    /// A data sender's capture around a silence of acknowledgements.
+    private struct SenderView {
+        var flow: Int32
+        /// Bytes under way when the silence began, and how many of them its end acknowledged.
+        var outstanding = 0
+        var arrived = 0
+        /// Data sent, from shortly before the silence to its end.
+        var sends: [(time: Interval, isAgain: Bool)] = []
+        var sentAgain: [Interval] = []
+        /// The longest time without an acknowledgement, duplicate ones too, and the event that ended it.
+        var silence = (start: Interval.zero, end: Interval.zero, event: 0)
+        /// Sent again afterwards, until all that had been under way was acknowledged.
+        var repaired = 0
+        /// Of one segment.
+        var segment = 1
+
+        var missing: Int { max(0, outstanding - arrived) }
+        var silent: Interval { silence.end - silence.start }
+    }
+
+    /// At the sender: data was under way and no acknowledgement came.
+    func judgeTCPSender(_ gap: Gap) -> Verdict? {
+        let sender = look(gap)
+        guard sender.outstanding > 2_000 else { return Verdict(.senderIdle, 0.8, .zero, "all data was acknowledged before the silence") }
+        // Duplicate acknowledgements are acknowledgements: then only one segment is missing, not the link.
+        guard sender.silent * 2 >= gap.length else { return nil }
+        let isMost = sender.silent * 5 >= gap.length * 4
+        let lost = min(sender.missing, sender.repaired) / sender.segment
+        let usual = usualTCPBurst(sender.flow, outside: gap)
+        let isMany = sender.repaired * 2 >= sender.missing && Double(lost) >= 9 * usual
+        // A timer's run for a few lost packets: what ends it is the answer to what was sent again.
+        if !isMany, let answered = sender.sentAgain.last, gap.length < .milliseconds(500),
+            gap.end - answered >= baseRTT * 9 / 10, gap.end - answered <= baseRTT * 3 / 2 + .milliseconds(10)
+        {
+            return nil
+        }
+        if isMost, let verdict = wayBackCut(gap, sender) ?? wayBackHeld(gap, sender) { return verdict }
+        if isMany { return drop(gap, sender, isCertain: true) }
+        guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
+            // Most of it would have to be sent again, were it lost.
+            guard isMost, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            var verdict = Verdict(
+                .hold, sender.sentAgain.isEmpty ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+            verdict.start = lastPrompt(gap)
+            return verdict
+        }
+        // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
+        guard isMost, sender.sentAgain.count >= 2 || sender.missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
+        return drop(gap, sender, isCertain: false)
+    }
+
+    private func look(_ gap: Gap) -> SenderView {
+        let from = points[gap.before].event
+        let to = points[gap.after].event
+        var sender = SenderView(flow: view.events[to].flow)
+        var newest: Interval?
+        var last = view.time(view.events[from])
+        sender.silence = (last, last, to)
+        for index in max(view.events.startIndex, from - 64)...to {
+            let event = view.events[index]
+            guard event.flow == sender.flow else { continue }
+            let time = view.time(event)
+            guard event.direction == curve.direction else {
+                if index <= from { sender.outstanding = max(0, sender.outstanding - Int(event.newlyAcknowledged)) }
+                if index > from {
+                    if time - last > sender.silent { sender.silence = (last, time, index) }
+                    last = time
+                }
+                continue
+            }
+            // An acknowledgement lets a sender go on at once: what is sent later was not under way when the silence began.
+            if index <= from || (newest == nil && time - gap.start <= .milliseconds(20)) { sender.outstanding = Int(event.outstanding) }
+            guard event.payloadBytes > 0 else { continue }
+            let isAgain = event.marks.contains(.retransmission)
+            sender.segment = max(sender.segment, Int(event.payloadBytes))
+            sender.sends.append((time, isAgain))
+            if index > from { if isAgain { sender.sentAgain.append(time) } else { newest = time } }
+        }
+        sender.arrived = Int(view.events[sender.silence.event].newlyAcknowledged)
+        var acknowledged = sender.arrived
+        for index in from..<view.events.endIndex {
+            let event = view.events[index]
+            guard view.time(event) - gap.end <= .seconds(5), acknowledged < sender.outstanding else { break }
+            guard event.flow == sender.flow else { continue }
+            if event.direction == curve.direction, event.marks.contains(.retransmission) { sender.repaired += Int(event.payloadBytes) }
+            if event.direction != curve.direction, index > sender.silence.event { acknowledged += Int(event.newlyAcknowledged) }
+        }
+        return sender
+    }
+
+    /// All had arrived, and nobody said so.
+    private func wayBackCut(_ gap: Gap, _ sender: SenderView) -> Verdict? {
+        guard let answered = sender.sentAgain.last, sender.sentAgain.count >= 2, sender.outstanding >= 10_000, sender.missing < 3_000 else { return nil }
+        let unanswered = sender.sentAgain.dropLast().last ?? gap.start
+        var verdict = Verdict(
+            .drop, 0.8, max((answered - unanswered) / 2, .milliseconds(5)),
+            "all data under way had arrived, and its acknowledgements did not come: \(sender.sentAgain.count) segments were sent again in vain")
+        verdict.direction = curve.direction.other
+        verdict.start = gap.start + wayToCapture - baseRTT / 2
+        verdict.end = (unanswered + answered) / 2 + wayToCapture + baseRTT / 2
+        return verdict
+    }
+
+    /// Acknowledgements of all that was under way came at once, far above the rate at which it is delivered: they waited.
+    private func wayBackHeld(_ gap: Gap, _ sender: SenderView) -> Verdict? {
+        let together = Interval.milliseconds(30)
+        let resumed = bytes(from: gap.end, for: together)
+        let largest = points[gap.after...].prefix { $0.time - gap.end < together }.reduce(0) { max($0, $1.bytes) }
+        // One that leaps over all the others tells that those were lost.
+        guard sender.sentAgain.count < 2, sender.outstanding >= 40_000, resumed * 10 >= sender.outstanding * 7, largest * 4 <= resumed,
+            resumed * 2 >= bytes(from: gap.start - together * 10, for: together * 10) / 10 * 5
+        else { return nil }
+        var verdict = Verdict(.hold, 0.7, .zero, "the acknowledgements of the silence came together after it")
+        verdict.direction = curve.direction.other
+        verdict.start = gap.start + wayToCapture - baseRTT / 2
+        verdict.end = gap.end + wayToCapture - baseRTT / 2
+        return verdict
+    }
+
+    /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
+    private func drop(_ gap: Gap, _ sender: SenderView, isCertain: Bool) -> Verdict {
+        let answered = sender.sends.last { sender.silence.end - $0.time >= baseRTT * 17 / 20 }?.time ?? sender.silence.end
+        let unanswered = sender.sends.last { answered - $0.time >= .milliseconds(10) }?.time
+        let lost = firstLost(before: sender.silence.event, flow: sender.flow, outstanding: sender.outstanding, arrived: sender.arrived, from: points[gap.before].event)
+        let last = min(answered, max(unanswered ?? gap.start, lost ?? gap.start))
+        let half = (answered - last) / 2
+        var verdict = Verdict(
+            .drop, 0.9, max(half, .milliseconds(5)),
+            "\(sender.missing) bytes under way were lost; what was sent at \(TextLayout.fixed((view.start + answered).sinceStart.inSeconds, 3)) s came through")
+        // Both were seen where they were sent.
+        verdict.start = lost.map { $0 + wayToCapture }
+        verdict.end = answered - half + wayToCapture
+        verdict.isCertain = isCertain
+        // What came before the loss was acknowledged in vain: a way back that lives tells at once.
+        if sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment {
+            verdict.also = (gap.start + wayToCapture - baseRTT / 2, answered - half + wayToCapture)
+        }
+        return verdict
+    }
+
+    /// The last acknowledgement that a segment brought about at once: an odd one at the end waits for its timer
+    /// (RFC 9293 section 3.8.6.3; 40 ms on Linux), and then tells of what came before.
+    private func lastPrompt(_ gap: Gap) -> Interval {
+        guard gap.before > 0 else { return gap.start }
+        let (last, previous) = (points[gap.before], points[gap.before - 1])
+        let wait = last.time - previous.time
+        let isDelayed = wait >= .milliseconds(25) && wait <= .milliseconds(60) && wait >= gap.spacing * 4 && last.bytes <= 2_000
+        return isDelayed ? previous.time : gap.start
+    }
+
+    /// When the first of the lost data was sent, by counting back from what was outstanding.
+    private func firstLost(before to: Int, flow: Int32, outstanding: Int, arrived: Int, from: Int) -> Interval? {
+        // Bytes at the end of what was outstanding that did not arrive.
+        var rest = outstanding - arrived
+        guard rest > 0 else { return nil }
+        // Sends up to the moment at which `outstanding` was read.
+        var index = to
+        var newest: Int?
+        for candidate in max(view.events.startIndex, from - 8)...to where newest == nil || candidate <= from {
+            let event = view.events[candidate]
+            if event.direction == curve.direction, event.flow == flow { newest = candidate }
+        }
+        index = newest ?? from
+        while index >= view.events.startIndex {
+            let event = view.events[index]
+            if event.direction == curve.direction, event.flow == flow, event.payloadBytes > 0, !event.marks.contains(.retransmission) {
+                rest -= Int(event.payloadBytes)
+                if rest <= 0 { return view.time(event) }
+            }
+            index -= 1
+        }
+        return nil
+    }
+
+    /// Segments lost in a row elsewhere in the flow, mean.
+    func usualTCPBurst(_ flow: Int32, outside gap: Gap) -> Double {
+        var (lost, bursts) = (0, 0)
+        for event in view.events where event.flow == flow && event.direction == curve.direction && !event.marks.isDisjoint(with: [.retransmission, .filledLoss]) {
+            let time = view.time(event)
+            guard time < gap.start || time > gap.end + .seconds(2) else { continue }
+            lost += 1
+            if event.marks.contains(.beginsLossBurst) { bursts += 1 }
+        }
+        return bursts > 0 ? max(1, Double(lost) / Double(bursts)) : 1
+    }
+}
