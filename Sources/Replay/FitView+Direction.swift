@@ -30,10 +30,12 @@ extension FitView {
             // The first packet after an outage is the one that shows its losses.
             return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + way * 2 + .milliseconds(100) }
         }
-        let sentInto = drops.map { tops(of: $0, curve, way) }
+        // Where acknowledgements were lost or late, what is sent again was not lost.
+        let stops = outages.filter { $0.kind != .senderIdle }
+        let sentInto = stops.map { tops(of: $0, curve, way) }
         /// Whether it repairs what was sent into an outage, however long the repair took.
         func isRepair(_ event: Timeline.Event) -> Bool {
-            for (outage, tops) in zip(drops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
+            for (outage, tops) in zip(stops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
                 if let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 { return true }
             }
             return false
@@ -41,7 +43,7 @@ extension FitView {
         var rtp = (packets: 0, missing: 0, bursts: 0)
         var tcp = (segments: 0, lost: 0, bursts: 0)
         for event in events where event.direction == curve.direction {
-            if event.marks.contains(.rtp), flows[Int(event.flow)][curve.direction].rtp?.isRTP == true {
+            if event.marks.contains(.rtp), flows[Int(event.flow)].isRTP(curve.direction) {
                 guard !isInOutage(event) else { continue }
                 rtp.packets += 1
                 // One that comes late was counted as missing before.

@@ -154,14 +154,13 @@ struct FitView: Sendable {
         var bytes = Array(repeating: 0, count: timeline.flows.count)
         for event in timeline.events[window.range] { bytes[Int(event.flow)] += Int(event.ipBytes) }
         flowBytes = bytes
+        let total = bytes.reduce(0, +)
+        let weighty = bytes.indices.filter { bytes[$0] > 0 && bytes[$0] * 20 >= total }
+        weightyFlows = weighty.isEmpty ? bytes.indices.filter { bytes[$0] > 0 } : weighty
     }
 
     /// Flows that carry a twentieth of the bytes or more, else all of the window's, by number.
-    var weightyFlows: [Int] {
-        let total = flowBytes.reduce(0, +)
-        let weighty = flowBytes.indices.filter { flowBytes[$0] > 0 && flowBytes[$0] * 20 >= total }
-        return weighty.isEmpty ? flowBytes.indices.filter { flowBytes[$0] > 0 } : weighty
-    }
+    let weightyFlows: [Int]
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
 
@@ -177,9 +176,9 @@ struct FitView: Sendable {
     func isMostlyQUIC(_ direction: FlowDirection) -> Bool {
         var bytes = (quic: 0, all: 0)
         for number in weightyFlows {
-            let flow = flows[number]
-            bytes.all += flow[direction].ipBytes
-            if flow.isQUIC { bytes.quic += flow[direction].ipBytes }
+            let own = flows[number].ipBytes(direction)
+            bytes.all += own
+            if flows[number].isQUIC { bytes.quic += own }
         }
         return bytes.quic * 2 > bytes.all
     }

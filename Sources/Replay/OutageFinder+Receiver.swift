@@ -45,6 +45,7 @@ extension OutageFinder {
             verdict.end = gap.end - gap.length / 4
             // What came last had waited: arrivals were discarded from when it entered the queue.
             verdict.start = gap.start - (queue.wait(before: gap.start) ?? .zero)
+            verdict.startUncertainty = queueUncertainty(gap)
             return gap.length >= LinkFit.shortestOutage * 2 ? verdict : nil
         }
         if let written = writtenAfter(gap), written * 10 >= gap.length * 9 {
@@ -70,8 +71,12 @@ extension OutageFinder {
         let half = (gap.end - earliest) / 2
         var verdict = Verdict(.drop, 0.85, half, "\(missing) \(basis)")
         (verdict.start, verdict.end, verdict.isCertain) = (start, gap.end - half, true)
+        verdict.startUncertainty = queueUncertainty(gap)
         return verdict
     }
+
+    /// Of the wait of what came last, in a queue that is not seen.
+    private func queueUncertainty(_ gap: Gap) -> Interval { queue.wait(before: gap.start) == nil ? .milliseconds(100) : .zero }
 
     /// Nothing was lost on the way here, but what had been acknowledged comes again: the acknowledgements were lost. The
     /// sender tried until one was heard.

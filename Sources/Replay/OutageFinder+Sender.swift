@@ -135,8 +135,8 @@ extension OutageFinder {
         verdict.start = lost.map { $0 + wayToCapture }
         verdict.end = answered - half + wayToCapture
         verdict.isCertain = isCertain
-        // What came before the loss was acknowledged in vain: a way back that lives tells at once.
-        if sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment {
+        // What came before the loss was acknowledged in vain: a way back that lives tells at once, also of a hole.
+        if sender.silence.start - gap.start <= .milliseconds(10), sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment {
             verdict.also = (gap.start + wayToCapture - baseRTT / 2, answered - half + wayToCapture)
         }
         return verdict

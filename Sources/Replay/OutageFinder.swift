@@ -72,7 +72,8 @@ struct OutageFinder {
             let start = max(.zero, (verdict.start ?? gap.start) - way)
             let end = max(start, (verdict.end ?? gap.end) - way)
             let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : baseRTT / 2
-            outages.append(
+            append(
+                to: &outages,
                 LinkFit.Outage(
                     direction: verdict.direction ?? curve.direction, start: start, length: end - start,
                     kind: verdict.kind, confidence: verdict.confidence,
@@ -80,7 +81,8 @@ struct OutageFinder {
                     endUncertainty: max(gap.spacing, verdict.endUncertainty, placing), basis: verdict.basis))
             guard let also = verdict.also else { continue }
             let from = max(.zero, also.start - way)
-            outages.append(
+            append(
+                to: &outages,
                 LinkFit.Outage(
                     direction: curve.direction.other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
                     confidence: verdict.confidence - 0.2, startUncertainty: max(gap.spacing, verdict.startUncertainty, placing, .milliseconds(10)),
@@ -88,6 +90,18 @@ struct OutageFinder {
                     basis: "what had arrived before the silence was not acknowledged to the sender either"))
         }
         return outages
+    }
+
+    /// One outage may cause several silences: what is said of it again is said better.
+    private func append(to outages: inout [LinkFit.Outage], _ outage: LinkFit.Outage) {
+        guard outage.kind == .drop, let index = outages.lastIndex(where: { $0.direction == outage.direction && $0.kind == .drop }),
+            outage.start <= outages[index].start + outages[index].length
+        else { return outages.append(outage) }
+        let earlier = outages[index]
+        var whole = outage
+        if earlier.start < outage.start { (whole.start, whole.startUncertainty) = (earlier.start, earlier.startUncertainty) }
+        whole.length = max(earlier.start + earlier.length, outage.start + outage.length) - whole.start
+        outages[index] = whole
     }
 
     /// From the link's queue to where it was noticed.
@@ -137,7 +151,7 @@ struct OutageFinder {
             burst += 1
         }
         let ordinary = Int(Interval.milliseconds(100).nanoseconds / max(1, gap.spacing.nanoseconds))
-        let isRTP = view.flows[Int(next.flow)][curve.direction].rtp?.isRTP ?? false
+        let isRTP = view.flows[Int(next.flow)].isRTP(curve.direction)
         if isRTP {
             let missing = max(0, Int(next.rtpMissing))
             if missing * 2 >= expected {

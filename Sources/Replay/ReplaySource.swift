@@ -53,8 +53,6 @@ package struct ReplaySource: Sendable {
     package var packets: Int
     /// Why reading stopped before the file's end.
     package var truncation: String?
-    /// The file holds more than `Timeline.mostPackets`; only so many were looked at.
-    package var isCutShort: Bool
     /// Nil without a capture.
     package var fit: LinkFit?
     /// Of the client.
@@ -63,13 +61,13 @@ package struct ReplaySource: Sendable {
 
     /// A link, and nothing recorded on it.
     package init(link: LinkScenario) {
-        (name, packets, truncation, isCutShort, fit, self.link, conversations) = (link.name, 0, nil, false, nil, link, nil)
+        (name, packets, truncation, fit, self.link, conversations) = (link.name, 0, nil, nil, link, nil)
     }
 
     package init(
-        name: String, packets: Int, truncation: String? = nil, isCutShort: Bool = false, fit: LinkFit, conversations: WorkloadFit? = nil
+        name: String, packets: Int, truncation: String? = nil, fit: LinkFit, conversations: WorkloadFit? = nil
     ) {
-        (self.name, self.packets, self.truncation, self.isCutShort) = (name, packets, truncation, isCutShort)
+        (self.name, self.packets, self.truncation) = (name, packets, truncation)
         (self.fit, self.conversations) = (fit, conversations)
         link = fit.scenario(name: "capture", seed: 1)
     }
@@ -83,19 +81,22 @@ package struct ReplaySource: Sendable {
             let from = part.from ?? .zero
             chosen = .zero + from ... .zero + max(from, part.to ?? .max / 4)
         }
-        let timeline = Timeline(reading: file, keeping: chosen)
+        var table = FlowTable()
+        var survey = LinkSurvey()
+        var conversations = WorkloadFit()
+        while let packet = file.next() {
+            guard packet.hasTimestamp, let seen = table.observe(packet), chosen?.contains(packet.time) ?? true else { continue }
+            survey.add(packet, seen, table)
+            conversations.add(seen, at: packet.time)
+        }
         do {
-            let window = try chosen.map { range throws(FitFailure) in
-                try timeline.window(from: range.lowerBound, length: range.upperBound - range.lowerBound)
-            }
-            let fit = try LinkFit(timeline, window: window)
-            let flow = try part.flow?.find(in: timeline.table)
+            let fit = try survey.finish(table)
+            conversations.finish(window: fit.window, flow: try part.flow?.find(in: table))
             self.init(
-                name: path == "-" ? "standard input" : path, packets: file.packetCount, truncation: file.truncation,
-                isCutShort: timeline.isCutShort, fit: fit,
-                conversations: WorkloadFit(timeline, window: fit.window, flow: flow))
+                name: path == "-" ? "standard input" : path, packets: file.packetCount, truncation: file.truncation, fit: fit,
+                conversations: conversations)
         } catch let error as FitFailure {
-            throw ReplayFailure.unfit(error, truncation: file.truncation)
+            throw ReplayFailure.unfit(chosen != nil && error == .noPackets ? .emptyWindow : error, truncation: file.truncation)
         }
     }
 }

@@ -23,53 +23,75 @@ package struct WorkloadFit: Sendable, Hashable {
     /// pauses (media) makes one message.
     package static let messagePause = Interval.milliseconds(100)
     package static let longestMessage = Interval.seconds(1)
-    package static let mostExchanges = 20_000
+    /// Some 3 MB; what follows is left out, and counted.
+    package static let mostExchanges = 50_000
 
-    /// In order of start.
+    /// In order of start, since the window's start once it is finished.
     package private(set) var exchanges: [Exchange] = []
     package private(set) var omitted = 0
 
-    private struct Open: Sendable {
+    private struct Open: Sendable, Hashable {
         var exchange: Exchange
         var last: Interval
     }
+    /// By flow.
+    private var open: [Open?] = []
+
+    package init() {}
 
     /// - Parameter flow: take only this one's, by its number in `Timeline.flows`; nil takes all.
     package init(_ timeline: Timeline, window: FitWindow, flow only: Int? = nil) {
-        var open: [Open?] = Array(repeating: nil, count: timeline.flows.count)
         for event in timeline.events[window.range] {
-            // What was sent again was asked for once.
-            guard event.payloadBytes > 0, !event.marks.contains(.retransmission) else { continue }
-            let number = Int(event.flow)
-            guard only == nil || number == only else { continue }
-            let time = event.time - window.start
-            if var current = open[number], Self.ends(current, event, at: time) {
-                current.exchange.goesOn = !event.marks.contains(.tcp) && time - current.last < Self.messagePause
-                close(current.exchange)
-                open[number] = nil
-            }
-            var current = open[number] ?? Open(
-                exchange: Exchange(start: time, end: time, flow: number, requestBytes: 0, responseBytes: 0), last: time)
-            if event.direction == .up {
-                current.exchange.requestBytes += Int(event.payloadBytes)
-            } else {
-                current.exchange.responseBytes += Int(event.payloadBytes)
-            }
-            current.last = time
-            current.exchange.end = time
-            open[number] = current
+            add(
+                flow: Int(event.flow), event.direction, payloadBytes: Int(event.payloadBytes), isTCP: event.marks.contains(.tcp),
+                isAgain: event.marks.contains(.retransmission), at: event.time)
         }
+        finish(window: window, flow: only)
+    }
+
+    package mutating func add(_ seen: FlowObservation, at time: Instant) {
+        guard !seen.isDuplicate else { return }
+        add(
+            flow: seen.flow, seen.direction, payloadBytes: seen.payloadBytes, isTCP: seen.tcp != nil,
+            isAgain: seen.tcp?.isRetransmission ?? false, at: time)
+    }
+
+    private mutating func add(flow number: Int, _ direction: FlowDirection, payloadBytes: Int, isTCP: Bool, isAgain: Bool, at instant: Instant) {
+        // What was sent again was asked for once.
+        guard payloadBytes > 0, !isAgain else { return }
+        while open.count <= number { open.append(nil) }
+        let time = max(instant.sinceStart, open[number]?.last ?? .zero)
+        if var current = open[number], Self.ends(current, direction, isTCP: isTCP, at: time) {
+            current.exchange.goesOn = !isTCP && time - current.last < Self.messagePause
+            close(current.exchange)
+            open[number] = nil
+        }
+        var current = open[number] ?? Open(
+            exchange: Exchange(start: time, end: time, flow: number, requestBytes: 0, responseBytes: 0), last: time)
+        if direction == .up { current.exchange.requestBytes += payloadBytes } else { current.exchange.responseBytes += payloadBytes }
+        (current.last, current.exchange.end) = (time, time)
+        open[number] = current
+    }
+
+    /// After the last packet: keeps what began in `window`, and of one flow if so asked.
+    package mutating func finish(window: FitWindow, flow only: Int? = nil) {
         for case let current? in open { close(current.exchange) }
+        open = []
+        let start = window.start.sinceStart
+        exchanges = exchanges.compactMap { exchange in
+            guard (only ?? exchange.flow) == exchange.flow, exchange.start >= start, exchange.start <= start + window.length else { return nil }
+            var exchange = exchange
+            (exchange.start, exchange.end) = (exchange.start - start, exchange.end - start)
+            return exchange
+        }
         exchanges.sort { ($0.start, $0.flow) < ($1.start, $1.flow) }
     }
 
     /// A request after a response begins a new exchange; so does a long pause, or a message without end.
-    private static func ends(_ open: Open, _ event: Timeline.Event, at time: Interval) -> Bool {
-        if event.marks.contains(.tcp) {
-            return event.direction == .up && open.exchange.responseBytes > 0
-        }
+    private static func ends(_ open: Open, _ direction: FlowDirection, isTCP: Bool, at time: Interval) -> Bool {
+        if isTCP { return direction == .up && open.exchange.responseBytes > 0 }
         if time - open.exchange.start >= longestMessage { return true }
-        return event.direction == .up && open.exchange.responseBytes > 0 && time - open.last >= messagePause
+        return direction == .up && open.exchange.responseBytes > 0 && time - open.last >= messagePause
             || time - open.last >= messagePause * 10
     }
 

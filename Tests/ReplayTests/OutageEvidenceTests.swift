@@ -65,6 +65,12 @@ import Testing
         #expect(try flood { (2_000..<2_400).contains($0) }.down.isLowerBound)
     }
 
+    @Test func lossesOnTheAirLeaveHolesInAPaceAndAreNoFullLink() throws {
+        var chance = SeededGenerator(seed: 4)
+        let fit = try flood { _ in chance.chance(Probability(0.02)) }
+        #expect(fit.down.isLowerBound && abs(fit.down.loss - 0.02) < 0.006, "\(fit.down)")
+    }
+
     @Test func aFloodThatLosesAllAlongFillsItsLink() throws {
         var world = RecordedWorld()
         var at = Instant.zero

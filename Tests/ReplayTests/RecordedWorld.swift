@@ -38,7 +38,7 @@ struct RecordedWorld {
 
     private func ports(_ up: Bool) -> [UInt8] { up ? [0x9C, 0x40, 0x14, 0x51] : [0x14, 0x51, 0x9C, 0x40] }
 
-    private func tcp(up: Bool, sequence: UInt32, acknowledgement: UInt32, flags: UInt8, payload: Int = 0) -> [UInt8] {
+    func tcp(up: Bool, sequence: UInt32, acknowledgement: UInt32, flags: UInt8, payload: Int = 0) -> [UInt8] {
         func big(_ value: UInt32) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt32($0)) } }
         return ports(up) + big(sequence) + big(acknowledgement) + [0x50, flags, 0xFF, 0xFF, 0, 0, 0, 0]
             + [UInt8](repeating: 0, count: payload)

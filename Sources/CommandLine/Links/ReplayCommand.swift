@@ -11,7 +11,7 @@ struct ReplayCommand: AsyncParsableCommand {
         abstract: "Replay a capture: its load or its link under a cloud, or its packets.",
         discussion: """
             --mode load (the default): every flow's messages, with their sizes, order and pauses, become calls of a client \
-            over our transport, across the link fitted to the capture's densest minute, or across another one (--profile, \
+            over our transport, across the link fitted to the whole capture, or across another one (--profile, \
             --capture, --rate …). The transport reacts; that is the test.
             --mode link: that link, and a client that runs the sample application textsearch over it. Chosen by --runs and \
             --duration, and without a capture.
@@ -155,10 +155,6 @@ struct ReplayCommand: AsyncParsableCommand {
         var source: ReplaySource
         do { source = try ReplaySource(path: file, part: try part.part(conversations: chosenMode == .load)) } catch let failure as ReplayFailure {
             throw Failure(.badData, "\(file): \(failure)")
-        }
-        if source.isCutShort {
-            Output.endProgress()
-            Output.note("\(file) is very long; only its beginning was looked at")
         }
         if link.isGiven { source.link = try link.resolved(over: source.link) }
         return source
