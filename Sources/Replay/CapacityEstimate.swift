@@ -25,8 +25,9 @@ struct CapacityEstimate: Sendable {
     init(_ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay) {
         bins = curve.bins(LinkFit.step, length: view.length)
         isConstant = false
-        // Acknowledgements that leap over a filled hole tell of bytes that came before.
-        let sustained = Self.sustainedPeak(bins, width: curve.source == .acknowledgements ? 20 : 5)
+        // Acknowledgements that leap over a filled hole tell of bytes that came before, and so do those that waited behind data.
+        let width = curve.source != .acknowledgements ? 5 : view.isBulkBothWays ? 100 : 20
+        let sustained = Self.sustainedPeak(bins, width: width)
         let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
         waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
         guard sustained > 0 else {
@@ -49,7 +50,7 @@ struct CapacityEstimate: Sendable {
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
             } else {
                 (capacity, isLowerBound) = (peak, true)
-                basis = "highest throughput over \(curve.source == .acknowledgements ? "two seconds" : "half a second"); the sender was the limit"
+                basis = "highest throughput over \(width / 10 > 0 ? "\(width / 10) s" : "half a second"); the sender was the limit"
             }
             if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
         case .offered:

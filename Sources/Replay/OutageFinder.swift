@@ -59,7 +59,8 @@ struct OutageFinder {
     func find() -> [LinkFit.Outage] {
         // Acknowledgements stop when the data does: they are no evidence of their own. Offered load is the
         // sender's alone.
-        guard curve.carriesData, curve.source != .offered else { return [] }
+        guard curve.carriesData else { return [] }
+        if curve.source == .offered { return view.isMostlyQUIC(curve.direction) ? findQUICSender() : [] }
         var outages: [LinkFit.Outage] = []
         var judged = Interval.zero
         for index in points.indices.dropFirst() where points[index].time - points[index - 1].time >= LinkFit.shortestOutage / 2 {
