@@ -11,7 +11,8 @@ final class RelayClient {
     var upstreamAddress: NetworkAddress?
     /// Delivered by the link before the socket was there.
     var pending: [ByteBuffer] = []
-    var lastActive: Instant
+    var lastActive: Instant { share.last }
+    var share: UDPRelayStatistics.ClientShare
     /// Datagrams of this client that are in the link.
     var held = 0
     var isClosed = false
@@ -22,7 +23,8 @@ final class RelayClient {
     static let maximumPending = 256
 
     init(address: NetworkAddress, socketAddress: SocketAddress, cell: RelayCell, now: Instant) {
-        (self.address, self.socketAddress, self.cell, lastActive) = (address, socketAddress, cell, now)
+        (self.address, self.socketAddress, self.cell) = (address, socketAddress, cell)
+        share = UDPRelayStatistics.ClientShare(client: address, first: now, last: now)
     }
 }
 

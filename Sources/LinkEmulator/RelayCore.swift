@@ -15,6 +15,8 @@ final class RelayCore {
     private var instances: UInt64 = 0
     private var heldBytes = 0
     private var counts = UDPRelayStatistics()
+    /// Of clients that are gone, the latest last.
+    private var formerShares: [UDPRelayStatistics.ClientShare] = []
     /// Links of clients that are gone, in sum.
     private var retired = (up: LinkStatistics(), down: LinkStatistics())
     /// Outages set by hand, for the links of clients to come.
@@ -149,8 +151,13 @@ final class RelayCore {
     }
 
     private func offer(_ data: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
-        client.lastActive = now
-        guard heldBytes + data.readableBytes <= configuration.maximumHeldBytes else { counts.overflowDrops += 1; return }
+        client.share.last = now
+        client.share[direction].offeredBytes += data.readableBytes + client.address.headerBytes
+        guard heldBytes + data.readableBytes <= configuration.maximumHeldBytes else { 
+            counts.overflowDrops += 1
+            client.share[direction].droppedPackets += 1
+            return
+        }
         var payload = ByteBufferAllocator().buffer(capacity: data.readableBytes)
         payload.writeImmutableBuffer(data)
         heldBytes += payload.readableBytes
@@ -171,9 +178,12 @@ final class RelayCore {
                 if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: &payload) }
                 report(payload, of: packet.client, direction, .delivered, at: at)
                 counts.lateness.add(now - at)
+                packet.client.share[direction].deliveredBytes += payload.readableBytes + packet.client.address.headerBytes
+                packet.client.share[direction].deliveredPackets += 1
                 if direction == .up { sendUp(payload, for: packet.client) } else { sendDown(payload, to: packet.client) }
             case .marked: break
             case .dropped(_, let at, let reason):
+                packet.client.share[direction].droppedPackets += 1
                 report(packet.payload, of: packet.client, direction, .dropped(reason), at: at)
             }
         }
@@ -316,6 +326,7 @@ final class RelayCore {
     func statistics() -> UDPRelayStatistics {
         var result = counts
         result.clients = clients.count
+        result.shares = (formerShares + clients.values.map(\.share)).sorted { ($0.first, $0.client.description) < ($1.first, $1.client.description) }
         (result.up, result.down) = retired
         for cell in cells {
             result.up.add(cell.up.statistics)
@@ -336,6 +347,8 @@ final class RelayCore {
         guard !client.isClosed else { return }
         client.isClosed = true
         client.pending = []
+        formerShares.append(client.share)
+        if formerShares.count > UDPRelayStatistics.mostFormerShares { formerShares.removeFirst() }
         client.upstream?.close(promise: nil)
         client.upstream = nil
         clients[client.address] = nil

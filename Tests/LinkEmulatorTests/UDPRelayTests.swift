@@ -84,6 +84,24 @@ struct UDPRelayTests {
         }
     }
 
+    @Test("each client's part of a shared cell is counted, and how even the parts are")
+    func shares() async throws {
+        try await withRelay(both(.ideal), clients: 2) { relay, _, clients in
+            for (client, count) in zip(clients, [3, 1]) {
+                for _ in 0..<count { try await client.send([UInt8](repeating: 7, count: 972), to: relay.localAddress) }
+                _ = try await client.received(count)
+            }
+            try await relay.block(.up, mode: .drop)
+            try await clients[1].send([1], to: relay.localAddress)
+            let counts = try await statistics(relay) { $0.up.outageDrops == 1 }
+            #expect(counts.shares.map(\.client) == clients.map(\.address))
+            #expect(counts.shares.map(\.up.deliveredBytes) == [3_000, 1_000] && counts.shares.map(\.down.deliveredPackets) == [3, 1])
+            #expect(counts.shares.map(\.up.droppedPackets) == [0, 1] && counts.shares.map(\.up.offeredBytes) == [3_000, 1_029])
+            // (3 + 1)^2 / (2 * (3^2 + 1^2))
+            #expect(counts.fairness(.up) == 0.8 && counts.fairness(.down) == 0.8)
+        }
+    }
+
     @Test("a drop by hand loses what is sent in it, and nothing later")
     func drop() async throws {
         try await withRelay(both(.ideal)) { relay, target, clients in

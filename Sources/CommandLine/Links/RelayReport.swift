@@ -22,6 +22,23 @@ struct RelayReport: Encodable {
         }
     }
 
+    /// One client's part of the link.
+    struct Client: Encodable {
+        struct Way: Encodable {
+            var offeredBytes, deliveredBytes, deliveredPackets, droppedPackets: Int
+            /// Of all that was delivered.
+            var share: Double
+            /// While it was there.
+            var mbps: Double?
+        }
+        var client: String
+        var firstS, lastS: Double
+        var up, down: Way
+    }
+
+    /// The busiest; a relay may have seen thousands.
+    static let mostClients = 1_000
+
     var scenario: String
     var seed: UInt64
     var elapsedMs: Double
@@ -30,6 +47,10 @@ struct RelayReport: Encodable {
     /// How late datagrams left against the model's time.
     var latenessP50Us, latenessP99Us, latenessMaxUs: Double
     var recordedPackets: Int?
+    /// Those with most bytes first.
+    var shares: [Client]
+    /// Jain's index; nil of fewer than two.
+    var fairnessUp, fairnessDown: Double?
 
     init(_ statistics: UDPRelayStatistics, _ scenario: LinkScenario, elapsed: Interval, recorded: Int?) {
         (self.scenario, seed) = (scenario.name, scenario.seed)
@@ -42,6 +63,21 @@ struct RelayReport: Encodable {
         latenessP99Us = microseconds(statistics.lateness.quantile(0.99))
         latenessMaxUs = microseconds(statistics.lateness.maximum)
         recordedPackets = recorded
+        (fairnessUp, fairnessDown) = (statistics.fairness(.up), statistics.fairness(.down))
+        let all = (up: max(1, statistics.shares.reduce(0) { $0 + $1.up.deliveredBytes }), down: max(1, statistics.shares.reduce(0) { $0 + $1.down.deliveredBytes }))
+        let busiest = statistics.shares.sorted { $0.up.deliveredBytes + $0.down.deliveredBytes > $1.up.deliveredBytes + $1.down.deliveredBytes }
+        shares = busiest.prefix(Self.mostClients).map { share in
+            let seconds = (share.last - share.first).inSeconds
+            func way(_ own: UDPRelayStatistics.ClientShare.Way, of all: Int) -> Client.Way {
+                Client.Way(
+                    offeredBytes: own.offeredBytes, deliveredBytes: own.deliveredBytes, deliveredPackets: own.deliveredPackets,
+                    droppedPackets: own.droppedPackets, share: Double(own.deliveredBytes) / Double(all),
+                    mbps: seconds > 0 ? Double(own.deliveredBytes) * 8 / seconds / 1e6 : nil)
+            }
+            return Client(
+                client: share.client.description, firstS: share.first.sinceStart.inSeconds, lastS: share.last.sinceStart.inSeconds,
+                up: way(share.up, of: all.up), down: way(share.down, of: all.down))
+        }
     }
 
     var text: String {
@@ -54,6 +90,18 @@ struct RelayReport: Encodable {
         }
         var lines = ["\(scenario): seed \(seed), \(TextLayout.duration(elapsedMs / 1_000)), \(clients + clientsExpired) clients"]
         lines += TextLayout.table(rows, left: [0])
+        if shares.count > 1 {
+            var rows = [["client", "up", "share", "dropped", "down", "share", "dropped"]]
+            for client in shares.prefix(20) {
+                rows.append([client.client] + [client.up, client.down].flatMap { way in
+                    [way.mbps.map { TextLayout.bitRate($0 * 1e6) } ?? "-", "\(TextLayout.fixed(way.share * 100, 1)) %", "\(way.droppedPackets)"]
+                })
+            }
+            lines += TextLayout.table(rows, left: [0])
+            if shares.count > 20 { lines.append("and \(shares.count - 20) clients more (--json lists them)") }
+            let fairness = [("up", fairnessUp), ("down", fairnessDown)].compactMap { name, index in index.map { "\(name) \(TextLayout.fixed($0, 3))" } }
+            if !fairness.isEmpty { lines.append("Jain's index of fairness: " + fairness.joined(separator: ", ")) }
+        }
         lines.append("departures late by \(Int(latenessP50Us)) us (median), \(Int(latenessP99Us)) us (p99), \(Int(latenessMaxUs)) us at most")
         let losses = [("refused clients", refusedClients), ("over the memory limit", overflowDrops), ("not taken by a socket", socketDrops), ("not from the target", strangers)]
         for (name, count) in losses where count > 0 { lines.append("\(count) datagrams dropped: \(name)") }
