@@ -1,5 +1,6 @@
 import ArgumentParser
 import MastCapture
+import MastLinkModel
 import MastReplay
 import MastTimebase
 
@@ -10,8 +11,25 @@ struct LinkFitCommand: AsyncParsableCommand {
             The scenario is a JSON object; mast link relay --scenario FILE and mast link shell --scenario FILE run it. \
             How well it fits goes to standard error: the recorded throughput against what the fitted link lets through \
             of the same bytes. How each figure was found: \
-            mast inspect --fit FILE. The same as mast link fit.
+            mast inspect --fit FILE. With --json standard output gets both, and what each figure is based on: \
+            {"scenario": …, "fit": …, "goodness": {"up": …, "down": …}, "truncated": …}. A capture that breaks off is \
+            fitted up to the break, and ends with exit code 65. The same as mast link fit.
             """)
+
+    /// What --json prints.
+    private struct Document: Encodable {
+        struct Goodness: Encodable {
+            /// Kolmogorov and Smirnov's; nil where too little passed.
+            var distance: Double?
+            /// At 5, 50 and 95 %.
+            var recordedMbps, fittedMbps: [Double]
+            init(_ goodness: FitGoodness) { (distance, recordedMbps, fittedMbps) = (goodness.distance, goodness.recorded, goodness.fitted) }
+        }
+        var scenario: LinkScenario
+        var fit: LinkFitReport
+        var goodness: [String: Goodness]
+        var truncated: Bool
+    }
 
     @Argument(help: ArgumentHelp("A pcap or pcapng file; - is standard input.", valueName: "file"))
     var file: String
@@ -23,12 +41,13 @@ struct LinkFitCommand: AsyncParsableCommand {
     var traces: String?
 
     @OptionGroup var window: FitWindowOptions
+    @OptionGroup var output: OutputOptions
 
     @Option(help: ArgumentHelp("The scenario's seed, from which all its chance follows.", valueName: "n"))
     var seed: UInt64 = 1
 
     func run() async throws {
-        let (fit, goodness) = try window.fitAndGoodness(file)
+        let (fit, goodness, truncation) = try window.fitAndGoodness(file)
         let scenario = fit.scenario(name: ScenarioFile.name(file), seed: seed)
         if let traces {
             for direction in FlowDirection.allCases {
@@ -44,9 +63,14 @@ struct LinkFitCommand: AsyncParsableCommand {
         if let out {
             try InputFile.write(Array(text.utf8), to: out)
             Output.note("wrote \(out)")
-        } else {
+        }
+        if output.json {
+            let both = Dictionary(uniqueKeysWithValues: FlowDirection.allCases.map { ($0.name, Document.Goodness(goodness($0))) })
+            try Output.json(Document(scenario: scenario, fit: fit.report, goodness: both, truncated: truncation != nil))
+        } else if out == nil {
             Output.text(text)
         }
+        if let truncation { throw Failure(.badData, "\(file) breaks off (\(truncation)); what is before the break was fitted") }
     }
 }
 
@@ -62,14 +86,18 @@ struct FitWindowOptions: ParsableArguments {
         guard windowLength ?? .seconds(1) > .zero else { throw ValidationError("--window-length must be above 0") }
     }
 
-    func fit(_ path: String) throws -> LinkFit { try fitAndGoodness(path).0 }
+    func fit(_ path: String) throws -> LinkFit {
+        let (fit, _, truncation) = try fitAndGoodness(path)
+        if let truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") }
+        return fit
+    }
 
-    func fitAndGoodness(_ path: String) throws -> (LinkFit, (FlowDirection) -> FitGoodness) {
+    /// The third is why the file breaks off, if it does.
+    func fitAndGoodness(_ path: String) throws -> (LinkFit, (FlowDirection) -> FitGoodness, String?) {
         let capture = try CaptureFile(path: path)
-        defer { if let truncation = capture.truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") } }
         if windowStart == nil, windowLength == nil {
             let (fit, survey) = try LinkSurvey.fit(reading: capture)
-            return (fit, { survey.goodness(fit, $0) })
+            return (fit, { survey.goodness(fit, $0) }, capture.truncation)
         }
         let windowLength = windowLength ?? .seconds(60)
         let chosen = windowStart.map { start in Instant.zero + start ... Instant.zero + start + windowLength }
@@ -78,6 +106,6 @@ struct FitWindowOptions: ParsableArguments {
             try timeline.window(from: .zero + start, length: windowLength)
         } ?? timeline.densestWindow(length: windowLength)
         let fit = try LinkFit(timeline, window: window)
-        return (fit, { FitGoodness(fit, timeline, $0) })
+        return (fit, { FitGoodness(fit, timeline, $0) }, capture.truncation)
     }
 }
