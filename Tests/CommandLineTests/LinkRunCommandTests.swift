@@ -96,4 +96,35 @@ import Testing
         let bad = try await program.run("link", "show", try program.write("bad", Array("1 + 5\nfoo\n".utf8)))
         #expect(bad.status == 65 && bad.errors.contains("line 2"))
     }
+
+    @Test func aLinkOfCellReplaysHasLightAndHeavyOpportunities() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        try "0 20 0 3\n1000 20 0\n".write(toFile: program.path("light"), atomically: true, encoding: .utf8)
+        try "50\n100\n".write(toFile: program.path("heavy"), atomically: true, encoding: .utf8)
+        try "100 -4\n200 5\n".write(toFile: program.path("offsets"), atomically: true, encoding: .utf8)
+        try "0,1400\n0,1400\n0,1400\n0.2,40\n".write(toFile: program.path("in.csv"), atomically: true, encoding: .utf8)
+        let options = ["link", "run", "--in", program.path("in.csv"), "--direction", "down", "--down", program.path("heavy"), "--down-delays", program.path("light")]
+        let log = program.path("run.log")
+        let result = try await program.run(options + ["--down-size-offsets", program.path("offsets"), "--log", log])
+        #expect(result.status == 0, "\(result.errors)")
+        let departures = try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").filter { $0.contains(" - ") }.compactMap { $0.split(separator: " ").first }
+        // Light at 20 + 5 and 23 + 5 ms, heavy at 50; a small one is 4 ms sooner than the base delay.
+        #expect(departures == ["25", "28", "50", "216"])
+        let alone = try await program.run("link", "run", "--in", program.path("in.csv"), "--direction", "down", "--down-size-offsets", program.path("offsets"))
+        #expect(alone.status == 64 && alone.errors.contains("--down-delays"), "\(alone.errors)")
+    }
+
+    @Test func aFitSpeaksJSONAndTellsOfABreak() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let capture = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../captures/bulk.pcap")
+        let whole = try await program.run("fit", capture.path, "--json").object()
+        #expect(whole["truncated"] as? Bool == false && Set(whole.keys) == ["scenario", "fit", "goodness", "truncated"])
+        let bytes = try Data(contentsOf: capture)
+        try bytes.prefix(bytes.count * 3 / 4 + 5).write(to: URL(filePath: program.path("cut.pcap")))
+        let cut = try await program.run("fit", program.path("cut.pcap"), "--json")
+        #expect(cut.status == 65 && cut.errors.contains("breaks off"), "\(cut.errors)")
+        #expect(try cut.object()["truncated"] as? Bool == true)
+    }
 }
