@@ -31,10 +31,6 @@ package struct FlowState: Sendable {
         set { if direction == .up { up = newValue } else { down = newValue } }
     }
 
-    // Without a copy of all that is followed.
-    package func packets(_ direction: FlowDirection) -> Int { direction == .up ? up.packets : down.packets }
-    package func ipBytes(_ direction: FlowDirection) -> Int { direction == .up ? up.ipBytes : down.ipBytes }
-    package func isRTP(_ direction: FlowDirection) -> Bool { (direction == .up ? up.rtp?.isRTP : down.rtp?.isRTP) ?? false }
 }
 
 package struct FlowSide: Sendable {

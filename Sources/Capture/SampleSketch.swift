@@ -4,25 +4,32 @@ import MastTimebase
 package struct SampleSketch: Sendable, Hashable {
     private static let most = 512
 
-    package private(set) var count = 0
-    package private(set) var smallest: Int64?
-    package private(set) var largest: Int64?
+    // Small: a flow has a dozen of these, and a capture tens of thousands of flows.
+    private var samples: UInt32 = 0
+    /// A power of two.
+    private var stride: UInt32 = 1
+    private var low = Int64.max
+    private var high = Int64.min
     private var kept: [Int64] = []
-    private var stride = 1
 
     package init() {}
 
+    /// Of samples; it stays at 4,294,967,295.
+    package var count: Int { Int(samples) }
+    package var smallest: Int64? { samples > 0 ? low : nil }
+    package var largest: Int64? { samples > 0 ? high : nil }
+
     package mutating func add(_ value: Int64) {
-        smallest = min(smallest ?? value, value)
-        largest = max(largest ?? value, value)
-        if count % stride == 0 {
+        low = min(low, value)
+        high = max(high, value)
+        if samples & (stride - 1) == 0 {
             if kept.count >= Self.most {
                 kept = kept.indices.filter { $0 % 2 == 0 }.map { kept[$0] }
                 stride *= 2
             }
-            if count % stride == 0 { kept.append(value) }
+            if samples & (stride - 1) == 0 { kept.append(value) }
         }
-        count += 1
+        if samples < .max { samples += 1 }
     }
 
     package func quantile(_ share: Double) -> Int64? {

@@ -108,8 +108,8 @@ struct CapacityEstimate: Sendable {
         guard !curve.isMostlyTCP else { return false }
         var packets = (there: 0, back: 0)
         for number in view.weightyFlows {
-            packets.there += view.flows[number].packets(curve.direction)
-            packets.back += view.flows[number].packets(curve.direction.other)
+            packets.there += view.packets(of: number, curve.direction)
+            packets.back += view.packets(of: number, curve.direction.other)
         }
         guard packets.back * 50 < packets.there else { return false }
         let busy = bins.filter { $0 > 0 }

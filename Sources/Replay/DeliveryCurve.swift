@@ -42,7 +42,7 @@ struct DeliveryCurve: Sendable {
         }
         // QUIC's acknowledgements are payload of UDP's: a fifth of what goes the other way is all that they ever are.
         let isAcknowledging = view.isMostlyQUIC(direction)
-            && view.weightyFlows.reduce(0) { $0 + view.flows[$1].ipBytes(direction) } * 5 < view.weightyFlows.reduce(0) { $0 + view.flows[$1].ipBytes(direction.other) }
+            && view.weightyFlows.reduce(0) { $0 + view.ipBytes(of: $1, direction) } * 5 < view.weightyFlows.reduce(0) { $0 + view.ipBytes(of: $1, direction.other) }
         carriesData = payload > 0 && payload * 4 >= bytes && !isAcknowledging
         isMostlyTCP = payload > 0 && tcpPayload * 2 > payload
         let isBeforeLink = vantage == (direction == .up ? .client : .server)

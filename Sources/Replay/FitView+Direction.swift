@@ -43,7 +43,7 @@ extension FitView {
         var rtp = (packets: 0, missing: 0, bursts: 0)
         var tcp = (segments: 0, lost: 0, bursts: 0)
         for event in events where event.direction == curve.direction {
-            if event.marks.contains(.rtp), flows[Int(event.flow)].isRTP(curve.direction) {
+            if event.marks.contains(.rtp), isRTP(Int(event.flow), curve.direction) {
                 guard !isInOutage(event) else { continue }
                 rtp.packets += 1
                 // One that comes late was counted as missing before.

@@ -156,13 +156,24 @@ struct FitView: Sendable {
         flowBytes = bytes
         let total = bytes.reduce(0, +)
         let weighty = bytes.indices.filter { bytes[$0] > 0 && bytes[$0] * 20 >= total }
-        weightyFlows = weighty.isEmpty ? bytes.indices.filter { bytes[$0] > 0 } : weighty
+        // Of many small ones the busiest tell as much as all.
+        let small = weighty.isEmpty ? bytes.indices.filter { bytes[$0] > 0 }.sorted { (bytes[$1], $0) < (bytes[$0], $1) } : []
+        weightyFlows = weighty.isEmpty ? small.prefix(Self.mostWeighty).sorted() : weighty
     }
 
-    /// Flows that carry a twentieth of the bytes or more, else all of the window's, by number.
+    static let mostWeighty = 200
+
+    /// Flows that carry a twentieth of the bytes or more, else the window's busiest, by number.
     let weightyFlows: [Int]
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
+
+    // A flow's state is large: only what is asked for is touched.
+    func packets(of flow: Int, _ direction: FlowDirection) -> Int { direction == .up ? flows[flow].up.packets : flows[flow].down.packets }
+    func ipBytes(of flow: Int, _ direction: FlowDirection) -> Int { direction == .up ? flows[flow].up.ipBytes : flows[flow].down.ipBytes }
+    func isRTP(_ flow: Int, _ direction: FlowDirection) -> Bool {
+        (direction == .up ? flows[flow].up.rtp?.isRTP : flows[flow].down.rtp?.isRTP) ?? false
+    }
 
     /// Both directions carry more than requests and acknowledgements.
     var isBulkBothWays: Bool {
@@ -176,7 +187,7 @@ struct FitView: Sendable {
     func isMostlyQUIC(_ direction: FlowDirection) -> Bool {
         var bytes = (quic: 0, all: 0)
         for number in weightyFlows {
-            let own = flows[number].ipBytes(direction)
+            let own = ipBytes(of: number, direction)
             bytes.all += own
             if flows[number].isQUIC { bytes.quic += own }
         }

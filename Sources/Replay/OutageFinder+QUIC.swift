@@ -8,7 +8,7 @@ extension OutageFinder {
     /// At a QUIC sender: its packets were under way and nothing came back. What was acknowledged cannot be read, so it is the
     /// pace of the answers, and of what the sender tries meanwhile, that tells.
     func findQUICSender() -> [LinkFit.Outage] {
-        guard let flow = view.weightyFlows.first(where: { view.flows[$0].isQUIC && view.flows[$0].ipBytes(curve.direction) > view.flows[$0].ipBytes(curve.direction.other) * 5 }) else { return [] }
+        guard let flow = view.weightyFlows.first(where: { view.flows[$0].isQUIC && view.ipBytes(of: $0, curve.direction) > view.ipBytes(of: $0, curve.direction.other) * 5 }) else { return [] }
         var sends: [Interval] = []
         var answers: [Interval] = []
         for event in view.events where Int(event.flow) == flow {

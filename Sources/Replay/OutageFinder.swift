@@ -152,7 +152,7 @@ struct OutageFinder {
             burst += 1
         }
         let ordinary = Int(Interval.milliseconds(100).nanoseconds / max(1, gap.spacing.nanoseconds))
-        let isRTP = view.flows[Int(next.flow)].isRTP(curve.direction)
+        let isRTP = view.isRTP(Int(next.flow), curve.direction)
         if isRTP {
             let missing = max(0, Int(next.rtpMissing))
             if missing * 2 >= expected {
