@@ -100,6 +100,8 @@ package enum HTMLReport {
                 json.member("dir", outage.direction)
                 json.member("kind", outage.kind)
                 json.member("confidence", outage.confidence, decimals: 2)
+                json.member("fromOff", outage.startUncertaintyS, decimals: 4)
+                json.member("toOff", outage.endUncertaintyS, decimals: 4)
                 json.member("basis", outage.basis)
             }
             list("moments", data.moments, &json) { moment, json in

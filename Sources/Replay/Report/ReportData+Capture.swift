@@ -50,7 +50,7 @@ extension ReportData {
     private mutating func add(_ fit: LinkFit) {
         let report = fit.report
         facts.append("Vantage point: \(report.vantage) (\(report.vantageBasis)).")
-        facts.append("Base round trip: \(TextLayout.fixed(report.baseRttMs, 1)) ms\(report.baseRttAssumed ? ", assumed" : "") (\(report.baseRttBasis)).")
+        facts.append("Base round trip: \(TextLayout.fixed(report.baseRttMs, 1)) ms (\(report.baseRttBasis)).")
         for (name, side) in [("Down", report.down), ("Up", report.up)] {
             let rate = TextLayout.bitRate(side.capacityMbps * 1e6)
             facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(side.lossRate == 0 ? "" : "\(TextLayout.fixed(side.lossRate * 100, 2)) %\(side.meanBurst.map { ", \(TextLayout.fixed($0, 1)) in a row" } ?? ""), ")\(side.lossBasis).")
@@ -63,10 +63,16 @@ extension ReportData {
             lanes[index].capacityStartS = report.windowStartS
             lanes[index].capacityBinS = LinkFit.step.inSeconds
             lanes[index].capacityKbps = fit[direction].rates.map { $0.bitsPerSecond / 1_000 }
+            // One rate stands for all of the window.
+            if let only = lanes[index].capacityKbps.first, lanes[index].capacityKbps.count == 1 {
+                lanes[index].capacityBinS = max(report.windowLengthS, LinkFit.step.inSeconds) / 2
+                lanes[index].capacityKbps = [only, only]
+            }
             lanes[index].isLowerBound = fit[direction].isLowerBound
         }
         outages = report.outages.map {
-            Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction, kind: $0.kind, confidence: $0.confidence, basis: $0.basis)
+            Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction, kind: $0.kind, confidence: $0.confidence, basis: $0.basis,
+                startUncertaintyS: $0.startUncertaintyS, endUncertaintyS: $0.endUncertaintyS)
         }
         let real = outages.filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
         let seconds = real.reduce(0.0) { $0 + $1.endS - $1.startS }

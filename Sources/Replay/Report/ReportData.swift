@@ -44,6 +44,9 @@ package struct ReportData: Sendable {
         package var kind: String
         package var confidence: Double?
         package var basis: String
+        /// How far the edges may be off; nil where they are known.
+        package var startUncertaintyS: Double?
+        package var endUncertaintyS: Double?
     }
 
     /// Something that happened at one time: a handover, a station's death, a change of server.

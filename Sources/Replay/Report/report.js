@@ -192,7 +192,8 @@
     table(tables, {
       title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); },
       columns: [
-        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) },
+        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
+        { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
         { name: "Length, ms", value: i => D.outages[i].to - D.outages[i].from, show: i => digits((D.outages[i].to - D.outages[i].from) * 1e3, 0) },
         { name: "Direction", text: true, value: i => D.outages[i].dir }, { name: "Kind", text: true, value: i => D.outages[i].kind === "senderIdle" ? "sender idle" : D.outages[i].kind },
         { name: "Confidence", value: i => D.outages[i].confidence }, { name: "How it was told", text: true, long: true, value: i => D.outages[i].basis },
