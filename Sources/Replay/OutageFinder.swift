@@ -128,10 +128,24 @@ struct OutageFinder {
         let spacings = times.indices.dropLast().map { times[$0] - times[$0 + 1] }
         guard let usual = Quantile.of(spacings, 0.5), let wide = Quantile.of(spacings, 0.9) else { return nil }
         let length = points[after].time - start
-        guard length >= usual * 6, length >= wide * 3 else { return nil }
+        guard length >= usual * 6, length >= wide * 3, !isClocked(before, flow: flow, length: length) else { return nil }
         return Gap(
             before: before, after: after, start: start, end: points[after].time, spacing: usual,
             isRegular: wide <= usual * 3 && usual <= .milliseconds(100))
+    }
+
+    /// A window that does not fill the path comes in bursts, a round trip apart: the silence between two is the sender's.
+    private func isClocked(_ before: Int, flow: Int32, length: Interval) -> Bool {
+        guard length <= baseRTT * 6 / 5 else { return false }
+        var last = points[before].time
+        let from = last - baseRTT
+        var longest = Interval.zero
+        for point in points[..<before].reversed() where view.events[point.event].flow == flow {
+            longest = max(longest, last - max(from, point.time))
+            last = point.time
+            if last <= from { break }
+        }
+        return max(longest, last - from) * 2 >= length
     }
 
     private func judge(_ gap: Gap) -> Verdict? {

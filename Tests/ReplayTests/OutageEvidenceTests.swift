@@ -65,6 +65,16 @@ import Testing
         #expect(try flood { (2_000..<2_400).contains($0) }.down.isLowerBound)
     }
 
+    @Test func burstsThatWaitForTheirAcknowledgementsAreNoOutages() throws {
+        // 40 packets fill a tenth of a path of 600 ms.
+        var far = profile()
+        far.delay = .milliseconds(300)
+        for end in [RecordedWorld.End.client, .server] {
+            let world = RecordedWorld.download(LinkScenario(up: far, down: far), window: 40, until: .zero + .seconds(12), recordedAt: end)
+            #expect(outages(try LinkFit(world.timeline)).isEmpty)
+        }
+    }
+
     @Test func lossesOnTheAirLeaveHolesInAPaceAndAreNoFullLink() throws {
         var chance = SeededGenerator(seed: 4)
         let fit = try flood { _ in chance.chance(Probability(0.02)) }
