@@ -85,10 +85,14 @@ extension OutageFinder {
         var answered = gap.end
         var unanswered = gap.start
         var resumed = gap.end
+        var again = 0
         for point in points[gap.after...].dropFirst() where view.events[point.event].flow == flow {
             guard point.time - gap.start <= .seconds(60) else { break }
             resumed = point.time
             guard view.events[point.event].marks.contains(.retransmission) else { break }
+            again += 1
+            // A timer sends little; so much that was here before is another copy of the traffic.
+            guard again <= 200 else { return nil }
             if point.time - answered >= LinkFit.shortestOutage / 2 { (unanswered, answered) = (answered, point.time) }
         }
         // One try may have been a timer's that fired too soon.

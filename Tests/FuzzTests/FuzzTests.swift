@@ -16,7 +16,7 @@ import Testing
             close(descriptor)
             try? FileManager.default.removeItem(atPath: path)
         }
-        try Fuzz(target: "captureFiles", iterations: 90_000).run(Corpus.files) { mutator in
+        try Fuzz(target: "captureFiles", iterations: 270_000).run(Corpus.files) { mutator in
             let bytes = mutator.input()
             guard pwrite(descriptor, bytes, bytes.count, 0) == bytes.count, ftruncate(descriptor, off_t(bytes.count)) == 0 else { return "no disk" }
             guard let capture = try? CaptureFile(path: path) else { return nil }
@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(60))) func pcapngBlocks() throws {
-        try Fuzz(target: "pcapngBlocks", iterations: 2_000_000).run(Corpus.files) { mutator in
+        try Fuzz(target: "pcapngBlocks", iterations: 4_000_000).run(Corpus.files) { mutator in
             let bytes = mutator.input()
             var parser = PcapNGParser()
             var offset = 0
@@ -48,7 +48,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(60))) func linkLayers() throws {
-        try Fuzz(target: "linkLayers", iterations: 20_000_000).run(Corpus.frames.map(\.1)) { mutator in
+        try Fuzz(target: "linkLayers", iterations: 40_000_000).run(Corpus.frames.map(\.1)) { mutator in
             let bytes = mutator.input()
             let wire = mutator.below(4) == 0 ? mutator.below(70_000) : bytes.count
             return Self.fault(LinkLayer.decode(bytes.span, linkType: mutator.pick(Corpus.linkTypes), wireBytes: wire), bytes.count)
@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(60))) func ipPackets() throws {
-        try Fuzz(target: "ipPackets", iterations: 18_000_000).run(Corpus.packets) { mutator in
+        try Fuzz(target: "ipPackets", iterations: 32_400_000).run(Corpus.packets) { mutator in
             let bytes = mutator.input()
             return Self.fault(LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: bytes.count), bytes.count)
         }
@@ -64,7 +64,7 @@ import Testing
 
     /// Trackers are fed headers that no peer would send, in an order in which none would.
     @Test(.timeLimit(.minutes(60))) func conversations() throws {
-        try Fuzz(target: "conversations", iterations: 120_000).run(Corpus.packets) { mutator in
+        try Fuzz(target: "conversations", iterations: 240_000).run(Corpus.packets) { mutator in
             var builder = CaptureSummary.Builder()
             var time: Int64 = 0
             let packets = 2 + mutator.below(30)
@@ -82,13 +82,15 @@ import Testing
     }
 
     private static let scenarios = [
-        #"{"name":"a","seed":7,"up":{"rate":"12mbit","delay":"30ms","queue":"droptail:100p","loss":"2%"},"down":{"rate":"5mbit","outages":["hold:10s+2s","drop:3s+100ms"]}}"#,
-        #"{"name":"b","down":{"trace":{"stamps":[1,2,2,5,9]},"loss":{"share":"4%","burst":3},"jitter":"2ms"}}"#, "{}", #"{"up":{}}"#,
+        #"{"name":"a","seed":7,"up":{"rate":"12mbit","delay":"30ms","queue":"droptail:100p","radioLoss":"2%"},"down":{"rate":"5mbit","outages":["hold:10s+2s","drop:3s+100ms"]}}"#,
+        #"{"name":"b","down":{"trace":{"stamps":[1,2,2,5,9]},"radioLoss":{"share":"4%","meanBurst":"3p"},"jitter":"2ms"}}"#, "{}", #"{"up":{}}"#,
+        #"{"down":{"trace":{"stamps":[3,5,9]},"trains":{"lines":["0 20 0 3 7","50 9 0","100 40"],"offsets":[-1.5,2],"rest":"5ms","opportunityBytes":1400}}}"#,
+        #"{"up":{"series":{"steps":["0s=5mbit","1.5s=2mbit"],"period":"10s"},"delays":{"step":"10ms","ms":[1,2,30]},"changes":["1s:rate=5mbit"],"randomOutages":["hold:30s~20ms/34ms"]}}"#,
     ].map { Array($0.utf8) }
 
     @Test(.timeLimit(.minutes(60))) func scenarios() throws {
         let decoder = JSONDecoder()
-        try Fuzz(target: "scenarios", iterations: 450_000).run(Self.scenarios) { mutator in
+        try Fuzz(target: "scenarios", iterations: 630_000).run(Self.scenarios) { mutator in
             guard let scenario = try? decoder.decode(LinkScenario.self, from: Data(mutator.input())) else { return nil }
             for direction in LinkDirection.allCases {
                 var link = scenario.link(direction)
@@ -103,11 +105,11 @@ import Testing
 
     private static let texts = [
         "1\n2\n2\n5\n900\n", "0.001,1500\n0.002,64\n1e-1,900\n", "timeS,bytes\n0,100\n", "40ms", "1.5m", "12mbit", "2%", "droptail:100p", "drophead:150kB",
-        "codel", "hold:10s+2s", "drop:500ms+1.2s",
+        "codel", "hold:10s+2s", "drop:500ms+1.2s", "0 20 0 3 7\n50 9 0\n100 40\n", "100 -1.5\n200 2\n",
     ].map { Array($0.utf8) }
 
     @Test(.timeLimit(.minutes(60))) func traceAndOptionTexts() throws {
-        try Fuzz(target: "traceAndOptionTexts", iterations: 800_000).run(Self.texts) { mutator in
+        try Fuzz(target: "traceAndOptionTexts", iterations: 600_000).run(Self.texts) { mutator in
             let bytes = mutator.input()
             if let trace = try? DeliveryTrace(mahimahi: bytes) { _ = trace }
             var schedule = PacketSchedule()
@@ -120,6 +122,9 @@ import Testing
             let text = String(decoding: bytes, as: UTF8.self)
             _ = (Interval(text: text), Rate(text: text), Probability(text: text), QueueDiscipline(text: text), Outage(text: text))
             _ = (IntervalDistribution(text: text), RandomOutages(text: text), try? DelaySeries(milliseconds: bytes))
+            if var trains = try? PacketTrains(cellReplay: bytes) {
+                if (try? trains.readSizeOffsets(bytes)) != nil, trains.sizeOffsets.isEmpty { return "no offsets in a list of them" }
+            }
             return nil
         }
     }
