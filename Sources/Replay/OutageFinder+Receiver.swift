@@ -48,13 +48,17 @@ extension OutageFinder {
             verdict.startUncertainty = queueUncertainty(gap)
             return gap.length >= LinkFit.shortestOutage * 2 ? verdict : nil
         }
-        if let written = writtenAfter(gap), written * 10 >= gap.length * 9 {
+        let written = writtenAfter(gap)
+        if let written, written * 10 >= gap.length * 9 {
             return Verdict(.senderIdle, 0.9, .zero, "by its timestamp what ended the silence was sent at its end")
         }
         let resumed = bytes(from: gap.end, for: .milliseconds(100))
         let before = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
         if resumed * 10 >= before * 6 {
             return Verdict(.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
+        }
+        if let written, written * 4 <= gap.length {
+            return Verdict(.hold, 0.8, .zero, "by its timestamp what ended the silence was sent before it")
         }
         return resumed * 8 >= before
             ? Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on in order")
