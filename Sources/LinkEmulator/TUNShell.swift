@@ -106,8 +106,12 @@ package final class TUNShell {
         let nameBits: UInt32 = 0b1100
 
         while true {
-            if up.isUntouched, down.isUntouched { clock = TunnelClock(at: configuration.begin) }
-            let now = clock.now
+            var now = clock.now
+            if up.isUntouched, down.isUntouched {
+                // Exactly: a stall of the host between two readings of its clock is no time of the link's.
+                clock = TunnelClock(at: configuration.begin)
+                now = .zero + configuration.begin
+            }
             if life.now >= nextCheck {
                 let ended = waitpid(child, &status, WNOHANG)
                 if ended == child || ended < 0 && errno == ECHILD { break }
