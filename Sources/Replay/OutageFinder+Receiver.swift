@@ -8,10 +8,8 @@ extension OutageFinder {
         let next = view.events[points[gap.after].event]
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         let firstAfter = points[gap.after].event
-        let usual = usualTCPBurst(last.flow, outside: gap)
-        let segment = max(1, full - 52)
-        let skipped = skippedBytes(gap) / segment
-        if Double(skipped) >= 9 * usual { return lost(skipped, gap, isByTimer: false, "segments are missing in sequence after the silence") }
+        let skipped = skippedBytes(gap) / max(1, full - 52)
+        if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(skipped, gap, isByTimer: false, "segments are missing in sequence after the silence") }
         var repaired = false
         for index in firstAfter..<min(view.events.endIndex, firstAfter + 40) {
             let event = view.events[index]
@@ -29,7 +27,7 @@ extension OutageFinder {
         if asked { return Verdict(.senderIdle, 0.6, .zero, "the other side asked for more during the silence") }
         let numbered = view.missing(after: points[gap.before].event, until: firstAfter)
         if next.marks.contains(.retransmission), let numbered, numbered < 3 { return wayBackOut(gap) }
-        if let numbered, Double(numbered) >= 9 * usual {
+        if let numbered, isBeyondTCPBursts(numbered, last.flow, gap) {
             var verdict = lost(numbered, gap, isByTimer: true, "packets are missing in the sender's numbering after the silence")
             // What was acknowledged before comes again: that had not been heard.
             if next.marks.contains(.retransmission) {

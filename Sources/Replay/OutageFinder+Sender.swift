@@ -9,7 +9,7 @@ extension OutageFinder {
         var outstanding = 0
         var arrived = 0
         /// Data sent, from shortly before the silence to its end.
-        var sends: [(time: Interval, isAgain: Bool)] = []
+        var sends: [Interval] = []
         var sentAgain: [Interval] = []
         /// The longest time without an acknowledgement, duplicate ones too, and the event that ended it.
         var silence = (start: Interval.zero, end: Interval.zero, event: 0)
@@ -30,8 +30,7 @@ extension OutageFinder {
         guard sender.silent * 2 >= gap.length else { return nil }
         let isMost = sender.silent * 5 >= gap.length * 4
         let lost = min(sender.missing, sender.repaired) / sender.segment
-        let usual = usualTCPBurst(sender.flow, outside: gap)
-        let isMany = sender.repaired * 2 >= sender.missing && Double(lost) >= 9 * usual
+        let isMany = sender.repaired * 2 >= sender.missing && isBeyondTCPBursts(lost, sender.flow, gap)
         // A timer's run for a few lost packets: what ends it is the answer to what was sent again.
         if !isMany, let answered = sender.sentAgain.last, gap.length < .milliseconds(500),
             gap.end - answered >= baseRTT * 9 / 10, gap.end - answered <= baseRTT * 3 / 2 + .milliseconds(10)
@@ -77,7 +76,7 @@ extension OutageFinder {
             guard event.payloadBytes > 0 else { continue }
             let isAgain = event.marks.contains(.retransmission)
             sender.segment = max(sender.segment, Int(event.payloadBytes))
-            sender.sends.append((time, isAgain))
+            sender.sends.append(time)
             if index > from { if isAgain { sender.sentAgain.append(time) } else { newest = time } }
         }
         sender.arrived = Int(view.events[sender.silence.event].newlyAcknowledged)
@@ -123,8 +122,8 @@ extension OutageFinder {
 
     /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
     private func drop(_ gap: Gap, _ sender: SenderView, isCertain: Bool) -> Verdict {
-        let answered = sender.sends.last { sender.silence.end - $0.time >= baseRTT * 17 / 20 }?.time ?? sender.silence.end
-        let unanswered = sender.sends.last { answered - $0.time >= .milliseconds(10) }?.time
+        let answered = sender.sends.last { sender.silence.end - $0 >= baseRTT * 17 / 20 } ?? sender.silence.end
+        let unanswered = sender.sends.last { answered - $0 >= .milliseconds(10) }
         let lost = firstLost(before: sender.silence.event, flow: sender.flow, outstanding: sender.outstanding, arrived: sender.arrived, from: points[gap.before].event)
         let last = min(answered, max(unanswered ?? gap.start, lost ?? gap.start))
         let half = (answered - last) / 2
@@ -176,8 +175,9 @@ extension OutageFinder {
         return nil
     }
 
-    /// Segments lost in a row elsewhere in the flow, mean.
-    func usualTCPBurst(_ flow: Int32, outside gap: Gap) -> Double {
+    /// Whether so many missing segments are too many for the mean of those lost in a row elsewhere in the flow.
+    func isBeyondTCPBursts(_ missing: Int, _ flow: Int32, _ gap: Gap) -> Bool {
+        guard missing >= 9 else { return false }
         var (lost, bursts) = (0, 0)
         for event in view.events where event.flow == flow && event.direction == curve.direction && !event.marks.isDisjoint(with: [.retransmission, .filledLoss]) {
             let time = view.time(event)
@@ -185,6 +185,6 @@ extension OutageFinder {
             lost += 1
             if event.marks.contains(.beginsLossBurst) { bursts += 1 }
         }
-        return bursts > 0 ? max(1, Double(lost) / Double(bursts)) : 1
+        return bursts == 0 || missing * bursts >= 9 * lost
     }
 }
