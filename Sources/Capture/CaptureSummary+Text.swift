@@ -11,7 +11,7 @@ extension CaptureSummary {
         if truncated { lines.append("TRUNCATED     \(truncationReason ?? "unknown reason"); all before the break is counted") }
         if capturedBytes < bytes { lines.append("snap length   \(TextLayout.bytes(capturedBytes)) of \(TextLayout.bytes(bytes)) captured; sizes are those on the wire") }
         if duplicates > 0 { lines.append("duplicates    \(duplicates) packets were recorded more than once") }
-        if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack) times") }
+        if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack == 1 ? "once" : "\(timeStepsBack) times")") }
         lines += periodLines() + rateLines(width) + flowLines(mostFlows) + silenceLines(mostSilences)
         return lines.joined(separator: "\n") + "\n"
     }

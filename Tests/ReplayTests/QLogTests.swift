@@ -56,6 +56,18 @@ import Testing
         let trace = try #require(try Self.records(log.bytes).first?["trace"] as? [String: Any])
         let point = try #require(trace["vantage_point"] as? [String: Any])
         #expect(point["type"] as? String == "network" && point["flow"] as? String == "server")
+        #expect(trace["title"] as? String == "a download")
+    }
+
+    @Test func `times count from the flow's first packet, however long after the capture's that came`() throws {
+        var late = CaptureRecorder()
+        let century = Interval.seconds(36_500 * 86_400)
+        var world = RecordedWorld()
+        world.datagram(up: true, bytes: 20, at: .zero)
+        for number in 0..<20 { world.datagram(up: number % 2 == 0, bytes: 900, at: .zero + century + .milliseconds(10) * Int64(number)) }
+        for packet in world.packets.dropFirst() { late.add(packet) }
+        let times = try Self.records(try #require(QLog(late, title: "late", vantage: .unknown)).bytes).dropFirst().map { $0["time"] as? Double }
+        #expect(times == (0..<20).map { Double($0) * 10 })
     }
 
     @Test func `an empty capture has no qlog`() {

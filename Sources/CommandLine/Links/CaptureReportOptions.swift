@@ -27,7 +27,7 @@ struct CaptureReportOptions: ParsableArguments {
         guard let qlog else { return }
         var vantage = LinkFit.Vantage.unknown
         if case .success(let fit) = fit { vantage = fit.vantage }
-        guard let log = QLog(recorder, title: summary.file, vantage: vantage) else {
+        guard let log = QLog(recorder, title: summary.file.split(separator: "/").last.map(String.init) ?? summary.file, vantage: vantage) else {
             throw Failure(.badData, "\(summary.file) holds no flow to write as qlog; inspect it without --qlog")
         }
         try InputFile.write(log.bytes, to: qlog)
@@ -39,7 +39,7 @@ struct ReplayReportOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Write a report with plots and tables: one HTML file that needs no network.", valueName: "file.html"))
     var report: String?
 
-    @Option(help: ArgumentHelp("Write the client's transport as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
+    @Option(help: ArgumentHelp("Write the busiest connection of the client's transport as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
     var qlog: String?
 
     @Option(help: ArgumentHelp("Write a line for each call as CSV.", valueName: "file.csv"))
@@ -58,7 +58,7 @@ struct ReplayReportOptions: ParsableArguments {
         }
         if let csv { try InputFile.write(Array(recording.csv.utf8), to: csv) }
         if let qlog {
-            guard let log = QLog(recording.traced, title: "Replay of \(name), seed \(result.seed)", name: "client") else {
+            guard let log = QLog(recording.traced, title: "Replay of \(name), seed \(result.seed)", name: "client", origin: recording.start) else {
                 throw Failure(.ownFault, "the replay left no trace of its transport; report this with --seed \(result.seed)")
             }
             try InputFile.write(log.bytes, to: qlog)

@@ -44,7 +44,10 @@ struct InspectCommand: AsyncParsableCommand {
         let mostFlows = most ?? (output.json ? Self.mostAsJSON : Self.mostAsText)
         var client = try InspectedCapture(
             file, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder(), mostFlows: mostFlows)
-        if let recorder = client.recorder { try report.write(client.summary, recorder, fit: client.fit) }
+        if let recorder = client.recorder {
+            try report.write(client.summary, recorder, fit: client.fit)
+            if serverFile != nil { Output.note("--report, --qlog and --csv show \(file) alone; what both captures tell together is below") }
+        }
         var link = client.link
         var truncations = [client.truncationText]
         if let serverFile {

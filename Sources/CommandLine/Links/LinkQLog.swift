@@ -5,6 +5,9 @@ import MastTimebase
 /// A link's events as qlog: packets are numbered as they arrive, a delivery acknowledges its packet, and what is under way
 /// in the link is its bytes in flight.
 struct LinkQLog {
+    /// Of a delivery, which is no packet of the other side's; a viewer takes none without a length.
+    private static let acknowledgementBytes = 40
+
     private var log: QLog
     private var file: BufferedFile
     private var arrived: [UInt64: (at: Instant, bytes: Int)] = [:]  // lookup only
@@ -26,7 +29,7 @@ struct LinkQLog {
         case .delivery:
             guard let packet = leave(event.id) else { return }
             let number = Int64(event.id)
-            log.packetReceived(.oneRTT, number: number, length: packet.bytes, acknowledged: [(number, number)], at: event.at)
+            log.packetReceived(.oneRTT, number: number, length: Self.acknowledgementBytes, acknowledged: [(number, number)], at: event.at)
             log.metricsUpdated(QLog.Metrics(latestRTT: event.at - packet.at, bytesInFlight: bytesInFlight), at: event.at)
         case .drop(let reason):
             guard leave(event.id) != nil else { return }

@@ -10,6 +10,8 @@ struct LinkRun {
     private(set) var packets = 0
     private(set) var delays = IntervalHistogram()
     private(set) var lastAt = Instant.zero
+    /// When the last packet left the server.
+    private(set) var lastServedAt = Instant.zero
     private var sinks: LinkRunSinks
     private var outcomes: [LinkOutcome] = []
     private var events: [LinkEvent] = []
@@ -44,7 +46,10 @@ struct LinkRun {
         outcomes.removeAll(keepingCapacity: true)
         link.takeEvents(&events)
         for event in events {
-            if case .departure(let waited) = event.kind { delays.add(waited) }
+            if case .departure(let waited) = event.kind {
+                delays.add(waited)
+                lastServedAt = event.at
+            }
             try sinks.take(event)
         }
         events.removeAll(keepingCapacity: true)

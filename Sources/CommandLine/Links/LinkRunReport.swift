@@ -35,7 +35,8 @@ struct LinkRunReport: Encodable {
         (maxQueuePackets, maxQueueBytes) = (counts.maxQueuePackets, counts.maxQueueBytes)
         if durationS > 0 {
             offeredMbps = Double(counts.offeredBytes) * 8 / durationS / 1e6
-            deliveredMbps = Double(counts.deliveredBytes) * 8 / durationS / 1e6
+            // What waited at the end took its time as well.
+            deliveredMbps = Double(counts.deliveredBytes) * 8 / max(run.lastServedAt, run.lastAt).sinceStart.inSeconds / 1e6
         }
         let milliseconds = { (share: Double) in run.delays.quantile(share)?.inMilliseconds ?? 0 }
         if run.delays.count > 0 {

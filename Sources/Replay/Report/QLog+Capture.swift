@@ -20,12 +20,19 @@ extension QLog {
         }
         self.init(
             title: title, vantage: point, name: "\(state.key.protocolName) \(state.client) to \(state.server)",
-            referenceMs: Double(recorder.firstEpochNanoseconds ?? 0) / 1e6,
+            origin: state.first, referenceMs: Double(recorder.firstEpochNanoseconds ?? 0) / 1e6 + state.first.sinceStart.inMilliseconds,
             protocols: [state.key.protocolName == "tcp" ? "TCP" : "UDP"])
         var sent = SentSegments()
         var received: Int64 = 0
         var metrics = Metrics()
-        var trips = recorder.roundTrips.filter { Int($0.flow) == flow && $0.dataDirection == sender }[...]
+        // Of the two sides of the capture point, the one that crossed the link.
+        let all = recorder.roundTrips.filter { Int($0.flow) == flow }
+        func mean(_ direction: FlowDirection) -> Interval {
+            let own = all.filter { $0.dataDirection == direction }
+            return own.isEmpty ? .zero : own.reduce(.zero) { $0 + $1.rtt } / Int64(own.count)
+        }
+        let crossing = mean(sender) >= mean(sender.other) ? sender : sender.other
+        var trips = all.filter { $0.dataDirection == crossing }[...]
         for event in recorder.events where Int(event.flow) == flow {
             if event.direction == sender {
                 guard let kind = event.kind else { continue }

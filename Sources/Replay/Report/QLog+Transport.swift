@@ -3,8 +3,9 @@ import MastTransport
 
 extension QLog {
     /// The busiest connection of a host, from its transport's own trace.
+    /// - Parameter origin: from which its times count.
     /// - Returns: nil without an event.
-    package init?(_ traced: [TracedEvent], title: String, name: String) {
+    package init?(_ traced: [TracedEvent], title: String, name: String, origin: Instant = .zero) {
         var counts: [(connection: ConnectionHandle, count: Int)] = []
         for event in traced {
             if let index = counts.firstIndex(where: { $0.connection == event.connection }) {
@@ -14,7 +15,7 @@ extension QLog {
             }
         }
         guard let busiest = counts.max(by: { $0.count < $1.count })?.connection else { return nil }
-        self.init(title: title, vantage: .client, name: name, referenceMs: 0, protocols: ["MAST"])
+        self.init(title: title, vantage: .client, name: name, origin: origin, referenceMs: 0, protocols: ["MAST"])
         // What a packet acknowledges is traced after it.
         var arrived: (number: Int64, bytes: Int, time: Instant)?
         var acknowledged: [Int64] = []
@@ -34,7 +35,7 @@ extension QLog {
             switch event.event {
             case .packetAcknowledged: break
             case .handshakeSent(let attempt): remark("transport:handshake_sent", "attempt \(attempt)", at: event.time)
-            case .connected: remark("connectivity:connection_state_updated", "connected", at: event.time)
+            case .connected: connected(at: event.time)
             case .packetSent(let number, let bytes, _, let isProbe):
                 packetSent(.oneRTT, number: Int64(clamping: number), length: bytes, isProbe: isProbe, at: event.time)
             case .packetReceived(let number, let bytes): arrived = (Int64(clamping: number), bytes, event.time)

@@ -35,19 +35,23 @@ package struct QLog: Sendable {
 
     package private(set) var bytes: [UInt8] = []
     package private(set) var events = 0
+    /// From which event times count.
+    private let origin: Instant
     /// Of the last event: times in a file do not run backwards.
     private var latest = Instant(nanoseconds: .min)
 
     /// - Parameters:
-    ///   - referenceMs: since 1970, of `Instant.zero`; event times are milliseconds after it.
+    ///   - referenceMs: since 1970, of `origin`; event times are milliseconds after it.
     ///   - protocols: what ran, `QUIC` or the like.
-    package init(title: String, vantage: Vantage, name: String, referenceMs: Double, protocols: [String]) {
+    package init(title: String, vantage: Vantage, name: String, origin: Instant = .zero, referenceMs: Double, protocols: [String]) {
+        self.origin = origin
         record { json in
             json.member("qlog_version", "0.3")
             json.member("qlog_format", "JSON-SEQ")
             json.member("title", title)
             json.key("trace")
             json.object { json in
+                json.member("title", title)
                 json.key("vantage_point")
                 json.object { json in
                     json.member("name", name)
@@ -129,6 +133,11 @@ package struct QLog: Sendable {
         event(name, at: time) { $0.member("message", text) }
     }
 
+    /// The connection has keys of its own.
+    package mutating func connected(at time: Instant) {
+        event("connectivity:connection_state_updated", at: time) { $0.member("new", "handshake_complete") }
+    }
+
     private static func packet(_ type: PacketType, _ number: Int64, _ length: Int, _ json: inout ReportJSON) {
         json.key("header")
         json.object { json in
@@ -143,9 +152,10 @@ package struct QLog: Sendable {
     private mutating func event(_ name: String, at time: Instant, _ data: (inout ReportJSON) -> Void) {
         latest = max(latest, time)
         events += 1
-        let ordered = latest
+        let since = latest - origin
         record { json in
-            json.member("time", ordered.sinceStart.inMilliseconds, decimals: 6)
+            // A number of so many digits ends at a hundred days.
+            json.member("time", since.inMilliseconds, decimals: since < .seconds(8_000_000) ? 6 : 0)
             json.member("name", name)
             json.key("data")
             json.object(data)

@@ -74,6 +74,11 @@ extension ReportData {
             Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction, kind: $0.kind, confidence: $0.confidence, basis: $0.basis,
                 startUncertaintyS: $0.startUncertaintyS, endUncertaintyS: $0.endUncertaintyS)
         }
+        moments = report.handovers.map {
+            Moment(atS: $0.startS, label: "handover?", detail: "\($0.basis); confidence \(TextLayout.fixed($0.confidence, 1))")
+        } + report.migrations.map { Moment(atS: $0.atS, label: "migration", detail: "from \($0.from) to \($0.to)") }
+        moments.sort { ($0.atS, $0.label) < ($1.atS, $1.label) }
+        if moments.count > 2_000 { moments.removeLast(moments.count - 2_000) }
         let real = outages.filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
         let seconds = real.reduce(0.0) { $0 + $1.endS - $1.startS }
         facts.append(
@@ -122,11 +127,11 @@ extension ReportData {
         return Lane(
             direction: direction.name, startS: first.sinceStart.inSeconds, binS: Double(binUs) / 1e6,
             usedKbps: bits.map { $0 * 1_000 / binUs }, capacityStartS: 0, capacityBinS: 0, capacityKbps: [], isLowerBound: false,
-            queue: Samples(), queueUnit: "ms", queueName: "round trip above its least of the last 10 s: both queues on its way")
+            queue: Samples(), queueUnit: "ms", queueName: "round trip above its flow's least: both queues on its way")
     }
 
-    /// Each round trip less its flow's smallest of the ten seconds before it, on the side of the capture point where
-    /// round trips are longest: they crossed the link.
+    /// Each round trip less its flow's smallest, on the side of the capture point where round trips are longest: they
+    /// crossed the link.
     private static func queue(_ recorder: CaptureRecorder, fromS: Double, toS: Double) -> Samples {
         func mean(_ direction: FlowDirection) -> Interval {
             var (sum, count) = (Interval.zero, Int64(0))
@@ -136,16 +141,11 @@ extension ReportData {
         let (up, down) = (mean(.up), mean(.down))
         guard max(up, down) > .zero else { return Samples() }
         let direction = up >= down ? FlowDirection.up : .down
-        // For each flow: candidates for the smallest, in rising order, and how many have grown too old.
-        var windows = Array(repeating: [(time: Instant, rtt: Interval)](), count: recorder.table.flows.count)
-        var heads = Array(repeating: 0, count: windows.count)
+        var least = Array(repeating: Interval.max, count: recorder.table.flows.count)
+        for trip in recorder.roundTrips where trip.dataDirection == direction { least[Int(trip.flow)] = min(least[Int(trip.flow)], trip.rtt) }
         var samples = Samples()
         for trip in recorder.roundTrips where trip.dataDirection == direction && isWithin(trip.time, fromS, toS) {
-            let flow = Int(trip.flow)
-            while windows[flow].count > heads[flow], let last = windows[flow].last, last.rtt >= trip.rtt { windows[flow].removeLast() }
-            windows[flow].append((trip.time, trip.rtt))
-            while heads[flow] < windows[flow].count - 1, trip.time - windows[flow][heads[flow]].time > .seconds(10) { heads[flow] += 1 }
-            samples.add(us(trip.time), (trip.rtt - windows[flow][heads[flow]].rtt).inMilliseconds)
+            samples.add(us(trip.time), (trip.rtt - least[Int(trip.flow)]).inMilliseconds)
         }
         return samples
     }
@@ -174,8 +174,8 @@ extension ReportData {
                 let tcp = state.tcp?[direction]
                 let rtp = side.rtp.flatMap { $0.isRTP ? $0 : nil }
                 return Flow.Side(
-                    packets: side.packets, bytes: side.bytes, retransmissions: tcp?.retransmissions,
-                    lost: tcp?.filledLosses ?? rtp?.missing, outOfOrder: tcp?.reordered)
+                    packets: side.packets, bytes: side.bytes, retransmissions: tcp?.sentAgain,
+                    lost: tcp?.lost ?? rtp?.missing, outOfOrder: tcp?.reordered)
             }
             let parts = [state.tcp?.up.minimumRTT, state.tcp?.down.minimumRTT].compactMap { $0 }
             let rtt = state.tcp?.handshake ?? (parts.count == 2 ? parts[0] + parts[1] : parts.max())

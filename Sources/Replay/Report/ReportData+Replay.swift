@@ -45,7 +45,7 @@ extension ReportData {
         }
         for phase in report.phases where phase.calls > 0 {
             guard let median = phase.p50Ms, let high = phase.p99Ms else { continue }
-            facts.append("\(phase.name.prefix(1).uppercased())\(phase.name.dropFirst()): \(count(phase.calls, "call")), half within \(TextLayout.fixed(median, 1)) ms, 99 % within \(TextLayout.fixed(high, 1)) ms.")
+            facts.append("\(phase.name.prefix(1).uppercased())\(phase.name.dropFirst()): \(count(phase.calls, "call"))\(phase.failed > 0 ? ", of which \(phase.failed) failed; of the others" : ""), half within \(TextLayout.fixed(median, 1)) ms, 99 % within \(TextLayout.fixed(high, 1)) ms.")
         }
         if let load = report.exchanges {
             facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.omitted > 0 ? "; \(load.omitted) more were left out" : "").")
@@ -143,6 +143,7 @@ extension ReportData {
                 capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",
                 queueName: "a connection's round trip above its least so far: both directions' queues")
         }
+        notes.append("Of the rate up, what the client sent is shown, also where the link discarded it.")
         lanes = [lane(.down, bits.down, queue: queue), lane(.up, bits.up, queue: Samples())]
         if !rtt.timesUs.isEmpty { rtts = [RTTSeries(name: "the client's connections, by its transport", samples: rtt)] }
         flows = connections.map(\.flow).sorted { $0.up.bytes + $0.down.bytes > $1.up.bytes + $1.down.bytes }

@@ -84,11 +84,18 @@ const Tip = {
   hide() { if (this.element) this.element.hidden = true; },
 };
 
+// As many decimals as a tick needs.
+function places(v) {
+  let n = 0;
+  while (n < 4 && Math.abs(v * 10 ** n - Math.round(v * 10 ** n)) > 1e-6) n++;
+  return Math.abs(v) >= 10 ? Math.min(n, 1) : n;
+}
+
 // One canvas. `options`: title, description, height, unit, top (value at the top edge for the view), draw(plot),
 // tip(plot, time, y), log, direction (whose outages are shaded; none: all), format(value).
 class Plot {
   constructor(parent, options) {
-    Object.assign(this, { log: false, bottom: 0, height: 150, format: v => digits(v, v < 10 && v % 1 ? 1 : 0), ...options });
+    Object.assign(this, { log: false, bottom: 0, height: 150, format: v => digits(v, places(v)), ...options });
     this.box = make("figure", { class: "plot", style: "margin:0" });
     if (this.title) this.box.append(make("h3", { text: this.title }));
     this.canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": `${this.title}. ${this.description || ""}`, style: `height:${this.height}px` });
@@ -179,10 +186,14 @@ class Plot {
     return list;
   }
   shades() {
-    const c = this.c;
+    const c = this.c, drawn = {};
     for (const o of this.outages || []) {
       if (o.to < View.from || o.from > View.to || (this.direction && o.dir !== this.direction && o.dir !== "both")) continue;
-      const x = this.x(o.from), w = Math.max(2, this.x(o.to) - x);
+      // Both directions at once are shaded once.
+      const from = Math.max(o.from, drawn[o.kind] ?? -Infinity);
+      if (from > o.from && from >= o.to) continue;
+      drawn[o.kind] = Math.max(o.to, drawn[o.kind] ?? -Infinity);
+      const x = this.x(from), w = Math.max(2, this.x(o.to) - x);
       c.fillStyle = colour(o.kind === "senderIdle" ? "idle" : o.kind === "drop" ? "drop" : "hold");
       c.fillRect(x, this.ceiling - 3, w, this.floor - this.ceiling + 3);
       if (o.kind === "senderIdle") continue;
@@ -206,9 +217,8 @@ class Plot {
     c.font = "11px system-ui, sans-serif";
     c.textAlign = "left";
     c.textBaseline = "top";
-    let free = [-1, -1, -1];
-    for (const m of this.moments || []) {
-      if (m.at < View.from || m.at > View.to) continue;
+    const free = [-1, -1, -1], seen = (this.moments || []).filter(m => m.at >= View.from && m.at <= View.to);
+    for (const m of seen) {
       const x = Math.round(this.x(m.at)) + .5;
       c.strokeStyle = colour("fg");
       c.globalAlpha = .7;
@@ -219,11 +229,14 @@ class Plot {
       c.stroke();
       c.setLineDash([]);
       c.globalAlpha = 1;
-      if (!this.labelled) continue;
-      const width = c.measureText(m.label).width + 8, row = free.findIndex(end => end < x);
-      if (row < 0) continue;
-      free[row] = x + width;
+    }
+    // Labels over all lines; one that finds no place is in the table of moments.
+    for (const m of this.labelled ? seen : []) {
+      const x = Math.round(this.x(m.at)) + .5, width = c.measureText(m.label).width + 8;
       const left = x + width > this.left + this.width ? x - width : x + 3;
+      const row = free.findIndex(end => end < left);
+      if (row < 0) continue;
+      free[row] = left + width;
       c.fillStyle = colour("bg");
       c.globalAlpha = .8;
       c.fillRect(left - 1, this.ceiling - 2 + row * 14, width - 3, 13);

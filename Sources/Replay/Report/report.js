@@ -68,7 +68,7 @@
       legend: [...servers.map(name => [`${name}: ${digits(calls.by.filter(by => by === name).length, 0)} calls`, ...look(name)]),
         ...(calls.by.some((by, i) => by === null && calls.failure[i] === null) ? [["server not named", "#7f7f7f", "circle"]] : []),
         ...(answered.length < calls.t.length ? [[`failed: ${digits(calls.t.length - answered.length, 0)} calls`, "bad", "cross"]] : []),
-        ["band at the bottom: who served at that time", "muted", "area"]],
+        ["band at the bottom: each call from its begin to its end, by who answered it", "muted", "area"]],
       range: p => p.log ? [low * .8, high * 1.25] : [0, high * 1.1],
       paint: (p, c) => {
         const size = t.length > 20000 ? 1.4 : t.length > 3000 ? 2.2 : 3.4;
@@ -79,16 +79,16 @@
         p.dots(t, v, colour("bad"), { size: size + 1, shape: "cross", stroke: true, only: i => calls.failure[order[i]] !== null });
         for (let i = lower(t, View.from); i < t.length && t[i] <= View.to; i++) {
           if (calls.by[order[i]] === null) continue;
-          const x = p.x(t[i]), next = i + 1 < t.length ? p.x(t[i + 1]) : x + 4;
+          const x = p.x(t[i]), next = p.x(t[i] + v[i] / 1e3);
           c.fillStyle = look(calls.by[order[i]])[0];
-          c.fillRect(x, p.floor - 6, Math.max(1, next - x), 6);
+          c.fillRect(x, p.floor - 6, Math.max(2, next - x), 6);
         }
       },
       tip: (p, time, x, y) => {
         const n = p.nearest(t, v, x, y);
         if (n < 0) return null;
         const i = order[n];
-        return [calls.name[i], millis(calls.ms[i]), calls.failure[i] === null ? `served by ${calls.by[i] ?? "nobody named"}` : `failed: ${calls.failure[i]}`,
+        return [`call ${calls.name[i]}`, millis(calls.ms[i]), calls.failure[i] === null ? `served by ${calls.by[i] ?? "nobody named"}` : `failed: ${calls.failure[i]}`,
           calls.attempts[i] > 1 ? `${calls.attempts[i]} attempts` : null];
       },
     });
@@ -172,7 +172,7 @@
     table(tables, {
       title: "Every call", id: "calls", count: calls.t.length, sort: [1, false], failed: i => calls.failure[i] !== null,
       columns: [
-        { name: "Call", text: true, value: i => calls.name[i] },
+        { name: "Call", value: i => i, show: i => calls.name[i] },
         { name: "Began, s", value: i => calls.t[i], show: i => digits(calls.t[i], 3) },
         { name: "Latency, ms", value: i => calls.ms[i], show: i => digits(calls.ms[i], 1) },
         { name: "Served by", text: true, value: i => calls.by[i] },
@@ -190,7 +190,7 @@
   }
   if (D.outages.length) {
     table(tables, {
-      title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); },
+      title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); plots.scrollIntoView(); },
       columns: [
         { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
         { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
@@ -209,7 +209,7 @@
         { name: "Protocol", text: true, value: i => D.flows[i].protocol }, { name: "Client to server", text: true, value: i => D.flows[i].name },
         { name: "From, s", value: i => D.flows[i].first, show: i => digits(D.flows[i].first, 2) }, { name: "To, s", value: i => D.flows[i].last, show: i => digits(D.flows[i].last, 2) },
         side("down", 0, "Packets ↓", whole), side("down", 1, "Bytes ↓", bytes), side("up", 0, "Packets ↑", whole), side("up", 1, "Bytes ↑", bytes),
-        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost before ↓", whole), side("up", 3, "Lost before ↑", whole),
+        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost ↓", whole), side("up", 3, "Lost ↑", whole),
         { name: "Least RTT, ms", optional: true, value: i => D.flows[i].rtt, show: i => digits(D.flows[i].rtt, 1) },
       ],
     });

@@ -2,7 +2,7 @@
 // `columns`: { name, value(row), show(row), text, long, optional: left out when no row has a value }; rows are
 // numbers 0..<count.
 function table(parent, { title, id, count, columns, failed, sort, pick }) {
-  const size = 50;
+  let size = 50;
   columns = columns.filter(column => !column.optional || Array.from({ length: count }, (_, i) => i).some(i => column.value(i) != null));
   let order = Uint32Array.from({ length: count }, (_, i) => i), shown = order, page = 0, key = sort?.[0] ?? 0, down = sort?.[1] ?? false;
   const body = make("tbody"), caption = make("caption"), heads = [];
@@ -62,6 +62,9 @@ function table(parent, { title, id, count, columns, failed, sort, pick }) {
   next.onclick = () => { page++; fill(); };
   let wait = 0;
   find.oninput = () => { clearTimeout(wait); wait = setTimeout(arrange, 150); };
+  // On paper nobody turns pages.
+  addEventListener("beforeprint", () => { size = 2000; page = 0; fill(); });
+  addEventListener("afterprint", () => { size = 50; page = 0; fill(); });
   if (count <= size) section.querySelector(".controls").hidden = true;
   arrange();
 }
