@@ -30,7 +30,6 @@ package struct FlowState: Sendable {
         get { direction == .up ? up : down }
         set { if direction == .up { up = newValue } else { down = newValue } }
     }
-
 }
 
 package struct FlowSide: Sendable {

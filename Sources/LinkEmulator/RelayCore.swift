@@ -153,7 +153,7 @@ final class RelayCore {
     private func offer(_ data: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
         client.share.last = now
         client.share[direction].offeredBytes += data.readableBytes + client.address.headerBytes
-        guard heldBytes + data.readableBytes <= configuration.maximumHeldBytes else { 
+        guard heldBytes + data.readableBytes <= configuration.maximumHeldBytes else {
             counts.overflowDrops += 1
             client.share[direction].droppedPackets += 1
             return
@@ -326,7 +326,9 @@ final class RelayCore {
     func statistics() -> UDPRelayStatistics {
         var result = counts
         result.clients = clients.count
-        result.shares = (formerShares + clients.values.map(\.share)).sorted { ($0.first, $0.client.description) < ($1.first, $1.client.description) }
+        result.shares = (formerShares + clients.values.map(\.share)).sorted {
+            $0.first == $1.first ? $0.client.description < $1.client.description : $0.first < $1.first
+        }
         (result.up, result.down) = retired
         for cell in cells {
             result.up.add(cell.up.statistics)

@@ -109,7 +109,7 @@ extension FitView {
             guard !halves.isEmpty else { continue }
             offer(Interval(nanoseconds: halves.reduce(0, +)), bytesUp: 80, bytesDown: 80, "RTCP reports, less the time to send them")
         }
-        if best == nil, let spin = spinRTT(vantage) {
+        if best == nil, let spin = spinRTT(vantage, of: spinTurns()) {
             // A sender's own capture shows how fast it sent, if not how fast the link is.
             let (out, back) = vantage == .server ? (down, up) : (up, down)
             let sending = (spin.bytesOut >= 1_000 ? out.sending(spin.bytesOut) : out.serialisation(spin.bytesOut)) + back.serialisation(spin.bytesBack)

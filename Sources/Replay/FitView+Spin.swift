@@ -48,9 +48,8 @@ extension FitView {
 
     /// The smallest turn beyond the capture point that another one comes near to; nil where few were seen, or they do not fit
     /// the handshake.
-    func spinRTT(_ vantage: LinkFit.Vantage) -> SpinTurn? {
+    func spinRTT(_ vantage: LinkFit.Vantage, of turns: (toServer: [SpinTurn], toClient: [SpinTurn])) -> SpinTurn? {
         guard let handshake = paddedHandshake() else { return nil }
-        let turns = spinTurns()
         func low(_ samples: [SpinTurn]) -> SpinTurn? {
             guard samples.count >= 8 else { return nil }
             let sorted = samples.sorted { ($0.rtt, $0.bytesBack) < ($1.rtt, $1.bytesBack) }

@@ -22,7 +22,6 @@ extension OutageFinder {
             guard underWay >= Self.fewestUnderWay else { continue }
             let before = Self.count(answers, from: start - .milliseconds(100), to: start)
             let after = Self.count(answers, from: end, to: end + .milliseconds(100))
-            let tries = sends.filter { $0 > start + .milliseconds(20) && $0 < end - baseRTT / 2 }
             let wait = queue.wait(before: start) ?? .milliseconds(100)
             // Whether the way back was out, too, is not seen: then answers stopped and began half a round trip sooner.
             let half = baseRTT / 4
@@ -35,7 +34,9 @@ extension OutageFinder {
                 // Discarded at the entrance of a queue, while what stood in it still came through, unless the way back was cut.
                 let from = start - half * 3 - wait / 2
                 let answered = sends.last { end - $0 >= baseRTT * 17 / 20 } ?? end
-                let unanswered = max(from, tries.last { answered - $0 >= .milliseconds(10) } ?? from)
+                // What a timer sent in the silence.
+                let tried = sends.last { answered - $0 >= .milliseconds(10) && $0 < end - baseRTT / 2 }
+                let unanswered = tried.map { $0 > start + .milliseconds(20) ? max(from, $0) : from } ?? from
                 let bracket = max(.zero, answered - unanswered) / 2
                 outage.kind = .drop
                 outage.start = max(.zero, from)

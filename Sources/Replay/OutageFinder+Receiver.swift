@@ -110,10 +110,13 @@ extension OutageFinder {
         return verdict
     }
 
+    /// Packets before a silence: more than any window holds.
+    private static let mostLookedAt = 20_000
+
     /// When the last acknowledgement that its sender heard was given: what it sends again first begins where that ended.
     private func lastHeard(_ gap: Gap) -> Interval? {
         let again = view.events[points[gap.after].event]
-        for point in points[...gap.before].suffix(20_000).reversed() {
+        for point in points[...gap.before].suffix(Self.mostLookedAt).reversed() {
             let event = view.events[point.event]
             guard event.flow == again.flow, event.payloadBytes > 0 else { continue }
             let behind = Int32(bitPattern: event.sequence &+ UInt32(bitPattern: event.payloadBytes) &- again.sequence)
@@ -128,7 +131,7 @@ extension OutageFinder {
         let next = view.events[points[gap.after].event]
         var top: UInt32?
         var seen = 0
-        for point in points[...gap.before].reversed() where view.events[point.event].flow == next.flow {
+        for point in points[...gap.before].suffix(Self.mostLookedAt).reversed() where view.events[point.event].flow == next.flow {
             let event = view.events[point.event]
             if event.payloadBytes > 0 {
                 let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)

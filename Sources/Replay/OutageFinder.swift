@@ -140,10 +140,11 @@ struct OutageFinder {
         var last = points[before].time
         let from = last - baseRTT
         var longest = Interval.zero
-        for point in points[..<before].reversed() where view.events[point.event].flow == flow {
-            longest = max(longest, last - max(from, point.time))
+        for point in points[..<before].reversed() {
+            if point.time <= from { break }
+            guard view.events[point.event].flow == flow else { continue }
+            longest = max(longest, last - point.time)
             last = point.time
-            if last <= from { break }
         }
         return max(longest, last - from) * 2 >= length
     }

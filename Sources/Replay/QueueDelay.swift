@@ -21,12 +21,12 @@ struct QueueDelay: Sendable {
         }
         let away: FlowDirection = vantage == .client ? .up : .down
         if view.isMostlyQUIC(away.other) || view.isMostlyQUIC(away) {
-            guard let least = view.spinRTT(vantage) else {
+            let turns = view.spinTurns()
+            guard let least = view.spinRTT(vantage, of: turns) else {
                 samples = []
                 return
             }
-            let turns = vantage == .client ? view.spinTurns().toServer : view.spinTurns().toClient
-            samples = turns.filter { $0.flow == least.flow }.map { Sample(time: $0.time - view.start, wait: max(.zero, $0.rtt - least.rtt)) }
+            samples = (vantage == .client ? turns.toServer : turns.toClient).filter { $0.flow == least.flow }.map { Sample(time: $0.time - view.start, wait: max(.zero, $0.rtt - least.rtt)) }
             return
         }
         var smallest = Array(repeating: Interval?.none, count: view.flows.count)

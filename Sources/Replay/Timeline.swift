@@ -228,10 +228,13 @@ extension Timeline {
     /// Captures made at several times are not one link: a pause above this ends a window.
     package static let breakingGap = Interval.seconds(60)
     package static let window = Interval.seconds(60)
+    /// Of a window, which is looked at in steps of 100 ms: some 60 MB of them.
+    package static let longestWindow = Interval.seconds(2 * 86_400)
 
     /// The window of at most `length` that holds most bytes and no pause above `breakingGap`.
     package func densestWindow(length: Interval = window) throws(FitFailure) -> FitWindow {
         guard !events.isEmpty else { throw .noPackets }
+        let length = min(length, Self.longestWindow)
         var best = 0..<0
         var bestBytes = -1
         var from = 0
@@ -257,9 +260,10 @@ extension Timeline {
             length: events[best.upperBound - 1].time - events[best.lowerBound].time, range: best, basis: basis)
     }
 
-    /// The window that the caller asked for.
+    /// The window that the caller asked for, or the first `longestWindow` of it.
     package func window(from start: Instant, length: Interval) throws(FitFailure) -> FitWindow {
         guard !events.isEmpty else { throw .noPackets }
+        let length = min(length, Self.longestWindow)
         let lower = events.firstIndex { $0.time >= start } ?? events.count
         let upper = events.firstIndex { $0.time > start + length } ?? events.count
         guard lower < upper else { throw .emptyWindow }

@@ -259,4 +259,15 @@ import Testing
         #expect(workload.exchanges.count == 5)
         #expect(workload.requestBytes == 250 * 160 && workload.responseBytes == 250 * 160)
     }
+
+    @Test func aWindowOfACenturyIsNoTrap() throws {
+        var world = RecordedWorld()
+        for number in 0..<100 { world.datagram(up: false, bytes: 900, at: .zero + .milliseconds(10) * Int64(number)) }
+        world.datagram(up: false, bytes: 900, at: .zero + .seconds(36_500 * 86_400))
+        let timeline = world.timeline
+        for window in [try timeline.window(from: .zero, length: .seconds(36_501 * 86_400)), try timeline.densestWindow(length: .seconds(36_501 * 86_400))] {
+            #expect(window.range == 0..<100 && window.length <= Timeline.longestWindow)
+            #expect(try LinkFit(timeline, window: window).packets == 100)
+        }
+    }
 }

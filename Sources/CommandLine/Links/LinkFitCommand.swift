@@ -84,6 +84,7 @@ struct FitWindowOptions: ParsableArguments {
 
     func validate() throws {
         guard windowLength ?? .seconds(1) > .zero else { throw ValidationError("--window-length must be above 0") }
+        guard windowLength ?? .zero <= Timeline.longestWindow else { throw ValidationError("--window-length must be at most 48h; without it the whole capture is fitted") }
     }
 
     func fit(_ path: String) throws -> LinkFit {
