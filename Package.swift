@@ -54,7 +54,9 @@ let package = Package(
         module("Timebase", []),
         module("Transport", ["MastTimebase", crypto, collections]),
         module("RPC", ["MastTransport", "MastTimebase", collections, log]),
-        module("UDPDriver", ["MastTransport", "MastRPC", "MastTimebase", nioCore, nioPosix, log]),
+        .target(name: "CDatagrams", path: "Sources/CDatagrams"),
+        module("Datagrams", ["MastTimebase", "CDatagrams", nioCore, nioPosix, log]),
+        module("UDPDriver", ["MastDatagrams", "MastTransport", "MastRPC", "MastTimebase", log]),
         module("Calls", ["MastRPC", "MastUDPDriver", "MastTransport", "MastTimebase"]),
         .target(name: "CWasmtime", path: "Sources/CWasmtime", linkerSettings: [.linkedLibrary("dl")]),
         module("WasmRuntime", ["CWasmtime", crypto]),
@@ -65,7 +67,7 @@ let package = Package(
             ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
         .target(name: "CTunnel", path: "Sources/CTunnel"),
-        module("LinkEmulator", ["MastLinkModel", "MastTimebase", "CTunnel", nioCore, nioPosix, log]),
+        module("LinkEmulator", ["MastDatagrams", "MastLinkModel", "MastTimebase", "CTunnel", log]),
         .systemLibrary(
             name: "CPcap", path: "Sources/CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
@@ -81,7 +83,7 @@ let package = Package(
         .executableTarget(
             name: "mast",
             dependencies: [
-                "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastUDPDriver", "MastWasmRuntime",
+                "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastDatagrams", "MastUDPDriver", "MastWasmRuntime",
                 "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
                 "MastCapture", "MastReplay", "MastSimulator", arguments, log, crypto,
             ],
@@ -101,7 +103,8 @@ let package = Package(
         tests("Timebase", ["MastTimebase"]),
         tests("Transport", ["MastTransport", "MastTimebase", "TestKit"]),
         tests("RPC", ["MastRPC", "MastSimulator", "MastTransport", "MastTimebase"]),
-        tests("UDPDriver", ["MastUDPDriver", "MastRPC", "MastTransport", "MastTimebase"]),
+        tests("Datagrams", ["MastDatagrams", "MastTimebase"]),
+        tests("UDPDriver", ["MastUDPDriver", "MastDatagrams", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
         tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase", crypto]),
@@ -110,7 +113,7 @@ let package = Package(
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",
              "MastLinkModel", "MastWasmRuntime", "MastTimebase", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
-        tests("LinkEmulator", ["MastLinkEmulator", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
+        tests("LinkEmulator", ["MastLinkEmulator", "MastDatagrams", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),
         tests("Fuzz", ["MastCapture", "MastLinkModel", "MastTimebase"]),
         tests(

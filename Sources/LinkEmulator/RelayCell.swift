@@ -1,38 +1,30 @@
+import MastDatagrams
 import MastLinkModel
 import MastTimebase
-import NIOCore
 
 /// A client of the relay: an address, and the socket through which its datagrams go on.
 final class RelayClient {
     let address: NetworkAddress
-    let socketAddress: SocketAddress
     let cell: RelayCell
-    var upstream: (any Channel)?
-    var upstreamAddress: NetworkAddress?
-    /// Delivered by the link before the socket was there.
-    var pending: [ByteBuffer] = []
+    var upstream: (any DatagramSocket)?
     var lastActive: Instant { share.last }
     var share: UDPRelayStatistics.ClientShare
     /// Datagrams of this client that are in the link.
     var held = 0
-    var isClosed = false
     /// How often it got another address.
     var bindings: UInt32 = 0
 
-    /// More would mean that a socket takes longer to open than these take to arrive: then they are lost.
-    static let maximumPending = 256
-
-    init(address: NetworkAddress, socketAddress: SocketAddress, cell: RelayCell, now: Instant) {
-        (self.address, self.socketAddress, self.cell) = (address, socketAddress, cell)
+    init(address: NetworkAddress, cell: RelayCell, now: Instant) {
+        (self.address, self.cell) = (address, cell)
         share = UDPRelayStatistics.ClientShare(client: address, first: now, last: now)
     }
 }
 
-/// A pair of links with the payloads that are in them, and the timer that their next event needs.
+/// A pair of links with the payloads that are in them.
 final class RelayCell {
     struct Held {
         var client: RelayClient
-        var payload: ByteBuffer
+        var payload: [UInt8]
     }
 
     private(set) var up: Link
@@ -43,11 +35,6 @@ final class RelayCell {
     private var free: [Int] = []
     private var outcomes: [LinkOutcome] = []
     private var events: [LinkEvent] = []
-
-    /// When `timer` will fire, and whether the cell polls towards its next event.
-    var timer: Scheduled<Void>?
-    var timerTime = Instant.distantFuture
-    var isPolling = false
 
     init(_ scenario: LinkScenario, instance: UInt64, isRecording: Bool) {
         up = scenario.link(.up, instance: instance)
@@ -70,12 +57,12 @@ final class RelayCell {
         return min(up, down)
     }
 
-    func offer(_ payload: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
+    func offer(_ payload: [UInt8], of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
         let index = free.popLast() ?? held.count
         if index == held.count { held.append(nil) }
         held[index] = Held(client: client, payload: payload)
         client.held += 1
-        let packet = LinkPacket(id: UInt64(index), bytes: payload.readableBytes + client.address.headerBytes)
+        let packet = LinkPacket(id: UInt64(index), bytes: payload.count + client.address.headerBytes)
         if direction == .up { up.offer(packet, at: now) } else { down.offer(packet, at: now) }
     }
 

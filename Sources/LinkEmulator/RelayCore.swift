@@ -1,288 +1,184 @@
+import MastDatagrams
 import MastLinkModel
 import MastTimebase
-import NIOCore
-import NIOPosix
 
-/// The relay on its event loop: everything here runs on that one thread.
-final class RelayCore {
-    let loop: any EventLoop
+/// The relay on its loop's thread.
+///
+/// `@unchecked Sendable` is proved by confinement: made before the loop, touched on the loop's thread only.
+final class RelayCore: DatagramHandler, @unchecked Sendable {
     let configuration: UDPRelayConfiguration
-    private let target: SocketAddress
-    private let started: NIODeadline
-    private var listener: (any Channel)?
+    private var loop: (any DatagramLoop)?
+    private var started = Instant.zero
+    private var listener: (any DatagramSocket)?
     private var clients: [NetworkAddress: RelayClient] = [:]
+    /// Whose socket it is.
+    private var upstreams: [ObjectIdentifier: RelayClient] = [:]
     private var sharedCell: RelayCell?
     private var instances: UInt64 = 0
     private var heldBytes = 0
     private var counts = UDPRelayStatistics()
     /// Of clients that are gone, the latest last.
     private var formerShares: [UDPRelayStatistics.ClientShare] = []
-    /// Links of clients that are gone, in sum.
-    private var retired = (up: LinkStatistics(), down: LinkStatistics())
+    /// Links and sockets of clients that are gone, in sum.
+    private var retired = (up: LinkStatistics(), down: LinkStatistics(), sockets: SocketCounters())
     /// Outages set by hand, for the links of clients to come.
     private var blocks: [(direction: LinkDirection, outage: Outage)] = []
-    private var sweep: RepeatedTask?
+    private var rebindings: [(at: Interval, what: LinkChange.Rebinding)]
+    private var nextSweep = Interval.seconds(1)
     private var isStopped = false
-    private var listenerNeedsFlush = false
-    private var upstreamsToFlush: [RelayClient] = []
-    private var touched: [RelayCell] = []
+    /// Of the target's addresses, the one in use; it is left for the next if it never answered and the system says that
+    /// nobody is there.
+    private var targetIndex = 0
+    private var targetAnswered = false
 
-    init(loop: any EventLoop, configuration: UDPRelayConfiguration) throws {
-        self.loop = loop
+    init(_ configuration: UDPRelayConfiguration) {
         self.configuration = configuration
-        target = try configuration.target.socketAddress()
-        started = .now()
-        if configuration.sharing == .oneCell { sharedCell = makeCell() }
+        rebindings = configuration.scenario.rebindings.sorted { $0.at < $1.at }
     }
 
-    var now: Instant { Instant(nanoseconds: (NIODeadline.now() - started).nanoseconds) }
+    private var target: NetworkAddress { configuration.targets[targetIndex] }
+    var now: Instant { .zero + ((loop?.now ?? started) - started) }
 
     // MARK: Sockets
 
-    static func bootstrap(_ loop: any EventLoop) -> DatagramBootstrap {
-        // A read takes several datagrams, each of any size that UDP allows; payloads are copied out, so that a
-        // small one waiting in the link does not keep the whole buffer.
-        let messages = 8
-        return DatagramBootstrap(group: loop)
-            .channelOption(.datagramVectorReadMessageCount, value: messages)
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: messages * 65_536))
-            .channelOption(.socketOption(.so_rcvbuf), value: 4 << 20)
-            .channelOption(.socketOption(.so_sndbuf), value: 4 << 20)
-            .channelOption(.writeBufferWaterMark, value: .init(low: 1 << 20, high: 4 << 20))
-    }
-
-    func listen() -> EventLoopFuture<NetworkAddress> {
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        let address = configuration.listen
-        let future: EventLoopFuture<any Channel>
-        do {
-            future = Self.bootstrap(loop)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        try channel.pipeline.syncOperations.addHandler(ListenerHandler(core: bound.value))
-                    }
-                }
-                .bind(to: try address.socketAddress())
-        } catch {
-            future = loop.makeFailedFuture(error)
-        }
-        return future.flatMapThrowing { channel in
-            let core = bound.value
-            core.listener = channel
-            for rebinding in core.configuration.scenario.rebindings {
-                channel.eventLoop.scheduleTask(in: .nanoseconds(rebinding.at.nanoseconds)) {
-                    if !bound.value.isStopped { _ = bound.value.rebind(rebinding.what) }
-                }
-            }
-            core.sweep = channel.eventLoop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
-                bound.value.expireIdleClients()
-            }
-            guard let local = channel.localAddress.flatMap({ NetworkAddress($0) }) else { return address }
-            return local
-        }
-        .flatMapErrorThrowing { throw UDPRelayError(address: address, reason: "\($0)") }
+    func listen(on loop: any DatagramLoop) throws -> NetworkAddress {
+        self.loop = loop
+        let socket = try loop.open(configuration.listen)
+        listener = socket
+        started = loop.now
+        if configuration.sharing == .oneCell { sharedCell = makeCell() }
+        return socket.localAddress
     }
 
     /// - Parameter address: another one than before, where the target is on this host; elsewhere there is but one.
-    private func openUpstream(for client: RelayClient, anew address: Bool = false) -> EventLoopFuture<Void> {
-        let bound = NIOLoopBound((core: self, client: client), eventLoop: loop)
+    private func openUpstream(for client: RelayClient, anew address: Bool = false) throws {
         if address { client.bindings += 1 }
-        let source = configuration.target.reachingSource(client.bindings)
-        let future: EventLoopFuture<any Channel>
-        do {
-            future = Self.bootstrap(loop)
-                .channelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        let (core, client) = bound.value
-                        try channel.pipeline.syncOperations.addHandler(UpstreamHandler(core: core, client: client))
-                    }
-                }
-                .bind(to: try source.socketAddress())
-        } catch {
-            future = loop.makeFailedFuture(error)
-        }
-        return future.map { channel in
-            let (core, client) = bound.value
-            guard !client.isClosed, !core.isStopped else {
-                channel.close(promise: nil)
-                return
-            }
-            client.upstream?.close(promise: nil)
-            client.upstream = channel
-            client.upstreamAddress = channel.localAddress.flatMap { NetworkAddress($0) }
-            let pending = client.pending
-            client.pending = []
-            for payload in pending { core.sendUp(payload, for: client) }
-            core.flush()
-        }
-        .flatMapErrorThrowing { throw UDPRelayError(address: source, reason: "\($0)") }
+        guard let loop, !isStopped else { throw SocketError.stopped }
+        let socket = try loop.open(target.reachingSource(client.bindings))
+        closeUpstream(of: client)
+        client.upstream = socket
+        upstreams[ObjectIdentifier(socket)] = client
+    }
+
+    private func closeUpstream(of client: RelayClient) {
+        guard let old = client.upstream else { return }
+        upstreams[ObjectIdentifier(old)] = nil
+        retired.sockets.add(old.counters)
+        old.close()
+        client.upstream = nil
     }
 
     // MARK: Datagrams
 
-    func receiveFromClient(_ envelope: AddressedEnvelope<ByteBuffer>) {
-        guard !isStopped, let address = NetworkAddress(envelope.remoteAddress) else { return }
-        let now = now
-        let client: RelayClient
-        if let known = clients[address] {
-            client = known
-        } else {
-            guard clients.count < configuration.maximumClients else { counts.refusedClients += 1; return }
-            client = RelayClient(
-                address: address, socketAddress: envelope.remoteAddress, cell: sharedCell ?? makeCell(), now: now)
-            clients[address] = client
-            let bound = NIOLoopBound((core: self, client: client), eventLoop: loop)
-            openUpstream(for: client).whenFailure { _ in
-                let (core, client) = bound.value
-                core.counts.socketDrops += client.pending.count
-                core.remove(client)
-            }
-        }
-        offer(envelope.data, of: client, .up, at: now)
-    }
-
-    func receiveFromTarget(_ envelope: AddressedEnvelope<ByteBuffer>, for client: RelayClient) {
-        guard !isStopped, !client.isClosed else { return }
-        guard let address = NetworkAddress(envelope.remoteAddress), address == configuration.target else {
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
+        guard !isStopped else { return }
+        if socket === listener { return receivedFromClient(bytes, source) }
+        guard let client = upstreams[ObjectIdentifier(socket)] else { return }
+        guard source == target else {
             counts.strangers += 1
             return
         }
-        offer(envelope.data, of: client, .down, at: now)
+        targetAnswered = true
+        offer(bytes, of: client, .down)
     }
 
-    private func offer(_ data: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, at now: Instant) {
+    private func receivedFromClient(_ bytes: UnsafeRawBufferPointer, _ address: NetworkAddress) {
+        if let known = clients[address] { return offer(bytes, of: known, .up) }
+        guard clients.count < configuration.maximumClients else { return counts.refusedClients += 1 }
+        let client = RelayClient(address: address, cell: sharedCell ?? makeCell(), now: now)
+        do {
+            try openUpstream(for: client)
+            clients[address] = client
+            offer(bytes, of: client, .up)
+        } catch {
+            // The next datagram tries again.
+            counts.socketDrops += 1
+        }
+    }
+
+    private func offer(_ bytes: UnsafeRawBufferPointer, of client: RelayClient, _ direction: LinkDirection) {
+        let now = now
         client.share.last = now
-        client.share[direction].offeredBytes += data.readableBytes + client.address.headerBytes
-        guard heldBytes + data.readableBytes <= configuration.maximumHeldBytes else {
+        client.share[direction].offeredBytes += bytes.count + client.address.headerBytes
+        guard heldBytes + bytes.count <= configuration.maximumHeldBytes else {
             counts.overflowDrops += 1
             client.share[direction].droppedPackets += 1
             return
         }
-        var payload = ByteBufferAllocator().buffer(capacity: data.readableBytes)
-        payload.writeImmutableBuffer(data)
-        heldBytes += payload.readableBytes
+        let payload = Array(bytes)
+        heldBytes += payload.count
         report(payload, of: client, direction, .arrived, at: now)
         client.cell.offer(payload, of: client, direction, at: now)
-        if touched.last !== client.cell { touched.append(client.cell) }
     }
 
-    /// Hands on everything that is due, and arms the timer for what comes next.
-    func run(_ cell: RelayCell) {
-        guard !isStopped else { return }
+    /// Hands on everything that is due.
+    private func run(_ cell: RelayCell) {
         let now = now
         cell.advance(to: now) { direction, outcome, packet in
             var payload = packet.payload
-            if case .copied = outcome {} else { heldBytes -= payload.readableBytes }
+            if case .copied = outcome {} else { heldBytes -= payload.count }
             switch outcome {
             case .delivered(_, let at), .copied(_, let at), .corrupted(_, let at, _):
-                if case .corrupted(_, _, let bit) = outcome { Self.turnOver(bit, of: &payload) }
+                if case .corrupted(_, _, let bit) = outcome, !payload.isEmpty {
+                    let place = Int(bit % UInt64(payload.count * 8))
+                    payload[place / 8] ^= 1 << UInt8(place % 8)
+                }
                 report(payload, of: packet.client, direction, .delivered, at: at)
                 counts.lateness.add(now - at)
-                packet.client.share[direction].deliveredBytes += payload.readableBytes + packet.client.address.headerBytes
+                packet.client.share[direction].deliveredBytes += payload.count + packet.client.address.headerBytes
                 packet.client.share[direction].deliveredPackets += 1
-                if direction == .up { sendUp(payload, for: packet.client) } else { sendDown(payload, to: packet.client) }
+                if direction == .up { sendUp(payload, for: packet.client) } else { listener?.send(payload, to: packet.client.address) }
             case .marked: break
             case .dropped(_, let at, let reason):
                 packet.client.share[direction].droppedPackets += 1
                 report(packet.payload, of: packet.client, direction, .dropped(reason), at: at)
             }
         }
-        flush()
         if let log = configuration.log { cell.takeEvents(log) }
-        arm(cell)
     }
 
-    private static func turnOver(_ bit: UInt64, of payload: inout ByteBuffer) {
-        guard payload.readableBytes > 0 else { return }
-        let place = Int(bit % UInt64(payload.readableBytes * 8))
-        let index = payload.readerIndex + place / 8
-        guard let byte = payload.getInteger(at: index, as: UInt8.self) else { return }
-        payload.setInteger(byte ^ (1 << UInt8(place % 8)), at: index)
+    private func sendUp(_ payload: [UInt8], for client: RelayClient) {
+        guard let socket = client.upstream else { return counts.socketDrops += 1 }
+        socket.send(payload, to: target)
     }
 
-    /// Called when a socket has been read: carries on the links that got something.
-    func runTouched() {
-        let cells = touched
-        touched.removeAll(keepingCapacity: true)
-        for cell in cells { run(cell) }
-    }
-
-    private func sendUp(_ payload: ByteBuffer, for client: RelayClient) {
-        guard let channel = client.upstream else {
-            if client.pending.count < RelayClient.maximumPending, !client.isClosed {
-                client.pending.append(payload)
-            } else {
-                counts.socketDrops += 1
-            }
-            return
-        }
-        guard channel.isWritable else { counts.socketDrops += 1; return }
-        channel.write(AddressedEnvelope(remoteAddress: target, data: payload), promise: nil)
-        if upstreamsToFlush.last !== client { upstreamsToFlush.append(client) }
-    }
-
-    private func sendDown(_ payload: ByteBuffer, to client: RelayClient) {
-        guard let listener, listener.isWritable else { counts.socketDrops += 1; return }
-        listener.write(AddressedEnvelope(remoteAddress: client.socketAddress, data: payload), promise: nil)
-        listenerNeedsFlush = true
-    }
-
-    private func flush() {
-        if listenerNeedsFlush {
-            listenerNeedsFlush = false
-            listener?.flush()
-        }
-        for client in upstreamsToFlush { client.upstream?.flush() }
-        upstreamsToFlush.removeAll(keepingCapacity: true)
+    func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
+        guard !targetAnswered, destination == target, configuration.targets.count > 1, upstreams[ObjectIdentifier(socket)] != nil else { return }
+        targetIndex = (targetIndex + 1) % configuration.targets.count
+        try? rebind(.port)
     }
 
     private func report(
-        _ payload: ByteBuffer, of client: RelayClient, _ direction: LinkDirection, _ stage: RelayedDatagram.Stage, at: Instant
+        _ payload: [UInt8], of client: RelayClient, _ direction: LinkDirection, _ stage: RelayedDatagram.Stage, at: Instant
     ) {
         guard let tap = configuration.tap else { return }
         tap(
             RelayedDatagram(
-                direction: direction, stage: stage, at: at, client: client.address, upstream: client.upstreamAddress,
-                target: configuration.target, payload: Array(payload.readableBytesView)))
+                direction: direction, stage: stage, at: at, client: client.address, upstream: client.upstream?.localAddress,
+                target: target, payload: payload))
     }
 
     // MARK: Time
 
-    private func arm(_ cell: RelayCell) {
-        guard !isStopped, !cell.isPolling, let next = cell.nextEventTime else { return }
-        let now = now
-        // No timer is set for longer than a day: a hold may end in a century.
-        let wake = min(next - configuration.pollBeforeDeparture, now + .seconds(86_400))
-        // An earlier timer asks again when it fires.
-        if cell.timer != nil, cell.timerTime <= wake { return }
-        cell.timer?.cancel()
-        cell.timer = nil
-        let bound = NIOLoopBound((core: self, cell: cell), eventLoop: loop)
-        if wake <= now {
-            cell.isPolling = true
-            loop.execute { bound.value.core.poll(bound.value.cell) }
-            return
+    func turn(at turnTime: Instant) -> Instant? {
+        guard !isStopped, let loop else { return nil }
+        if now.sinceStart >= nextSweep {
+            expireIdleClients()
+            nextSweep = now.sinceStart + .seconds(1)
         }
-        cell.timerTime = wake
-        cell.timer = loop.scheduleTask(deadline: started + .nanoseconds(wake.nanoseconds)) {
-            let (core, cell) = bound.value
-            cell.timer = nil
-            cell.isPolling = true
-            core.poll(cell)
+        while let due = rebindings.first, due.at <= now.sinceStart {
+            rebindings.removeFirst()
+            try? rebind(due.what)
         }
-    }
-
-    /// Comes back at every turn of the loop until the next event is due or turns out to be further away.
-    private func poll(_ cell: RelayCell) {
-        guard !isStopped, let next = cell.nextEventTime else { cell.isPolling = false; return }
-        let left = next - now
-        if left <= .zero || left > configuration.pollBeforeDeparture {
-            cell.isPolling = false
-            run(cell)
-            return
+        var next = Instant.zero + min(nextSweep, rebindings.first?.at ?? nextSweep)
+        for cell in cells {
+            if let due = cell.nextEventTime, due <= now { run(cell) }
+            guard let due = cell.nextEventTime else { continue }
+            let left = due - now
+            // The last stretch is polled: sleepers wake up late.
+            next = min(next, left <= configuration.pollBeforeDeparture ? now : due - configuration.pollBeforeDeparture)
         }
-        let bound = NIOLoopBound((core: self, cell: cell), eventLoop: loop)
-        loop.execute { bound.value.core.poll(bound.value.cell) }
+        return loop.now + (next - now)
     }
 
     // MARK: Control
@@ -304,23 +200,17 @@ final class RelayCore {
         let now = now
         blocks.removeAll { .zero + $0.outage.end <= now }
         blocks.append((direction, outage))
-        for cell in cells {
-            cell.add(outage, direction, at: now)
-            run(cell)
-        }
+        for cell in cells { cell.add(outage, direction, at: now) }
     }
 
     func unblock(_ direction: LinkDirection) {
         let now = now
         blocks.removeAll { $0.direction == direction }
-        for cell in cells {
-            cell.clearOutages(direction, at: now)
-            run(cell)
-        }
+        for cell in cells { cell.clearOutages(direction, at: now) }
     }
 
-    func rebind(_ what: LinkChange.Rebinding = .port) -> EventLoopFuture<Void> {
-        .andAllSucceed(clients.values.map { openUpstream(for: $0, anew: what == .address) }, on: loop)
+    func rebind(_ what: LinkChange.Rebinding) throws {
+        for client in clients.values { try openUpstream(for: client, anew: what == .address) }
     }
 
     func statistics() -> UDPRelayStatistics {
@@ -329,15 +219,20 @@ final class RelayCore {
         result.shares = (formerShares + clients.values.map(\.share)).sorted {
             $0.first == $1.first ? $0.client.description < $1.client.description : $0.first < $1.first
         }
-        (result.up, result.down) = retired
+        (result.up, result.down) = (retired.up, retired.down)
         for cell in cells {
             result.up.add(cell.up.statistics)
             result.down.add(cell.down.statistics)
         }
+        var sockets = retired.sockets
+        if let listener { sockets.add(listener.counters) }
+        for client in clients.values { if let upstream = client.upstream { sockets.add(upstream.counters) } }
+        result.socketDrops += Int(sockets.failed)
+        result.unusable = Int(sockets.unusable)
         return result
     }
 
-    func expireIdleClients() {
+    private func expireIdleClients() {
         let oldest = now - configuration.clientIdle
         for client in clients.values.filter({ $0.lastActive < oldest && $0.held == 0 }) {
             counts.clientsExpired += 1
@@ -346,55 +241,20 @@ final class RelayCore {
     }
 
     private func remove(_ client: RelayClient) {
-        guard !client.isClosed else { return }
-        client.isClosed = true
-        client.pending = []
         formerShares.append(client.share)
         if formerShares.count > UDPRelayStatistics.mostFormerShares { formerShares.removeFirst() }
-        client.upstream?.close(promise: nil)
-        client.upstream = nil
+        closeUpstream(of: client)
         clients[client.address] = nil
         guard sharedCell == nil else { return }
-        client.cell.timer?.cancel()
         retired.up.add(client.cell.up.statistics)
         retired.down.add(client.cell.down.statistics)
     }
 
-    func stop() -> EventLoopFuture<Void> {
-        guard !isStopped else { return loop.makeSucceededVoidFuture() }
+    func stop() {
+        guard !isStopped else { return }
         if let sharedCell { run(sharedCell) }
         isStopped = true
-        sweep?.cancel()
-        for cell in cells { cell.timer?.cancel() }
-        let channels = clients.values.compactMap(\.upstream) + [listener].compactMap { $0 }
-        for client in clients.values { client.isClosed = true }
-        listener = nil
-        return .andAllComplete(channels.map { $0.close() }, on: loop)
+        for client in clients.values { client.upstream?.flush() }
+        listener?.flush()
     }
-}
-
-/// Both handlers let errors be: a datagram socket goes on after one.
-private final class ListenerHandler: ChannelInboundHandler {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    private let core: RelayCore
-
-    init(core: RelayCore) { self.core = core }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) { core.receiveFromClient(unwrapInboundIn(data)) }
-    func channelReadComplete(context: ChannelHandlerContext) { core.runTouched() }
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
-}
-
-private final class UpstreamHandler: ChannelInboundHandler {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    private let core: RelayCore
-    private let client: RelayClient
-
-    init(core: RelayCore, client: RelayClient) { (self.core, self.client) = (core, client) }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        core.receiveFromTarget(unwrapInboundIn(data), for: client)
-    }
-    func channelReadComplete(context: ChannelHandlerContext) { core.runTouched() }
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {}
 }

@@ -1,3 +1,4 @@
+import Logging
 import MastLinkModel
 import MastTimebase
 
@@ -12,8 +13,9 @@ package struct UDPRelayConfiguration: Sendable {
 
     /// Where clients send to; port 0 lets the system choose (`UDPRelay.localAddress`).
     package var listen: NetworkAddress
-    /// Where their datagrams go.
-    package var target: NetworkAddress
+    /// Where their datagrams go: the addresses of one target, at least one, in the order in which they are tried. The next is
+    /// taken when the system says that nobody is there and nobody has answered.
+    package var targets: [NetworkAddress]
     package var scenario: LinkScenario
     package var sharing = Sharing.oneCell
     /// Clients (addresses) at one time; datagrams of further ones are dropped and counted. Each holds a socket.
@@ -32,8 +34,11 @@ package struct UDPRelayConfiguration: Sendable {
     /// where each client has links of its own.
     package var log: (@Sendable (LinkDirection, [LinkEvent]) -> Void)?
 
+    /// Hears of datagrams that the system did not take, now and then.
+    package var logger: Logger?
+
     package init(listen: NetworkAddress = .loopback(port: 0), target: NetworkAddress, scenario: LinkScenario) {
-        (self.listen, self.target, self.scenario) = (listen, target, scenario)
+        (self.listen, targets, self.scenario) = (listen, [target], scenario)
     }
 }
 
@@ -56,10 +61,10 @@ package struct RelayedDatagram: Sendable {
     package var payload: [UInt8]
 }
 
-/// Why a relay did not start, or a port could not be changed.
+/// Why a relay did not start; one line that says what and what to do.
 package struct UDPRelayError: Error, Sendable, CustomStringConvertible {
     package var address: NetworkAddress
     package var reason: String
 
-    package var description: String { "cannot open a UDP socket at \(address): \(reason)" }
+    package var description: String { reason }
 }

@@ -14,6 +14,8 @@ package struct UDPRelayStatistics: Sendable {
     package internal(set) var overflowDrops = 0
     /// Delivered by the link, but not taken by a socket.
     package internal(set) var socketDrops = 0
+    /// Datagrams from port 0, where no answer can go.
+    package internal(set) var unusable = 0
     /// Datagrams to a client's port that did not come from the target.
     package internal(set) var strangers = 0
     /// How late departures left, against the link's time.

@@ -6,12 +6,18 @@ public final class RPCClient: Sendable {
     public let host: RPCHost
     /// Names this client's state in the host's core.
     let peer: UInt64
-    public let address: NetworkAddress
+    /// Whom it calls, as it was written: `host:port`, a name or an address.
+    public let target: String
     public let peerKey: PublicKey
 
-    init(host: RPCHost, peer: UInt64, address: NetworkAddress, peerKey: PublicKey) {
-        (self.host, self.peer, self.address, self.peerKey) = (host, peer, address, peerKey)
+    init(host: RPCHost, peer: UInt64, target: String, peerKey: PublicKey) {
+        (self.host, self.peer, self.target, self.peerKey) = (host, peer, target, peerKey)
     }
+
+    deinit { host.touch(flush: false) { [peer] core, _ in core.release(peer) } }
+
+    /// Where the peer is, as of the connection that is up.
+    public var address: NetworkAddress? { connectionStatistics?.remoteAddress }
 
     // MARK: calls
 
@@ -85,7 +91,7 @@ public final class RPCClient: Sendable {
         default:
             let reason = host.touch(flush: false) { [peer] core, _ in core.peers[peer]?.lastFailure }
             return RPCError(
-                .deadlineExceeded, "no answer from \(address)\(reason.map { " (\($0))" } ?? "")", effect: .none, cause: .unreachable)
+                .deadlineExceeded, "no answer from \(target)\(reason.map { " (\($0))" } ?? "")", effect: .none, cause: .unreachable)
         }
     }
 

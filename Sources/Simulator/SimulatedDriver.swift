@@ -6,6 +6,12 @@ import Synchronization
 /// What lies between hosts: takes a datagram and delivers it, later or never.
 package protocol SimulatedCarrier: Sendable {
     func carry(_ datagram: Transmit, from source: NetworkAddress)
+    /// What a name stands for; nil where there is no such host.
+    func addresses(of name: String) -> [NetworkAddress]?
+}
+
+extension SimulatedCarrier {
+    package func addresses(of name: String) -> [NetworkAddress]? { nil }
 }
 
 /// Moves one host's datagrams in virtual time, as the UDP driver does on a socket.
@@ -48,6 +54,16 @@ package final class SimulatedDriver: EndpointDriver {
     package func now() -> Instant { world.now }
     package func wallTime() -> WallTime { world.wallTime }
     package var localAddress: NetworkAddress { state.withLock { $0.address } }
+
+    package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {
+        world.schedule(at: world.now) { [carrier] in
+            if let addresses = carrier.addresses(of: name) {
+                answer(.success(addresses.map { $0.with(port: port) }))
+            } else {
+                answer(.failure(NameLookupError(name: name, isFinal: true, reason: "no such host")))
+            }
+        }
+    }
 
     package func scheduleFlush() {
         let isNew = state.withLock { state in

@@ -14,6 +14,7 @@ package final class SimulatedWire: SimulatedCarrier {
         var carried: UInt64 = 0
         var dropped: UInt64 = 0
         var digest = FNV1a64()
+        var names: [String: [NetworkAddress]] = [:]  // lookup only
     }
 
     private let world: VirtualTime
@@ -25,6 +26,9 @@ package final class SimulatedWire: SimulatedCarrier {
     }
 
     package func connect(_ driver: SimulatedDriver, at address: NetworkAddress) { state.withLock { $0.drivers[address] = driver } }
+    /// What `name` stands for from now on; nil for no such host.
+    package func setName(_ name: String, _ addresses: [NetworkAddress]?) { state.withLock { $0.names[name] = addresses } }
+    package func addresses(of name: String) -> [NetworkAddress]? { state.withLock { $0.names[name] } }
     package func setLoss(_ loss: Probability) { state.withLock { $0.loss = loss } }
     package func setDelay(_ delay: Interval) { state.withLock { $0.delay = delay } }
     /// Datagrams for which `filter` says false are lost; the second argument is the source.

@@ -1,153 +1,110 @@
-import Logging
+import MastDatagrams
 import MastRPC
 import MastTimebase
 import MastTransport
-import NIOCore
-import NIOPosix
 import Synchronization
 
-/// Moves one host's datagrams over one UDP socket, on one event loop: vector reads in, batched writes out, one
-/// timer for the host's next wake-up.
+/// Moves one host's datagrams over one UDP socket, on a thread of its own.
 package final class UDPEndpointDriver: EndpointDriver {
-    private let clock = SystemClock()
-    let eventLoop: any EventLoop
-    private let bound: Mutex<NetworkAddress>
-    private let flushIsScheduled = Atomic<Bool>(false)
-    /// Set once, before the channel reads its first datagram.
-    private let pump: Mutex<DatagramPump?> = Mutex(nil)
-
-    init(eventLoop: any EventLoop) {
-        self.eventLoop = eventLoop
-        bound = Mutex(NetworkAddress(ipv4: 0, port: 0))
+    private struct State {
+        var loop: (any DatagramLoop)?
+        var address = NetworkAddress(ipv4: 0, port: 0)
+        var counters = SocketCounters()
     }
+
+    private let clock = SystemClock()
+    private let state = Mutex(State())
+
+    init() {}
 
     package func now() -> Instant { clock.now() }
     package func wallTime() -> WallTime { clock.wallTime() }
-    package var localAddress: NetworkAddress { bound.withLock { $0 } }
-
+    package var localAddress: NetworkAddress { state.withLock { $0.address } }
     package func residentMemoryBytes() -> UInt64? { ProcessMemory.residentBytes() }
+    /// What became of the socket's datagrams, as of its last turn.
+    package var socketCounters: SocketCounters { state.withLock { $0.counters } }
 
-    package func scheduleFlush() {
-        // Many calls between two turns of the loop need one flush.
-        guard flushIsScheduled.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged else { return }
-        eventLoop.execute { [self] in
-            flushIsScheduled.store(false, ordering: .releasing)
-            pump.withLock { $0 }?.flush()
-        }
+    package func scheduleFlush() { state.withLock { $0.loop }?.wake() }
+
+    package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {
+        SystemResolver.lookUp(name, port: port, answer)
     }
 
-    func attach(_ pump: DatagramPump, at address: NetworkAddress) {
-        bound.withLock { $0 = address }
-        self.pump.withLock { $0 = pump }
+    func attach(_ loop: any DatagramLoop, at address: NetworkAddress) {
+        state.withLock { ($0.loop, $0.address) = (loop, address) }
     }
 
-    func detach() { pump.withLock { $0 = nil } }
+    func detach() { state.withLock { $0.loop = nil } }
+
+    func note(_ counters: SocketCounters) { state.withLock { $0.counters = counters } }
 }
 
-/// The event loop's side: every method runs on it.
+/// A host on its loop's thread: what comes is handed to it in batches, what it has to say is sent, and it is woken in time,
+/// whatever becomes of the socket.
 ///
-/// `@unchecked Sendable` is proved by confinement: created and used on `eventLoop` only, which each entry asserts.
-final class DatagramPump: ChannelInboundHandler, @unchecked Sendable {
-    typealias InboundIn = AddressedEnvelope<ByteBuffer>
-    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
-
+/// `@unchecked Sendable` is proved by confinement: made before the loop, touched on the loop's thread only.
+final class HostPump: DatagramHandler, @unchecked Sendable {
     /// Datagrams handed to the socket in one go, and taken from the host under one lock.
     private static let batch = 64
+    /// Datagrams received under one lock.
+    private static let received = 256
+    /// Batches sent before the socket is read again.
+    private static let batchesInTurn = 16
 
     private let host: RPCHost
     private let driver: UDPEndpointDriver
-    private let isIPv6: Bool
-    private let logger: Logger?
-    private var context: ChannelHandlerContext?
-    private var received: [ReceivedDatagram] = []
-    private var timer: Scheduled<Void>?
-    private var armedFor: Instant?
-    private var addresses: [NetworkAddress: SocketAddress] = [:]
-    private var isFlushing = false
+    private var socket: (any DatagramSocket)?
+    private var arrivals: [ReceivedDatagram] = []
+    private var transmits: [Transmit] = []
 
-    init(host: RPCHost, driver: UDPEndpointDriver, isIPv6: Bool, logger: Logger?) {
-        self.host = host
-        self.driver = driver
-        self.isIPv6 = isIPv6
-        self.logger = logger
+    init(host: RPCHost, driver: UDPEndpointDriver) { (self.host, self.driver) = (host, driver) }
+
+    func use(_ socket: any DatagramSocket) { self.socket = socket }
+
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
+        arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
+        if arrivals.count >= Self.received { deliver() }
     }
 
-    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
-    func handlerRemoved(context: ChannelHandlerContext) {
-        self.context = nil
-        timer?.cancel()
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let envelope = unwrapInboundIn(data)
-        guard let source = NetworkAddress(envelope.remoteAddress) else { return }
-        received.append(ReceivedDatagram(bytes: Array(envelope.data.readableBytesView), source: source))
-        if received.count >= 256 { deliver() }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        deliver()
-        flush()
+    func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
+        host.hint(PathHint(errno: code), about: destination, at: driver.now())
     }
 
     private func deliver() {
-        guard !received.isEmpty else { return }
-        let batch = received
-        received.removeAll(keepingCapacity: true)
-        host.receive(batch, at: driver.now())
+        guard !arrivals.isEmpty else { return }
+        host.receive(arrivals, at: driver.now())
+        arrivals.removeAll(keepingCapacity: true)
     }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { flush() }
+    func turn(at now: Instant) -> Instant? {
+        deliver()
+        // The host's clock is the driver's, which began before the loop's.
+        let begin = driver.now()
+        if let due = host.nextWakeup, due <= begin { host.handleTimeout(at: begin) }
+        let isDone = flush()
+        if let socket { driver.note(socket.counters) }
+        guard isDone else { return now }
+        guard let wakeup = host.nextWakeup else { return nil }
+        return now + (wakeup - begin)
     }
 
-    /// A socket error such as "connection refused" (an ICMP answer) concerns one peer, not this socket.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        logger?.debug("socket: \(error)")
-    }
-
-    func flush() {
-        driver.eventLoop.assertInEventLoop()
-        guard let context, context.channel.isActive, !isFlushing else { return }
-        isFlushing = true
-        defer { isFlushing = false }
-        let channel = context.channel
-        var transmits: [Transmit] = []
-        var more = true
-        while more {
-            // A full socket: the host keeps its packets, and writability brings us back.
-            guard channel.isWritable else { break }
+    /// - Returns: false when there is more to send and the socket takes it.
+    private func flush() -> Bool {
+        for _ in 0..<Self.batchesInTurn {
+            // A full socket: the host keeps its packets, and the socket's room brings us back.
+            guard let socket, !socket.isFull else { return true }
             transmits.removeAll(keepingCapacity: true)
-            more = host.pollTransmits(into: &transmits, limit: Self.batch, at: driver.now())
-            guard !transmits.isEmpty else { break }
-            for transmit in transmits {
-                let buffer = channel.allocator.buffer(bytes: transmit.payload)
-                context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: address(transmit.destination), data: buffer)), promise: nil)
-            }
-            context.flush()
+            let more = host.pollTransmits(into: &transmits, limit: Self.batch, at: driver.now())
+            for transmit in transmits { socket.send(transmit.payload, to: transmit.destination) }
+            socket.flush()
+            if !more { return true }
         }
-        arm()
+        return false
     }
 
-    private func address(_ address: NetworkAddress) -> SocketAddress {
-        if let known = addresses[address] { return known }
-        let made = address.socketAddress(forIPv6Socket: isIPv6)
-        if addresses.count >= 4_096 { addresses.removeAll(keepingCapacity: true) }
-        addresses[address] = made
-        return made
-    }
-
-    /// One timer; an earlier one that is already running is left to fire and look again.
-    private func arm() {
-        guard let wakeup = host.nextWakeup else { return }
-        if let armedFor, armedFor <= wakeup, armedFor > driver.now() { return }
-        timer?.cancel()
-        armedFor = wakeup
-        let wait = max(0, (wakeup - driver.now()).nanoseconds)
-        timer = driver.eventLoop.scheduleTask(in: .nanoseconds(wait)) { [self] in
-            armedFor = nil
-            host.handleTimeout(at: driver.now())
-            flush()
-        }
+    /// A last word before the socket closes.
+    func finish() {
+        deliver()
+        _ = flush()
     }
 }

@@ -1,80 +1,81 @@
 import Logging
+import MastDatagrams
 import MastRPC
 import MastTimebase
 import MastTransport
-import NIOCore
-import NIOPosix
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#elseif canImport(Darwin)
-import Darwin
-#endif
+/// Which loop carries a host's socket.
+package enum SocketLoop: Sendable, CaseIterable {
+    /// The system's own: epoll on Linux.
+    case system
+    /// SwiftNIO's, the system's own on Apple's.
+    case nio
+}
 
 /// Opens one UDP socket, runs `body` with a host on it, and afterwards closes every connection and the socket.
 ///
 ///     try await withUDPHost { host in
-///         let client = host.client(to: address, peerKey: key)
+///         let client = try host.client(to: "example.org:4600", peerKey: key)
 ///         print(try await client.call(Greeter.hello, "you"))
 ///     }
 ///
 /// - Parameters:
-///   - bind: where to listen; port 0 lets the system choose.
+///   - bind: where to listen; port 0 lets the system choose. By default any address, of IPv6 and of IPv4 where there is both.
 ///   - identity: the key by which peers know this host; a fresh one when nil.
 /// - Throws: ``UDPDriverError`` when the socket cannot be opened, else what `body` throws.
 public func withUDPHost<R: Sendable>(
-    bind: NetworkAddress = NetworkAddress(ipv4: 0, port: 0), identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
+    bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
     logger: Logger? = nil, _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
-    let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
-    let driver = UDPEndpointDriver(eventLoop: eventLoop)
+    try await withUDPHost(bind: bind, identity: identity, configuration: configuration, logger: logger, loop: .system, body)
+}
+
+package func withUDPHost<R: Sendable>(
+    bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
+    logger: Logger? = nil, loop kind: SocketLoop, _ body: @Sendable (RPCHost) async throws -> R
+) async throws -> R {
+    let driver = UDPEndpointDriver()
     var generator = SystemRandomNumberGenerator()
     let host = RPCHost(
         identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, entropy: SystemRandomNumberGenerator(), driver: driver,
         logger: logger)
-    let channel = try await openChannel(bind: bind, host: host, driver: driver, logger: logger)
+    let pump = HostPump(host: host, driver: driver)
+    let loop = try makeLoop(kind, pump, logger)
+    do {
+        let local = try await loop.run {
+            let socket = try open(bind, on: loop)
+            pump.use(socket)
+            return socket.localAddress
+        }
+        driver.attach(loop, at: local)
+    } catch {
+        await loop.stop()
+        throw UDPDriverError("\(error)")
+    }
+    driver.scheduleFlush()
     let result: Result<R, any Error>
     do { result = .success(try await body(host)) } catch { result = .failure(error) }
     host.close(reason: "closing")
-    try? await eventLoop.submit { (try? channel.pipeline.syncOperations.handler(type: DatagramPump.self))?.flush() }.get()
+    _ = try? await loop.run { pump.finish() }
     driver.detach()
-    try? await channel.close().get()
+    await loop.stop()
     return try result.get()
 }
 
-private func openChannel(bind: NetworkAddress, host: RPCHost, driver: UDPEndpointDriver, logger: Logger?) async throws(UDPDriverError) -> any Channel {
-    let isIPv6 = !bind.isIPv4
-    // 32 datagrams a system call; 2048 bytes each hold any that we send.
-    let messages = 32
-    let bootstrap = DatagramBootstrap(group: driver.eventLoop)
-        .channelOption(.datagramVectorReadMessageCount, value: messages)
-        .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: messages * 2_048))
-        .channelOption(.writeBufferWaterMark, value: ChannelOptions.Types.WriteBufferWaterMark(low: 256 << 10, high: 1 << 20))
-        .channelOption(.maxMessagesPerRead, value: 16)
-        .channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try channel.pipeline.syncOperations.addHandler(DatagramPump(host: host, driver: driver, isIPv6: isIPv6, logger: logger))
-            }
-        }
+private func makeLoop(_ kind: SocketLoop, _ pump: HostPump, _ logger: Logger?) throws(UDPDriverError) -> any DatagramLoop {
+    let log = logger.map { SocketLog($0) }
     do {
-        let channel = try await bootstrap.bind(to: bind.socketAddress(forIPv6Socket: isIPv6)).get()
-        // Four megabytes ride out a scheduling pause at 1 Gbit/s; the system may grant less, and `mast doctor` says so.
-        for option in [ChannelOptions.Types.SocketOption(level: .socket, name: .so_rcvbuf), .init(level: .socket, name: .so_sndbuf)] {
-            try? await channel.setOption(option, value: 4 << 20).get()
-        }
-        guard let local = channel.localAddress.flatMap({ NetworkAddress($0) }) else { throw UDPDriverError("the socket has no address") }
-        try await channel.eventLoop.submit {
-            driver.attach(try channel.pipeline.syncOperations.handler(type: DatagramPump.self), at: local)
-        }.get()
-        driver.scheduleFlush()
-        return channel
-    } catch let error as UDPDriverError {
-        throw error
-    } catch let error as IOError where error.errnoCode == EADDRINUSE {
-        throw UDPDriverError("address \(bind) is in use; choose another port, or stop the program that holds it")
+        return kind == .nio ? NIODatagramLoop(pump, log: log) : try DatagramLoops.make(pump, log: log)
+    } catch { throw UDPDriverError("cannot have sockets: \(error)") }
+}
+
+/// On the loop's thread.
+private func open(_ bind: NetworkAddress?, on loop: any DatagramLoop) throws(SocketError) -> any DatagramSocket {
+    if let bind { return try loop.open(bind) }
+    do throws(SocketError) {
+        return try loop.open(NetworkAddress(high: 0, low: 0, port: 0))
     } catch {
-        throw UDPDriverError("cannot open a UDP socket at \(bind): \(error)")
+        // A system without IPv6.
+        return try loop.open(NetworkAddress(ipv4: 0, port: 0))
     }
 }

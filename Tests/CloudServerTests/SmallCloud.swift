@@ -128,7 +128,7 @@ final class TestClient: Sendable {
     init(host: RPCHost, profile: OpenedProfile) {
         self.host = host
         self.profile = profile
-        control = host.client(to: profile.communicationServer, peerKey: profile.communicationServerKey)
+        control = host.client(at: profile.communicationServer, peerKey: profile.communicationServerKey)
     }
 
     func attach() async throws -> AttachReply {
@@ -143,7 +143,7 @@ final class TestClient: Sendable {
     func node(_ candidate: Candidate) throws -> RPCClient {
         let record = try candidate.record.verified(by: profile.rootKey)
         return host.client(
-            to: profile.communicationServer, peerKey: record.transportKey, route: candidate.route, control: control)
+            at: profile.communicationServer, peerKey: record.transportKey, route: candidate.route, control: control)
     }
 
     func lookup(_ application: String) async throws -> Placement {

@@ -19,7 +19,8 @@ struct ImportRule: FileRule {
         Room("Transport", ["MastTimebase", "Crypto"]),
         Room("RPC/CallCore", ["MastTimebase", "MastTransport"]),
         Room("RPC", ["MastTimebase", "MastTransport", "Foundation", "Synchronization"], observability),
-        Room("UDPDriver", ["MastTimebase", "MastTransport", "MastRPC"], nio, system, observability),
+        Room("Datagrams", ["MastTimebase", "CDatagrams"], nio, system, observability),
+        Room("UDPDriver", ["MastTimebase", "MastTransport", "MastRPC", "MastDatagrams"], system, observability),
         Room("Calls", ["MastTimebase", "MastTransport", "MastRPC", "MastUDPDriver"]),
         Room("WasmRuntime", ["CWasmtime", "Crypto"], system),
         Room("CloudCore", ["MastTimebase", "MastTransport", "MastRPC", "Crypto"]),
@@ -28,7 +29,7 @@ struct ImportRule: FileRule {
             "CloudServer", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "MastWasmRuntime", "GRDB", "Crypto"],
             system, observability),
         Room("LinkModel", ["MastTimebase"]),
-        Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "CTunnel"], nio, system, observability),
+        Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "MastDatagrams", "CTunnel"], system, observability),
         Room("Capture", ["MastTimebase", "CPcap", "CZlib", "Foundation", "Glibc", "Musl", "Darwin"]),
         Room(
             "Replay",

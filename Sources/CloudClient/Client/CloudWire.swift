@@ -76,13 +76,13 @@ package protocol CloudWire: Sendable {
 /// The cloud over RPC: one control connection, and one connection end to end with each node behind it.
 package struct RPCWire: CloudWire {
     private let host: RPCHost
-    private let address: NetworkAddress
+    private let server: HostPort
     private let control: RPCClient
 
-    package init(host: RPCHost, communicationServer: NetworkAddress, key: PublicKey) {
+    package init(host: RPCHost, communicationServer: HostPort, key: PublicKey) {
         self.host = host
-        address = communicationServer
-        control = host.client(to: communicationServer, peerKey: key)
+        server = communicationServer
+        control = host.client(at: communicationServer, peerKey: key)
     }
 
     package func now() -> Instant { host.now() }
@@ -159,7 +159,7 @@ package struct RPCWire: CloudWire {
 
     /// The same node by the same route is the same connection: the host keeps them.
     private func client(_ node: NodeContact) -> RPCClient {
-        host.client(to: address, peerKey: node.key, route: node.route, control: control)
+        host.client(at: server, peerKey: node.key, route: node.route, control: control)
     }
 
     private static func once(_ deadline: Instant) -> CallOptions {

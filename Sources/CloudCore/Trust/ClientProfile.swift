@@ -8,7 +8,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     /// Rises when the meaning of a field changes.
     public var formatVersion: Int
     public var userName: String
-    /// `host:port` with a numeric host.
+    /// `host:port`; a name is looked up whenever it is used.
     public var communicationServer: String
     /// base64url, as all keys here.
     public var communicationServerKey: String
@@ -19,7 +19,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     package var userRecord: SignedRecord<UserRecord>
 
     package init(
-        userName: String, communicationServer: NetworkAddress, communicationServerKey: PublicKey, rootKey: SigningPublicKey,
+        userName: String, communicationServer: HostPort, communicationServerKey: PublicKey, rootKey: SigningPublicKey,
         identity: StaticKeyPair, signing: SigningKeyPair, userRecord: SignedRecord<UserRecord>
     ) {
         formatVersion = 1
@@ -36,7 +36,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     /// - Throws: `malformed` with the field's name.
     package func opened() throws(TrustError) -> OpenedProfile {
         guard formatVersion == 1 else { throw .malformed("profile: format version \(formatVersion) is not known here") }
-        guard let address = NetworkAddress(communicationServer) else { throw .malformed("profile field communicationServer") }
+        guard let server = try? HostPort(communicationServer) else { throw .malformed("profile field communicationServer") }
         guard let serverKey = Base64URL.decode(communicationServerKey).flatMap({ PublicKey(bytes: $0) }) else {
             throw .malformed("profile field communicationServerKey")
         }
@@ -48,7 +48,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
             throw .malformed("profile field signingPrivateKey")
         }
         return OpenedProfile(
-            userName: userName, communicationServer: address, communicationServerKey: serverKey, rootKey: rootKey,
+            userName: userName, communicationServer: server, communicationServerKey: serverKey, rootKey: rootKey,
             identity: identity, signing: signing)
     }
 }
@@ -56,7 +56,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
 /// A `ClientProfile` whose keys were parsed.
 package struct OpenedProfile: Sendable {
     package var userName: String
-    package var communicationServer: NetworkAddress
+    package var communicationServer: HostPort
     package var communicationServerKey: PublicKey
     package var rootKey: SigningPublicKey
     package var identity: StaticKeyPair

@@ -9,7 +9,7 @@ package struct JoinToken: Hashable, Sendable {
     package static let defaultLifetime = Interval.seconds(3600)
 
     package var rootKey: SigningPublicKey
-    package var communicationServer: NetworkAddress
+    package var communicationServer: HostPort
     package var communicationServerKey: PublicKey
     /// 16 bytes.
     package var tokenID: [UInt8]
@@ -18,7 +18,7 @@ package struct JoinToken: Hashable, Sendable {
     package var notAfter: WallTime
 
     package init(
-        rootKey: SigningPublicKey, communicationServer: NetworkAddress, communicationServerKey: PublicKey,
+        rootKey: SigningPublicKey, communicationServer: HostPort, communicationServerKey: PublicKey,
         notAfter: WallTime, using generator: inout some RandomNumberGenerator
     ) {
         self.rootKey = rootKey
@@ -46,8 +46,8 @@ package struct JoinToken: Hashable, Sendable {
         }
         var reader = CanonicalReader(bytes)
         rootKey = try reader.signingKey()
-        guard let address = NetworkAddress(try reader.text(atMost: 64)) else { throw .malformed("join token address") }
-        communicationServer = address
+        guard let server = try? HostPort(try reader.text(atMost: HostPort.mostBytes)) else { throw .malformed("join token address") }
+        communicationServer = server
         communicationServerKey = try reader.transportKey()
         tokenID = try reader.bytes(atMost: 16)
         secret = try reader.bytes(atMost: 32)

@@ -39,7 +39,7 @@ package actor BaseStationNode: ControlledNode {
         self.membership = membership
         self.log = log
         self.onRegistered = onRegistered
-        let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
+        let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
         link = ControlLink(host: host, client: control, log: log)
         vault = try StationVault(
             membership: membership, keys: keys, stores: stores, control: control, host: host, configuration: configuration,

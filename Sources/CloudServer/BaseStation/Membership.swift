@@ -8,11 +8,11 @@ import MastTransport
 package struct Membership: Sendable, Hashable {
     package var record: SignedRecord<NodeRecord>
     package var rootKey: SigningPublicKey
-    package var communicationServer: NetworkAddress
+    package var communicationServer: HostPort
     package var communicationServerKey: PublicKey
 
     package init(
-        record: SignedRecord<NodeRecord>, rootKey: SigningPublicKey, communicationServer: NetworkAddress,
+        record: SignedRecord<NodeRecord>, rootKey: SigningPublicKey, communicationServer: HostPort,
         communicationServerKey: PublicKey
     ) {
         self.record = record
@@ -29,12 +29,12 @@ package struct Membership: Sendable, Hashable {
             var reader = CanonicalReader(bytes)
             let record = try SignedRecord<NodeRecord>(fileBytes: try reader.bytes(atMost: 65_536))
             guard let root = SigningPublicKey(bytes: try reader.bytes(atMost: 32)),
-                let address = NetworkAddress(try reader.text(atMost: 64)),
+                let server = try? HostPort(try reader.text(atMost: HostPort.mostBytes)),
                 let key = PublicKey(bytes: try reader.bytes(atMost: 32))
             else { throw TrustError.malformed("membership") }
             try reader.finish()
             _ = try record.verified(by: root)
-            return Membership(record: record, rootKey: root, communicationServer: address, communicationServerKey: key)
+            return Membership(record: record, rootKey: root, communicationServer: server, communicationServerKey: key)
         } catch {
             throw StorageError(.corrupt, "the file \"\(file)\" is damaged (\(error)); join again with a new token in an empty folder")
         }
@@ -57,7 +57,7 @@ package struct Membership: Sendable, Hashable {
     ) async throws -> Membership {
         guard isValidName(name) else { throw TrustError.malformed("station name \"\(name)\"") }
         guard host.wallTime() <= token.notAfter else { throw TrustError.expired(of: "join token", at: token.notAfter) }
-        let client = host.client(to: token.communicationServer, peerKey: token.communicationServerKey)
+        let client = host.client(at: token.communicationServer, peerKey: token.communicationServerKey)
         var options = CallOptions()
         options.deadline = .in(within)
         let request = JoinRequest(

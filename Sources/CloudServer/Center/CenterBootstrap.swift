@@ -18,7 +18,7 @@ package enum CenterBootstrap {
     /// Makes keys, the center's own record, the first operator and a join token.
     /// - Throws: `StorageError.exists` when the folder already holds a center.
     package static func initialize(
-        _ directory: NodeDirectory, name: String = "center", communicationServer: NetworkAddress,
+        _ directory: NodeDirectory, name: String = "center", communicationServer: HostPort,
         communicationServerKey: PublicKey, operatorName: String = "operator",
         tokenLifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator
     ) throws -> NewCloud {
@@ -50,7 +50,7 @@ package enum CenterBootstrap {
 
     /// The center's own membership, signed by itself.
     package static func makeMembership(
-        _ keys: CenterKeys, name: String = "center", communicationServer: NetworkAddress, communicationServerKey: PublicKey,
+        _ keys: CenterKeys, name: String = "center", communicationServer: HostPort, communicationServerKey: PublicKey,
         at now: WallTime
     ) throws -> Membership {
         guard isValidName(name) else { throw TrustError.malformed("center name \"\(name)\"") }

@@ -39,7 +39,7 @@ package actor CenterNode: ControlledNode {
         self.log = log
         self.onRegistered = onRegistered
         let record = try membership.record.verified(by: membership.rootKey)
-        let control = host.client(to: membership.communicationServer, peerKey: membership.communicationServerKey)
+        let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
         link = ControlLink(host: host, client: control, log: log)
         desk = CenterDesk(office: office, control: control, host: host, entropy: entropy, configuration: configuration, log: log)
         runs = RunService(

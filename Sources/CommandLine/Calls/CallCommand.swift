@@ -49,29 +49,31 @@ struct CallCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let requests = try documents()
-        var options = CallOptions(deadline: .in(peer.timeout), maxAttempts: attempts, semantics: semantics)
+        let documents = try documents()
+        var options = CallOptions(maxAttempts: attempts, semantics: semantics)
         for text in header {
             guard let colon = text.firstIndex(of: ":") else { continue }
             options.metadata.add(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
         }
         let trace = CallTrace()
         options.trace = trace
-        let (prepared, method, json, isVerbose, name) = (options, method, output.json, verbose, host)
-        try await peer.withPeer(host) { client, host in
-            let session = CallSession(method: method, json: json, trace: trace)
-            do {
-                try await session.run(client, requests, prepared)
-            } catch let error as RPCError where error.code == .notFound && !session.wasCalled {
-                throw Failure(.call(.notFound), "notFound: \(name) has no method \(method); see mast list \(name)", json: json ? session.failure(error) : nil)
-            } catch let error as RPCError {
-                if isVerbose { session.explain() }
-                var failure = Failure(error)
-                if json { failure.json = session.failure(error) }
-                throw failure
+        let requests = Termination.requests()
+        let (prepared, peer, name) = (options, peer, host)
+        let session = CallSession(method: method, json: output.json, trace: trace)
+        let isVerbose = verbose
+        let interruption = try await Termination.run(until: requests) {
+            try await peer.withPeer(name) { client, _, end in
+                var options = prepared
+                options.deadline = .at(end)
+                defer { if isVerbose { session.explain() } }
+                do {
+                    try await session.run(client, documents, options)
+                } catch let error as RPCError {
+                    throw session.failure(error, at: name)
+                }
             }
-            if isVerbose { session.explain() }
         }
+        if let interruption { throw interruption.exitCode }
     }
 
     private func documents() throws(Failure) -> [ByteString] {
@@ -141,8 +143,19 @@ private final class CallSession: Sendable {
         return object
     }
 
+    /// How the command ends; a cancelled one, quietly.
+    func failure(_ error: RPCError, at server: String) -> any Error {
+        if error.code == .cancelled, error.cause == .cancelled { return CancellationError() }
+        var failure = Failure(error)
+        if error.code == .notFound, !wasCalled {
+            failure = Failure(.call(.notFound), "notFound: \(server) has no method \(method); see mast list \(server)")
+        }
+        if json { failure.json = account(of: error) }
+        return failure
+    }
+
     /// The account of a failed call that a program reads.
-    func failure(_ error: RPCError) -> String? {
+    private func account(of error: RPCError) -> String? {
         var object = JSONObject()
         try? object.set("code", error.code.name)
         try? object.set("status", error.code.rawValue)

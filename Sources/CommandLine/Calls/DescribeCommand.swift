@@ -15,8 +15,8 @@ struct DescribeCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws {
-        let (method, options) = (method, CallOptions(deadline: .in(peer.timeout)))
-        let found = try await peer.withPeer(host) { client, _ in try await client.describeMethod(method, options: options) }
+        let method = method
+        let found = try await peer.withPeer(host) { client, _, end in try await client.describeMethod(method, options: CallOptions(deadline: .at(end))) }
         if output.json {
             var object = JSONObject()
             try object.set("path", found.path)

@@ -21,8 +21,7 @@ struct ListCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let options = CallOptions(deadline: .in(peer.timeout))
-        let all = try await peer.withPeer(host) { client, _ in try await client.listMethods(options: options) }
+        let all = try await peer.withPeer(host) { client, _, end in try await client.listMethods(options: CallOptions(deadline: .at(end))) }
         let methods = all.filter { method in service.map { method.path == $0 || method.path.hasPrefix($0 + "/") } ?? true }
         if let service, methods.isEmpty {
             throw Failure(.call(.notFound), "notFound: \(host) has no service \(service); see mast list \(host)")

@@ -27,33 +27,45 @@ struct PingCommand: AsyncParsableCommand {
 
     func run() async throws {
         let requests = Termination.requests()
-        let (name, json, count, interval, limit) = (host, output.json, count, interval, peer.timeout)
-        let report = try await peer.withPeer(name) { client, host in
-            let began = host.now()
-            try await client.connect(within: limit)
-            let tally = PingTally(connect: host.now() - began)
-            if !json { Output.line("ping \(name) (\(client.address)), key \(client.peerKey), connected in \(tally.connect.milliseconds3) ms") }
-            try await Termination.run(until: requests) {
-                var number = 0
-                while count == 0 || number < count {
-                    number += 1
-                    let sent = host.now()
-                    do {
-                        let rtt = try await client.ping(within: max(interval, .seconds(1)))
-                        await tally.add(rtt)
-                        if !json { Output.line("answer from \(client.address): seq=\(number) time=\(rtt.milliseconds3) ms") }
-                    } catch let error as RPCError where error.cause != .cancelled {
-                        await tally.add(nil)
-                        if !json { Output.line("no answer: seq=\(number) (\(error.message))") }
-                    }
-                    let rest = sent + interval - host.now()
-                    if rest > .zero, count == 0 || number < count { try await host.sleep(for: rest) }
-                }
+        let (name, json, count, interval, peer) = (host, output.json, count, interval, peer)
+        let result = Lock<PingReport?>(nil)
+        let interruption = try await Termination.run(until: requests) {
+            let report = try await peer.withPeer(name) { client, host, end in
+                let began = host.now()
+                let address = try await client.connect(within: max(end - began, .zero)).address
+                let tally = PingTally(connect: host.now() - began)
+                if !json { Output.line("ping \(name) (\(address)), key \(client.peerKey), connected in \(tally.connect.milliseconds3) ms") }
+                try await Self.ping(client, host, address, count: count, interval: interval, tally, isQuiet: json)
+                return await tally.report(name, client, client.address ?? address, elapsed: host.now() - began)
             }
-            return await tally.report(name, client, elapsed: host.now() - began)
+            result.withLock { $0 = report }
         }
+        guard let report = result.withLock({ $0 }) else { throw interruption?.exitCode ?? ExitCode(ExitStatus.ownFault.rawValue) }
         if json { try Output.json(report) } else { Output.text(report.text) }
         if report.received == 0 { throw Failure(.unavailable, "no ping was answered by \(name); the server may have stopped") }
+    }
+
+    /// Until all are sent, or the task is cancelled: then what there is counts.
+    private static func ping(
+        _ client: RPCClient, _ host: RPCHost, _ first: NetworkAddress, count: Int, interval: Interval, _ tally: PingTally, isQuiet: Bool
+    ) async throws {
+        var number = 0
+        while count == 0 || number < count, !Task.isCancelled {
+            number += 1
+            let sent = host.now()
+            do {
+                let rtt = try await client.ping(within: max(interval, .seconds(1)))
+                await tally.add(rtt)
+                if !isQuiet { Output.line("answer from \(client.address ?? first): seq=\(number) time=\(rtt.milliseconds3) ms") }
+            } catch {
+                guard error.cause != .cancelled else { return }
+                await tally.add(nil)
+                if !isQuiet { Output.line("no answer: seq=\(number) (\(error.message))") }
+            }
+            let rest = sent + interval - host.now()
+            guard rest > .zero, count == 0 || number < count else { continue }
+            do { try await host.sleep(for: rest) } catch is CancellationError { return }
+        }
     }
 }
 
@@ -79,12 +91,12 @@ private actor PingTally {
         longest = max(longest, rtt)
     }
 
-    func report(_ host: String, _ client: RPCClient, elapsed: Interval) -> PingReport {
+    func report(_ host: String, _ client: RPCClient, _ address: NetworkAddress, elapsed: Interval) -> PingReport {
         let mean = received == 0 ? 0 : sum / Double(received)
         let variance = received == 0 ? 0 : max(0, squares / Double(received) - mean * mean)
         let statistics = client.connectionStatistics
         var report = PingReport(
-            host: host, address: client.address.description, key: client.peerKey.description, sent: sent, received: received,
+            host: host, address: address.description, key: client.peerKey.description, sent: sent, received: received,
             lossShare: sent == 0 ? 0 : Double(sent - received) / Double(sent), connectMs: rounded(connect.inMilliseconds),
             elapsedMs: rounded(elapsed.inMilliseconds), packetsSent: statistics?.packetsSent, packetsLost: statistics?.packetsLost)
         if received > 0 {
@@ -99,7 +111,7 @@ private actor PingTally {
     private func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }
 }
 
-private struct PingReport: Encodable, Sendable {
+struct PingReport: Encodable, Sendable {
     var host, address, key: String
     var sent, received: Int
     var lossShare, connectMs, elapsedMs: Double

@@ -27,8 +27,7 @@ struct CloudOptions: ParsableArguments {
         let path = profilePath
         let profile = try ProfileFile.load(path)
         let opened = try profile.opened()
-        let any = opened.communicationServer.isIPv4 ? NetworkAddress(ipv4: 0, port: 0) : NetworkAddress(high: 0, low: 0, port: 0)
-        return try await withUDPHost(bind: any, identity: opened.identity, configuration: .cloud) { host in
+        return try await withUDPHost(identity: opened.identity, configuration: .cloud) { host in
             try await CloudClient.withConnection(
                 host: host, profile: profile, pool: pool, store: ClientStateFile(path: ProfileFile.statePath(for: path)), body)
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MastDatagrams
 import MastCalls
 import MastCapture
 import MastCloudClient

@@ -1,3 +1,4 @@
+import MastDatagrams
 import MastCalls
 import MastCloudClient
 import MastCloudCore

@@ -1,4 +1,5 @@
 import Foundation
+import MastDatagrams
 import MastCalls
 import MastCloudCore
 import MastCloudServer
@@ -65,7 +66,7 @@ struct DemoCloud: Sendable {
         let (cloud, tokens) = try {
             let folder = try NodeDirectory(path: directory + "/center")
             let cloud = try CenterBootstrap.initialize(
-                folder, communicationServer: centerRelay.localAddress, communicationServerKey: serverKey, at: now, using: &generator)
+                folder, communicationServer: HostPort(centerRelay.localAddress), communicationServerKey: serverKey, at: now, using: &generator)
             var office = try CenterBootstrap.open(folder)
             let second = try office.makeJoinToken(lifetime: JoinToken.defaultLifetime, at: now, using: &generator)
             return (cloud, [cloud.joinToken, second])
@@ -80,7 +81,7 @@ struct DemoCloud: Sendable {
         for (name, token) in zip(["station-a", "station-b"], tokens) {
             var near = token
             // The center is far from the communication server; the stations stand beside it.
-            near.communicationServer = server
+            near.communicationServer = HostPort(server)
             let file = "\(directory)/\(name).token"
             _ = FileManager.default.createFile(atPath: file, contents: Data(near.text.utf8), attributes: [.posixPermissions: 0o600])
             let station = process(name, ["station", "--dir", "\(directory)/\(name)", "--name", name, "--join", "@" + file, "--listen", "127.0.0.1:0"])

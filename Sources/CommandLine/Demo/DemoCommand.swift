@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MastDatagrams
 import MastCalls
 import MastCapture
 import MastLinkModel
@@ -42,7 +43,7 @@ struct DemoCommand: AsyncParsableCommand {
             Output.endProgress()
             if keep { Output.note("kept \(directory)") } else { try? FileManager.default.removeItem(atPath: directory) }
         }
-        let interrupted = try await Termination.run(until: Termination.requests()) {
+        let interruption = try await Termination.run(until: Termination.requests()) {
             let clock = SystemClock()
             Output.progress("starting center, communication server and two stations")
             let cloud = try await DemoCloud.start(in: directory, scenario: fit.scenario)
@@ -61,7 +62,7 @@ struct DemoCommand: AsyncParsableCommand {
                     seed: seed, seconds: clock.now().sinceStart.inSeconds)
             }
         }
-        if interrupted { throw Failure(.call(.cancelled), "interrupted") }
+        if let interruption { throw interruption.exitCode }
         guard let report = result.withLock({ $0 }) else { throw Failure(.ownFault, "the demo ended without a report") }
         Output.endProgress()
         if output.json { try Output.json(report.json) } else { Output.text(report.text) }

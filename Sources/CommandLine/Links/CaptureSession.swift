@@ -1,4 +1,5 @@
 import Foundation
+import MastDatagrams
 import MastCapture
 import MastTimebase
 import MastUDPDriver

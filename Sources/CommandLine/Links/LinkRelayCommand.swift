@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MastDatagrams
 import MastCapture
 import MastLinkEmulator
 import MastLinkModel
@@ -61,8 +62,10 @@ struct LinkRelayCommand: AsyncParsableCommand {
 
     func run() async throws {
         let scenario = try link.resolved()
-        let address = try await resolve(target)
-        var configuration = UDPRelayConfiguration(listen: listen, target: address, scenario: scenario)
+        let addresses = try await lookUp(try HostPort(target))
+        var configuration = UDPRelayConfiguration(listen: listen, target: addresses[0], scenario: scenario)
+        configuration.targets = addresses
+        configuration.logger = ServerOptions.logger("mast.relay", .notice)
         configuration.sharing = perClient ? .perClient : .oneCell
         let recording = try record.map { path throws(CaptureError) in try RelayRecording(path, at: recordAt, snapLength: recordBytes) }
         if let recording { configuration.tap = { recording.take($0) } }
@@ -70,7 +73,7 @@ struct LinkRelayCommand: AsyncParsableCommand {
         if log != nil { configuration.log = { logs.files.take($0, $1) } }
         let requests = Termination.requests(followParent: followParent)
         let relay = try await UDPRelay.start(configuration)
-        Output.line("mast relay ready: \(relay.localAddress) target \(address)")
+        Output.line("mast relay ready: \(relay.localAddress) target \(addresses[0])")
         let duration = duration
         try await Termination.run(until: requests) {
             // A relay has no work of its own to wait for.

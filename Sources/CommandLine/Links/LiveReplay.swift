@@ -1,4 +1,5 @@
 import Foundation
+import MastDatagrams
 import MastCalls
 import MastCapture
 import MastCloudClient
@@ -31,7 +32,7 @@ struct LiveReplay: Sendable {
         let directory = try DemoCommand.temporaryDirectory("replay")
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let result = Lock<ReplayReport?>(nil)
-        let interrupted = try await Termination.run(until: Termination.requests()) {
+        let interruption = try await Termination.run(until: Termination.requests()) {
             Output.progress("starting center, communication server and two stations")
             let cloud = try await DemoCloud.start(in: directory, scenario: LinkScenario(name: "set-up"))
             let ending: Result<ReplayReport, any Error>
@@ -41,7 +42,7 @@ struct LiveReplay: Sendable {
             result.withLock { $0 = report }
         }
         Output.endProgress()
-        if interrupted { throw Failure(.call(.cancelled), "interrupted") }
+        if let interruption { throw interruption.exitCode }
         guard let report = result.withLock({ $0 }) else { throw Failure(.ownFault, "the replay ended without a report") }
         return report
     }

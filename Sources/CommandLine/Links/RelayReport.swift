@@ -43,7 +43,7 @@ struct RelayReport: Encodable {
     var seed: UInt64
     var elapsedMs: Double
     var up, down: Direction
-    var clients, clientsExpired, refusedClients, overflowDrops, socketDrops, strangers: Int
+    var clients, clientsExpired, refusedClients, overflowDrops, socketDrops, unusable, strangers: Int
     /// How late datagrams left against the model's time.
     var latenessP50Us, latenessP99Us, latenessMaxUs: Double
     var recordedPackets: Int?
@@ -57,7 +57,7 @@ struct RelayReport: Encodable {
         elapsedMs = elapsed.inMilliseconds.rounded()
         (up, down) = (Direction(statistics.up), Direction(statistics.down))
         (clients, clientsExpired, refusedClients) = (statistics.clients, statistics.clientsExpired, statistics.refusedClients)
-        (overflowDrops, socketDrops, strangers) = (statistics.overflowDrops, statistics.socketDrops, statistics.strangers)
+        (overflowDrops, socketDrops, unusable, strangers) = (statistics.overflowDrops, statistics.socketDrops, statistics.unusable, statistics.strangers)
         let microseconds = { (interval: Interval?) in Double(interval?.microseconds ?? 0) }
         latenessP50Us = microseconds(statistics.lateness.quantile(0.5))
         latenessP99Us = microseconds(statistics.lateness.quantile(0.99))
@@ -103,7 +103,7 @@ struct RelayReport: Encodable {
             if !fairness.isEmpty { lines.append("Jain's index of fairness: " + fairness.joined(separator: ", ")) }
         }
         lines.append("departures late by \(Int(latenessP50Us)) us (median), \(Int(latenessP99Us)) us (p99), \(Int(latenessMaxUs)) us at most")
-        let losses = [("refused clients", refusedClients), ("over the memory limit", overflowDrops), ("not taken by a socket", socketDrops), ("not from the target", strangers)]
+        let losses = [("refused clients", refusedClients), ("over the memory limit", overflowDrops), ("not taken by a socket", socketDrops), ("from port 0", unusable), ("not from the target", strangers)]
         for (name, count) in losses where count > 0 { lines.append("\(count) datagrams dropped: \(name)") }
         if let recordedPackets { lines.append("\(recordedPackets) packets recorded") }
         return lines.joined(separator: "\n") + "\n"

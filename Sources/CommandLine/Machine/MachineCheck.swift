@@ -1,4 +1,5 @@
 import Foundation
+import MastDatagrams
 import MastTimebase
 import MastUDPDriver
 import MastWasmRuntime

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MastDatagrams
 import MastCalls
 import MastCloudClient
 import MastCloudCore
@@ -51,13 +52,13 @@ struct CenterInitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let address = try await resolve(commserver, defaultPort: PeerOptions.defaultPort)
+        let server = try HostPort(commserver, defaultPort: PeerOptions.defaultPort)
         let directory = try folder.open()
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
         var generator = SystemRandomNumberGenerator()
         let cloud = try CenterBootstrap.initialize(
-            directory, name: name, communicationServer: address, communicationServerKey: commserverKey, operatorName: `operator`,
+            directory, name: name, communicationServer: server, communicationServerKey: commserverKey, operatorName: `operator`,
             tokenLifetime: tokenLifetime, at: now, using: &generator)
         try ProfileFile.save(cloud.operatorProfile, to: path)
         var texts = [cloud.joinToken.text]
@@ -76,7 +77,7 @@ struct CenterInitCommand: AsyncParsableCommand {
         Output.line("center key  \(cloud.centerKey)")
         for text in texts { Output.line("join token  \(text)") }
         Output.line("operator    \(path) (give it with --profile, or copy it to \(MastHome.profile))")
-        Output.line("next: mast commserver --dir COMMSERVER-DIR --listen \(address) --root \(cloud.rootKey)")
+        Output.line("next: mast commserver --dir COMMSERVER-DIR --listen \(server.address?.description ?? String(server.port)) --root \(cloud.rootKey)")
         Output.line("      mast center --dir \(folder.dir)")
         Output.line("      mast station --dir STATION-DIR --name NAME --join TOKEN")
     }

@@ -24,35 +24,56 @@ struct PeerOptions: ParsableArguments {
         guard timeout > .zero else { throw ValidationError("--timeout must be above 0") }
     }
 
-    /// Opens a socket, makes sure of the server's key, and runs `body`.
-    func withPeer<R: Sendable>(_ name: String, _ body: @escaping @Sendable (RPCClient, RPCHost) async throws -> R) async throws -> R {
-        let address = try await resolve(name, defaultPort: Self.defaultPort)
+    /// Opens a socket, makes sure of the server's key, and runs `body`, which is to be over by the instant that it is given.
+    func withPeer<R: Sendable>(_ name: String, _ body: @escaping @Sendable (RPCClient, RPCHost, _ end: Instant) async throws -> R) async throws -> R {
+        let server = try HostPort(name, defaultPort: Self.defaultPort)
         let pair = try identity.map { path throws(Failure) in try KeyFile.loadOrCreate(path) }
         let (given, limit) = (peerKey, timeout)
-        let any = address.isIPv4 ? NetworkAddress(ipv4: 0, port: 0) : NetworkAddress(high: 0, low: 0, port: 0)
-        return try await withUDPHost(bind: any, identity: pair) { host in
-            let key: PublicKey
+        return try await withUDPHost(identity: pair) { host in
+            let end = host.now() + limit
+            let client: RPCClient
             if let given {
-                key = given
+                client = host.client(at: server, peerKey: given)
+                try await Self.makeSure(of: given, client, server, host, until: end)
             } else {
-                key = try await host.peerKey(of: address, within: min(limit, .seconds(5)))
-                let isNew = try KnownHosts(path: MastHome.knownHosts).check(Self.knownName(name, address), shows: key)
-                if isNew { Output.note("first contact with \(name): key \(key), remembered in \(MastHome.knownHosts)") }
+                client = host.client(at: server, peerKey: try await Self.firstUse(name, server, host, until: end))
             }
-            do {
-                return try await body(host.client(to: address, peerKey: key), host)
-            } catch let error as RPCError where error.cause == .unreachable && given != nil {
-                // Silence has two reasons, and a person needs to know which.
-                guard let shown = try? await host.peerKey(of: address, within: .seconds(2)), shown != key else { throw error }
-                throw Failure(.unavailable, "\(name) has key \(shown), not the given \(key); check --peer-key")
-            }
+            return try await body(client, host, end)
         }
     }
 
-    /// One spelling for one server.
-    private static func knownName(_ name: String, _ address: NetworkAddress) -> String {
-        if NetworkAddress(name) != nil { return address.description }
-        let hasPort = name.split(separator: ":").count == 2
-        return hasPort ? name : "\(name):\(address.port)"
+    /// A key belongs to the name that was typed: another address of it that shows another key loses.
+    private static func firstUse(_ name: String, _ server: HostPort, _ host: RPCHost, until end: Instant) async throws -> PublicKey {
+        let hosts = KnownHosts(path: MastHome.knownHosts)
+        let known = try hosts.key(of: server.description)
+        let shown = try await host.peerKey(at: server, expecting: known, within: min(end - host.now(), .seconds(5)))
+        if try hosts.check(server.description, shows: shown) {
+            Output.note("first contact with \(name): key \(shown), remembered in \(hosts.path)")
+        }
+        return shown
+    }
+
+    /// Connects. Silence has two reasons, and a person needs to know which: nobody is there, or somebody with another key.
+    private static func makeSure(of given: PublicKey, _ client: RPCClient, _ server: HostPort, _ host: RPCHost, until end: Instant) async throws {
+        try await withThrowingTaskGroup(of: PublicKey?.self) { group in
+            group.addTask {
+                try await client.connect(within: max(end - host.now(), .zero))
+                return given
+            }
+            group.addTask {
+                // Anybody on the way could forge the answer, so it has the word only where the handshake stays without one.
+                try await host.sleep(for: .milliseconds(500))
+                let shown = try? await host.peerKey(at: server, expecting: given, within: max(end - host.now(), .zero))
+                guard let shown, shown != given else { return nil }
+                try await host.sleep(for: min(.milliseconds(500), (end - host.now()) / 2))
+                return shown
+            }
+            defer { group.cancelAll() }
+            while let key = try await group.next() {
+                guard let key else { continue }
+                if key == given { return }
+                throw Failure(.unavailable, "\(server) has key \(key), not the given \(given); check --peer-key")
+            }
+        }
     }
 }

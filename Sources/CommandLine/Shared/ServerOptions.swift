@@ -15,11 +15,13 @@ struct ServerOptions: ParsableArguments {
     @Flag(help: ArgumentHelp("End when standard input does: with a pipe there, no server outlives its parent.", visibility: .hidden))
     var followParent = false
 
+    func logger(_ label: String) -> Logger { Self.logger(label, logLevel) }
+
     /// Call once in a process.
-    func logger(_ label: String) -> Logger {
+    static func logger(_ label: String, _ level: Logger.Level) -> Logger {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: label)
-        logger.logLevel = logLevel
+        logger.logLevel = level
         return logger
     }
 

@@ -13,6 +13,9 @@ package protocol EndpointDriver: Sendable {
     var localAddress: NetworkAddress { get }
     /// Bytes of memory that this process occupies; nil where the system does not tell, or where there is no process of one's own.
     func residentMemoryBytes() -> UInt64?
+    /// The addresses of a host name, in the order in which they should be tried (RFC 6724). `answer` may be called on any
+    /// thread, once, and never while the host's lock is held.
+    func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void)
 }
 
 extension EndpointDriver {

@@ -272,6 +272,7 @@ extension HostCore {
         if let sequence = call.call.header.id?.sequence { call.peer.settle(sequence) }
         // A call that fails while it waits for a connection leaves the queue.
         if case .failure = end { call.peer.leaveQueue(call.id) }
+        forgetIfUnused(call.peer)
         call.trace?.note { $0.done = now }
         releaseWriters(call)
         serveReaders(call)

@@ -11,6 +11,9 @@ struct HostCore: ~Copyable {
         case clientDeadline(UInt64)
         case clientRetry(UInt64)
         case redial(UInt64)
+        /// Of a dialling peer, and of a wait for a key.
+        case nextAddress(UInt64)
+        case nextKeyAddress(UInt64)
         case wait(UInt64)
         case serverDeadline(UInt64)
     }
@@ -47,8 +50,10 @@ struct HostCore: ~Copyable {
 
     var connections: [ConnectionHandle: Connection] = [:]  // lookup only
     var peers: [UInt64: Peer] = [:]  // lookup only
-    /// Dialled peers by target, in order of creation.
-    var directory: [Peer] = []
+    /// Peers that we dial, by target.
+    var dialled: [Peer.Target: UInt64] = [:]  // lookup only
+    /// Whose a handshake is that we began.
+    var dialers: [ConnectionHandle: UInt64] = [:]  // lookup only
     var clientCalls: [UInt64: ClientRecord] = [:]  // lookup only
     var serverCalls: [UInt64: ServerRecord] = [:]  // lookup only
     var waits: [UInt64: Wait] = [:]  // lookup only
@@ -95,6 +100,8 @@ struct HostCore: ~Copyable {
             case .clientDeadline(let id): clientDeadlinePassed(id, at: now)
             case .clientRetry(let id): if let call = clientCalls[id] { startAttempt(call, at: now) }
             case .redial(let peer): redial(peer, at: now)
+            case .nextAddress(let id): if let peer = peers[id] { tryNext(peer, at: now) }
+            case .nextKeyAddress(let id): askNextForKey(id, at: now)
             case .wait(let id): endWait(id, .elapsed)
             case .serverDeadline(let id): serverDeadlinePassed(id, at: now)
             }
@@ -135,10 +142,8 @@ struct HostCore: ~Copyable {
                 announce(info, .migrated(address))
             case .pong(let handle, let interval):
                 if let peer = connections[handle]?.peer { finishPings(peer, .pong(interval)) }
-            case .peerKey(let address, let key):
-                for id in waits.keys.sorted() {
-                    if case .key(address) = waits[id]?.kind { endWait(id, .key(key)) }
-                }
+            case .hinted(let handle, let hint): hinted(handle, hint, at: now)
+            case .peerKey(let address, let key): keyArrived(from: address, key, at: now)
             case .closed(let handle, let reason): closed(handle, reason, at: now)
             }
         }
@@ -150,9 +155,12 @@ struct HostCore: ~Copyable {
             isInitiator: isInitiator, incarnation: endpoint.peerIncarnation(handle) ?? 0,
             handshakeHash: endpoint.handshakeHash(handle) ?? [])
         connections[handle] = Connection(info: info)
+        if isInitiator, !dialled(handle, at: now) {
+            connections[handle] = nil
+            return endpoint.close(handle, code: 0, reason: "another address answered first", at: now)
+        }
         statistics.connections += 1
         announce(info, .opened)
-        if isInitiator { dialled(handle, at: now) }
     }
 
     private mutating func closed(_ handle: ConnectionHandle, _ reason: CloseReason, at now: Instant) {
@@ -199,7 +207,12 @@ struct HostCore: ~Copyable {
                 peer.waiters.append(id)
                 wake(peer, at: now)
             }
-        case .key(let address): endpoint.queryKey(of: address, at: now)
+        case .key(let search):
+            if case .name(let name) = search.host.host {
+                effects.append(.lookUp(.wait(id), name: name, port: search.host.port))
+            } else {
+                askNextForKey(id, at: now)
+            }
         case .drained: if runningHandlers == 0 { endWait(id, .drained) }
         }
     }
@@ -211,6 +224,8 @@ struct HostCore: ~Copyable {
         case .connected(let peer), .pong(let peer):
             peers[peer]?.waiters.removeAll { $0 == id }
             peers[peer]?.pings.removeAll { $0 == id }
+            if let peer = peers[peer] { forgetIfUnused(peer) }
+        case .key(let search): timers.cancel(search.timer)
         default: break
         }
         effects.append(.wait(wait.waiter, outcome))

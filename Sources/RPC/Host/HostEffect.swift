@@ -14,6 +14,7 @@ enum HostEffect {
     case finishServing(AsyncStream<IncomingCall>.Continuation)
     case connection(AsyncStream<ConnectionEvent>.Continuation, ConnectionInfo, ConnectionChange)
     case protocolError(PublicKey?, String)
+    case lookUp(LookupOwner, name: String, port: UInt16)
 
     func perform(_ host: RPCHost) {
         switch self {
@@ -30,6 +31,10 @@ enum HostEffect {
             case .closed(let reason): stream.yield(.closed(connection, reason: reason))
             case .migrated(let address): stream.yield(.migrated(connection, to: address))
             }
+        case .lookUp(let owner, let name, let port):
+            host.driver.lookUp(name, port: port) { [weak host] result in
+                host?.touch { core, now in core.lookedUp(owner, result, at: now) }
+            }
         case .protocolError(let peer, let reason):
             host.logger?.debug("stream reset: \(reason)", metadata: ["peer": "\(peer.map(\.description) ?? "?")"])
         }
@@ -41,7 +46,7 @@ enum WaitKind: Sendable {
     case sleep
     case connected(peer: UInt64)
     case pong(peer: UInt64)
-    case key(NetworkAddress)
+    case key(KeySearch)
     /// No handler runs any more.
     case drained
 }

@@ -46,36 +46,61 @@ public final class RPCHost: Sendable {
         }
     }
 
+    /// Records of peers that clients of this host stand for, or that something is under way with.
+    package var peerCount: Int { touch(flush: false) { core, _ in core.peers.count } }
+
     // MARK: clients
 
     /// A client that dials on first use, waits until the peer is reachable, and dials again when the connection
     /// is lost. Asking twice for one peer gives clients that share the connection.
     public func client(to address: NetworkAddress, peerKey: PublicKey) -> RPCClient {
-        client(to: address, peerKey: peerKey, route: 0, control: nil)
+        client(at: HostPort(address), peerKey: peerKey)
     }
 
-    /// End to end to `peerKey` through the forwarder at `address`, which knows that party by `route`; `control` is
-    /// this host's own client of the forwarder.
-    package func client(to address: NetworkAddress, peerKey: PublicKey, route: UInt32, control: RPCClient?) -> RPCClient {
+    /// The same by name: `host:port`, looked up whenever it is dialled. Of several addresses the first that answers with
+    /// `peerKey` is used (RFC 8305).
+    /// - Throws: `RPCError` (`invalidArgument`) for what is neither a name nor an address with a port.
+    public func client(to host: String, peerKey: PublicKey) throws(RPCError) -> RPCClient {
+        client(at: try Self.hostPort(host), peerKey: peerKey)
+    }
+
+    /// - Parameters:
+    ///   - route: not 0: end to end to `peerKey` through the forwarder at `host`, which knows that party by it.
+    ///   - control: this host's own client of that forwarder.
+    package func client(at host: HostPort, peerKey: PublicKey, route: UInt32 = 0, control: RPCClient? = nil) -> RPCClient {
         let control = control?.peer
-        let peer = touch(flush: false) { core, _ in core.makePeer(.dial(address, peerKey, route: route, control: control)) }
-        return RPCClient(host: self, peer: peer, address: address, peerKey: peerKey)
+        let peer = touch(flush: false) { core, _ in core.makePeer(.dial(host, peerKey, route: route, control: control)) }
+        return RPCClient(host: self, peer: peer, target: host.description, peerKey: peerKey)
+    }
+
+    private static func hostPort(_ text: String) throws(RPCError) -> HostPort {
+        do { return try HostPort(text) } catch { throw RPCError(.invalidArgument, "\(error)", effect: .none, cause: .unreachable) }
     }
 
     /// Calls back to a peer over a connection that is up, whoever made it. It ends with that connection.
     public func client(on connection: PeerConnection) -> RPCClient {
         let handle = connection.handle
         let peer = touch(flush: false) { core, _ in core.makePeer(.bound(handle)) }
-        return RPCClient(host: self, peer: peer, address: connection.address, peerKey: connection.peerKey)
+        return RPCClient(host: self, peer: peer, target: connection.address.description, peerKey: connection.peerKey)
     }
 
     /// Asks the endpoint at `address` for its key, in the clear: trust on first use is the caller's decision.
     public func peerKey(of address: NetworkAddress, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
-        switch await wait(.key(address), until: now() + limit) {
+        try await peerKey(at: HostPort(address), within: limit)
+    }
+
+    /// The same by name, of whichever address answers first.
+    /// - Parameter expected: the key that belongs to the name; addresses that show another count only if none shows this one.
+    public func peerKey(of host: String, expecting expected: PublicKey? = nil, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
+        try await peerKey(at: try Self.hostPort(host), expecting: expected, within: limit)
+    }
+
+    package func peerKey(at host: HostPort, expecting expected: PublicKey? = nil, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
+        switch await wait(.key(KeySearch(host, expected: expected)), until: now() + limit) {
         case .key(let key?): return key
         case .failed(let error): throw error
         case .cancelled: throw RPCError(.cancelled, "the caller cancelled", effect: .none, cause: .cancelled)
-        default: throw RPCError(.unavailable, "nobody at \(address) told its key", effect: .none, cause: .unreachable)
+        default: throw RPCError(.unavailable, "nobody at \(host) told its key", effect: .none, cause: .unreachable)
         }
     }
 
@@ -155,9 +180,20 @@ public final class RPCHost: Sendable {
     package func receive(_ datagrams: [ReceivedDatagram], at now: Instant) {
         let effects = core.withLock { core in
             for datagram in datagrams {
-                core.endpoint.receive(datagram.bytes.span.bytes, from: datagram.source, at: now)
+                core.endpoint.receive(datagram.bytes, from: datagram.source, at: now)
                 core.drainEvents(at: now)
             }
+            return core.takeEffects()
+        }
+        for effect in effects { effect.perform(self) }
+    }
+
+    /// The system said something about sending to `address`: a hint to look, never a proof.
+    package func hint(_ hint: PathHint, about address: NetworkAddress, at now: Instant) {
+        let effects = core.withLock { core in
+            core.endpoint.hint(address, hint, at: now)
+            core.drainEvents(at: now)
+            core.keyHinted(address, at: now)
             return core.takeEffects()
         }
         for effect in effects { effect.perform(self) }

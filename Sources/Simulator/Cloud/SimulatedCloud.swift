@@ -60,7 +60,7 @@ package final class SimulatedCloud: Sendable {
         centerKeys = CenterKeys(using: &chance)
         serverKeys = NodeKeys(using: &chance)
         membership = try CenterBootstrap.makeMembership(
-            centerKeys, communicationServer: SimulatedRole.communicationServer.address,
+            centerKeys, communicationServer: HostPort(SimulatedRole.communicationServer.address),
             communicationServerKey: serverKeys.identity.publicKey, at: now)
         var office = try CenterOffice(keys: centerKeys, membership: membership, store: centerStore)
         operatorProfile = try office.addUser(AddUser(name: "operator", isOperator: true), at: now, using: &chance)

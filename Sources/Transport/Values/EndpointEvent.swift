@@ -18,5 +18,6 @@ package enum EndpointEvent: Sendable {
     case pong(ConnectionHandle, Interval)
     /// The answer to `queryKey`; nil when none came.
     case peerKey(NetworkAddress, PublicKey?)
+    case hinted(ConnectionHandle, PathHint)
     case closed(ConnectionHandle, CloseReason)
 }

@@ -11,7 +11,7 @@ struct OurContender: Contender {
 
     func connect() async throws -> Connection {
         if let (control, route) = forwarded {
-            return Connection(client: host.client(to: address, peerKey: key, route: route, control: control))
+            return Connection(client: host.client(at: HostPort(address), peerKey: key, route: route, control: control))
         }
         return Connection(client: host.client(to: address, peerKey: key))
     }

@@ -1,3 +1,4 @@
+import MastDatagrams
 import MastCalls
 
 /// Real packets of a conversation with the target, both directions, as material for mutation.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MastDatagrams
 import MastCalls
 import MastCapture
 
@@ -32,12 +33,11 @@ struct LinkFloodCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let address = try await resolve(target, defaultPort: PeerOptions.defaultPort)
-        guard address.isLoopback, address.isIPv4 else {
+        guard let address = try HostPort(target, defaultPort: PeerOptions.defaultPort).address, address.isLoopback, address.isIPv4 else {
             throw Failure(.usage, "\(target) is not on this machine; a flood goes to 127.0.0.1:port only")
         }
         let (count, seed, rate, name) = (count, seed, rate, target)
-        let report = try await peer.withPeer(name) { client, _ in
+        let report = try await peer.withPeer(name) { client, _, _ in
             try await Flood(client: client, target: address, seed: seed, rate: rate).run(until: count)
         }
         Output.endProgress()

@@ -43,26 +43,3 @@ extension NetworkAddress {
         return SocketAddress(address)
     }
 }
-
-/// The address that `text` names: `host:port`, `[v6]:port`, or a host alone with `defaultPort`. Names go through
-/// the system's resolver, on a thread of its own.
-package func resolve(_ text: String, defaultPort: UInt16? = nil) async throws(UDPDriverError) -> NetworkAddress {
-    if let address = NetworkAddress(text) { return address }
-    if let defaultPort, let address = NetworkAddress(host: text, port: defaultPort) { return address }
-    var host = text
-    var port = defaultPort
-    if let colon = text.lastIndex(of: ":"), let number = UInt16(text[text.index(after: colon)...]) {
-        host = String(text[..<colon])
-        port = number
-    }
-    guard let port, !host.isEmpty else { throw UDPDriverError("'\(text)' is not host:port") }
-    do {
-        let address = try await NIOThreadPoolLookup.resolve(host, port: port)
-        guard let result = NetworkAddress(address) else { throw UDPDriverError("'\(host)' has no IP address") }
-        return result
-    } catch let error as UDPDriverError {
-        throw error
-    } catch {
-        throw UDPDriverError("cannot resolve '\(host)': no such host")
-    }
-}

@@ -1,0 +1,323 @@
+#define _GNU_SOURCE
+#include "CDatagrams.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+
+static int is_ipv4(const struct mast_endpoint *endpoint) { return memcmp(endpoint->address, mapped, sizeof mapped) == 0; }
+
+static socklen_t to_sockaddr(const struct mast_endpoint *endpoint, int ipv6, struct sockaddr_storage *storage) {
+    memset(storage, 0, sizeof(struct sockaddr_in6));
+    if (!ipv6) {
+        struct sockaddr_in *address = (struct sockaddr_in *)storage;
+        address->sin_family = AF_INET;
+        address->sin_port = endpoint->port;
+        memcpy(&address->sin_addr, endpoint->address + 12, 4);
+#ifdef __APPLE__
+        address->sin_len = sizeof *address;
+#endif
+        return sizeof *address;
+    }
+    struct sockaddr_in6 *address = (struct sockaddr_in6 *)storage;
+    address->sin6_family = AF_INET6;
+    address->sin6_port = endpoint->port;
+    memcpy(&address->sin6_addr, endpoint->address, 16);
+#ifdef __APPLE__
+    address->sin6_len = sizeof *address;
+#endif
+    return sizeof *address;
+}
+
+static void from_sockaddr(const struct sockaddr_storage *storage, struct mast_endpoint *endpoint) {
+    memset(endpoint, 0, sizeof *endpoint);
+    if (storage->ss_family == AF_INET) {
+        const struct sockaddr_in *address = (const struct sockaddr_in *)storage;
+        memcpy(endpoint->address, mapped, sizeof mapped);
+        memcpy(endpoint->address + 12, &address->sin_addr, 4);
+        endpoint->port = address->sin_port;
+    } else if (storage->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *address = (const struct sockaddr_in6 *)storage;
+        memcpy(endpoint->address, &address->sin6_addr, 16);
+        endpoint->port = address->sin6_port;
+    }
+}
+
+static void set(int socket, int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); }
+
+int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bound) {
+    int ipv6 = !is_ipv4(address);
+#ifdef __linux__
+    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+#else
+    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0);
+    if (fd < 0) return -errno;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+#endif
+    if (ipv6) {
+        static const uint8_t any[16];
+        set(fd, IPPROTO_IPV6, IPV6_V6ONLY, memcmp(address->address, any, 16) != 0);
+    }
+    // Four megabytes ride out a scheduling pause at 1 Gbit/s; the system may grant less.
+    set(fd, SOL_SOCKET, SO_RCVBUF, 4 << 20);
+    set(fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
+#ifdef __linux__
+    // ICMP errors come with the address that they are about, instead of failing whatever is sent next.
+    set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+#endif
+    struct sockaddr_storage storage;
+    socklen_t length = to_sockaddr(address, ipv6, &storage);
+    if (bind(fd, (struct sockaddr *)&storage, length) < 0) goto failed;
+    length = sizeof storage;
+    if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0) goto failed;
+    from_sockaddr(&storage, bound);
+    return fd;
+failed:;
+    int code = errno;
+    close(fd);
+    return -code;
+}
+
+int mast_udp_is_ipv6(int socket) {
+    struct sockaddr_storage storage;
+    socklen_t length = sizeof storage;
+    return getsockname(socket, (struct sockaddr *)&storage, &length) == 0 && storage.ss_family == AF_INET6;
+}
+
+void mast_close(int descriptor) {
+    if (descriptor >= 0) close(descriptor);
+}
+
+#ifdef __linux__
+#include <linux/errqueue.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+
+// recvmmsg and sendmmsg want the message headers side by side.
+struct arrays {
+    struct mmsghdr *messages;
+    struct iovec *parts;
+    struct sockaddr_storage *names;
+};
+
+struct mast_batch *mast_batch_new(int count, int size) {
+    struct mast_batch *batch = calloc(1, sizeof *batch);
+    struct arrays *arrays = calloc(1, sizeof *arrays);
+    if (batch == NULL || arrays == NULL) goto failed;
+    batch->headers = arrays;
+    batch->count = count;
+    batch->size = size;
+    batch->bytes = malloc((size_t)count * (size_t)size);
+    batch->offsets = calloc((size_t)count, sizeof *batch->offsets);
+    batch->endpoints = calloc((size_t)count, sizeof *batch->endpoints);
+    batch->lengths = calloc((size_t)count, sizeof *batch->lengths);
+    arrays->messages = calloc((size_t)count, sizeof *arrays->messages);
+    arrays->parts = calloc((size_t)count, sizeof *arrays->parts);
+    arrays->names = calloc((size_t)count, sizeof *arrays->names);
+    if (batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
+failed:
+    if (batch == NULL) {
+        free(arrays);
+        return NULL;
+    }
+    batch->headers = arrays;
+    mast_batch_free(batch);
+    return NULL;
+}
+
+void mast_batch_free(struct mast_batch *batch) {
+    if (batch == NULL) return;
+    struct arrays *arrays = batch->headers;
+    if (arrays != NULL) {
+        free(arrays->messages);
+        free(arrays->parts);
+        free(arrays->names);
+        free(arrays);
+    }
+    free(batch->bytes);
+    free(batch->offsets);
+    free(batch->endpoints);
+    free(batch->lengths);
+    free(batch);
+}
+
+int mast_udp_receive(int socket, struct mast_batch *batch) {
+    struct arrays *arrays = batch->headers;
+    for (int index = 0; index < batch->count; index++) {
+        batch->offsets[index] = (size_t)index * (size_t)batch->size;
+        arrays->parts[index] = (struct iovec){batch->bytes + batch->offsets[index], (size_t)batch->size};
+        arrays->messages[index].msg_hdr = (struct msghdr){
+            .msg_name = &arrays->names[index], .msg_namelen = sizeof arrays->names[index], .msg_iov = &arrays->parts[index], .msg_iovlen = 1};
+    }
+    int count;
+    do {
+        count = recvmmsg(socket, arrays->messages, (unsigned)batch->count, MSG_DONTWAIT, NULL);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+    for (int index = 0; index < count; index++) {
+        int cut = arrays->messages[index].msg_hdr.msg_flags & MSG_TRUNC;
+        batch->lengths[index] = cut ? (size_t)batch->size + 1 : arrays->messages[index].msg_len;
+        from_sockaddr(&arrays->names[index], &batch->endpoints[index]);
+    }
+    return count;
+}
+
+int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end) {
+    struct arrays *arrays = batch->headers;
+    for (int index = first; index < end; index++) {
+        arrays->parts[index] = (struct iovec){batch->bytes + batch->offsets[index], batch->lengths[index]};
+        arrays->messages[index].msg_hdr = (struct msghdr){.msg_name = &arrays->names[index], .msg_iov = &arrays->parts[index], .msg_iovlen = 1};
+        // No IPv6 address goes out of a socket of IPv4's: the system says so, in its own words.
+        int ipv6 = is_ipv6 || !is_ipv4(&batch->endpoints[index]);
+        arrays->messages[index].msg_hdr.msg_namelen = to_sockaddr(&batch->endpoints[index], ipv6, &arrays->names[index]);
+    }
+    int count;
+    do {
+        count = sendmmsg(socket, arrays->messages + first, (unsigned)(end - first), MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
+}
+
+int mast_udp_take_error(int socket, struct mast_network_error *error) {
+    struct sockaddr_storage name;
+    union {
+        struct cmsghdr header;
+        char bytes[512];
+    } control;
+    // What came back of the datagram itself is of no interest.
+    uint8_t quoted[64];
+    struct iovec part = {quoted, sizeof quoted};
+    struct msghdr message = {
+        .msg_name = &name, .msg_namelen = sizeof name, .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t count;
+    do {
+        count = recvmsg(socket, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+    memset(error, 0, sizeof *error);
+    if (message.msg_namelen > 0) from_sockaddr(&name, &error->destination);
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL; header = CMSG_NXTHDR(&message, header)) {
+        int isIPv4 = header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_RECVERR;
+        int isIPv6 = header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_RECVERR;
+        if (!isIPv4 && !isIPv6) continue;
+        struct sock_extended_err extended;
+        memcpy(&extended, CMSG_DATA(header), sizeof extended);
+        error->code = (int)extended.ee_errno;
+    }
+    return 1;
+}
+
+struct mast_poll {
+    int epoll, event, has_wait2;
+};
+
+struct mast_poll *mast_poll_new(void) {
+    struct mast_poll *poll = calloc(1, sizeof *poll);
+    if (poll == NULL) return NULL;
+    poll->has_wait2 = 1;
+    poll->epoll = epoll_create1(EPOLL_CLOEXEC);
+    poll->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
+    if (poll->epoll >= 0 && poll->event >= 0 && epoll_ctl(poll->epoll, EPOLL_CTL_ADD, poll->event, &event) == 0) return poll;
+    int code = errno;
+    mast_poll_free(poll);
+    errno = code;
+    return NULL;
+}
+
+void mast_poll_free(struct mast_poll *poll) {
+    mast_close(poll->epoll);
+    mast_close(poll->event);
+    free(poll);
+}
+
+static int control(struct mast_poll *poll, int what, int socket, uint64_t tag, int wants) {
+    struct epoll_event event = {.events = EPOLLIN | (wants ? EPOLLOUT : 0), .data.u64 = tag};
+    return epoll_ctl(poll->epoll, what, socket, &event) < 0 ? -errno : 0;
+}
+
+int mast_poll_add(struct mast_poll *poll, int socket, uint64_t tag) { return control(poll, EPOLL_CTL_ADD, socket, tag, 0); }
+int mast_poll_want_write(struct mast_poll *poll, int socket, uint64_t tag, int wants) {
+    return control(poll, EPOLL_CTL_MOD, socket, tag, wants);
+}
+void mast_poll_remove(struct mast_poll *poll, int socket) { epoll_ctl(poll->epoll, EPOLL_CTL_DEL, socket, NULL); }
+
+void mast_poll_wake(struct mast_poll *poll) {
+    uint64_t one = 1;
+    ssize_t ignored = write(poll->event, &one, sizeof one);
+    (void)ignored;
+}
+
+int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_event *events, int most) {
+    struct epoll_event ready[64];
+    if (most > 64) most = 64;
+    int count = -1;
+    errno = ENOSYS;
+#ifdef SYS_epoll_pwait2
+    if (poll->has_wait2) {
+        struct {
+            int64_t seconds, nanoseconds;
+        } time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+        count = (int)syscall(SYS_epoll_pwait2, poll->epoll, ready, most, nanoseconds < 0 ? NULL : &time, NULL, (size_t)8);
+        if (count < 0 && errno == ENOSYS) poll->has_wait2 = 0;
+    }
+#endif
+    if (count < 0 && errno == ENOSYS) {
+        // Whole milliseconds, rounded up: late rather than spinning.
+        int64_t milliseconds = nanoseconds < 0 ? -1 : (nanoseconds + 999999) / 1000000;
+        count = epoll_wait(poll->epoll, ready, most, milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds);
+    }
+    int filled = 0;
+    for (int index = 0; index < count; index++) {
+        if (ready[index].data.u64 == UINT64_MAX) {
+            uint64_t number;
+            ssize_t ignored = read(poll->event, &number, sizeof number);
+            (void)ignored;
+            continue;
+        }
+        events[filled++] = (struct mast_event){
+            .tag = ready[index].data.u64,
+            .readable = (ready[index].events & EPOLLIN) != 0,
+            .writable = (ready[index].events & EPOLLOUT) != 0,
+            .broken = (ready[index].events & (EPOLLERR | EPOLLHUP)) != 0};
+    }
+    return filled;
+}
+
+void mast_poll_be_punctual(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); }
+
+#else
+
+// Elsewhere sockets stand on another loop; these are never called there.
+struct mast_batch *mast_batch_new(int count, int size) { return NULL; }
+void mast_batch_free(struct mast_batch *batch) {}
+int mast_udp_receive(int socket, struct mast_batch *batch) { return -ENOSYS; }
+int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end) { return -ENOSYS; }
+int mast_udp_take_error(int socket, struct mast_network_error *error) { return 0; }
+struct mast_poll *mast_poll_new(void) {
+    errno = ENOSYS;
+    return NULL;
+}
+void mast_poll_free(struct mast_poll *poll) {}
+int mast_poll_add(struct mast_poll *poll, int socket, uint64_t tag) { return -ENOSYS; }
+int mast_poll_want_write(struct mast_poll *poll, int socket, uint64_t tag, int wants) { return -ENOSYS; }
+void mast_poll_remove(struct mast_poll *poll, int socket) {}
+void mast_poll_wake(struct mast_poll *poll) {}
+int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_event *events, int most) { return 0; }
+void mast_poll_be_punctual(void) {}
+
+#endif

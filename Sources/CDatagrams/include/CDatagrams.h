@@ -1,0 +1,70 @@
+#ifndef MAST_CDATAGRAMS_H
+#define MAST_CDATAGRAMS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// UDP sockets by the batch, and one thread's wait for several of them. C, because control messages, recvmmsg and
+// sendmmsg are macros and arrays of pointers that Swift has no words for. Functions that fail return -errno.
+
+// An address and a port in network order; IPv4 as an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
+struct mast_endpoint {
+    uint8_t address[16];
+    uint16_t port;
+};
+
+// A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address.
+int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bound);
+// Whether the socket's addresses are IPv6's.
+int mast_udp_is_ipv6(int socket);
+void mast_close(int descriptor);
+
+// Datagrams on their way in or out: at most `count`, in `count * size` bytes. Those that came have `size` bytes each; those
+// that go stand wherever the sender puts them.
+struct mast_batch {
+    int count;
+    int size;
+    uint8_t *bytes;
+    size_t *offsets;
+    struct mast_endpoint *endpoints;
+    // Bytes of each datagram; one that was cut short has one more than `size`.
+    size_t *lengths;
+    void *headers;
+};
+struct mast_batch *mast_batch_new(int count, int size);
+void mast_batch_free(struct mast_batch *batch);
+
+// Fills the batch from its front: how many came, 0 for none, or -errno.
+int mast_udp_receive(int socket, struct mast_batch *batch);
+// Sends the places from `first` to before `end`: how many went, at least one, or -errno of the first.
+int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end);
+
+// What the network said of a datagram sent earlier.
+struct mast_network_error {
+    struct mast_endpoint destination;
+    // The errno that the message stands for, such as ECONNREFUSED.
+    int code;
+};
+// Takes the oldest one: 1, 0 for none, or -errno.
+int mast_udp_take_error(int socket, struct mast_network_error *error);
+
+// One thread's wait, Linux only.
+struct mast_event {
+    uint64_t tag;
+    int readable, writable, broken;
+};
+struct mast_poll;
+// NULL if there is none to be had; errno says why.
+struct mast_poll *mast_poll_new(void);
+void mast_poll_free(struct mast_poll *poll);
+int mast_poll_add(struct mast_poll *poll, int socket, uint64_t tag);
+int mast_poll_want_write(struct mast_poll *poll, int socket, uint64_t tag, int wants);
+void mast_poll_remove(struct mast_poll *poll, int socket);
+// From any thread: ends a wait, now or the next one.
+void mast_poll_wake(struct mast_poll *poll);
+// How many events there are; 0 when time is up or another thread woke it. Negative nanoseconds wait for ever.
+int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_event *events, int most);
+// Sleepers of this thread wake up on time rather than together with others.
+void mast_poll_be_punctual(void);
+
+#endif

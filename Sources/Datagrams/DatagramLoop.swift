@@ -1,0 +1,69 @@
+import MastTimebase
+
+/// A thread on which UDP sockets stand: what comes in goes to a handler, and after each turn the handler says when it
+/// wants to be back. Time goes on whatever becomes of a socket.
+///
+/// Two of them exist: `EpollLoop`, Linux's own, and `NIODatagramLoop`, for Apple's systems.
+package protocol DatagramLoop: AnyObject, Sendable {
+    /// Time since the loop was made, on a clock that nobody sets.
+    var now: Instant { get }
+
+    /// Opens a socket; on the loop's own thread only.
+    /// - Parameter address: port 0 lets the system choose. The unspecified IPv6 address also takes IPv4.
+    func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket
+
+    /// A turn is wanted, soon. From any thread, many times, cheaply.
+    func wake()
+
+    /// Runs `body` on the loop's thread, before a turn.
+    /// - Throws: ``SocketError`` when the loop has stopped, else what `body` throws.
+    func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R
+
+    /// Closes every socket and ends the thread; the handler gets no further turn. May be called again.
+    func stop() async
+}
+
+/// Whose datagrams they are. Its methods run on the loop's thread, one at a time.
+package protocol DatagramHandler: AnyObject {
+    /// A datagram came. The bytes are gone when this returns.
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket)
+
+    /// The system said something about sending to `destination`: a datagram was not sent, or one sent earlier came back as
+    /// an ICMP message, which anybody may have forged.
+    func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket)
+
+    /// Do what is due, send what there is.
+    /// - Returns: when to come back at the latest; nil only when something happens; the past for at once.
+    func turn(at now: Instant) -> Instant?
+}
+
+/// A UDP socket on a loop's thread. An error about one datagram is one lost datagram, counted by reason; a socket that is
+/// gone is opened again on the same port.
+package protocol DatagramSocket: AnyObject {
+    /// Where it is bound.
+    var localAddress: NetworkAddress { get }
+    /// The system takes no more for now: what is sent meanwhile is lost. A turn follows when it does.
+    var isFull: Bool { get }
+    var counters: SocketCounters { get }
+
+    /// Copies the bytes into the next batch, which leaves when it is full or flushed.
+    func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress)
+    func flush()
+    func close()
+}
+
+extension DatagramSocket {
+    package func send(_ bytes: [UInt8], to destination: NetworkAddress) { bytes.withUnsafeBytes { send($0, to: destination) } }
+}
+
+package enum DatagramLoops {
+    /// The system's own: `EpollLoop` on Linux.
+    /// - Parameter isPunctual: sleepers of its thread wake up on time rather than together with others.
+    package static func make(_ handler: sending any DatagramHandler, log: SocketLog? = nil, isPunctual: Bool = false) throws(SocketError) -> any DatagramLoop {
+        #if os(Linux)
+            try EpollLoop(handler, log: log, isPunctual: isPunctual)
+        #else
+            NIODatagramLoop(handler, log: log)
+        #endif
+    }
+}

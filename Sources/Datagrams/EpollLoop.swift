@@ -1,0 +1,215 @@
+#if os(Linux)
+    import CDatagrams
+    import Foundation
+    import MastTimebase
+    import Synchronization
+
+    /// Linux's loop: one thread that waits in epoll for its sockets, for time and for whoever wakes it; datagrams come and go
+    /// in batches (recvmmsg, sendmmsg).
+    ///
+    /// `@unchecked Sendable` is proved by confinement: what is not a lock's or an atomic's is touched on `thread` only, which
+    /// begins after `init` and never ends before `stop` has been heard.
+    final class EpollLoop: DatagramLoop, @unchecked Sendable {
+        private enum State: UInt8, AtomicRepresentable {
+            /// Works, and looks for news before it waits.
+            case working
+            /// Waits, or is about to.
+            case waiting
+            /// Somebody wants a turn.
+            case woken
+        }
+
+        private struct Tasks {
+            var waiting: [@Sendable (_ isAlive: Bool) -> Void] = []
+            var isOver = false
+        }
+
+        /// What one read takes: any datagram of UDP (65,507 bytes at most). The odd rest keeps places apart in the cache.
+        private static let receivePlaces: (count: Int32, bytes: Int32) = (32, 65_536 + 1_472)
+        /// One send's worth: 64 datagrams as our transport makes them, or a few large ones.
+        private static let sendPlaces: (count: Int32, bytes: Int32) = (64, 2_048)
+        /// Reads of one socket before the handler has its turn: 1,024 datagrams.
+        private static let readsInTurn = 32
+        private static let eventsInTurn: Int32 = 64
+
+        private let clock = SystemClock()
+        private let poll: OpaquePointer
+        private let isPunctual: Bool
+        private let state = Atomic(State.working)
+        private let tasks = Mutex(Tasks())
+
+        // The thread's own.
+        private let handler: any DatagramHandler
+        private let incoming: UnsafeMutablePointer<mast_batch>
+        let outgoing: UnsafeMutablePointer<mast_batch>
+        private var sockets: [UInt64: EpollSocket] = [:]
+        private var nextTag: UInt64 = 1
+        /// Whose datagrams stand in `outgoing`.
+        weak var sender: EpollSocket?
+        var log: SocketLog?
+        /// Sockets that are gone, and not back yet.
+        private var broken: [EpollSocket] = []
+        private var isStopping = false
+
+        init(_ handler: sending any DatagramHandler, log: SocketLog?, isPunctual: Bool) throws(SocketError) {
+            (self.handler, self.log, self.isPunctual) = (handler, log, isPunctual)
+            guard let poll = mast_poll_new() else { throw SocketError(code: errno) }
+            guard let incoming = mast_batch_new(Self.receivePlaces.count, Self.receivePlaces.bytes),
+                let outgoing = mast_batch_new(Self.sendPlaces.count, Self.sendPlaces.bytes)
+            else {
+                mast_poll_free(poll)
+                throw SocketError(code: ENOMEM)
+            }
+            (self.poll, self.incoming, self.outgoing) = (poll, incoming, outgoing)
+            let thread = Thread { self.work() }
+            thread.name = "mast-sockets"
+            thread.start()
+        }
+
+        deinit {
+            mast_batch_free(incoming)
+            mast_batch_free(outgoing)
+            mast_poll_free(poll)
+        }
+
+        var now: Instant { clock.now() }
+
+        // MARK: from other threads
+
+        func wake() {
+            // Whoever works looks once more before it waits; only a waiting thread needs the system's help.
+            if state.exchange(.woken, ordering: .acquiringAndReleasing) == .waiting { mast_poll_wake(poll) }
+        }
+
+        func run<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+            try await withCheckedThrowingContinuation { continuation in
+                submit { isAlive in
+                    guard isAlive else { return continuation.resume(throwing: SocketError.stopped) }
+                    continuation.resume(with: Result { try body() })
+                }
+            }
+        }
+
+        func stop() async {
+            await withCheckedContinuation { continuation in
+                submit { isAlive in
+                    if isAlive { self.isStopping = true }
+                    continuation.resume()
+                }
+            }
+        }
+
+        private func submit(_ task: @escaping @Sendable (Bool) -> Void) {
+            let isOver = tasks.withLock { tasks in
+                if !tasks.isOver { tasks.waiting.append(task) }
+                return tasks.isOver
+            }
+            if isOver { task(false) } else { wake() }
+        }
+
+        // MARK: the thread
+
+        func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket {
+            let socket = try EpollSocket(self, tag: nextTag, address)
+            sockets[nextTag] = socket
+            nextTag += 1
+            return socket
+        }
+
+        private func work() {
+            if isPunctual { mast_poll_be_punctual() }
+            withUnsafeTemporaryAllocation(of: mast_event.self, capacity: Int(Self.eventsInTurn)) { events in
+                var next: Instant?
+                while true {
+                    wait(until: next, events)
+                    perform()
+                    if isStopping { break }
+                    next = handler.turn(at: now)
+                    sender?.flush()
+                    if !broken.isEmpty, let retry = repair() { next = min(next ?? retry, retry) }
+                }
+            }
+            for socket in Array(sockets.values) { socket.close() }
+            let rest = tasks.withLock { tasks in
+                tasks.isOver = true
+                defer { tasks.waiting = [] }
+                return tasks.waiting
+            }
+            for task in rest { task(false) }
+        }
+
+        private func wait(until next: Instant?, _ events: UnsafeMutableBufferPointer<mast_event>) {
+            let time = next.map { max(0, min(($0 - now).nanoseconds, Interval.seconds(86_400).nanoseconds)) } ?? -1
+            let mayWait = time != 0 && state.compareExchange(expected: .working, desired: .waiting, ordering: .acquiringAndReleasing).exchanged
+            let count = mast_poll_wait(poll, mayWait ? time : 0, events.baseAddress, Self.eventsInTurn)
+            // What was wanted until here is done in the turn that follows.
+            state.store(.working, ordering: .sequentiallyConsistent)
+            for event in events.prefix(Int(max(0, count))) {
+                // An earlier event of this turn may have closed it.
+                guard let socket = sockets[event.tag] else { continue }
+                if event.broken != 0 { socket.takeErrors() }
+                if event.writable != 0 { socket.continueSending() }
+                if event.readable != 0 || event.broken != 0 { read(socket) }
+            }
+        }
+
+        /// Opens again what is gone.
+        /// - Returns: when to try the rest.
+        private func repair() -> Instant? {
+            let now = now
+            for socket in broken where socket.retryAt.map({ $0 <= now }) ?? false { socket.reopen(at: now) }
+            broken.removeAll { $0.retryAt == nil }
+            return broken.compactMap(\.retryAt).min()
+        }
+
+        private func perform() {
+            let due = tasks.withLock { tasks in
+                defer { tasks.waiting = [] }
+                return tasks.waiting
+            }
+            for task in due { task(true) }
+        }
+
+        private func read(_ socket: EpollSocket) {
+            for _ in 0..<Self.readsInTurn {
+                guard socket.descriptor >= 0 else { return }
+                let count = mast_udp_receive(socket.descriptor, incoming)
+                guard count != 0 else { return }
+                guard count > 0 else {
+                    // An ICMP error that waits is told by the read as well; only the end of the socket matters here.
+                    if SocketError.isEnd(-count) { socket.isGone(-count) }
+                    continue
+                }
+                let batch = incoming.pointee
+                for index in 0..<Int(count) {
+                    let source = NetworkAddress(batch.endpoints[index])
+                    socket.counters.received += 1
+                    guard source.port != 0, batch.lengths[index] <= Int(batch.size) else {
+                        socket.counters.unusable += 1
+                        continue
+                    }
+                    let bytes = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: batch.lengths[index])
+                    handler.received(bytes, from: source, on: socket)
+                }
+                if count < Self.receivePlaces.count { return }
+            }
+        }
+
+        // MARK: for its sockets
+
+        func failed(_ code: Int32, to destination: NetworkAddress, on socket: EpollSocket) {
+            log?.failed(code, to: destination, at: now)
+            handler.failed(code, to: destination, on: socket)
+        }
+
+        func networkError(_ code: Int32, to destination: NetworkAddress, on socket: EpollSocket) {
+            handler.failed(code, to: destination, on: socket)
+        }
+
+        func watch(_ socket: EpollSocket) -> Int32 { mast_poll_add(poll, socket.descriptor, socket.tag) }
+        func wantWrite(_ socket: EpollSocket, _ wants: Bool) { _ = mast_poll_want_write(poll, socket.descriptor, socket.tag, wants ? 1 : 0) }
+        func unwatch(_ socket: EpollSocket) { mast_poll_remove(poll, socket.descriptor) }
+        func isBroken(_ socket: EpollSocket) { broken.append(socket) }
+        func forget(_ socket: EpollSocket) { sockets[socket.tag] = nil }
+    }
+#endif

@@ -1,0 +1,31 @@
+import CDatagrams
+import MastTimebase
+
+extension NetworkAddress {
+    init(_ endpoint: mast_endpoint) {
+        let halves = withUnsafeBytes(of: endpoint.address) { bytes in
+            (UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)), UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+        }
+        self.init(high: halves.0, low: halves.1, port: UInt16(bigEndian: endpoint.port))
+    }
+
+    var endpoint: mast_endpoint {
+        var endpoint = mast_endpoint()
+        withUnsafeMutableBytes(of: &endpoint.address) { bytes in
+            bytes.storeBytes(of: high.bigEndian, as: UInt64.self)
+            bytes.storeBytes(of: low.bigEndian, toByteOffset: 8, as: UInt64.self)
+        }
+        endpoint.port = port.bigEndian
+        return endpoint
+    }
+}
+
+/// A bound socket, as the loops have in common.
+enum BoundSocket {
+    static func open(_ address: NetworkAddress) throws(SocketError) -> (descriptor: Int32, address: NetworkAddress) {
+        var (wanted, bound) = (address.endpoint, mast_endpoint())
+        let descriptor = mast_udp_open(&wanted, &bound)
+        guard descriptor >= 0 else { throw SocketError(code: -descriptor, address: address) }
+        return (descriptor, NetworkAddress(bound))
+    }
+}

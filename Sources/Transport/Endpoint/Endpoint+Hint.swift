@@ -1,0 +1,4 @@
+import MastTimebase
+extension Endpoint {
+    package mutating func hint(_ address: NetworkAddress, _ hint: PathHint, at now: Instant) {}
+}
