@@ -1,27 +1,44 @@
+import ArgumentParser
 import Dispatch
 import Foundation
 import MastRPC
 import MastTimebase
+import Synchronization
 
-/// Requests to end this process in order: SIGTERM, SIGINT, or the parent's death.
+/// Requests to end this process in order: SIGTERM, SIGINT, SIGHUP (unless nohup wants it ignored), or the parent's death.
 ///
 /// A second signal ends it at once.
 enum Termination {
     enum Cause: Sendable {
         case signal(Int32)
         case parentGone
+
+        /// Of a command that was to run to its end: 128 + the signal, as shells have it, and no word.
+        var exitCode: ExitCode {
+            switch self {
+            case .signal(let number): ExitCode(128 + number)
+            case .parentGone: ExitCode(ExitStatus.ownFault.rawValue)
+            }
+        }
     }
+
+    private static let signals = Atomic<Int>(0)
+    /// Until the process ends; a second signal may come at any time.
+    private static let sources = Mutex(Sources())
+
+    /// Dispatch sources may be touched from anywhere, and these are only kept.
+    private struct Sources: @unchecked Sendable { var all: [any DispatchSourceSignal] = [] }
 
     /// Yields once. From then on the signals no longer kill.
     /// - Parameter followParent: standard input is a pipe from the parent; its end means that the parent is gone.
     static func requests(followParent: Bool = false) -> AsyncStream<Cause> {
         let (stream, continuation) = AsyncStream.makeStream(of: Cause.self, bufferingPolicy: .bufferingOldest(1))
-        let sources = [SIGTERM, SIGINT].map { number in
-            signal(number, SIG_IGN)
+        for number in [SIGTERM, SIGINT, SIGHUP] {
+            let former = signal(number, SIG_IGN)
+            if number == SIGHUP, unsafeBitCast(former, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            let seen = Counter()
             source.setEventHandler {
-                if seen.next() > 1 { Foundation.exit(128 + number) }
+                if signals.add(1, ordering: .relaxed).newValue > 1 { Foundation.exit(128 + number) }
                 continuation.yield(.signal(number))
             }
             let isRegistered = DispatchSemaphore(value: 0)
@@ -29,7 +46,7 @@ enum Termination {
             source.resume()
             // Registered elsewhere and later: until then a request would be ignored for good.
             _ = isRegistered.wait(timeout: .now() + 10)
-            return source
+            sources.withLock { $0.all.append(source) }
         }
         if followParent {
             Thread.detachNewThread {
@@ -45,46 +62,27 @@ enum Termination {
                 Foundation.exit(ExitStatus.ownFault.rawValue)
             }
         }
-        // The sources live as long as somebody listens.
-        let keeper = Keeper(sources)
-        continuation.onTermination = { _ in keeper.sources.forEach { $0.cancel() } }
         return stream
     }
 
-    /// Set once, and dispatch sources may be cancelled from anywhere.
-    private final class Keeper: @unchecked Sendable {
-        let sources: [any DispatchSourceSignal]
-        init(_ sources: [any DispatchSourceSignal]) { self.sources = sources }
-    }
-
-    /// Only ever used on one dispatch source's queue, which is serial for that source.
-    private final class Counter: @unchecked Sendable {
-        private var count = 0
-        func next() -> Int {
-            count += 1
-            return count
-        }
-    }
-
     /// Runs `body` until it returns or a request comes; then `stop` ends it in order, and `body` is cancelled.
-    /// - Returns: whether a request ended it.
+    /// - Returns: the request that ended it, or nil.
     @discardableResult
     static func run(
         until requests: AsyncStream<Cause>, _ body: @escaping @Sendable () async throws -> Void,
         stop: @escaping @Sendable () async -> Void = {}
-    ) async throws -> Bool {
-        try await withThrowingTaskGroup(of: Bool.self) { group in
+    ) async throws -> Cause? {
+        try await withThrowingTaskGroup(of: Cause?.self) { group in
             group.addTask {
                 try await body()
-                return false
+                return nil
             }
             group.addTask {
-                for await _ in requests { break }
-                return true
+                for await cause in requests { return cause }
+                return nil
             }
             defer { group.cancelAll() }
-            let requested = try await group.next() ?? false
-            guard requested else { return false }
+            guard let request = try await group.next() ?? nil else { return nil }
             await stop()
             group.cancelAll()
             do {
@@ -92,7 +90,7 @@ enum Termination {
             } catch is CancellationError {
             } catch let error as RPCError where error.code == .cancelled || error.cause == .closed {
             }
-            return true
+            return request
         }
     }
 }
