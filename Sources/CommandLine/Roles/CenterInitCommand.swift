@@ -40,6 +40,7 @@ struct CenterInitCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        _ = try HostPort(commserver, defaultPort: PeerOptions.defaultPort)
         guard (1...1_000).contains(tokens) else { throw ValidationError("--tokens must be 1 to 1000") }
         guard tokenLifetime > .zero else { throw ValidationError("--token-lifetime must be above 0") }
     }
