@@ -52,6 +52,8 @@ let package = Package(
     ],
     targets: [
         module("Timebase", []),
+        .target(name: "CSpawn", path: "Sources/CSpawn"),
+        module("Processes", ["CSpawn"]),
         module("Transport", ["MastTimebase", crypto, collections]),
         module("RPC", ["MastTransport", "MastTimebase", collections, log]),
         .target(name: "CDatagrams", path: "Sources/CDatagrams"),
@@ -85,12 +87,12 @@ let package = Package(
             dependencies: [
                 "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastDatagrams", "MastUDPDriver", "MastWasmRuntime",
                 "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
-                "MastCapture", "MastReplay", "MastSimulator", arguments, log, crypto,
+                "MastCapture", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
             ],
             path: "Sources/CommandLine", swiftSettings: settings),
 
         // Knows contenders only as programs.
-        .executableTarget(name: "bench", dependencies: [arguments, histogram], path: "bench/harness", swiftSettings: settings),
+        .executableTarget(name: "bench", dependencies: ["MastProcesses", arguments, histogram], path: "bench/harness", swiftSettings: settings),
         .target(name: "BenchContender", path: "bench/contenders/swift", swiftSettings: settings),
         .executableTarget(
             name: "bench-ours", dependencies: ["BenchContender", "MastCalls", "MastTransport", arguments],
@@ -120,8 +122,8 @@ let package = Package(
             "Simulator",
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",
              "MastWasmRuntime"]),
-        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime", crypto]),
-        tests("CommandLine", ["MastCapture", "MastTimebase"]),
+        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastProcesses", "MastTimebase", "MastWasmRuntime", crypto]),
+        tests("CommandLine", ["MastCapture", "MastProcesses", "MastTimebase"]),
     ]
 )
 

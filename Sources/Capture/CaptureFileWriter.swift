@@ -22,7 +22,7 @@ package final class CaptureFileWriter {
         snapLength: Int = CaptureWriter.longestSnap
     ) throws(CaptureError) {
         guard let stream = fopen(path, "wb") else {
-            throw .cannotOpen(path: path, reason: String(cString: strerror(errno)))
+            throw .cannotWrite(path: path, reason: String(cString: strerror(errno)))
         }
         self.stream = stream
         writer = CaptureWriter(format, interfaces: interfaces, snapLength: snapLength)

@@ -24,10 +24,11 @@ struct MastCommand: AsyncParsableCommand {
                     failedPrecondition 109, aborted 110, outOfRange 111,
                     unimplemented 112, internal 113, unavailable 114,
                     dataLoss 115, unauthenticated 116
+              128+  ended early by a signal: 130 Ctrl-C, 143 SIGTERM
 
             FILES
-              profile.json, known_hosts and the resource pool are in MAST_HOME,
-              or else in ~/.config/mast.
+              profile.json, known_hosts, echo.key and the resource pool are in
+              MAST_HOME, or else in ~/.config/mast.
             """,
         groupedSubcommands: CommandCatalog.groups)
 
@@ -40,7 +41,7 @@ struct MastCommand: AsyncParsableCommand {
             let status = exitCode(for: error)
             // Help and version are what was asked for.
             if status.isSuccess { exit(withError: error) }
-            Failure(.usage, Failure.line(message(for: error)) + Failure.usageHint(message(for: error))).report()
+            Failure(usage: error).report()
             Foundation.exit(ExitStatus.usage.rawValue)
         }
         do {

@@ -19,6 +19,57 @@ import Testing
         #expect(result.errors.hasPrefix("mast: "))
     }
 
+    @Test(arguments: [
+        (["no-such-command"], "mast --help"), (["call"], "mast call --help"), (["ping", "--no-such-option"], "mast ping --help"),
+        (["link", "relay"], "mast link relay --help"), (["link", "no-such-command"], "mast link --help"),
+        (["center", "init"], "mast center init --help"), (["echo", "--grace"], "mast echo --help"), (["capture"], "mast capture --help"),
+    ])
+    func wrongUsageNamesTheHelpOfItsOwnCommand(_ arguments: [String], _ help: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let result = try await program.run(arguments)
+        #expect(result.status == 64 && result.errors.hasSuffix("; see \(help)\n"), "\(result.errors)")
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:99999", "'99999' in '127.0.0.1:99999' is no port"), ("99999", "a port is a number of 0 to 65535"), ("-1", "a port is a number of 0 to 65535"),
+        ("127.0.0.1:0x10", "'0x10' in"), ("127.0.0.1:-1", "'-1' in"), ("127.0.0.1:+1", "'+1' in"), ("127.0.0.1:", "has no port"), ("127.0.0.1", "has no port"),
+        ("[::1", "brackets"), (":4600", "names no host"), ("300.0.0.1:4600", "no IPv4 address"), ("[::g]:4600", "no IPv6 address"), ("localhost:4600", "is a name"),
+        ("nowhere", "has no port"), ("", "a port is a number"),
+    ])
+    func aBadAddressSaysWhatIsWrong(_ address: String, _ words: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        for arguments in [
+            ["echo", "--listen=\(address)"], ["link", "relay", "--target", "127.0.0.1:1", "--listen=\(address)"],
+            ["commserver", "--dir", program.path("d"), "--listen=\(address)"],
+        ] {
+            let result = try await program.run(arguments)
+            #expect(result.status == 64 && result.errorLines.count == 1, "\(arguments): \(result.status)")
+            #expect(result.errors.contains(words), "\(result.errors)")
+        }
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:99999", "is no port"), ("host:0x10", "is no port"), ("host:-1", "is no port"), ("host:", "has no port"), ("[::1", "brackets"),
+        (":4600", "names no host"), ("1.2.3:4600", "no IPv4 address"), ("a b", "no host name"),
+    ])
+    func aBadHostSaysWhatIsWrong(_ host: String, _ words: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let key = "-LD327-Yq0lxTqBLghQYLrmq-KAilTfczbgjUnzicRU"
+        let capture = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../captures/calls.pcapng").standardizedFileURL.path
+        for arguments in [
+            ["center", "init", "--dir", program.path("center"), "--commserver", host, "--commserver-key", key],
+            ["replay", capture, "--mode", "packets", "--send-to", host],
+        ] {
+            let result = try await program.run(arguments)
+            #expect(result.status == 64 && result.errorLines.count == 1, "\(arguments): \(result.status)")
+            // A packet's target has no port of its own accord.
+            #expect(result.errors.contains(words) || arguments[0] == "replay" && result.errors.contains("has no port"), "\(result.errors)")
+        }
+    }
+
     /// One key in 64 does.
     @Test func aKeyMayBeginWithADash() async throws {
         let program = try Program()
@@ -99,6 +150,69 @@ import Testing
             #expect(result.errors.contains(server.address))
         }
         #expect(await server.stop() == 0)
+    }
+
+    /// Neither a function's name, nor a type's, nor a number of errno: words.
+    @Test func whatTheSystemRefusesIsSaidInWords() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let (file, folder) = (try program.write("file", Array("text".utf8)), program.path("folder"))
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let capture = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../captures/calls.pcapng").standardizedFileURL.path
+        let key = "-LD327-Yq0lxTqBLghQYLrmq-KAilTfczbgjUnzicRU"
+        let cases: [(status: Int32, words: String, arguments: [String])] = [
+            (69, "Not a directory", ["commserver", "init", "--dir", file + "/x"]),
+            (69, "is no folder", ["commserver", "init", "--dir", file]),
+            (69, "No such file or directory", ["commserver", "init", "--dir", "/proc/none/x"]),
+            (69, "Not a directory", ["center", "init", "--dir", file + "/x", "--commserver", "127.0.0.1:1", "--commserver-key", key]),
+            (69, "No such file or directory", ["pool", "ls", "--pool", "/proc/none/x"]),
+            (69, "Is a directory", ["link", "relay", "--target", "127.0.0.1:1", "--record", folder]),
+            (69, "Not a directory", ["link", "relay", "--target", "127.0.0.1:1", "--log", file + "/x"]),
+            (69, "Is a directory", ["link", "run", "--in", capture, "--rate", "1mbit", "--out", folder]),
+            (69, "Not a directory", ["replay", capture, "--mode", "packets", "--out", file + "/x"]),
+            (69, "Is a directory", ["inspect", capture, "--report", folder]),
+            (69, "Not a directory", ["capture", "-r", capture, "-w", file + "/x"]),
+            (66, "Is a directory", ["link", "relay", "--target", "127.0.0.1:1", "--scenario", folder]),
+            (66, "it is a folder", ["demo", "--capture", folder]),
+        ]
+        for (status, words, arguments) in cases {
+            let result = try await program.run(arguments)
+            #expect(result.status == status && result.errorLines.count == 1 && result.errors.contains(words), "\(arguments): \(result.status) \(result.errors)")
+            expectWords(result.errors)
+        }
+    }
+
+    @Test(arguments: [
+        (#"{"up": []}"#, "up: an object is expected"), (#"{"up": 5}"#, "up: an object is expected"), (#"{"name": 5}"#, "name: a text is expected"),
+        (#"[]"#, "an object is expected"), (#"{"seed": "x"}"#, "seed: a whole number is expected"),
+    ])
+    func aScenarioOfTheWrongFormIsExplained(_ text: String, _ words: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let result = try await program.run("link", "relay", "--target", "127.0.0.1:1", "--scenario", try program.write("scenario.json", Array(text.utf8)))
+        #expect(result.status == 65 && result.errors.contains(words), "\(result.errors)")
+        expectWords(result.errors)
+    }
+
+    /// A database that is another program's.
+    @Test func aCentersDatabaseIsRefusedInWords() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let key = "-LD327-Yq0lxTqBLghQYLrmq-KAilTfczbgjUnzicRU"
+        let folder = program.path("center")
+        let made = try await program.run("center", "init", "--dir", folder, "--commserver", "127.0.0.1:1", "--commserver-key", key)
+        #expect(made.status == 0, "\(made.errors)")
+        try Data(String(repeating: "no database", count: 1_000).utf8).write(to: URL(filePath: folder + "/center.sqlite"))
+        for suffix in ["-wal", "-shm"] { unlink(folder + "/center.sqlite" + suffix) }
+        let result = try await program.run("center", "token", "--dir", folder)
+        #expect(result.status == 65 && result.errors.contains("is not a database"), "\(result.errors)")
+        expectWords(result.errors)
+    }
+
+    private func expectWords(_ errors: String) {
+        for foreign in ["Domain", "errno", "Swift.", "SQLite error", "NSCocoa", "(_:", "ptr:", "while executing"] {
+            #expect(!errors.contains(foreign), "\(errors)")
+        }
     }
 
     @Test func versionAndDoctorPrintObjects() async throws {

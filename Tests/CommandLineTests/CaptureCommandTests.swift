@@ -50,25 +50,17 @@ import Testing
         let server = try await Server(program, ["echo", "--listen", "0"])
         let port = try #require(server.address.split(separator: ":").last)
         let interface = FileManager.default.fileExists(atPath: "/sys/class/net/lo") ? "lo" : "lo0"
-        let process = program.process([
-            "capture", "-i", interface, "--filter", "udp port \(port)", "-w", program.path("lo.pcapng"), "--dissect", "--duration", "60s",
-        ])
-        let (errors, output) = (Pipe(), Pipe())
-        (process.standardError, process.standardOutput) = (errors, output)
-        let end = End(of: process)
-        try process.run()
+        let capture = try program.start(
+            ["capture", "-i", interface, "--filter", "udp port \(port)", "-w", program.path("lo.pcapng"), "--dissect", "--duration", "60s"],
+            output: .pipe, errors: .pipe)
         var said = ""
-        while !said.contains("capture ready") {
-            let data = errors.fileHandleForReading.availableData
-            guard !data.isEmpty else { break }
-            said += String(decoding: data, as: UTF8.self)
-        }
+        while !said.contains("capture ready") { said += try #require(await capture.errors?.line(within: .seconds(60)), "\(said)") }
         #expect(said.contains("going on as"))
         let call = try await program.run("call", server.address, "echo.v1.Echo/say", "--peer-key", server.key, "-d", #"{"text":"x"}"#)
         #expect(call.status == 0, "\(call.errors)")
-        kill(process.processIdentifier, SIGINT)
-        #expect(await end.comes(within: 20) && process.terminationStatus == 0)
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        capture.send(SIGINT)
+        let text = String(decoding: try #require(await capture.output?.rest(within: .seconds(20))), as: UTF8.self)
+        #expect(await capture.ending(within: .seconds(20)) == .exited(0))
         for kind in ["initiation  1200 bytes", "response", "data"] { #expect(text.contains(kind), "\(text)") }
         #expect(!text.contains("MALFORMED"))
         let file = try CaptureFile(path: program.path("lo.pcapng"))

@@ -1,5 +1,6 @@
 import Foundation
 import MastCapture
+import MastProcesses
 import MastTimebase
 import Testing
 
@@ -12,19 +13,14 @@ import Testing
 
     /// One row a packet: kind, low part of the destination connection ID, packet number, what an expert says.
     private func rows(_ path: String, _ options: [String] = []) async throws -> [[String]] {
-        let process = Process()
-        process.executableURL = URL(filePath: try #require(Self.tshark))
-        process.arguments = ["-X", "lua_script:\(Self.captures)/mast.lua", "-r", path] + options
-            + ["-T", "fields", "-e", "mast.kind", "-e", "mast.dcid.local", "-e", "mast.number", "-e", "_ws.expert.message"]
-        let output = FileManager.default.temporaryDirectory.appending(path: "mast-tshark-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: output) }
-        try Data().write(to: output)
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = FileHandle.nullDevice
-        let end = End(of: process)
-        try process.run()
-        #expect(await end.comes(within: 60) && process.terminationStatus == 0)
-        return try String(contentsOf: output, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: true)
+        var start = ChildProcess.Start(
+            try #require(Self.tshark), ["-X", "lua_script:\(Self.captures)/mast.lua", "-r", path] + options
+                + ["-T", "fields", "-e", "mast.kind", "-e", "mast.dcid.local", "-e", "mast.number", "-e", "_ws.expert.message"])
+        (start.output, start.errors) = (.pipe, .nothing)
+        let tshark = try ChildProcess(start)
+        let output = try #require(await tshark.output?.rest(within: .seconds(60)))
+        #expect(await tshark.ending(within: .seconds(60)) == .exited(0))
+        return String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: true)
             .map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
     }
 

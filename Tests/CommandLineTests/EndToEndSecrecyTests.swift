@@ -17,14 +17,15 @@ extension ProcessTests {
             let lines = (0..<400).map { "\($0) " + ($0 % 4 == 0 ? "keep \(inResult.text)" : inInput.text) }
             let (input, answer) = TestCloud.search(lines, for: "keep")
             let file = try program.write("input.txt", Array(input.utf8))
-            let commserver = try #require(cloud.servers[.commserver]).process.processIdentifier
+            let commserver = try #require(cloud.servers[.commserver]).processID
             let needles = inInput.pieces + inResult.pieces
 
             let profile = cloud.profile
-            async let stream = program.run(
-                "run", "textsearch", "--input", file, "--profile", profile, "--repeat", "100", "--concurrency", "2", "--interval", "80ms", "--run-id", "secret", "--json")
+            let stream = try program.begin([
+                "run", "textsearch", "--input", file, "--profile", profile, "--repeat", "100", "--concurrency", "2", "--interval", "80ms", "--run-id", "secret", "--json",
+            ])
             var samples = 0
-            while try await passed(program) < 100, samples < 400 {
+            while await stream.child.ending(within: .milliseconds(20)) == nil, samples < 400 {
                 let found = try ProcessMemory.scan(commserver, for: needles)
                 samples += 1
                 guard found.isEmpty else {
@@ -32,7 +33,7 @@ extension ProcessTests {
                     break
                 }
             }
-            let result = try await stream
+            let result = try await stream.result()
             #expect(result.status == 0, "\(result.errors)")
             #expect(samples >= 2)
             let servedBy = try #require(try result.object()["servedBy"] as? [String: Int])
@@ -42,7 +43,7 @@ extension ProcessTests {
             // The same search finds them where they may be: in the memory of the station that ran.
             let station = try #require(servedBy.max { $0.value < $1.value }?.key)
             let role = try #require(TestCloud.Role.allCases.first { "\($0)" == station })
-            let runner = try #require(cloud.servers[role]).process.processIdentifier
+            let runner = try #require(cloud.servers[role]).processID
             #expect(try !ProcessMemory.scan(runner, for: needles).isEmpty)
             // And in the communication server's memory it finds what it does hold: the application.
             #expect(try await program.run("app", "samples", "--out", program.folder).status == 0)
@@ -66,10 +67,6 @@ extension ProcessTests {
                 }
             }
             program.remove()
-        }
-
-        private func passed(_ program: Program) async throws -> Int {
-            try await program.run("pool", "stat", "--json").object()["committed"] as? Int ?? 0
         }
 
         private func send(_ text: String, to address: String) throws {

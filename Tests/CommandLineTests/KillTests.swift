@@ -17,16 +17,20 @@ extension ProcessTests {
             let arguments = [
                 "run", "textsearch", "--input", file, "--profile", cloud.profile, "--repeat", "\(Self.runs)", "--interval", "40ms", "--run-id", "kill", "--json",
             ]
-            async let stream = program.run(arguments, within: 300)
+            // With -v it tells of each run as it ends.
+            let stream = try program.begin(arguments + ["-v"], errors: .pipe)
+            let progress = try #require(stream.child.errors)
+            var told: [String] = []
             // One after the other, spread over the stream; each comes back at once with its folder alone.
             for number in 1...3 {
-                try await waitForResults(program, number * Self.runs / 5)
+                while told.count < number * Self.runs / 5 { told.append(try #require(await progress.line(within: .seconds(240)), "\(told.suffix(5))")) }
                 let victim = number == 1 ? TestCloud.Role.commserver : number == 2 ? .center : try await serving(program)
                 await cloud.kill(victim)
                 try await cloud.start(victim)
             }
-            let result = try await stream
-            #expect(result.status == 0, "\(result.errors)")
+            let rest = try #require(await progress.rest(within: .seconds(300)))
+            let result = try await stream.result()
+            #expect(result.status == 0, "\(told.suffix(5)) \(String(decoding: rest.suffix(500), as: UTF8.self))")
             let report = try result.object()
             #expect(report["runs"] as? Int == Self.runs)
             #expect(report["failed"] as? Int == 0, "\(report)")
@@ -43,14 +47,6 @@ extension ProcessTests {
             let after = try await program.run("app", "ls", "--profile", cloud.profile, "--json").object()
             #expect(NSDictionary(dictionary: after) == NSDictionary(dictionary: before))
             await cloud.stop()
-        }
-
-        private func waitForResults(_ program: Program, _ count: Int) async throws {
-            let end = Date(timeIntervalSinceNow: 240)
-            while Date() < end {
-                if (try? await program.run("pool", "stat", "--json").object()["committed"] as? Int) ?? 0 >= count { return }
-            }
-            Issue.record("fewer than \(count) results after 240 s")
         }
 
         /// The station that gave the newest result.

@@ -111,32 +111,22 @@ struct LinkShellTests {
     @Test func aRequestToEndGoesToTheProgram() async throws {
         let program = try Program()
         defer { program.remove() }
-        let process = program.process(["link", "shell", "--", "sh", "-c", "trap 'exit 9' TERM; echo here; while read line; do :; done"])
-        let (input, output) = (Pipe(), Pipe())
-        (process.standardInput, process.standardOutput) = (input, output)
-        let end = End(of: process)
-        try process.run()
-        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "here\n")
-        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
-        kill(process.processIdentifier, SIGTERM)
-        try #require(await end.comes(within: 60))
-        #expect(process.terminationReason == .exit && process.terminationStatus == 9)
+        let shell = try program.start(
+            ["link", "shell", "--", "sh", "-c", "trap 'exit 9' TERM; echo here; while read line; do :; done"], input: .pipe, output: .pipe)
+        #expect(await shell.output?.line(within: .seconds(60)) == "here")
+        shell.send(SIGTERM)
+        #expect(await shell.ending(within: .seconds(60)) == .exited(9))
     }
 
     @Test(.timeLimit(.minutes(1))) func allItsProcessesEndWhenItIsKilled() async throws {
         let program = try Program()
         defer { program.remove() }
-        let process = program.process(["link", "shell", "--", "sh", "-c", "echo here; sleep 600; exit 0"])
-        let output = Pipe()
-        process.standardOutput = output
-        let end = End(of: process)
-        try process.run()
-        #expect(String(decoding: output.fileHandleForReading.availableData, as: UTF8.self) == "here\n")
-        kill(process.processIdentifier, SIGKILL)
-        #expect(await end.comes(within: 60))
+        let shell = try program.start(["link", "shell", "--", "sh", "-c", "echo here; sleep 600; exit 0"], output: .pipe)
+        #expect(await shell.output?.line(within: .seconds(60)) == "here")
+        shell.send(SIGKILL)
+        #expect(await shell.ending(within: .seconds(60)) == .killed(signal: SIGKILL))
         // The end of what it writes is the end of the program inside, which held the pipe.
-        try output.fileHandleForWriting.close()
-        _ = try output.fileHandleForReading.readToEnd()
+        #expect(await shell.output?.rest(within: .seconds(60)) == [])
     }
 
     /// Sends a datagram to a closed port of the host and waits for the ICMP error that answers it; prints milliseconds.

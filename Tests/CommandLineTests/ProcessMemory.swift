@@ -1,4 +1,5 @@
 import Foundation
+import MastProcesses
 
 /// What a process of ours holds in memory that it can write to, by `/proc/PID/mem`.
 enum ProcessMemory {
@@ -6,15 +7,8 @@ enum ProcessMemory {
 
     /// Whether this system lets a parent read its child's memory.
     static var isReadable: Bool {
-        let child = Process()
-        child.executableURL = URL(fileURLWithPath: "/bin/sleep")
-        child.arguments = ["60"]
-        guard (try? child.run()) != nil else { return false }
-        defer {
-            kill(child.processIdentifier, SIGKILL)
-            child.waitUntilExit()
-        }
-        return (try? readBytes(child.processIdentifier)) ?? 0 > 0
+        guard let child = try? ChildProcess(.init("/bin/sleep", ["60"])) else { return false }
+        return (try? readBytes(child.processID)) ?? 0 > 0
     }
 
     /// How many bytes can be read.

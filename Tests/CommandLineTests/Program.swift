@@ -1,9 +1,11 @@
 import Foundation
+import MastProcesses
 import Testing
 
 /// The built program, run as its users run it. Every wait is bounded.
 struct Program {
     struct Result {
+        /// The exit status; a signal's number below zero.
         var status: Int32
         var output: String
         var errors: String
@@ -21,6 +23,8 @@ struct Program {
 
     /// Its own home, so that no test sees another's known hosts, profile or pool.
     let folder: String
+    /// The network namespace it runs in; nil for the test's own.
+    private var namespace: String?
 
     init() throws {
         folder = NSTemporaryDirectory() + "mast-cli-\(UUID().uuidString)"
@@ -28,6 +32,13 @@ struct Program {
     }
 
     func remove() { try? FileManager.default.removeItem(atPath: folder) }
+
+    /// The same home, in a network namespace of that name.
+    func inside(_ namespace: String) -> Program {
+        var inside = self
+        inside.namespace = namespace
+        return inside
+    }
 
     func path(_ name: String) -> String { folder + "/" + name }
 
@@ -48,15 +59,22 @@ struct Program {
         return "mast"
     }()
 
-    func process(_ arguments: [String], executable: String = Self.executable) -> Process {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = arguments
+    /// How it is started: in this home, with nothing to read.
+    func description(_ arguments: [String], executable: String = Self.executable) -> ChildProcess.Start {
+        var start = ChildProcess.Start(executable, arguments)
+        if let namespace { start = ChildProcess.Start("/usr/bin/env", ["ip", "netns", "exec", namespace, executable] + arguments) }
         var environment = ProcessInfo.processInfo.environment
         environment["MAST_HOME"] = folder + "/home"
         environment["MAST_PROFILE"] = nil
-        process.environment = environment
-        return process
+        start.environment = environment
+        return start
+    }
+
+    /// A child whose streams the test reads itself.
+    func start(_ arguments: [String], input: ChildProcess.Source = .nothing, output: ChildProcess.Sink = .nothing, errors: ChildProcess.Sink = .inherited) throws -> ChildProcess {
+        var start = description(arguments)
+        (start.input, start.output, start.errors) = (input, output, errors)
+        return try ChildProcess(start)
     }
 
     /// Runs to the end.
@@ -69,109 +87,83 @@ struct Program {
         _ arguments: [String], input: String? = nil, inputFile: String? = nil, executable: String = Self.executable, in directory: String? = nil,
         within seconds: Double = 60
     ) async throws -> Result {
-        let process = process(arguments, executable: executable)
-        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
-        // Files, not pipes: nothing to drain while we wait.
-        let names = ["in", "out", "err"].map { path("\(UUID().uuidString).\($0)") }
-        defer { for name in names { try? FileManager.default.removeItem(atPath: name) } }
-        try Data((input ?? "").utf8).write(to: URL(fileURLWithPath: names[0]))
-        for name in names[1...] { try Data().write(to: URL(fileURLWithPath: name)) }
-        process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: inputFile ?? names[0]))
-        process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: names[1]))
-        process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: names[2]))
-        let end = End(of: process)
-        try process.run()
-        guard await end.comes(within: seconds) else {
-            kill(process.processIdentifier, SIGKILL)
-            throw TookTooLong(arguments: arguments)
+        var start = description(arguments, executable: executable)
+        start.directory = directory
+        let text = try input.map { try write("\(UUID().uuidString).in", Array($0.utf8)) }
+        defer { if let text { unlink(text) } }
+        start.input = (inputFile ?? text).map { .file($0) } ?? .nothing
+        return try await Run(self, start).result(within: seconds)
+    }
+
+    /// A run under way.
+    func begin(_ arguments: [String], errors: ChildProcess.Sink? = nil) throws -> Run {
+        var start = description(arguments)
+        if let errors { start.errors = errors }
+        return try Run(self, start)
+    }
+
+    final class Run: Sendable {
+        let child: ChildProcess
+        private let arguments: [String]
+        /// Files, not pipes: nothing to drain while it runs.
+        private let output, errors: String
+
+        fileprivate init(_ program: Program, _ start: ChildProcess.Start) throws {
+            var start = start
+            arguments = start.arguments
+            (output, errors) = (program.path("\(UUID().uuidString).out"), program.path("\(UUID().uuidString).err"))
+            start.output = .file(output)
+            if case .inherited = start.errors { start.errors = .file(errors) }
+            child = try ChildProcess(start)
         }
-        let texts = try names[1...].map { String(decoding: try Data(contentsOf: URL(fileURLWithPath: $0)), as: UTF8.self) }
-        return Result(status: process.terminationStatus, output: texts[0], errors: texts[1])
-    }
-}
 
-/// A process's end, waited for without blocking a thread that other tests need.
-final class End: Sendable {
-    private let events: AsyncStream<Bool>
-    private let event: AsyncStream<Bool>.Continuation
+        deinit { for name in [output, errors] { unlink(name) } }
 
-    /// Before the process is started.
-    init(of process: Process) {
-        (events, event) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .bufferingOldest(1))
-        process.terminationHandler = { [event] _ in event.yield(true) }
-    }
-
-    func comes(within seconds: Double) async -> Bool {
-        DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { [event] in event.yield(false) }
-        return await events.first { _ in true } ?? false
+        func result(within seconds: Double = 60) async throws -> Result {
+            guard let ending = await child.ending(within: .seconds(seconds)) else {
+                child.kill()
+                throw TookTooLong(arguments: arguments)
+            }
+            func text(_ name: String) -> String { String(decoding: FileManager.default.contents(atPath: name) ?? Data(), as: UTF8.self) }
+            return Result(status: ending.code, output: text(output), errors: text(errors))
+        }
     }
 }
 
 /// A server as a process of its own, which ends with this one whatever happens.
-final class Server {
+final class Server: Sendable {
     struct NotReady: Error { var said: String }
 
-    let process: Process
+    let child: ChildProcess
     /// `127.0.0.1:port`.
     let address: String
     let key: String
-    private let end: End
-    private let input = Pipe()
-    private let output = Pipe()
 
     init(_ program: Program, _ arguments: [String], within seconds: Double = 60) async throws {
-        process = program.process(arguments + ["--follow-parent"])
-        process.standardInput = input
-        process.standardOutput = output
         let log = program.path("\(UUID().uuidString).log")
-        _ = FileManager.default.createFile(atPath: log, contents: nil)
-        process.standardError = FileHandle(forWritingAtPath: log) ?? FileHandle.nullDevice
-        end = End(of: process)
-        try process.run()
-        let descriptor = output.fileHandleForReading.fileDescriptor
-        let line = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: Self.line(descriptor, within: seconds)) }
-        }
+        child = try program.start(arguments + ["--follow-parent"], input: .pipe, output: .pipe, errors: .file(log))
+        let line = await child.output?.line(within: .seconds(seconds)) ?? ""
         // mast <role> ready: <address> key <key>
         let words = line.split(separator: " ")
         guard words.count >= 6, words[0] == "mast", words[2] == "ready:" else {
-            process.terminate()
             throw NotReady(said: line + ((try? String(contentsOfFile: log, encoding: .utf8)) ?? ""))
         }
         address = words[3].replacingOccurrences(of: "0.0.0.0:", with: "127.0.0.1:")
         key = String(words[5])
     }
 
-    private static func line(_ descriptor: Int32, within seconds: Double) -> String {
-        var text: [UInt8] = []
-        let end = Date(timeIntervalSinceNow: seconds)
-        while text.last != UInt8(ascii: "\n") {
-            var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            let left = Int32(max(0, end.timeIntervalSinceNow * 1_000))
-            let ready = left > 0 ? poll(&wait, 1, left) : 0
-            if ready < 0, errno == EINTR { continue }
-            guard ready > 0 else { break }
-            var byte: UInt8 = 0
-            let count = read(descriptor, &byte, 1)
-            if count < 0, errno == EINTR { continue }
-            guard count == 1 else { break }
-            text.append(byte)
-        }
-        return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .newlines)
-    }
+    var processID: pid_t { child.processID }
 
     /// The server's standard input ends, as when its parent dies.
-    func abandon() { try? input.fileHandleForWriting.close() }
+    func abandon() { child.input?.close() }
 
-    /// - Returns: the exit status; nil if it did not end in time, and then it is killed.
+    /// - Returns: the exit status, a signal's number below zero; nil if it did not end in time, and then it is killed.
     func stop(_ signal: Int32? = SIGTERM, within seconds: Double = 20) async -> Int32? {
-        if let signal { kill(process.processIdentifier, signal) }
-        guard await end.comes(within: seconds) else {
-            kill(process.processIdentifier, SIGKILL)
+        if let signal { child.send(signal) }
+        guard let ending = await child.ending(within: .seconds(seconds)) else {
+            child.kill()
             return nil
         }
-        return process.terminationReason == .exit ? process.terminationStatus : -process.terminationStatus
+        return ending.code
     }
-
-    deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
 }

@@ -78,6 +78,12 @@ final class TestCloud {
             let nodes = (try? await status())?["nodes"] as? [[String: Any]] ?? []
             let holding = nodes.filter { $0["up"] as? Bool == true && $0["role"] as? String == "station" && ($0["replicas"] as? [String])?.count == 1 }
             if holding.count == 2, nodes.count(where: { $0["up"] as? Bool == true }) == 3 { return }
+            // What may change comes with a heartbeat; a server that ends is not waited for.
+            for role in Role.allCases {
+                guard let ending = await servers[role]?.child.ending(within: .milliseconds(50)) else { continue }
+                Issue.record("\(role) \(ending) while its replicas were waited for")
+                return
+            }
         }
         Issue.record("the stations have no replicas after 60 s: \((try? await status()) ?? [:])")
     }

@@ -16,6 +16,7 @@ struct ImportRule: FileRule {
     /// The first room that holds a file counts, so a part with stricter rules stands before the whole.
     static let rooms: [Room] = [
         Room("Timebase", []),
+        Room("Processes", ["CSpawn"], system),
         Room("Transport", ["MastTimebase", "Crypto"]),
         Room("RPC/CallCore", ["MastTimebase", "MastTransport"]),
         Room("RPC", ["MastTimebase", "MastTransport", "Foundation", "Synchronization"], observability),

@@ -1,4 +1,5 @@
 import Foundation
+import MastProcesses
 import MastReplay
 import Testing
 
@@ -13,19 +14,13 @@ private enum Browser {
         defer { try? FileManager.default.removeItem(at: folder) }
         let file = folder.appending(path: "report.html")
         try Data(page.utf8).write(to: file)
-        let process = Process()
-        process.executableURL = URL(filePath: program ?? "")
-        process.arguments = [
+        var start = ChildProcess.Start(program ?? "", [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1600", "--virtual-time-budget=5000",
             "--user-data-dir=\(folder.path)/profile", "--dump-dom", file.absoluteString,
-        ]
-        let output = Pipe()
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        let bytes = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return String(decoding: bytes, as: UTF8.self)
+        ])
+        (start.output, start.errors) = (.pipe, .nothing)
+        let browser = try ChildProcess(start)
+        return String(decoding: try #require(browser.output?.everything(within: .seconds(120))), as: UTF8.self)
     }
 
     /// What the script noted on the root element.

@@ -146,7 +146,7 @@ private final class Sampler: @unchecked Sendable {
     private var isOver = false
 
     init(_ child: Child, every seconds: Double) {
-        let (processID, step) = (child.process.processIdentifier, UInt32(seconds * 1e6))
+        let (processID, step) = (child.processID, UInt32(seconds * 1e6))
         Thread.detachNewThread {
             while !self.lock.withLock({ self.isOver }) {
                 if let bytes = Child.privateBytes(of: processID) { self.lock.withLock { self.most = max(self.most, bytes) } }

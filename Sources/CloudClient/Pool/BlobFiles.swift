@@ -96,9 +96,12 @@ struct BlobFiles: Sendable {
 enum DurableFile {
     static func makeDirectory(_ path: String) throws(PoolError) {
         if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT else { throw .system(path) }
-        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700]) }
-        catch { throw .storage(path: path, reason: "the folder cannot be made") }
+        let parent = (path as NSString).deletingLastPathComponent
+        if errno == ENOENT, !parent.isEmpty, parent != path, access(parent, F_OK) != 0 {
+            try makeDirectory(parent)
+            if mkdir(path, 0o700) == 0 || errno == EEXIST { return }
+        }
+        throw .system(path)
     }
 
     static func writeAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws(PoolError) {

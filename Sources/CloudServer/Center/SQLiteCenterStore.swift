@@ -20,7 +20,11 @@ package final class SQLiteCenterStore: CenterStore {
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try Self.migrator.migrate(queue)
         } catch {
-            throw StorageError(.corrupt, "the center's database \(path) cannot be opened: \(error)")
+            // SQLite's own words, without the statement that met it.
+            let fault = error as? DatabaseError
+            let isForeign = [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT].contains(fault?.resultCode)
+            throw StorageError(
+                isForeign || fault == nil ? .corrupt : .inputOutput, "the center's database \(path) cannot be opened: \(fault?.message ?? "\(error)")")
         }
     }
 

@@ -23,13 +23,21 @@ package struct DirectoryBlobStore: BlobStore {
     /// Opens the folder, makes it if need be, and clears away what an interrupted write left.
     package init(path: String) throws {
         self.path = path
-        do {
-            try FileManager.default.createDirectory(
-                atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-        } catch {
-            throw StorageError(.inputOutput, "cannot create the folder \(path): \(error.localizedDescription)")
-        }
+        try Self.makeFolder(path)
         for name in try entries() where name.hasPrefix(Self.temporaryPrefix) { unlink(path + "/" + name) }
+    }
+
+    /// Makes the folder, and those above it that are missing.
+    private static func makeFolder(_ path: String) throws {
+        if mkdir(path, 0o700) == 0 { return }
+        if errno == ENOENT {
+            let parent = (path as NSString).deletingLastPathComponent
+            if !parent.isEmpty, parent != path, access(parent, F_OK) != 0 { try makeFolder(parent) }
+            if mkdir(path, 0o700) == 0 { return }
+        }
+        guard errno == EEXIST else { throw StorageError.system("create the folder", path) }
+        var status = stat()
+        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { throw StorageError(.inputOutput, "\(path) is no folder; choose another one") }
     }
 
     private func entries() throws -> [String] {

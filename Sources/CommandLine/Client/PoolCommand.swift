@@ -1,9 +1,9 @@
 import ArgumentParser
-import MastDatagrams
 import MastCalls
 import MastCapture
 import MastCloudClient
 import MastCloudCore
+import MastDatagrams
 
 struct PoolCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

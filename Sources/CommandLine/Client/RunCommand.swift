@@ -1,9 +1,9 @@
 import ArgumentParser
-import MastDatagrams
 import MastCalls
 import MastCapture
 import MastCloudClient
 import MastCloudCore
+import MastDatagrams
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

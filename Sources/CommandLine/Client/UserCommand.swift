@@ -1,9 +1,9 @@
 import ArgumentParser
-import MastDatagrams
 import MastCalls
 import MastCloudClient
 import MastCloudCore
 import MastCloudServer
+import MastDatagrams
 
 struct UserCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

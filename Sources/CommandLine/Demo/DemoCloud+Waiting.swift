@@ -1,7 +1,7 @@
-import MastDatagrams
 import MastCalls
 import MastCloudClient
 import MastCloudCore
+import MastDatagrams
 
 extension DemoCloud {
     /// The stations fetch a new application by themselves; returns when they have it.

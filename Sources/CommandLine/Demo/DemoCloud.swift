@@ -1,8 +1,8 @@
 import Foundation
-import MastDatagrams
 import MastCalls
 import MastCloudCore
 import MastCloudServer
+import MastDatagrams
 import MastLinkEmulator
 import MastLinkModel
 import MastTransport
@@ -35,7 +35,7 @@ struct DemoCloud: Sendable {
         do {
             return try await start(in: directory, scenario: scenario, started: started, relays: relays)
         } catch {
-            for process in started.withLock({ $0 }) { process.kill() }
+            await DemoProcess.stop(started.withLock { $0 }, within: .zero)
             for relay in relays.withLock({ $0 }) { await relay.stop() }
             throw error
         }
@@ -74,19 +74,19 @@ struct DemoCloud: Sendable {
 
         let commserver = process(
             "commserver", ["commserver", "--dir", directory + "/commserver", "--listen", "\(server)", "--root", "\(cloud.rootKey)", "--heartbeat", "250ms"])
-        _ = try await commserver.start()
+        try await commserver.start()
         let center = process("center", ["center", "--dir", directory + "/center", "--listen", "127.0.0.1:0"])
-        _ = try await center.start()
+        try await center.start()
         var stations: [DemoProcess] = []
         for (name, token) in zip(["station-a", "station-b"], tokens) {
             var near = token
             // The center is far from the communication server; the stations stand beside it.
             near.communicationServer = HostPort(server)
             let file = "\(directory)/\(name).token"
-            _ = FileManager.default.createFile(atPath: file, contents: Data(near.text.utf8), attributes: [.posixPermissions: 0o600])
+            try InputFile.write(Array(near.text.utf8), to: file, mode: 0o600)
             let station = process(name, ["station", "--dir", "\(directory)/\(name)", "--name", name, "--join", "@" + file, "--listen", "127.0.0.1:0"])
             stations.append(station)
-            _ = try await station.start()
+            try await station.start()
         }
         var profile = cloud.operatorProfile
         profile.communicationServer = clientRelay.localAddress.description
@@ -98,7 +98,7 @@ struct DemoCloud: Sendable {
     func station(named name: String) -> DemoProcess? { stations.first { $0.name == name } }
 
     func stop() async {
-        for process in stations + [center, commserver] { process.stop(within: .seconds(1)) }
+        await DemoProcess.stop(stations + [center, commserver], within: .seconds(1))
         await relay.stop()
         await centerRelay.stop()
     }

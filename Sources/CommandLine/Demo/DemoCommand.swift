@@ -1,8 +1,8 @@
 import ArgumentParser
 import Foundation
-import MastDatagrams
 import MastCalls
 import MastCapture
+import MastDatagrams
 import MastLinkModel
 import MastReplay
 
@@ -35,15 +35,19 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        // Before there is anything that a signal could leave behind.
+        let requests = Termination.requests()
         let fit = try fitted()
-        let directory = try Self.temporaryDirectory()
+        let directory = try TemporaryFolder.make("demo")
+        if keep { TemporaryFolder.keep(directory) }
         let (seed, runs) = (seed, runs)
         let result = Lock<DemoReport?>(nil)
         defer {
             Output.endProgress()
-            if keep { Output.note("kept \(directory)") } else { try? FileManager.default.removeItem(atPath: directory) }
+            if keep { Output.note("kept \(directory)") } else { TemporaryFolder.remove(directory) }
         }
-        let interruption = try await Termination.run(until: Termination.requests()) {
+        let request = try await Termination.run(until: requests) {
+            try Task.checkCancellation()
             let clock = SystemClock()
             Output.progress("starting center, communication server and two stations")
             let cloud = try await DemoCloud.start(in: directory, scenario: fit.scenario)
@@ -51,6 +55,8 @@ struct DemoCommand: AsyncParsableCommand {
             let ending: Result<DemoStory.Ending, any Error>
             do { ending = .success(try await story.tell()) } catch { ending = .failure(error) }
             await cloud.stop()
+            // What failed after a request to end failed for that reason.
+            try Task.checkCancellation()
             let told = try ending.get()
             let failed = told.phases.reduce(0) { $0 + $1.failed }
             let missing = max(0, told.runIDs - failed - told.pool.entries)
@@ -62,7 +68,7 @@ struct DemoCommand: AsyncParsableCommand {
                     seed: seed, seconds: clock.now().sinceStart.inSeconds)
             }
         }
-        if let interruption { throw interruption.exitCode }
+        if let request { throw request.exitCode }
         guard let report = result.withLock({ $0 }) else { throw Failure(.ownFault, "the demo ended without a report") }
         Output.endProgress()
         if output.json { try Output.json(report.json) } else { Output.text(report.text) }
@@ -84,10 +90,11 @@ struct DemoCommand: AsyncParsableCommand {
         } else {
             // libpcap reads files, so the built-in capture becomes one for a moment.
             name = BuiltInCapture.name
-            let path = try Self.temporaryDirectory() + "/" + name
-            defer { try? FileManager.default.removeItem(atPath: URL(fileURLWithPath: path).deletingLastPathComponent().path) }
+            let folder = try TemporaryFolder.make("demo")
+            defer { TemporaryFolder.remove(folder) }
+            let path = folder + "/" + name
             guard let bytes = Data(base64Encoded: BuiltInCapture.base64) else { throw Failure(.ownFault, "the built-in capture is damaged") }
-            try bytes.write(to: URL(fileURLWithPath: path))
+            try InputFile.write([UInt8](bytes), to: path)
             file = try CaptureFile(path: path)
         }
         let fit = try LinkFit(Timeline(reading: file))
@@ -95,11 +102,5 @@ struct DemoCommand: AsyncParsableCommand {
         let report = fit.report
         let window = String(format: "window %.1f s from %.1f s", report.windowLengthS, report.windowStartS)
         return Fitted(name: name, scenario: fit.scenario(name: name, seed: seed), window: window)
-    }
-
-    static func temporaryDirectory(_ purpose: String = "demo") throws -> String {
-        var template = Array((FileManager.default.temporaryDirectory.path + "/mast-\(purpose)-XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw Failure(.unavailable, "no temporary folder can be made; set TMPDIR to a folder that can be written") }
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

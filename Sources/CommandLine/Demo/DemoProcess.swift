@@ -1,18 +1,15 @@
 import Foundation
 import MastCalls
+import MastDatagrams
+import MastProcesses
 
 /// A server role as a child process. It ends when we do, however we end: its standard input is a pipe of ours, and
-/// it follows that (`--follow-parent`).
+/// it follows that (`--follow-parent`). Ctrl-C is not for it: whoever started it ends it.
 final class DemoProcess: Sendable {
     let name: String
     private let arguments: [String]
     private let logPath: String
-    private let state = Lock<State>(State())
-
-    private struct State {
-        var process: Process?
-        var input: Pipe?
-    }
+    private let child = Lock<ChildProcess?>(nil)
 
     /// - Parameter logPath: where its log goes; shown when it fails.
     init(_ name: String, _ arguments: [String], logPath: String) {
@@ -20,24 +17,30 @@ final class DemoProcess: Sendable {
     }
 
     /// Starts it and waits for its ready line, which is returned.
+    @discardableResult
     func start(within limit: Interval = .seconds(20)) async throws -> String {
-        let process = Process()
-        process.executableURL = Self.executable
-        process.arguments = arguments + ["--follow-parent"]
-        let (input, output) = (Pipe(), Pipe())
-        // No sibling may hold an end of this pipe, or our death would not close it.
-        for handle in [input.fileHandleForReading, input.fileHandleForWriting, output.fileHandleForReading, output.fileHandleForWriting] {
-            _ = fcntl(handle.fileDescriptor, F_SETFD, FD_CLOEXEC)
+        var start = ChildProcess.Start(Self.executable, arguments + ["--follow-parent"])
+        (start.input, start.output, start.errors, start.hasOwnGroup) = (.pipe, .pipe, .file(logPath), true)
+        let child: ChildProcess
+        do { child = try ChildProcess(start) } catch { throw Failure(.unavailable, "\(name) does not run: \(error)") }
+        self.child.withLock { $0 = child }
+        let line = await withTaskCancellationHandler {
+            await child.output?.line(within: .nanoseconds(limit.nanoseconds))
+        } onCancel: {
+            child.send(SIGKILL)
         }
-        _ = FileManager.default.createFile(atPath: logPath, contents: nil)
-        process.standardInput = input
-        process.standardOutput = output
-        process.standardError = FileHandle(forWritingAtPath: logPath) ?? FileHandle.nullDevice
-        try process.run()
-        state.withLock { $0 = State(process: process, input: input) }
-        guard let line = await Self.firstLine(output.fileHandleForReading, within: limit) else {
-            let reason = process.isRunning ? "is not ready after \(limit.text)" : "ended with status \(process.terminationStatus)"
+        try Task.checkCancellation()
+        guard let line else {
+            // What closed its output is about to end.
+            let ending = await child.ending(within: .milliseconds(500))
             kill()
+            let reason =
+                switch ending {
+                case .exited(let status): "ended with status \(status)"
+                case .killed(let signal): "was killed by signal \(signal)"
+                case .unknown: "ended"
+                case nil: "is not ready after \(limit.text)"
+                }
             throw Failure(.unavailable, "\(name) \(reason): \(lastWords)")
         }
         return line
@@ -48,51 +51,33 @@ final class DemoProcess: Sendable {
         return text.split(separator: "\n").last.map(String.init) ?? "it said nothing"
     }
 
-    /// Reads on a thread of its own, since a pipe's read blocks; the child's end closes it at the latest.
-    private static func firstLine(_ handle: FileHandle, within limit: Interval) async -> String? {
-        let descriptor = handle.fileDescriptor
-        return await withCheckedContinuation { continuation in
-            Thread.detachNewThread {
-                var bytes: [UInt8] = []
-                var byte: UInt8 = 0
-                let end = Date().addingTimeInterval(limit.inSeconds)
-                while bytes.count < 4_096 {
-                    var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-                    let left = end.timeIntervalSinceNow
-                    guard left > 0, poll(&wait, 1, Int32(left * 1_000) + 1) > 0, read(descriptor, &byte, 1) == 1 else {
-                        return continuation.resume(returning: nil)
-                    }
-                    if byte == UInt8(ascii: "\n") { return continuation.resume(returning: String(decoding: bytes, as: UTF8.self)) }
-                    bytes.append(byte)
-                }
-                withExtendedLifetime(handle) { continuation.resume(returning: nil) }
-            }
+    /// SIGKILL: no goodbye to anybody.
+    func kill() {
+        let child = child.withLock { child in
+            defer { child = nil }
+            return child
+        }
+        child?.kill()
+    }
+
+    /// SIGTERM to all of them at once, and SIGKILL to those that take longer than `limit`.
+    static func stop(_ processes: [DemoProcess], within limit: Interval) async {
+        let clock = SystemClock()
+        let end = clock.now() + limit
+        for process in processes { process.child.withLock { $0?.send(SIGTERM) } }
+        for process in processes {
+            let rest = max(.zero, end - clock.now())
+            _ = await process.child.withLock { $0 }?.ending(within: .nanoseconds(rest.nanoseconds))
+            process.kill()
         }
     }
 
-    /// SIGKILL: no goodbye to anybody.
-    func kill() {
-        guard let process = state.withLock({ $0.process }) else { return }
-        Foundation.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        state.withLock { $0 = State() }
-    }
-
-    /// SIGTERM, and SIGKILL if it takes longer than `limit`.
-    func stop(within limit: Interval = .seconds(3)) {
-        guard let process = state.withLock({ $0.process }) else { return }
-        process.terminate()
-        let end = Date().addingTimeInterval(limit.inSeconds)
-        while process.isRunning, Date() < end { usleep(10_000) }
-        kill()
-    }
-
     /// This program.
-    private static var executable: URL {
+    private static var executable: String {
         #if os(Linux)
-        URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+        URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
         #else
-        Bundle.main.executableURL ?? URL(fileURLWithPath: CommandLine.arguments[0])
+        Bundle.main.executablePath ?? CommandLine.arguments[0]
         #endif
     }
 }

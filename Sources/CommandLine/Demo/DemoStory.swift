@@ -37,18 +37,18 @@ struct DemoStory: Sendable {
         _ = try await client.pushApplication(module, name: DemoWorkload.application)
         try await cloud.waitForReplicas(client, of: ContentDigest(of: module))
 
-        await teller.phase("center, all live", role: .center) { $0 == "center" }
-        await teller.phase("station, all live") { $0 != "center" }
+        try await teller.phase("center, all live", role: .center) { $0 == "center" }
+        try await teller.phase("station, all live") { $0 != "center" }
         let first = teller.lastStation
         cloud.station(named: first)?.kill()
-        await teller.phase("\(first) killed") { $0 != "center" && $0 != first }
+        try await teller.phase("\(first) killed") { $0 != "center" && $0 != first }
         let second = teller.lastStation
         if second != first { cloud.station(named: second)?.kill() }
-        await teller.phase("\(second) killed too") { $0 == "center" }
+        try await teller.phase("\(second) killed too") { $0 == "center" }
         progress("restarting \(first)")
-        _ = try await cloud.station(named: first)?.start()
+        try await cloud.station(named: first)?.start()
         try await cloud.waitForReturn(client, of: first)
-        await teller.phase("\(first) is back") { $0 == first }
+        try await teller.phase("\(first) is back") { $0 == first }
 
         ending.phases = teller.phases
         ending.wrong = teller.wrong
@@ -68,10 +68,11 @@ struct DemoStory: Sendable {
         var count = 0
         var lastStation = "station-a"
 
-        mutating func phase(_ name: String, role: NodeRole? = nil, expected: (String) -> Bool) async {
+        mutating func phase(_ name: String, role: NodeRole? = nil, expected: (String) -> Bool) async throws {
             var phase = DemoPhase(name)
             let before = client.statistics.retransmittedPackets
             for index in 0..<story.runs {
+                try Task.checkCancellation()
                 story.progress("\(name): run \(index + 1) of \(story.runs)")
                 let (input, answer) = workload.next()
                 count += 1

@@ -1,6 +1,6 @@
 import Foundation
-import MastDatagrams
 import MastCapture
+import MastDatagrams
 import MastTimebase
 import MastUDPDriver
 import Synchronization

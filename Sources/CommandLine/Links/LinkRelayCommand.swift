@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
-import MastDatagrams
 import MastCapture
+import MastDatagrams
 import MastLinkEmulator
 import MastLinkModel
 import MastTimebase

@@ -1,9 +1,9 @@
 import Foundation
-import MastDatagrams
 import MastCalls
 import MastCapture
 import MastCloudClient
 import MastCloudCore
+import MastDatagrams
 import MastLinkEmulator
 import MastLinkModel
 import MastReplay
@@ -29,20 +29,24 @@ struct LiveReplay: Sendable {
     }
 
     func run(_ recorder: ReplayRecorder?) async throws -> ReplayReport {
-        let directory = try DemoCommand.temporaryDirectory("replay")
-        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let requests = Termination.requests()
+        let directory = try TemporaryFolder.make("replay")
+        defer { TemporaryFolder.remove(directory) }
         let result = Lock<ReplayReport?>(nil)
-        let interruption = try await Termination.run(until: Termination.requests()) {
+        let request = try await Termination.run(until: requests) {
+            try Task.checkCancellation()
             Output.progress("starting center, communication server and two stations")
             let cloud = try await DemoCloud.start(in: directory, scenario: LinkScenario(name: "set-up"))
             let ending: Result<ReplayReport, any Error>
             do { ending = .success(try await replay(cloud, recorder)) } catch { ending = .failure(error) }
             await cloud.stop()
+            // What failed after a request to end failed for that reason.
+            try Task.checkCancellation()
             let report = try ending.get()
             result.withLock { $0 = report }
         }
         Output.endProgress()
-        if let interruption { throw interruption.exitCode }
+        if let request { throw request.exitCode }
         guard let report = result.withLock({ $0 }) else { throw Failure(.ownFault, "the replay ended without a report") }
         return report
     }
@@ -122,7 +126,7 @@ struct LiveReplay: Sendable {
             incidents.killed(station.name, at: time)
             station.kill()
             try await clock.sleep(until: start + back)
-            _ = try await station.start()
+            try await station.start()
             incidents.returned(at: back)
         }
     }

@@ -32,7 +32,7 @@ struct PacketReplayRunner {
         let target = try target(path, packets)
         var report = PacketReplayReport(target: target.name)
         interrupted.store(false, ordering: .relaxed)
-        signal(SIGINT) { _ in interrupted.store(true, ordering: .relaxed) }
+        for number in [SIGINT, SIGTERM] { signal(number) { _ in interrupted.store(true, ordering: .relaxed) } }
         let clock = SendClock()
         var lastShown = Instant.zero
         sending: while let packet = try packets.next() {
@@ -78,7 +78,7 @@ struct PacketReplayRunner {
     }
 }
 
-/// Set by Ctrl-C: the account of what was sent is still given.
+/// Set by Ctrl-C or SIGTERM: the account of what was sent is still given.
 private let interrupted = Atomic<Bool>(false)
 
 /// What a packet replay did, in tcpreplay's terms.

@@ -47,15 +47,16 @@ final class PacketTarget {
     }
 
     static func datagrams(_ text: String) throws -> PacketTarget {
-        let parts = text.split(separator: ":").map(String.init)
-        guard parts.count >= 2, let port = parts.last, UInt16(port).map({ $0 > 0 }) == true else {
-            throw Failure(.usage, "--send-to must be a host and a port, such as 127.0.0.1:9000 or [::1]:9000")
+        let target = try HostPort(text)
+        guard target.port > 0 else { throw Failure(.usage, "'\(text)': nothing can be sent to port 0") }
+        let host = switch target.host {
+        case .address(let address): address.host
+        case .name(let name): name
         }
-        let host = text.dropLast(port.count + 1).filter { $0 != "[" && $0 != "]" }
         var hints = addrinfo()
         hints.ai_socktype = Int32(SOCK_DGRAM.rawValue)
         var found: UnsafeMutablePointer<addrinfo>?
-        let status = getaddrinfo(host, port, &hints, &found)
+        let status = getaddrinfo(host, "\(target.port)", &hints, &found)
         guard status == 0, let first = found else { throw Failure(.unavailable, "\(host) has no address: \(String(cString: gai_strerror(status)))") }
         defer { freeaddrinfo(found) }
         let descriptor = socket(first.pointee.ai_family, first.pointee.ai_socktype, 0)

@@ -1,9 +1,9 @@
 import ArgumentParser
-import MastDatagrams
 import MastCalls
 import MastCloudClient
 import MastCloudCore
 import MastCloudServer
+import MastDatagrams
 import MastUDPDriver
 
 struct CenterInitCommand: AsyncParsableCommand {
@@ -41,6 +41,7 @@ struct CenterInitCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        _ = try HostPort(commserver, defaultPort: PeerOptions.defaultPort)
         guard (1...1_000).contains(tokens) else { throw ValidationError("--tokens must be 1 to 1000") }
         guard tokenLifetime > .zero else { throw ValidationError("--token-lifetime must be above 0") }
     }

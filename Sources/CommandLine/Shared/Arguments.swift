@@ -91,7 +91,13 @@ struct OutputOptions: ParsableArguments {
 extension NetworkAddress: ExpressibleByArgument {
     /// `host:port` with a numeric host, or a port alone on the loopback interface.
     public init?(argument: String) {
-        if let port = UInt16(argument) { self = .loopback(port: port) } else { self.init(argument) }
+        if argument.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(argument) {
+            self = .loopback(port: port)
+        } else if let address = (try? HostPort(argument))?.address {
+            self = address
+        } else {
+            return nil
+        }
     }
     public var defaultValueDescription: String { description }
 }

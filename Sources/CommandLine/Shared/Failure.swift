@@ -3,8 +3,10 @@ import Foundation
 import MastCapture
 import MastLinkEmulator
 import MastLinkModel
+import MastProcesses
 import MastRPC
 import MastReplay
+import MastTimebase
 import MastUDPDriver
 import MastWasmRuntime
 
@@ -43,9 +45,11 @@ struct Failure: Error, Sendable {
             case .badFilter: self.init(.usage, "\(error); pcap-filter(7) has the language")
             case .notACapture: self.init(.badData, "\(error); give a file that tcpdump, Wireshark or mast wrote")
             }
+        case let error as HostPort.Fault: self.init(.usage, "\(error)")
+        case let error as SpawnFailure: self.init(.unavailable, "\(error)")
         case let error as FitFailure: self.init(.badData, "\(error)")
         case let error as DeliveryTraceError: self.init(.badData, "\(error)")
-        case let error as UDPRelayError: self.init(.unavailable, "\(error); choose another address, or stop the program that holds it")
+        case let error as UDPRelayError: self.init(.unavailable, "\(error)")
         case let error as UDPDriverError: self.init(.unavailable, "\(error)")
         case let error as EngineError:
             switch error.kind {
@@ -55,9 +59,12 @@ struct Failure: Error, Sendable {
         case let error as DecodingError: self.init(.badData, "not the expected JSON: \(Failure.explain(error))")
         case is CancellationError: self.init(.call(.cancelled), "interrupted")
         default:
-            if let known = Failure.cloudFailure(error) { self = known } else if MastCommand.exitCode(for: error) == .validationFailure {
-                let text = MastCommand.message(for: error)
-                self.init(.usage, Failure.line(text) + Failure.usageHint(text))
+            if let known = Failure.cloudFailure(error) {
+                self = known
+            } else if MastCommand.exitCode(for: error) == .validationFailure {
+                self.init(usage: error)
+            } else if let words = Failure.systemWords(error) {
+                self.init(.unavailable, words)
             } else {
                 self.init(.ownFault, "\(error)")
             }
@@ -77,15 +84,48 @@ struct Failure: Error, Sendable {
         }
     }
 
+    /// What the argument parser found.
+    init(usage error: any Error) {
+        let message = MastCommand.message(for: error)
+        // The parser alone knows which subcommand it was at, and says so in its own last line.
+        let help = MastCommand.fullMessage(for: error).matches(of: /See '([^']+)' for more information/).last.map { String($0.1) }
+        self.init(.usage, Failure.line(message) + (Failure.valueHint(message) ?? "; see \(help ?? "mast --help")"))
+    }
+
     /// How the value that was not understood is written.
-    static func usageHint(_ message: String) -> String {
+    private static func valueHint(_ message: String) -> String? {
         let forms = [
             ("<time>", "write a time like 250ms, 2s or 1.5m"), ("<rate>", "write a rate like 12mbit or 384kbit"),
             ("<share>", "write a share like 2% or 0.02"), ("<size>", "write a size like 64MiB or 10MB"),
-            ("<address>", "write address:port, or a port alone"), ("<key>", "a key is 43 letters, digits, - and _"),
+            ("<key>", "a key is 43 letters, digits, - and _"),
         ]
-        if message.contains("is invalid"), let form = forms.first(where: { message.contains($0.0) }) { return "; " + form.1 }
-        return "; see mast --help"
+        guard let value = message.firstMatch(of: /The value '(.*)' is invalid/) else { return nil }
+        if message.contains("<address>") { return "; " + addressHint(String(value.1)) }
+        return forms.first { message.contains($0.0) }.map { "; " + $0.1 }
+    }
+
+    private static func addressHint(_ value: String) -> String {
+        let form = "write address:port, or a port alone"
+        // A number alone was to be a port.
+        guard !value.isEmpty, Int(value) == nil else { return "a port is a number of 0 to 65535; \(form)" }
+        do throws(HostPort.Fault) {
+            let target = try HostPort(value)
+            if case .name(let name) = target.host { return "'\(name)' is a name; \(form)" }
+            return form
+        } catch {
+            return "\(error); \(form)"
+        }
+    }
+
+    /// An error of the system or of a library around it, in words; nil for others.
+    static func systemWords(_ error: any Error) -> String? {
+        if let error = error as? POSIXError { return String(cString: strerror(error.code.rawValue)) }
+        guard type(of: error) is NSError.Type || error is CocoaError else { return nil }
+        let error = error as NSError
+        let underlying = error.userInfo[NSUnderlyingErrorKey] as? NSError ?? error
+        let reason = underlying.domain == NSPOSIXErrorDomain ? String(cString: strerror(Int32(truncatingIfNeeded: underlying.code))) : underlying.localizedDescription
+        let path = error.userInfo[NSFilePathErrorKey] as? String ?? (error.userInfo[NSURLErrorKey] as? URL)?.path
+        return path.map { "cannot use \($0): \(reason)" } ?? reason
     }
 
     private static func nextStep(_ error: RPCError) -> String {
@@ -97,15 +137,28 @@ struct Failure: Error, Sendable {
         }
     }
 
+    /// What a type is called in JSON.
+    private static func form(of type: any Any.Type) -> String {
+        switch type {
+        case is String.Type: "a text"
+        case is Bool.Type: "true or false"
+        case is any (BinaryInteger & Decodable).Type: "a whole number"
+        case is any (BinaryFloatingPoint & Decodable).Type: "a number"
+        case is any Sequence.Type: type is [String: Any].Type ? "an object" : "a list"
+        default: "an object"
+        }
+    }
+
     static func explain(_ error: DecodingError) -> String {
-        func at(_ context: DecodingError.Context) -> String {
+        func at(_ context: DecodingError.Context, _ words: String? = nil) -> String {
             let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
             let underlying = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
-            return (path.isEmpty ? "" : path + ": ") + (underlying ?? context.debugDescription)
+            return (path.isEmpty ? "" : path + ": ") + (words ?? underlying ?? context.debugDescription)
         }
         switch error {
         case .keyNotFound(let key, _): return "missing \(key.stringValue)"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context): return at(context)
+        case .typeMismatch(let type, let context), .valueNotFound(let type, let context): return at(context, "\(form(of: type)) is expected")
+        case .dataCorrupted(let context): return at(context)
         @unknown default: return "\(error)"
         }
     }

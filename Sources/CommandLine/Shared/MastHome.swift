@@ -11,6 +11,7 @@ enum MastHome {
     }
 
     static var profile: String { path + "/profile.json" }
+    static var echoKey: String { path + "/echo.key" }
     static var knownHosts: String { path + "/known_hosts" }
     static var pool: String { path + "/pool" }
 }

@@ -1,5 +1,5 @@
-import MastDatagrams
 import MastCalls
+import MastDatagrams
 
 /// Real packets of a conversation with the target, both directions, as material for mutation.
 struct FloodCorpus {

@@ -1,7 +1,7 @@
 import ArgumentParser
-import MastDatagrams
 import MastCalls
 import MastCapture
+import MastDatagrams
 
 struct LinkFloodCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
