@@ -41,8 +41,8 @@ struct CenterCommand: AsyncParsableCommand {
 
 /// What center and stations have in common: both run applications.
 struct NodeOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The own socket's address. The node dials out, so any will do.", valueName: "address"))
-    var listen = NetworkAddress(ipv4: 0, port: 0)
+    @Option(help: ArgumentHelp("The own socket's address. The node dials out, so any will do: by default every address, of IPv6 and IPv4.", valueName: "address"))
+    var listen: NetworkAddress?
 
     @Option(help: ArgumentHelp("Runs that execute at once; by default one per core.", valueName: "n"))
     var threads: Int?

@@ -76,7 +76,9 @@ struct Failure: Error, Sendable {
         let text = error.message.isEmpty ? error.code.name : error.message
         switch error.cause {
         case .unreachable:
-            self.init(.unavailable, "\(text); check that the server runs there and that datagrams reach it")
+            // A name that nobody has leads nowhere, whatever runs there.
+            let advice = text.contains("cannot resolve") ? "check the name" : "check that the server runs there and that datagrams reach it"
+            self.init(.unavailable, "\(text); \(advice)")
         default:
             let effect = error.effect == .none ? "" : "; effect \(error.effect)"
             let retry = error.retryAfter.map { "; try again in \($0.text)" } ?? ""

@@ -40,15 +40,17 @@ extension HostCore {
             }
             guard case .key(let search) = waits[id]?.kind else { continue }
             // A wrong key or silence: whoever else the name stands for.
-            if search.hasMore { askNextForKey(id, at: now) } else if search.isOver { endWait(id, .key(search.other)) }
+            if search.hasMore { askNextForKey(id, at: now) } else if search.isOver { endWait(id, search.outcome) }
         }
     }
 
     /// A question did not get through.
-    mutating func keyHinted(_ address: NetworkAddress, at now: Instant) {
+    mutating func keyHinted(_ address: NetworkAddress, _ hint: PathHint, at now: Instant) {
+        guard !waits.isEmpty else { return }
         for id in waits.keys.sorted() {
-            guard case .key(let search) = waits[id]?.kind, search.asked.contains(address), search.hasMore else { continue }
-            askNextForKey(id, at: now)
+            guard case .key(let search) = waits[id]?.kind, search.asked.contains(address) else { continue }
+            _ = withSearch(id) { $0.hint = hint }
+            if search.hasMore { askNextForKey(id, at: now) }
         }
     }
 }

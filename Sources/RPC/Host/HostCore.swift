@@ -102,7 +102,8 @@ struct HostCore: ~Copyable {
             case .redial(let peer): redial(peer, at: now)
             case .nextAddress(let id): if let peer = peers[id] { tryNext(peer, at: now) }
             case .nextKeyAddress(let id): askNextForKey(id, at: now)
-            case .wait(let id): endWait(id, .elapsed)
+            case .wait(let id):
+                if case .key(let search) = waits[id]?.kind { endWait(id, search.outcome) } else { endWait(id, .elapsed) }
             case .serverDeadline(let id): serverDeadlinePassed(id, at: now)
             }
         }

@@ -56,7 +56,7 @@ enum WaitOutcome: Sendable {
     case cancelled
     case connected(ConnectionHandle)
     case pong(Interval)
-    case key(PublicKey?)
+    case key(PublicKey)
     case drained
     case failed(RPCError)
 }

@@ -13,6 +13,8 @@ struct KeySearch: Sendable {
     private(set) var isLookingUp = false
     /// The first answer that was not the expected one.
     private(set) var other: PublicKey?
+    /// What the system or the network last said about asking.
+    var hint: PathHint?
     var timer: TimerQueue<HostCore.Timer>.Token?
 
     init(_ host: HostPort, expected: PublicKey?) {
@@ -32,6 +34,13 @@ struct KeySearch: Sendable {
         guard let address = waiting.popFirst() else { return nil }
         asked.append(address)
         return address
+    }
+
+    /// The end of a search that found nothing, or only another key.
+    var outcome: WaitOutcome {
+        if let other { return .key(other) }
+        let reason = hint.map { " (\($0))" } ?? ""
+        return .failed(RPCError(.unavailable, "nobody at \(host) told its key\(reason)", effect: .none, cause: .unreachable))
     }
 
     /// - Returns: the key that ends the search; nil when it goes on.

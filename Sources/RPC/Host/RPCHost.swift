@@ -97,10 +97,9 @@ public final class RPCHost: Sendable {
 
     package func peerKey(at host: HostPort, expecting expected: PublicKey? = nil, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
         switch await wait(.key(KeySearch(host, expected: expected)), until: now() + limit) {
-        case .key(let key?): return key
+        case .key(let key): return key
         case .failed(let error): throw error
-        case .cancelled: throw RPCError(.cancelled, "the caller cancelled", effect: .none, cause: .cancelled)
-        default: throw RPCError(.unavailable, "nobody at \(host) told its key", effect: .none, cause: .unreachable)
+        default: throw RPCError(.cancelled, "the caller cancelled", effect: .none, cause: .cancelled)
         }
     }
 
@@ -193,7 +192,7 @@ public final class RPCHost: Sendable {
         let effects = core.withLock { core in
             core.endpoint.hint(address, hint, at: now)
             core.drainEvents(at: now)
-            core.keyHinted(address, at: now)
+            core.keyHinted(address, hint, at: now)
             return core.takeEffects()
         }
         for effect in effects { effect.perform(self) }
