@@ -109,7 +109,7 @@ extension HostPort.Fault: CustomStringConvertible {
     package var description: String {
         switch self {
         case .noHost(let text): "'\(text)' names no host; write host:port"
-        case .noPort(let text): "'\(text)' has no port; write host:port\(text.contains(":") ? ", and [host]:port for IPv6" : "")"
+        case .noPort(let text): "'\(text)' has no port; write \(text.firstIndex(of: ":") == text.lastIndex(of: ":") ? "host:port" : "[address]:port")"
         case .port(let port, let text): "'\(port)' in '\(text)' is no port; a port is a number of 0 to 65535"
         case .brackets(let text): "the brackets of '\(text)' do not fit; write an IPv6 address with a port as [::1]:4600"
         case .ipv4(let host): "'\(host)' is no IPv4 address, such as 127.0.0.1"

@@ -50,7 +50,7 @@ import Testing
     }
 
     @Test func itDoesNotOutliveItsValue() async throws {
-        var child: ChildProcess? = try shell("echo here; sleep 600")
+        var child: ChildProcess? = try shell("echo here; exec sleep 600")
         let output = try #require(child?.output)
         #expect(await output.line(within: .seconds(60)) == "here")
         let number = try #require(child?.processID)
