@@ -22,6 +22,7 @@
         private struct Tasks {
             var waiting: [@Sendable (_ isAlive: Bool) -> Void] = []
             var isOver = false
+            var ends: [CheckedContinuation<Void, Never>] = []
         }
 
         /// What one read takes: any datagram of UDP (65,507 bytes at most). The odd rest keeps places apart in the cache.
@@ -45,7 +46,7 @@
         private var sockets: [UInt64: EpollSocket] = [:]
         private var nextTag: UInt64 = 1
         /// Whose datagrams stand in `outgoing`.
-        weak var sender: EpollSocket?
+        var sender: EpollSocket?
         var log: SocketLog?
         /// Sockets that are gone, and not back yet.
         private var broken: [EpollSocket] = []
@@ -92,10 +93,12 @@
 
         func stop() async {
             await withCheckedContinuation { continuation in
-                submit { isAlive in
-                    if isAlive { self.isStopping = true }
-                    continuation.resume()
+                let isOver = tasks.withLock { tasks in
+                    if !tasks.isOver { tasks.ends.append(continuation) }
+                    return tasks.isOver
                 }
+                if isOver { return continuation.resume() }
+                submit { isAlive in if isAlive { self.isStopping = true } }
             }
         }
 
@@ -131,11 +134,11 @@
             }
             for socket in Array(sockets.values) { socket.close() }
             let rest = tasks.withLock { tasks in
-                tasks.isOver = true
-                defer { tasks.waiting = [] }
-                return tasks.waiting
+                defer { tasks = Tasks(isOver: true) }
+                return tasks
             }
-            for task in rest { task(false) }
+            for task in rest.waiting { task(false) }
+            for end in rest.ends { end.resume() }
         }
 
         private func wait(until next: Instant?, _ events: UnsafeMutableBufferPointer<mast_event>) {

@@ -18,6 +18,8 @@ public enum Health: RPCService {
         public var connections, halfOpen: Int
         /// Nil where the system does not tell.
         public var residentBytes: UInt64?
+        /// Nil where there is no socket.
+        public var socket: SocketReport?
     }
 
     /// One figure for each reason, none left out.
@@ -52,6 +54,7 @@ extension RPCHost {
                 halfOpen: core.endpoint.halfOpenCount, residentBytes: nil)
         }
         report.residentBytes = driver.residentMemoryBytes()
+        report.socket = driver.socketReport()
         return report
     }
 }

@@ -21,8 +21,14 @@ package final class UDPEndpointDriver: EndpointDriver {
     package func wallTime() -> WallTime { clock.wallTime() }
     package var localAddress: NetworkAddress { state.withLock { $0.address } }
     package func residentMemoryBytes() -> UInt64? { ProcessMemory.residentBytes() }
-    /// What became of the socket's datagrams, as of its last turn.
-    package var socketCounters: SocketCounters { state.withLock { $0.counters } }
+
+    /// As of the socket's last turn.
+    package func socketReport() -> SocketReport? {
+        let counters = state.withLock { $0.counters }
+        return SocketReport(
+            notSent: counters.failures.map { .init(errno: $0.code, reason: SocketError.text($0.code), count: $0.count) },
+            unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened)
+    }
 
     package func scheduleFlush() { state.withLock { $0.loop }?.wake() }
 

@@ -13,6 +13,8 @@ package protocol EndpointDriver: Sendable {
     var localAddress: NetworkAddress { get }
     /// Bytes of memory that this process occupies; nil where the system does not tell, or where there is no process of one's own.
     func residentMemoryBytes() -> UInt64?
+    /// What became of the socket's datagrams; nil where there is no socket.
+    func socketReport() -> SocketReport?
     /// The addresses of a host name, in the order in which they should be tried (RFC 6724). `answer` may be called on any
     /// thread, once, and never while the host's lock is held.
     func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void)
@@ -20,6 +22,32 @@ package protocol EndpointDriver: Sendable {
 
 extension EndpointDriver {
     package func residentMemoryBytes() -> UInt64? { nil }
+    package func socketReport() -> SocketReport? { nil }
+}
+
+/// A socket's troubles since it was first opened, in datagrams.
+public struct SocketReport: Codable, Sendable {
+    public struct NotSent: Codable, Sendable {
+        /// The system's errno, and its words.
+        public var errno: Int32
+        public var reason: String
+        public var count: UInt64
+
+        package init(errno: Int32, reason: String, count: UInt64) { (self.errno, self.reason, self.count) = (errno, reason, count) }
+    }
+
+    /// By reason.
+    public var notSent: [NotSent]
+    /// Came from port 0, where no answer can go.
+    public var unusable: UInt64
+    /// ICMP messages about datagrams sent.
+    public var networkErrors: UInt64
+    /// How often the socket was gone, and opened again.
+    public var reopened: UInt64
+
+    package init(notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64) {
+        (self.notSent, self.unusable, self.networkErrors, self.reopened) = (notSent, unusable, networkErrors, reopened)
+    }
 }
 
 /// A datagram as a socket delivered it.
