@@ -53,7 +53,7 @@ final class Lan {
         switch fault {
         case .firewall:
             try await shell([
-                "ip netns exec \(host) nft 'add table inet fault'",
+                "set -e", "ip netns exec \(host) nft 'add table inet fault'",
                 "ip netns exec \(host) nft 'add chain inet fault out { type filter hook output priority 0; }'",
                 "ip netns exec \(host) nft 'add rule inet fault out meta l4proto udp drop'",
             ])
@@ -73,11 +73,46 @@ final class Lan {
         }
     }
 
+    /// What becomes of datagrams to a host's IPv6 address.
+    enum IPv6: String, CaseIterable, Sendable, CustomTestStringConvertible {
+        /// There is no route to it.
+        case absent
+        /// Nobody listens: an ICMP message says so.
+        case refused
+        case silent
+
+        var testDescription: String { rawValue }
+    }
+
+    func address6(_ name: String) -> String { "fd77::\((names.firstIndex(of: name) ?? 0) + 1)" }
+
+    func setUp(_ ipv6: IPv6, of host: String, seenBy other: String) async throws {
+        guard ipv6 != .absent else { return }
+        var lines = ["set -e"] + [host, other].map { "ip -n \(namespace($0)) addr add \(address6($0))/64 dev eth0 nodad" }
+        if ipv6 == .silent {
+            lines += [
+                "ip netns exec \(namespace(host)) nft 'add table inet silent'",
+                "ip netns exec \(namespace(host)) nft 'add chain inet silent in { type filter hook input priority 0; }'",
+                "ip netns exec \(namespace(host)) nft 'add rule inet silent in meta nfproto ipv6 udp dport 4600 drop'",
+            ]
+        }
+        try await shell(lines)
+    }
+
+    /// Runs the program on a host whose own file of names knows one.
+    func runKnowing(_ name: String, _ addresses: [String], at host: String, _ arguments: [String]) async throws -> Program.Result {
+        let file = try program.write("hosts", Array(addresses.map { "\($0) \(name)\n" }.joined().utf8))
+        // A namespace's programs have mounts of their own.
+        let script = "mount --bind \(file) /etc/hosts && exec \"$@\""
+        return try await program.run(
+            ["ip", "netns", "exec", namespace(host), "sh", "-c", script, "sh", Program.executable] + arguments, executable: "/usr/bin/env")
+    }
+
     /// Nothing may be sent from `name` to one other host.
     func ban(_ other: String, at name: String) async throws {
         let host = namespace(name)
         try await shell([
-            "ip netns exec \(host) nft 'add table inet fault'",
+            "set -e", "ip netns exec \(host) nft 'add table inet fault'",
             "ip netns exec \(host) nft 'add chain inet fault out { type filter hook output priority 0; }'",
             "ip netns exec \(host) nft 'add rule inet fault out ip daddr \(address(other)) udp dport != 1 drop'",
         ])

@@ -53,6 +53,18 @@ struct NetworkTroubleTests {
         }
     }
 
+    /// A name with an IPv6 address first, where the server is at the IPv4 address alone.
+    @Test(.timeLimit(.minutes(2)), arguments: Lan.IPv6.allCases) func aNameLeadsToTheAddressThatAnswers(ipv6: Lan.IPv6) async throws {
+        try await withEcho(["client"]) { lan, server in
+            try await lan.setUp(ipv6, of: "server", seenBy: "client")
+            for key in [[], ["--peer-key", server.key]] {
+                let arguments = ["call", "server.example:4600", "echo.v1.Echo/say", "-t", "10s"] + key + Self.greeting
+                let result = try await lan.runKnowing("server.example", [lan.address6("server"), lan.address("server")], at: "client", arguments)
+                #expect(result.status == 0, "\(result.errors)")
+            }
+        }
+    }
+
     /// One command that lives through all of it.
     @Test(.timeLimit(.minutes(3))) func aClientGoesOnWhenItsNetworkReturns() async throws {
         try await withEcho(["client"]) { lan, server in
