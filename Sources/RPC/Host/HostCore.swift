@@ -13,6 +13,10 @@ struct HostCore: ~Copyable {
         case redial(UInt64)
         case wait(UInt64)
         case serverDeadline(UInt64)
+        /// Calls wait for a handler.
+        case admission
+        /// Answers on this connection are not acknowledged yet.
+        case answers(ConnectionHandle)
     }
 
     enum StreamOwner {
@@ -25,7 +29,9 @@ struct HostCore: ~Copyable {
         /// The client that opens calls on it.
         var peer: Peer?
         var streams: [StreamID: StreamOwner] = [:]  // lookup only
-        var runningHandlers = 0
+        /// Whom what the peer makes us hold is counted for.
+        var source: TrafficSource
+        var answers = AnswerBook()
         /// Our calls on it.
         var openCalls = 0
     }
@@ -57,11 +63,19 @@ struct HostCore: ~Copyable {
     var server: RPCServer?
     var incoming: AsyncStream<IncomingCall>.Continuation?
     var isDraining = false
-    var runningHandlers = 0
+    /// Which of the calls that came may run.
+    var admission = ServerAdmission(limits: .init())
+    var admissionTimer: TimerQueue<Timer>.Token?
+    var runningHandlers: Int { admission.running }
     var filter: DuplicateFilter
     var isClosed = false
 
     init(identity: StaticKeyPair, configuration: HostConfiguration, entropy: any RandomNumberGenerator & Sendable) {
+        var configuration = configuration
+        // The largest message fits, and what an honest sender begins beside it (a sixteenth of the window).
+        let largest = UInt64(configuration.envelope.messageBytes + configuration.envelope.headBytes)
+        let needed = largest + configuration.transport.connectionWindow / 16
+        configuration.transport.assemblyWindow = max(configuration.transport.assemblyWindow, needed)
         self.configuration = configuration
         var entropy = entropy
         chance = SeededGenerator(seed: entropy.next())
@@ -97,6 +111,10 @@ struct HostCore: ~Copyable {
             case .redial(let peer): redial(peer, at: now)
             case .wait(let id): endWait(id, .elapsed)
             case .serverDeadline(let id): serverDeadlinePassed(id, at: now)
+            case .admission:
+                admissionTimer = nil
+                startWaiting(at: now)
+            case .answers(let handle): sweepAnswers(handle, at: now)
             }
         }
     }
@@ -132,12 +150,21 @@ struct HostCore: ~Copyable {
             case .migrated(let handle, let address):
                 guard let info = connections[handle]?.info else { continue }
                 connections[handle]?.info.address = address
+                if let source = endpoint.source(handle) { connections[handle]?.source = source }
                 announce(info, .migrated(address))
             case .pong(let handle, let interval):
                 if let peer = connections[handle]?.peer { finishPings(peer, .pong(interval)) }
             case .peerKey(let address, let key):
                 for id in waits.keys.sorted() {
                     if case .key(address) = waits[id]?.kind { endWait(id, .key(key)) }
+                }
+            case .overdrawn(let handle, let stream):
+                switch connections[handle]?.streams[stream] {
+                case .client(let call): clientOverdrawn(call, at: now)
+                case .server(let call): serverOverdrawn(call, at: now)
+                case nil:
+                    endpoint.reset(handle, stream, code: CallResetCode.refused, at: now)
+                    endpoint.stopSending(handle, stream, code: CallResetCode.refused, at: now)
                 }
             case .closed(let handle, let reason): closed(handle, reason, at: now)
             }
@@ -149,7 +176,7 @@ struct HostCore: ~Copyable {
             handle: handle, peerKey: peerKey, address: endpoint.remoteAddress(handle) ?? NetworkAddress(ipv4: 0, port: 0),
             isInitiator: isInitiator, incarnation: endpoint.peerIncarnation(handle) ?? 0,
             handshakeHash: endpoint.handshakeHash(handle) ?? [])
-        connections[handle] = Connection(info: info)
+        connections[handle] = Connection(info: info, source: endpoint.source(handle) ?? TrafficSource(info.address))
         statistics.connections += 1
         announce(info, .opened)
         if isInitiator { dialled(handle, at: now) }
