@@ -8,9 +8,12 @@
 /// Reflection (`mast.v1.Reflection/list`, `/describe`), `mast.v1.Health/check` and `/datagrams` are built in.
 public struct RPCServer: Sendable {
     public struct Limits: Sendable {
-        /// Handlers that run at once; a call beyond is answered `resourceExhausted` with `retryAfter`.
-        public var maxConcurrentCalls = 1_024
-        public var maxConcurrentCallsPerConnection = 512
+        /// Handlers that run at once: each is a task of a few kilobytes. A call beyond waits within its deadline (60 s
+        /// when it has none) for a turn that goes round the sources of traffic and their connections; no source takes
+        /// the last of them.
+        public var maxConcurrentCalls = 4_096
+        /// A bound for each connection besides; nil leaves it to its share.
+        public var maxConcurrentCallsPerConnection: Int?
         public init() {}
     }
 

@@ -283,31 +283,6 @@ private enum Slow {
         #expect(Dictionary(grouping: begun, by: { $0 }).values.allSatisfy { $0.count == 1 })
     }
 
-    @Test func overloadIsRefusedWithoutEffectAndSaysWhenToComeBack() throws {
-        var limits = RPCServer.Limits()
-        limits.maxConcurrentCalls = 3
-        let journal = Journal<String>()
-        let server = RPCServer(limits: limits) {
-            Slow.add.handle { line, context in
-                journal.add(line.text)
-                try await context.connection.host.sleep(for: .seconds(2))
-                return line
-            }
-        }
-        try World().pair(server) { client, here, there in
-            await withTaskGroup(of: Void.self) { group in
-                for number in 0..<3 {
-                    group.addTask { _ = await failure { _ = try await client.call(Slow.add, Line(text: "\(number)")) } }
-                }
-                try? await here.host.sleep(for: .seconds(1))
-                let error = await failure { _ = try await client.call(Slow.add, Line(text: "x"), options: CallOptions(maxAttempts: 1)) }
-                #expect(error?.code == .resourceExhausted && error?.effect == Effect.none && error?.retryAfter != nil)
-            }
-            #expect(journal.count == 3)
-            do { let value = try await client.call(Slow.add, Line(text: "later")).text; #expect(value == "later") }
-        }
-    }
-
     @Test func aStormOfCancelledCallsLeavesNothingBehind() throws {
         let journal = Journal<String>()
         try World(delay: .milliseconds(2)).pair(Slow.server(journal, takes: .seconds(30))) { client, here, there in

@@ -24,11 +24,14 @@ final class World: Sendable {
     }
 
     /// The same port has the same key; another `life` is another incarnation.
-    func node(_ port: UInt16, life: UInt64 = 0, at place: NetworkAddress? = nil, _ configure: (inout HostConfiguration) -> Void = { _ in }) -> Node {
+    /// - Parameters:
+    ///   - network: another one is another source of traffic.
+    ///   - place: where it is, instead.
+    func node(_ port: UInt16, life: UInt64 = 0, network: UInt32? = nil, at place: NetworkAddress? = nil, _ configure: (inout HostConfiguration) -> Void = { _ in }) -> Node {
         var keys = SeededGenerator(seed: seed, stream: UInt64(port))
         var configuration = HostConfiguration()
         configure(&configuration)
-        let address = place ?? World.address(port)
+        let address = place ?? network.map { NetworkAddress(ipv4: $0, port: port) } ?? World.address(port)
         let driver = SimulatedDriver(world: time, carrier: wire, address: address)
         let host = RPCHost(
             identity: StaticKeyPair(using: &keys), configuration: configuration,

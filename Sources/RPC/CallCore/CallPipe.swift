@@ -14,6 +14,12 @@ struct CallPipe: Sendable {
     private var finishWhenWritten = false
     /// Everything, and the end of stream, was accepted by the transport; or we gave our half up.
     private(set) var isSent = false
+    /// The transport knows how much of the frame that has begun is to come.
+    private var isExpecting = false
+    /// Bytes of frames cut so far that the transport has not been told of.
+    private var cut = 0
+    /// What a message takes beside its bytes while it waits: an array's header, rounded by the allocator, and a place in a queue.
+    static let messageOverhead = 64
 
     init(connection: ConnectionHandle, stream: StreamID, limits: EnvelopeLimits, opening: [UInt8] = []) {
         (self.connection, self.stream, pending) = (connection, stream, opening)
@@ -21,6 +27,7 @@ struct CallPipe: Sendable {
     }
 
     var hasPending: Bool { written < pending.count }
+    var pendingBytes: Int { pending.count - written }
 
     mutating func queue(_ bytes: [UInt8], finish: Bool) {
         guard !isSent, !finishWhenWritten else { return }
@@ -48,12 +55,61 @@ struct CallPipe: Sendable {
         if finishWhenWritten { isSent = true }
     }
 
-    /// Takes what has arrived into `frames`.
-    mutating func read(from endpoint: inout Endpoint, at now: Instant) {
-        guard ended == nil else { return }
+    /// Takes what has arrived into `frames`, where it counts as held. True when something had.
+    @discardableResult
+    mutating func read(from endpoint: inout Endpoint, at now: Instant) -> Bool {
+        guard ended == nil else { return false }
         let (connection, stream) = (connection, stream)
-        let state = frames.fill { endpoint.read(connection, stream, into: &$0, at: now) }
-        if state != .open { ended = state }
+        let (state, moved) = frames.fill { buffer in
+            let before = buffer.count
+            let state = endpoint.take(connection, stream, into: &buffer, at: now)
+            return (state, buffer.count > before)
+        }
+        if state != .open {
+            ended = state
+        } else if !isExpecting, let missing = frames.missing {
+            isExpecting = true
+            endpoint.expect(connection, stream, more: missing)
+        }
+        return moved
+    }
+
+    mutating func nextFrame() throws(EnvelopeViolation) -> FrameReader.Frame? {
+        guard let frame = try frames.next() else { return nil }
+        isExpecting = false
+        cut += frames.frameBytes
+        return frame
+    }
+
+    /// The frames cut so far wait for whoever asked for the call. Below a kilobyte that is part of what a stream costs.
+    mutating func keepCut(_ endpoint: inout Endpoint) {
+        guard cut > 1_024 else { return }
+        endpoint.complete(connection, stream, cut)
+        cut = 0
+    }
+
+    /// The message cut last waits for its reader.
+    mutating func keepMessage(_ endpoint: inout Endpoint) {
+        endpoint.complete(connection, stream, frames.frameBytes, overhead: Self.messageOverhead)
+        cut = 0
+    }
+
+    /// A reader has taken a message of `count` bytes.
+    func releaseMessage(_ endpoint: inout Endpoint, count: Int) {
+        endpoint.release(connection, stream, FrameReader.wireBytes(payload: count), overhead: Self.messageOverhead)
+    }
+
+    /// Nobody needs the frames cut so far.
+    mutating func releaseCut(_ endpoint: inout Endpoint) {
+        endpoint.release(connection, stream, cut)
+        cut = 0
+    }
+
+    /// Whatever still comes is not wanted; our own half goes on.
+    mutating func stopReading(_ endpoint: inout Endpoint, code: UInt64, limits: EnvelopeLimits, at now: Instant) {
+        if ended == nil { endpoint.stopSending(connection, stream, code: code, at: now) }
+        ended = ended ?? .reset(code: code)
+        frames = FrameReader(limits: limits)
     }
 
     /// Gives both halves up.

@@ -9,7 +9,7 @@ import MastTransport
 package struct DuplicateFilter: Sendable {
     package struct Limits: Sendable {
         /// Running calls of one session; more are refused, with no effect.
-        package var running = 512
+        package var running = 4_096
         /// Finished calls of one session whose results are kept; older ones become forgotten.
         package var done = 512
         /// A larger result is not kept.
@@ -145,6 +145,12 @@ package struct DuplicateFilter: Sendable {
         guard found, case .running = session.records[index].state else { return }
         session.running -= 1
         session.records.remove(at: index)
+    }
+
+    /// The call never ran, and another attempt of it takes its place.
+    package mutating func hand(_ owner: Owner, sequence: UInt64, to call: UInt64) {
+        guard let (index, found) = sessions[owner]?.index(sequence), found else { return }
+        if case .running = sessions[owner]?.records[index].state { sessions[owner]?.records[index].state = .running(call) }
     }
 
     private mutating func release(_ session: inout Session, below sequence: UInt64) {

@@ -20,37 +20,54 @@ package struct FrameReader: Sendable {
         return fill(&buffer)
     }
 
-    /// True when bytes of an unfinished frame are left.
-    package var hasPartialFrame: Bool { start < buffer.count }
+    /// Bytes on the wire of the frame that `next` gave last.
+    package private(set) var frameBytes = 0
 
-    /// Whether `next` would give a frame or an error rather than nil.
-    package var hasWholeFrame: Bool {
-        guard buffer.count - start >= 2 else { return false }
-        let lengthBytes = 1 << Int(buffer[start + 1] >> 6)
-        guard buffer.count - start > lengthBytes else { return false }
-        var length = UInt64(buffer[start + 1] & 0x3F)
-        for offset in 1..<max(lengthBytes, 1) { length = length << 8 | UInt64(buffer[start + 1 + offset]) }
-        let limit = max(limits.messageBytes, limits.headBytes)
-        return length > UInt64(limit) || buffer.count - start - 1 - lengthBytes >= Int(length)
-    }
-
-    /// The next whole frame; nil when more bytes are needed.
-    package mutating func next() throws(EnvelopeViolation) -> Frame? {
-        guard start < buffer.count else { return nil }
-        let kind = buffer[start]
-        var index = start + 1
-        guard index < buffer.count else { return nil }
+    /// Kind, length and where the payload begins, of the frame at the front; nil when that has not all come.
+    private var head: (kind: UInt8, length: UInt64, payload: Int)? {
+        guard buffer.count - start >= 2 else { return nil }
+        let index = start + 1
         let lengthBytes = 1 << Int(buffer[index] >> 6)
         guard buffer.count - index >= lengthBytes else { return nil }
         var length = UInt64(buffer[index] & 0x3F)
         for offset in 1..<max(lengthBytes, 1) { length = length << 8 | UInt64(buffer[index + offset]) }
-        index += lengthBytes
-        let limit = kind == FrameKind.message ? limits.messageBytes : limits.headBytes
-        guard length <= UInt64(limit) else { throw EnvelopeViolation("frame of \(length) bytes is over the limit of \(limit)") }
-        guard buffer.count - index >= Int(length) else { return nil }
-        start = index + Int(length)
-        return Frame(kind: kind, payload: buffer[index..<start])
+        return (buffer[start], length, index + lengthBytes)
     }
+
+    private func limit(_ kind: UInt8) -> Int { kind == FrameKind.message ? limits.messageBytes : limits.headBytes }
+
+    /// Whether `next` would give a frame or an error rather than nil.
+    package var hasWholeFrame: Bool {
+        guard let head else { return false }
+        return head.length > UInt64(limit(head.kind)) || buffer.count - head.payload >= Int(head.length)
+    }
+
+    /// Whether a frame has begun and not ended.
+    package var hasPartialFrame: Bool { start < buffer.count && !hasWholeFrame }
+
+    /// Bytes still to come of the frame that has begun, once its length is known.
+    package var missing: Int? {
+        guard let head, head.length <= UInt64(limit(head.kind)) else { return nil }
+        let missing = head.payload + Int(head.length) - buffer.count
+        return missing > 0 ? missing : nil
+    }
+
+    /// The next whole frame; nil when more bytes are needed.
+    package mutating func next() throws(EnvelopeViolation) -> Frame? {
+        // What a large message came in is not kept for the small one that may follow.
+        if start == buffer.count, buffer.capacity > 65_536 { (buffer, start) = ([], 0) }
+        guard let head else { return nil }
+        let limit = limit(head.kind)
+        guard head.length <= UInt64(limit) else { throw EnvelopeViolation("frame of \(head.length) bytes is over the limit of \(limit)") }
+        guard buffer.count - head.payload >= Int(head.length) else { return nil }
+        let end = head.payload + Int(head.length)
+        frameBytes = end - start
+        start = end
+        return Frame(kind: head.kind, payload: buffer[head.payload..<end])
+    }
+
+    /// A frame's bytes on the wire, as `append` writes it.
+    package static func wireBytes(payload count: Int) -> Int { 1 + (count < 1 << 6 ? 1 : count < 1 << 14 ? 2 : count < 1 << 30 ? 4 : 8) + count }
 
     package static func append(_ kind: UInt8, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
         var writer = EnvelopeWriter(bytes: bytes)

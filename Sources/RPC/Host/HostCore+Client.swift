@@ -97,6 +97,11 @@ extension HostCore {
             cause: neverConnected ? .unreachable : .deadline, reset: CallResetCode.deadline, at: now)
     }
 
+    /// What this host holds of the peer's answers is too much.
+    mutating func clientOverdrawn(_ call: ClientRecord, at now: Instant) {
+        giveUp(call, .resourceExhausted, "too many bytes of answers wait here", cause: .tooLarge, reset: CallResetCode.cancelled, at: now)
+    }
+
     private mutating func giveUp(_ call: ClientRecord, _ code: StatusCode, _ message: String, cause: RPCError.Cause, reset: UInt64, at now: Instant) {
         guard call.end == nil else { return }
         let effect = call.call.effectOfGivingUp(attemptIsOpen: call.pipe != nil)
@@ -216,7 +221,7 @@ extension HostCore {
         let bound = call.call.kind.hasSingleResponse ? Int.max : limits.inboxBytes
         while call.end == nil, call.inboxBytes <= bound, call.pipe != nil {
             do throws(EnvelopeViolation) {
-                guard let frame = try call.pipe?.frames.next() else {
+                guard let frame = try call.pipe?.nextFrame() else {
                     if let ended = call.pipe?.ended { return clientStreamEnded(call, ended, at: now) }
                     call.pipe?.read(from: &endpoint, at: now)
                     guard call.pipe?.ended != nil || call.pipe?.frames.hasWholeFrame == true else { return }
@@ -227,11 +232,12 @@ extension HostCore {
                     call.trace?.note { if $0.firstByte == nil { $0.firstByte = now } }
                     call.inbox.append(Array(payload))
                     call.inboxBytes += payload.count + 64
+                    if call.call.kind.hasSingleResponse { call.pipe?.keepCut(&endpoint) } else { call.pipe?.keepMessage(&endpoint) }
                     serveReaders(call)
                 case .ended(let trailer):
                     call.trace?.note { if $0.firstByte == nil { $0.firstByte = now } }
                     return clientAnswered(call, trailer, at: now)
-                case .skipped: break
+                case .skipped: call.pipe?.releaseCut(&endpoint)
                 }
             } catch {
                 return attemptFailed(call, .violation(error.reason), at: now)
@@ -285,6 +291,7 @@ extension HostCore {
         while let reader = call.readers.first {
             if let message = call.inbox.popFirst() {
                 call.inboxBytes -= message.count + 64
+                if !call.call.kind.hasSingleResponse { call.pipe?.releaseMessage(&endpoint, count: message.count) }
                 effects.append(.message(reader, .success(message)))
             } else {
                 switch call.end {

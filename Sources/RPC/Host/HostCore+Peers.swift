@@ -195,9 +195,9 @@ extension HostCore {
         if peer.dialing?.hasMore ?? false { tryNext(peer, at: now) }
     }
 
-    /// Our connection is up. False when another address of the peer answered first.
-    mutating func dialled(_ handle: ConnectionHandle, at now: Instant) -> Bool {
-        guard let peer = dialers.removeValue(forKey: handle).flatMap({ peers[$0] }), let dialing = peer.dialing else { return false }
+    /// Our connection is up; what else is under way to the peer is not needed.
+    mutating func dialled(_ handle: ConnectionHandle, at now: Instant) {
+        guard let peer = dialers.removeValue(forKey: handle).flatMap({ peers[$0] }), let dialing = peer.dialing else { return }
         timers.cancel(dialing.timer)
         peer.dialing = nil
         for other in dialing.attempts where other != handle {
@@ -219,7 +219,6 @@ extension HostCore {
         }
         peer.waiters = []
         startWaitingCalls(peer, at: now)
-        return true
     }
 
     mutating func finishPings(_ peer: Peer, _ outcome: WaitOutcome) {

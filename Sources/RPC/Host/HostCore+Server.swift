@@ -5,14 +5,20 @@ import MastTransport
 extension HostCore {
     /// A peer opened a stream: a call begins.
     mutating func accept(_ handle: ConnectionHandle, _ stream: StreamID, deadline: Instant?, at now: Instant) {
-        guard connections[handle] != nil else { return }
+        guard let source = connections[handle]?.source else { return }
         let call = ServerRecord(
-            id: makeID(), deadline: deadline, pipe: CallPipe(connection: handle, stream: stream, limits: configuration.envelope))
+            id: makeID(), deadline: deadline, pipe: CallPipe(connection: handle, stream: stream, limits: configuration.envelope),
+            source: source, at: now)
         serverCalls[call.id] = call
         connections[handle]?.streams[stream] = .server(call)
-        // Whoever states no deadline still may not hold a stream without asking anything.
-        call.deadlineTimer = timers.set(.serverDeadline(call.id), at: deadline ?? now + .seconds(60))
+        arm(call)
         pumpServer(call, at: now)
+    }
+
+    /// Its deadline, or sooner: whoever sends nothing more may not hold a stream, whatever the deadline.
+    private mutating func arm(_ call: ServerRecord) {
+        let patience = call.progressAt + configuration.answers.patience
+        call.deadlineTimer = timers.set(.serverDeadline(call.id), at: min(call.deadline ?? patience, patience))
     }
 
     /// Reads what has come while the handler keeps up.
@@ -20,21 +26,21 @@ extension HostCore {
         let limits = configuration.envelope
         while call.pipe != nil, call.inboxBytes <= limits.inboxBytes {
             do throws(EnvelopeViolation) {
-                guard let frame = try call.pipe?.frames.next() else {
+                guard let frame = try call.pipe?.nextFrame() else {
                     if let ended = call.pipe?.ended { return requestsEnded(call, ended, at: now) }
-                    call.pipe?.read(from: &endpoint, at: now)
+                    if call.pipe?.read(from: &endpoint, at: now) == true, !call.isWaiting { call.progressAt = now }
                     guard call.pipe?.ended != nil || call.pipe?.frames.hasWholeFrame == true else { return }
                     continue
                 }
                 switch try call.call.receive(frame, limits: limits) {
                 case .header(let header): headerArrived(call, header, at: now)
                 case .message(let payload):
-                    guard case .awaitingRequest = call.state else {
-                        if case .running = call.state { deliver(Array(payload), to: call) }
-                        continue
+                    switch call.state {
+                    case .awaitingRequest: dispatch(call, request: Array(payload), at: now)
+                    case .running, .waiting: deliver(Array(payload), to: call)
+                    case .joined, .answered: call.pipe?.releaseCut(&endpoint)
                     }
-                    dispatch(call, request: Array(payload), at: now)
-                case .skipped: break
+                case .skipped: call.pipe?.releaseCut(&endpoint)
                 }
             } catch {
                 return violated(call, error.reason, at: now)
@@ -66,77 +72,6 @@ extension HostCore {
         call.handler = handler
         call.call.expect(handler.kind)
         if !handler.kind.hasSingleRequest { dispatch(call, request: nil, at: now) }
-    }
-
-    /// The call is complete enough to run.
-    private mutating func dispatch(_ call: ServerRecord, request: [UInt8]?, at now: Instant) {
-        guard let header = call.call.header, let handler = call.handler, let server, let incoming, let info = connections[call.connection]?.info else {
-            return refuse(call, Trailer(code: .unavailable, effect: .none, message: "not serving"), at: now)
-        }
-        if let deadline = call.deadline, deadline <= now {
-            return refuse(call, Trailer(code: .deadlineExceeded, effect: .none, message: "the deadline passed before the call could run"), at: now)
-        }
-        if handler.semantics == .atMostOnce, let id = header.id {
-            let owner = DuplicateFilter.Owner(peer: info.peerKey, session: id.session)
-            switch filter.admit(owner, header: header, call: call.id, at: now) {
-            case .new: call.remembered = (owner, id.sequence)
-            case .running(let other):
-                statistics.duplicatesJoined += 1
-                guard let first = serverCalls[other] else { return refuse(call, Self.forgotten, at: now) }
-                call.state = .joined(first)
-                first.joined.append(call)
-                return
-            case .done(let outcome):
-                statistics.duplicatesReplayed += 1
-                call.state = .answered
-                call.pipe?.queue(outcome.frames, finish: true)
-                return flushServer(call, at: now)
-            case .forgotten:
-                statistics.duplicatesForgotten += 1
-                return refuse(call, Self.forgotten, at: now)
-            case .overloaded: return refuse(call, Self.overloaded, at: now)
-            }
-        }
-        let running = connections[call.connection]?.runningHandlers ?? 0
-        guard runningHandlers < server.limits.maxConcurrentCalls, running < server.limits.maxConcurrentCallsPerConnection else {
-            if let (owner, sequence) = call.remembered { filter.withdraw(owner, sequence: sequence) }
-            call.remembered = nil
-            return refuse(call, Self.overloaded, at: now)
-        }
-        runningHandlers += 1
-        connections[call.connection]?.runningHandlers += 1
-        statistics.served += 1
-        call.state = .running
-        call.hasTask = true
-        let started = IncomingCall(
-            id: call.id, handler: handler, codec: header.codec, request: request, connection: info, callID: header.id,
-            attempt: Int(header.attempt), deadline: call.deadline, metadata: header.metadata)
-        effects.append(.incoming(incoming, started))
-    }
-
-    private static var forgotten: Trailer {
-        Trailer(code: .aborted, effect: .unknown, message: "an earlier attempt of this call may have run; its outcome is not known here")
-    }
-    private static var overloaded: Trailer {
-        var trailer = Trailer(code: .resourceExhausted, effect: .none, message: "too many calls at once")
-        trailer.retryAfter = .milliseconds(100)
-        return trailer
-    }
-
-    private mutating func refuse(_ call: ServerRecord, _ trailer: Trailer, at now: Instant) {
-        statistics.refused += 1
-        call.state = .answered
-        call.pipe?.queue(frames(nil, trailer), finish: true)
-        flushServer(call, at: now)
-    }
-
-    private func frames(_ message: [UInt8]?, _ trailer: Trailer) -> [UInt8] {
-        var trailer = trailer
-        trailer.incarnation = endpoint.incarnation
-        var frames: [UInt8] = []
-        if let message { FrameReader.append(FrameKind.message, message, to: &frames) }
-        FrameReader.append(FrameKind.trailer, trailer.encode(limits: configuration.envelope), to: &frames)
-        return frames
     }
 
     // MARK: from the handler's side
@@ -174,74 +109,12 @@ extension HostCore {
         flushServer(call, at: now)
     }
 
-    /// The handler has answered.
-    mutating func answer(_ id: UInt64, _ message: [UInt8]?, _ trailer: Trailer, at now: Instant) {
-        guard let call = serverCalls[id], case .running = call.state else { return }
-        call.state = .answered
-        let frames = frames(message, trailer)
-        if let (owner, sequence) = call.remembered {
-            let replayable = call.handler?.kind == .unary
-            filter.complete(owner, sequence: sequence, outcome: replayable ? .init(frames: frames) : nil)
-        }
-        for attempt in call.joined {
-            attempt.state = .answered
-            attempt.pipe?.queue(call.handler?.kind == .unary ? frames : self.frames(nil, Self.forgotten), finish: true)
-            flushServer(attempt, at: now)
-        }
-        call.joined = []
-        call.pipe?.queue(frames, finish: true)
-        flushServer(call, at: now)
-        signal(call)
-    }
-
-    /// The handler's task is over.
-    mutating func retire(_ id: UInt64, at now: Instant) {
-        guard let call = serverCalls[id], !call.isRetired else { return }
-        call.isRetired = true
-        runningHandlers -= 1
-        connections[call.connection]?.runningHandlers -= 1
-        forgetIfDone(call, at: now)
-        if runningHandlers == 0 {
-            for wait in waits.keys.sorted() {
-                if case .drained = waits[wait]?.kind { endWait(wait, .drained) }
-            }
-        }
-    }
-
-    // MARK: the stream
-
-    mutating func flushServer(_ call: ServerRecord, at now: Instant) {
-        call.pipe?.flush(into: &endpoint, at: now)
-        if call.pipe?.hasPending ?? false { return }
-        while let writer = call.writers.popFirst() { effects.append(.outcome(writer, nil)) }
-        forgetIfDone(call, at: now)
-    }
-
-    /// Our answer is written: what the peer still sends is of no interest.
-    private mutating func forgetIfDone(_ call: ServerRecord, at now: Instant) {
-        guard case .answered = call.state, call.pipe?.isSent ?? true else { return }
-        timers.cancel(call.deadlineTimer)
-        call.deadlineTimer = nil
-        if let pipe = call.pipe {
-            call.pipe?.read(from: &endpoint, at: now)
-            call.pipe?.abandon(&endpoint, code: CallResetCode.done, at: now)
-            connections[pipe.connection]?.streams[pipe.stream] = nil
-            call.pipe = nil
-        }
-        // A handler that has answered counts until its task returns.
-        if call.isRetired || !call.hasTask { serverCalls[call.id] = nil }
-    }
-
-    private mutating func dropPipe(_ call: ServerRecord, code: UInt64, at now: Instant) {
-        guard let pipe = call.pipe else { return }
-        call.pipe?.abandon(&endpoint, code: code, at: now)
-        call.pipe = nil
-        connections[pipe.connection]?.streams[pipe.stream] = nil
-    }
+    // MARK: requests
 
     private mutating func deliver(_ message: [UInt8], to call: ServerRecord) {
         call.inbox.append(message)
         call.inboxBytes += message.count + 64
+        call.pipe?.keepMessage(&endpoint)
         serveRequestReaders(call)
     }
 
@@ -251,6 +124,7 @@ extension HostCore {
                 effects.append(.message(reader, .failure(Self.callGone)))
             } else if let message = call.inbox.popFirst() {
                 call.inboxBytes -= message.count + 64
+                call.pipe?.releaseMessage(&endpoint, count: message.count)
                 effects.append(.message(reader, .success(message)))
             } else if call.requestsFinished {
                 effects.append(.message(reader, .success(nil)))
@@ -267,6 +141,7 @@ extension HostCore {
     mutating func cancelServer(_ call: ServerRecord, at now: Instant) {
         switch call.state {
         case .running: stop(call)
+        case .waiting: leaveQueue(call, at: now)
         case .joined(let first): first.joined.removeAll { $0 === call }
         case .awaitingRequest, .answered: break
         }
@@ -276,9 +151,11 @@ extension HostCore {
         forgetIfDone(call, at: now)
     }
 
-    /// A call that may be asked again goes on without its stream: its outcome is what the next attempt wants.
+    /// A call that may be asked again goes on without its stream: its outcome is what the next attempt wants. One that
+    /// still waits for a handler has none.
     mutating func serverConnectionLost(_ call: ServerRecord, at now: Instant) {
         call.pipe = nil
+        streamGone(call)
         if case .running = call.state, call.remembered != nil, call.handler?.kind == .unary { return }
         cancelServer(call, at: now)
     }
@@ -286,13 +163,60 @@ extension HostCore {
     mutating func serverDeadlinePassed(_ id: UInt64, at now: Instant) {
         guard let call = serverCalls[id] else { return }
         call.deadlineTimer = nil
+        let isLate = call.deadline.map { $0 <= now } ?? false
+        let isStuck = now - call.progressAt >= configuration.answers.patience
         switch call.state {
         case .running:
-            guard call.deadline != nil else { return }
-            call.isPastDeadline = true
+            if isLate {
+                call.isPastDeadline = true
+                return stop(call)
+            }
+            // In the middle of a message, and not for want of a reader.
+            if isStuck, call.pipe?.frames.hasPartialFrame == true, call.inboxBytes <= configuration.envelope.inboxBytes {
+                statistics.stuck += 1
+                return cancelServer(call, at: now)
+            }
+            if call.handler?.kind.hasSingleRequest == false {
+                if isStuck { call.progressAt = now }
+                arm(call)
+            } else if let deadline = call.deadline {
+                call.deadlineTimer = timers.set(.serverDeadline(call.id), at: deadline)
+            }
+        case .waiting:
+            if isLate {
+                refuse(call, Trailer(code: .deadlineExceeded, effect: .none, message: "the deadline passed before the call could run"), at: now)
+            } else if let deadline = call.deadline {
+                call.deadlineTimer = timers.set(.serverDeadline(call.id), at: deadline)
+            } else if isStuck {
+                refuse(call, Self.exhausted("no handler was free for it", retryAfter: .seconds(1)), at: now)
+            } else {
+                arm(call)
+            }
+        case .awaitingRequest:
+            if isLate || isStuck {
+                if !isLate { statistics.stuck += 1 }
+                return cancelServer(call, at: now)
+            }
+            arm(call)
+        case .joined, .answered:
+            guard !isLate, let deadline = call.deadline else { return cancelServer(call, at: now) }
+            call.deadlineTimer = timers.set(.serverDeadline(call.id), at: deadline)
+        }
+    }
+
+    /// The caller's source holds too much here, and this call's stream grew last.
+    mutating func serverOverdrawn(_ call: ServerRecord, at now: Instant) {
+        statistics.overdrawn += 1
+        switch call.state {
+        case .awaitingRequest, .waiting, .joined:
+            if case .joined(let first) = call.state { first.joined.removeAll { $0 === call } }
+            refuse(call, Self.exhausted("too many bytes of requests wait here", retryAfter: .seconds(1)), at: now)
+        case .running:
+            // Its handler hears that there is no more, and answers as it will.
+            call.pipe?.stopReading(&endpoint, code: CallResetCode.refused, limits: configuration.envelope, at: now)
+            (call.inbox, call.inboxBytes) = ([], 0)
             stop(call)
-        case .awaitingRequest, .joined, .answered:
-            cancelServer(call, at: now)
+        case .answered: call.pipe?.stopReading(&endpoint, code: CallResetCode.done, limits: configuration.envelope, at: now)
         }
     }
 
@@ -303,7 +227,7 @@ extension HostCore {
         signal(call)
     }
 
-    private mutating func signal(_ call: ServerRecord) {
+    mutating func signal(_ call: ServerRecord) {
         guard let watcher = call.watcher else { return }
         call.watcher = nil
         effects.append(.signal(watcher))
@@ -314,6 +238,7 @@ extension HostCore {
     mutating func startServing(_ server: RPCServer, _ incoming: AsyncStream<IncomingCall>.Continuation) -> Bool {
         guard self.incoming == nil, !isClosed else { return false }
         (self.server, self.incoming, isDraining) = (server, incoming, false)
+        admission.limits = .init(slots: server.limits.maxConcurrentCalls, perConnection: server.limits.maxConcurrentCallsPerConnection)
         return true
     }
 
@@ -329,6 +254,7 @@ extension HostCore {
 
     /// Serving has ended and all handlers with it: whoever is left never had one.
     mutating func answerUnstarted(at now: Instant) {
+        refuseWaiting("shutting down", at: now)
         for id in serverCalls.keys.sorted() {
             guard let call = serverCalls[id], call.hasTask, !call.isRetired else { continue }
             if let (owner, sequence) = call.remembered { filter.withdraw(owner, sequence: sequence) }

@@ -16,6 +16,10 @@ struct HostCore: ~Copyable {
         case nextKeyAddress(UInt64)
         case wait(UInt64)
         case serverDeadline(UInt64)
+        /// Calls wait for a handler.
+        case admission
+        /// Answers on this connection are not acknowledged yet.
+        case answers(ConnectionHandle)
     }
 
     enum StreamOwner {
@@ -28,7 +32,9 @@ struct HostCore: ~Copyable {
         /// The client that opens calls on it.
         var peer: Peer?
         var streams: [StreamID: StreamOwner] = [:]  // lookup only
-        var runningHandlers = 0
+        /// Whom what the peer makes us hold is counted for.
+        var source: TrafficSource
+        var answers = AnswerBook()
         /// Our calls on it.
         var openCalls = 0
     }
@@ -62,11 +68,19 @@ struct HostCore: ~Copyable {
     var server: RPCServer?
     var incoming: AsyncStream<IncomingCall>.Continuation?
     var isDraining = false
-    var runningHandlers = 0
+    /// Which of the calls that came may run.
+    var admission = ServerAdmission(limits: .init())
+    var admissionTimer: TimerQueue<Timer>.Token?
+    var runningHandlers: Int { admission.running }
     var filter: DuplicateFilter
     var isClosed = false
 
     init(identity: StaticKeyPair, configuration: HostConfiguration, entropy: any RandomNumberGenerator & Sendable) {
+        var configuration = configuration
+        // The largest message fits, and what an honest sender begins beside it (a sixteenth of the window).
+        let largest = UInt64(configuration.envelope.messageBytes + configuration.envelope.headBytes)
+        let needed = largest + configuration.transport.connectionWindow / 16
+        configuration.transport.assemblyWindow = max(configuration.transport.assemblyWindow, needed)
         self.configuration = configuration
         var entropy = entropy
         chance = SeededGenerator(seed: entropy.next())
@@ -105,6 +119,10 @@ struct HostCore: ~Copyable {
             case .wait(let id):
                 if case .key(let search) = waits[id]?.kind { endWait(id, search.outcome) } else { endWait(id, .elapsed) }
             case .serverDeadline(let id): serverDeadlinePassed(id, at: now)
+            case .admission:
+                admissionTimer = nil
+                startWaiting(at: now)
+            case .answers(let handle): sweepAnswers(handle, at: now)
             }
         }
     }
@@ -140,11 +158,20 @@ struct HostCore: ~Copyable {
             case .migrated(let handle, let address):
                 guard let info = connections[handle]?.info else { continue }
                 connections[handle]?.info.address = address
+                if let source = endpoint.source(handle) { connections[handle]?.source = source }
                 announce(info, .migrated(address))
             case .pong(let handle, let interval):
                 if let peer = connections[handle]?.peer { finishPings(peer, .pong(interval)) }
             case .hinted(let handle, let hint): hinted(handle, hint, at: now)
             case .peerKey(let address, let key): keyArrived(from: address, key, at: now)
+            case .overdrawn(let handle, let stream):
+                switch connections[handle]?.streams[stream] {
+                case .client(let call): clientOverdrawn(call, at: now)
+                case .server(let call): serverOverdrawn(call, at: now)
+                case nil:
+                    endpoint.reset(handle, stream, code: CallResetCode.refused, at: now)
+                    endpoint.stopSending(handle, stream, code: CallResetCode.refused, at: now)
+                }
             case .closed(let handle, let reason): closed(handle, reason, at: now)
             }
         }
@@ -155,13 +182,13 @@ struct HostCore: ~Copyable {
             handle: handle, peerKey: peerKey, address: endpoint.remoteAddress(handle) ?? NetworkAddress(ipv4: 0, port: 0),
             isInitiator: isInitiator, incarnation: endpoint.peerIncarnation(handle) ?? 0,
             handshakeHash: endpoint.handshakeHash(handle) ?? [])
-        connections[handle] = Connection(info: info)
-        if isInitiator, !dialled(handle, at: now) {
-            connections[handle] = nil
+        guard !isInitiator || dialers[handle] != nil else {
             return endpoint.close(handle, code: 0, reason: "another address answered first", at: now)
         }
+        connections[handle] = Connection(info: info, source: endpoint.source(handle) ?? TrafficSource(info.address))
         statistics.connections += 1
         announce(info, .opened)
+        if isInitiator { dialled(handle, at: now) }
     }
 
     private mutating func closed(_ handle: ConnectionHandle, _ reason: CloseReason, at now: Instant) {

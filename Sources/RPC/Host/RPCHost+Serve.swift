@@ -24,7 +24,7 @@ extension RPCHost {
     /// Refuses new calls (`unavailable`, no effect), lets running ones finish for at most `grace`, cancels the
     /// rest and ends `serve`.
     public func drain(grace: Interval) async {
-        touch { core, _ in core.isDraining = true }
+        touch { core, now in core.beginDraining(at: now) }
         _ = await wait(.drained, until: now() + grace)
         touch { core, _ in
             core.stopHandlers()

@@ -42,6 +42,8 @@ public final class RPCHost: Sendable {
         touch(flush: false) { core, _ in
             var statistics = core.statistics
             statistics.runningHandlers = core.runningHandlers
+            statistics.waitingCalls = core.admission.waiting
+            (statistics.heldBytes, statistics.unreadBytes) = (core.endpoint.held.total, core.endpoint.unread.total)
             return statistics
         }
     }

@@ -6,6 +6,8 @@ import MastTransport
 final class ServerRecord {
     enum State {
         case awaitingRequest
+        /// Complete, and no handler may start for it yet.
+        case waiting
         /// Its handler runs, or is about to.
         case running
         /// A second attempt: answered together with that call.
@@ -21,6 +23,8 @@ final class ServerRecord {
     var pipe: CallPipe?
     var handler: MethodHandler?
     var deadlineTimer: TimerQueue<HostCore.Timer>.Token?
+    /// When bytes of it came last, or when it began to wait for a handler.
+    var progressAt: Instant
     /// Under which name its outcome is remembered.
     var remembered: (owner: DuplicateFilter.Owner, sequence: UInt64)?
     /// Second attempts waiting for this one's answer.
@@ -31,7 +35,17 @@ final class ServerRecord {
     var hasTask = false
     /// The handler's task has returned.
     var isRetired = false
-    var connection: ConnectionHandle
+    let connection: ConnectionHandle
+    /// Whom it is counted for, until its end.
+    let source: TrafficSource
+
+    /// The request of a method that has exactly one, until its handler starts; and its size.
+    var request: [UInt8]?
+    var requestBytes = 0
+    /// Charged to the source apart from any stream: the request of a handler whose stream is gone.
+    var chargedApart = 0
+    /// What the connection's and the source's books say of its pending answer.
+    var pendingNoted = 0
 
     /// Requests not yet fetched.
     var inbox: Deque<[UInt8]> = []
@@ -42,8 +56,10 @@ final class ServerRecord {
     /// Resumed when the handler should stop or has stopped.
     var watcher: CheckedContinuation<Void, Never>?
 
-    init(id: UInt64, deadline: Instant?, pipe: CallPipe) {
-        (self.id, self.deadline, self.pipe) = (id, deadline, pipe)
-        connection = pipe.connection
+    var isWaiting: Bool { if case .waiting = state { true } else { false } }
+
+    init(id: UInt64, deadline: Instant?, pipe: CallPipe, source: TrafficSource, at now: Instant) {
+        (self.id, self.deadline, self.pipe, self.source) = (id, deadline, pipe, source)
+        (connection, progressAt) = (pipe.connection, now)
     }
 }

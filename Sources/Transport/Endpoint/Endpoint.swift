@@ -25,6 +25,8 @@ package struct Endpoint: ~Copyable {
         var initiationKey: UInt64?
         /// Whether this connection still counts as half open.
         var countsAsHalfOpen = false
+        /// What the ledgers were told of this connection.
+        var charge = Charge()
         init(_ connection: consuming Connection) { self.connection = connection }
     }
 
@@ -51,6 +53,9 @@ package struct Endpoint: ~Copyable {
     package var localRoutes: [UInt32] = []
     package var forwarder = RouteTable()
     package var counters = EndpointCounters()
+    /// What peers make this endpoint hold: theirs that nobody is done with, and ours that they do not acknowledge.
+    package internal(set) var held: SourceLedger
+    package internal(set) var unread: SourceLedger
 
     var slots: [ConnectionHandle: Slot] = [:]  // lookup only
     var byLocalID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
@@ -60,7 +65,7 @@ package struct Endpoint: ~Copyable {
     private var ready: Deque<ConnectionHandle> = []
     private var wakeups = Heap<Wakeup>()
     private var outgoing: Deque<Transmit> = []
-    private var events: Deque<EndpointEvent> = []
+    var events: Deque<EndpointEvent> = []
     private var traced: [TracedEvent] = []
     private var keyQueries: [KeyQuery] = []
     var cookies: AddressCookie
@@ -78,6 +83,8 @@ package struct Endpoint: ~Copyable {
         self.identity = identity
         self.configuration = configuration
         var entropy = entropy
+        held = SourceLedger(perSource: configuration.heldBytesPerSource, inAll: configuration.heldBytes)
+        unread = SourceLedger(perSource: configuration.unreadBytesPerSource, inAll: configuration.unreadBytes)
         incarnation = entropy.next()
         self.entropy = entropy
         cookies = AddressCookie(responder: identity.publicKey)
@@ -151,15 +158,6 @@ package struct Endpoint: ~Copyable {
         var accepted = 0
         with(handle) { if $0.isUsable { accepted = $0.streams.write(stream, bytes, fin: fin) } }
         return accepted
-    }
-
-    /// Appends what has arrived and gives its credit back. Read until the state is not `.open` or nothing came:
-    /// `streamReadable` reports the change from nothing to something.
-    package mutating func read(_ handle: ConnectionHandle, _ stream: StreamID, into output: inout [UInt8], at now: Instant) -> StreamReadState {
-        guard let slot = slots[handle] else { return .reset(code: 0) }
-        let state = slot.connection.streams.read(stream, into: &output)
-        settle(slot)
-        return state
     }
 
     package mutating func reset(_ handle: ConnectionHandle, _ stream: StreamID, code: UInt64, at now: Instant) {
@@ -356,6 +354,7 @@ package struct Endpoint: ~Copyable {
     }
 
     private mutating func collect(_ slot: Slot) {
+        defer { charge(slot) }
         if !slot.connection.events.isEmpty {
             for event in slot.connection.events {
                 switch event {
@@ -380,6 +379,7 @@ package struct Endpoint: ~Copyable {
 
     private mutating func retireIfClosed(_ slot: Slot) {
         guard slot.connection.isClosed else { return }
+        discharge(slot)
         let handle = slot.connection.handle
         slots[handle] = nil
         byLocalID[slot.connection.localID] = nil

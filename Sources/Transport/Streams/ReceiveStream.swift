@@ -1,6 +1,8 @@
 import MastTimebase
 
-/// Our receiving half: bytes put in order, handed out once, credit given back as they are read.
+/// Our receiving half: bytes put in order, handed out once, credit given back when the application is done with them.
+///
+///     released ≤ released + whole ≤ taken ≤ ready ≤ highest ≤ limit
 struct ReceiveStream: Sendable {
     /// Out-of-order pieces held at most. A full window of full packets needs under 900; more is hoarding.
     static let maximumPieces = 2_048
@@ -11,7 +13,17 @@ struct ReceiveStream: Sendable {
     private var nextOffset: UInt64 = 0
     /// Highest offset received: what flow control has charged.
     private(set) var highest: UInt64 = 0
-    private var readOffset: UInt64 = 0
+    /// Bytes handed out.
+    private(set) var taken: UInt64 = 0
+    /// Bytes that the application is done with.
+    private(set) var released: UInt64 = 0
+    /// Of what was handed out and is not released, bytes of whole messages; and what those take besides.
+    private(set) var whole: UInt64 = 0
+    private(set) var overhead = 0
+    /// Where the message ends that is arriving, once its length is known.
+    var expected: UInt64 = 0
+    /// Whether the stream waits for its turn to be granted the rest of that message.
+    var isInTurns = false
     private(set) var finalSize: UInt64?
     private var finReceived = false
     private(set) var resetCode: UInt64?
@@ -102,31 +114,69 @@ struct ReceiveStream: Sendable {
         return fresh
     }
 
-    /// Moves what is ready into `output`.
-    mutating func read(into output: inout [UInt8]) -> StreamReadState {
+    /// Moves what is ready into `output`. Its credit comes back with `release`.
+    mutating func take(into output: inout [UInt8]) -> StreamReadState {
         if let resetCode {
             finDelivered = true
             return .reset(code: resetCode)
         }
-        readOffset += UInt64(ready.count)
+        taken += UInt64(ready.count)
         if output.isEmpty { swap(&output, &ready) } else { output.append(contentsOf: ready) }
         ready.removeAll(keepingCapacity: false)
         if finalSize == nextOffset {
             finDelivered = true
             return .finished
         }
-        // Half a window read: worth a frame (as most QUIC stacks do).
-        if finalSize == nil, readOffset + window - limit >= window / 2 {
-            limit = readOffset + window
-            limitPending = true
-        }
         return .open
     }
+
+    /// - Returns: how many bytes of what was handed out were not reported whole before.
+    mutating func complete(_ bytes: UInt64, overhead more: Int) -> UInt64 {
+        let fresh = min(bytes, taken - released - whole)
+        whole += fresh
+        overhead += more
+        return fresh
+    }
+
+    /// The application is done with `bytes` of what was handed out.
+    /// - Returns: how many those are, and how many of them were reported whole.
+    mutating func release(_ bytes: UInt64, overhead less: Int) -> (bytes: UInt64, whole: UInt64) {
+        let bytes = min(bytes, taken - released)
+        let fromWhole = min(bytes, whole)
+        whole -= fromWhole
+        released += bytes
+        overhead -= min(less, overhead)
+        // Half a window read: worth a frame (as most QUIC stacks do).
+        if finalSize == nil, !stopped, released + window >= limit + window / 2 {
+            limit = released + window
+            limitPending = true
+        }
+        return (bytes, fromWhole)
+    }
+
+    /// Nobody will ask for any of it any more.
+    mutating func releaseAll() -> (bytes: UInt64, whole: UInt64) {
+        defer { (taken, released, whole, overhead) = (highest, highest, 0, 0) }
+        return (highest - released, whole)
+    }
+
+    /// A message that arrives is larger than the window: the peer may send it to its end.
+    mutating func extendLimit(to end: UInt64) {
+        guard end > limit, finalSize == nil, !stopped else { return }
+        limit = end
+        limitPending = true
+    }
+
+    /// Bytes still to come of the message that arrives.
+    var missing: UInt64 { isOver ? 0 : expected - min(expected, highest) }
+    private var isOver: Bool { stopped || resetCode != nil || finalSize != nil }
 
     /// Bytes held or handed out that the application no longer wants; asks the peer to stop.
     mutating func stop(code: UInt64) {
         guard stopCode == nil, resetCode == nil, finalSize == nil || finalSize != nextOffset else {
-            finDelivered = finDelivered || finalSize == nextOffset
+            // All there, or reset: nobody will come for the news.
+            finDelivered = finDelivered || resetCode != nil || finalSize == nextOffset
+            ready = []
             return
         }
         stopCode = code
@@ -135,7 +185,9 @@ struct ReceiveStream: Sendable {
         ready = []
         pieces = []
         nextOffset = highest
+        taken = highest
     }
+    var isStopped: Bool { stopped }
 
     mutating func takeStop() -> UInt64? {
         guard stopPending else { return nil }
@@ -147,9 +199,6 @@ struct ReceiveStream: Sendable {
     mutating func abandon() { finDelivered = true }
 
     mutating func onStopLost() { if !isDone, stopCode != nil { stopPending = true } }
-
-    /// Bytes received that will never be read by anybody: returned to the connection's window when the stream goes.
-    var unread: UInt64 { highest - min(highest, readOffset) }
 }
 
 /// What a read found.

@@ -26,6 +26,12 @@ struct SendStream: Sendable {
     var deadline: Instant?
     /// The writer was refused bytes and waits to hear of room.
     private(set) var writerWaits = false
+    /// Where what the writer has in hand ends, though the buffer may not have taken all of it yet.
+    private(set) var promised: UInt64 = 0
+    /// Whether new bytes may be sent while connection credit is short (`SendTurns`).
+    var turn = SendTurns.Turn.free
+    /// How far acknowledgements had come when that was last looked at, and since when.
+    private var progress: (offset: UInt64, since: Instant)?
 
     init(limit: UInt64, deadline: Instant?) {
         self.limit = limit
@@ -35,15 +41,26 @@ struct SendStream: Sendable {
     private var end: UInt64 { base + UInt64(buffer.count) }
     var isDone: Bool { resetAcknowledged || (finAcknowledged && acknowledgedUpTo >= (finalSize ?? .max)) }
     private var acknowledgedUpTo: UInt64 { acknowledged.first.map { $0.lowerBound == 0 ? $0.upperBound : 0 } ?? 0 }
-    var isFinished: Bool { finalSize != nil || resetCode != nil }
+    /// Bytes kept.
+    var buffered: Int { buffer.count }
+    var turnLeft: UInt64 { if case .until(let end) = turn { end - min(end, nextOffset) } else { 0 } }
+    private var isFinished: Bool { finalSize != nil || resetCode != nil }
     var hasUnsentReset: Bool { resetPending }
     /// First offset never sent: what flow control has charged so far.
     var sentOffset: UInt64 { nextOffset }
-    var isBlockedByStreamLimit: Bool { nextOffset < end && nextOffset >= limit }
+    /// New bytes end here for now.
+    private var freshLimit: UInt64 {
+        switch turn {
+        case .free: min(limit, end)
+        case .waiting: nextOffset
+        case .until(let turnEnd): min(limit, end, turnEnd)
+        }
+    }
 
     /// Accepts as many bytes as the buffer has room for; `fin` counts only if all were accepted.
     mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard !isFinished else { return 0 }
+        promised = end + UInt64(bytes.count)
         let room = max(0, Self.bufferLimit - buffer.count)
         let accepted = min(room, bytes.count)
         buffer.append(contentsOf: bytes.prefix(accepted))
@@ -77,7 +94,7 @@ struct SendStream: Sendable {
     func hasSendable(credit: UInt64) -> Bool {
         if resetCode != nil { return resetPending }
         if !lost.isEmpty { return true }
-        if nextOffset < end { return nextOffset < limit && credit > 0 }
+        if nextOffset < end { return nextOffset < freshLimit && credit > 0 }
         return finalSize != nil && !finSent
     }
 
@@ -101,7 +118,7 @@ struct SendStream: Sendable {
             lost.remove(range.lowerBound..<upper)
             return chunk(range.lowerBound..<upper, fresh: 0, isRepair: true)
         }
-        let upper = min(end, limit, nextOffset + UInt64(room), nextOffset + credit)
+        let upper = min(freshLimit, nextOffset + UInt64(room), nextOffset + credit)
         if upper > nextOffset {
             let range = nextOffset..<upper
             nextOffset = upper
@@ -149,6 +166,15 @@ struct SendStream: Sendable {
             for piece in missing.ranges { lost.insert(piece) }
         }
         if fin, !finAcknowledged { finSent = false }
+    }
+
+    /// Since when bytes have waited here without any of them being acknowledged; nil when there are none.
+    mutating func stalledSince(at now: Instant) -> Instant? {
+        guard resetCode == nil, !buffer.isEmpty else { return nil }
+        let offset = acknowledgedUpTo
+        if let progress, progress.offset == offset { return progress.since }
+        progress = (offset, now)
+        return now
     }
 
     mutating func onResetLost() { if !resetAcknowledged, resetCode != nil { resetPending = true } }

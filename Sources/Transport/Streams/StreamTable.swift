@@ -8,12 +8,13 @@ struct StreamTable: Sendable {
         var receive: ReceiveStream
         /// The peer opened it and the application has been told.
         var announced: Bool
+        /// Whether its number stands in `sendQueue`, and in `controlQueue`: in each once at most.
         var queued = false
+        var controlQueued = false
     }
 
     private let isInitiator: Bool
     private let streamWindow: UInt64
-    private let connectionWindow: UInt64
     private let streamLimit: UInt64
     private var streams: [StreamID: Stream] = [:]  // lookup only
     private var sendQueue: Deque<StreamID> = []
@@ -25,15 +26,22 @@ struct StreamTable: Sendable {
     private var dataSent: UInt64 = 0
     private var nextIndex: UInt64 = 0
     private var openerWaits = false
+    private var outgoing = SendTurns()
 
     // What we allow the peer.
-    private(set) var maxData: UInt64
-    private var dataReceived: UInt64 = 0
-    private var dataRead: UInt64 = 0
+    private(set) var incoming: ReceiveWindow
+    /// What held messages take besides their bytes.
+    private var overhead = 0
+    /// Streams with a message that is not whole yet, in the order in which they are granted the rest of it; each once.
+    private var turns: Deque<StreamID> = []
+    /// The stream to which the last new bytes came: whom to ask when too much is held.
+    private(set) var lastGrown: StreamID?
     private(set) var maxStreams: UInt64
     private var peerNextIndex: UInt64 = 0
+    /// Indexes below `peerNextIndex` whose streams are open only because a higher one was opened: numbers, and no
+    /// more, until a frame of their own comes. `streamLimit` bounds how many, and so the ranges.
+    private var implicit = RangeSet64()
     private var peerStreamsDone: UInt64 = 0
-    var maxDataPending = false
     var maxStreamsPending = false
     /// Streams with a credit, reset or stop frame to send.
     private var controlQueue: Deque<StreamID> = []
@@ -41,9 +49,9 @@ struct StreamTable: Sendable {
     init(isInitiator: Bool, configuration: TransportConfiguration) {
         self.isInitiator = isInitiator
         streamWindow = configuration.streamWindow
-        connectionWindow = configuration.connectionWindow
         streamLimit = configuration.maximumStreams
-        maxData = configuration.connectionWindow
+        incoming = ReceiveWindow(
+            window: configuration.connectionWindow, shelf: configuration.shelfWindow, assembly: configuration.assemblyWindow)
         maxStreams = configuration.maximumStreams
     }
 
@@ -51,9 +59,20 @@ struct StreamTable: Sendable {
         peerStreamWindow = parameters.maxStreamData
         peerMaxStreams = parameters.maxStreams
         peerMaxData = parameters.maxData
+        outgoing.beside = parameters.maxData / SendTurns.besideShare
     }
 
     var count: Int { streams.count }
+    /// What a stream takes, and a call on it, beside its bytes: measured at 0.5 and 0.6 kB.
+    static let streamOverhead = 1_024
+    /// Bytes that the peer makes us hold: what it sent and nobody is done with, and what goes with that.
+    var held: Int { Int(clamping: incoming.held) + overhead + streams.count * Self.streamOverhead }
+    /// Bytes of ours that the peer has not acknowledged.
+    private(set) var unacknowledged = 0
+    var isAtEase: Bool {
+        get { incoming.isAtEase }
+        set { incoming.isAtEase = newValue }
+    }
     private func isOurs(_ id: StreamID) -> Bool { id.openedByInitiator == isInitiator }
     var connectionCredit: UInt64 { peerMaxData - min(peerMaxData, dataSent) }
 
@@ -73,38 +92,143 @@ struct StreamTable: Sendable {
 
     mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard let accepted = streams[id]?.send.write(bytes, fin: fin) else { return 0 }
+        unacknowledged += accepted
+        requestTurn(id)
         enqueue(id)
         return accepted
     }
 
-    mutating func read(_ id: StreamID, into output: inout [UInt8]) -> StreamReadState {
-        let before = output.count
-        guard let state = streams[id]?.receive.read(into: &output) else { return .reset(code: 0) }
-        consumed(UInt64(output.count - before))
-        if streams[id]?.receive.limitPending == true { controlQueue.append(id) }
+    /// Moves out what has arrived; `release` gives its credit back.
+    mutating func take(_ id: StreamID, into output: inout [UInt8]) -> StreamReadState {
+        guard let state = streams[id]?.receive.take(into: &output) else { return .reset(code: 0) }
+        if case .reset = state { releaseAll(id) }
         retireIfDone(id)
         return state
     }
 
-    private mutating func consumed(_ bytes: UInt64) {
-        dataRead += bytes
-        if dataRead + connectionWindow - maxData >= connectionWindow / 2 {
-            maxData = dataRead + connectionWindow
-            maxDataPending = true
+    /// Of what was taken, `bytes` are a whole message whose consumer has not come; it takes `overhead` besides.
+    mutating func complete(_ id: StreamID, _ bytes: Int, overhead more: Int) {
+        guard let fresh = streams[id]?.receive.complete(UInt64(max(0, bytes)), overhead: more) else { return }
+        overhead += more
+        incoming.complete(fresh)
+        serveTurns()
+    }
+
+    /// The application is done with `bytes` of what it took.
+    mutating func release(_ id: StreamID, _ bytes: Int, overhead less: Int) {
+        guard let before = streams[id]?.receive.overhead, let done = streams[id]?.receive.release(UInt64(max(0, bytes)), overhead: less) else { return }
+        overhead -= min(less, before)
+        incoming.release(done.bytes, whole: done.whole)
+        if streams[id]?.receive.limitPending == true { enqueueControl(id) }
+        serveTurns()
+    }
+
+    private mutating func releaseAll(_ id: StreamID) {
+        guard let before = streams[id]?.receive.overhead, let done = streams[id]?.receive.releaseAll() else { return }
+        overhead -= before
+        incoming.release(done.bytes, whole: done.whole)
+        serveTurns()
+    }
+
+    /// Beyond what was taken, `bytes` belong to a message that has begun: they may come whatever the windows say, once
+    /// it is the stream's turn.
+    mutating func expect(_ id: StreamID, more bytes: Int) {
+        guard let stream = streams[id] else { return }
+        streams[id]?.receive.expected = stream.receive.taken + UInt64(max(0, bytes))
+        if !stream.receive.isInTurns {
+            streams[id]?.receive.isInTurns = true
+            turns.append(id)
+        }
+        serveTurns()
+    }
+
+    /// Streams looked at for their turn at once: what fits `assembly` is seldom more, and this runs for each packet.
+    private static let turnsAtOnce = 8
+    /// Granted beyond a message's end, for what says that it was the last: its reader may not let go of it before.
+    private static let trailing: UInt64 = 4_096
+
+    /// Grants the rest of the first messages that wait, as many as can be granted whole. What others take of that credit
+    /// is granted again, so the first always gets to its end unless the bound of `incoming` is reached.
+    private mutating func serveTurns() {
+        var missing: UInt64 = 0
+        var index = 0
+        while index < min(turns.count, Self.turnsAtOnce) {
+            let id = turns[index]
+            let needed = streams[id]?.receive.missing ?? 0
+            guard needed > 0 else {
+                streams[id]?.receive.isInTurns = false
+                turns.remove(at: index)
+                continue
+            }
+            missing += needed + Self.trailing
+            guard incoming.grant(missing) else { return }
+            if let expected = streams[id]?.receive.expected { streams[id]?.receive.extendLimit(to: expected + Self.trailing) }
+            if streams[id]?.receive.limitPending == true { enqueueControl(id) }
+            index += 1
         }
     }
 
     mutating func reset(_ id: StreamID, code: UInt64) {
-        guard streams[id]?.send.reset(code: code) == true else { return }
-        controlQueue.append(id)
+        guard resetSending(id, code: code) else { return }
+        enqueueControl(id)
         retireIfDone(id)
+    }
+
+    private mutating func resetSending(_ id: StreamID, code: UInt64) -> Bool {
+        let before = streams[id]?.send.buffered ?? 0
+        guard streams[id]?.send.reset(code: code) == true else { return false }
+        unacknowledged -= before
+        withdrawTurn(id)
+        return true
     }
 
     mutating func stopSending(_ id: StreamID, code: UInt64) {
         guard streams[id] != nil else { return }
         streams[id]?.receive.stop(code: code)
-        if streams[id]?.receive.stopPending == true { controlQueue.append(id) }
+        // Nobody hears of it any more, if nobody has.
+        streams[id]?.announced = true
+        releaseAll(id)
+        if streams[id]?.receive.stopPending == true { enqueueControl(id) }
         retireIfDone(id)
+    }
+
+    // MARK: turns of our own messages
+
+    /// Before new bytes of `id` may be sent: a message that is more than a packet or so waits until it can be finished.
+    private mutating func requestTurn(_ id: StreamID) {
+        guard let send = streams[id]?.send, send.turn == .free, send.resetCode == nil, send.promised > send.sentOffset + SendTurns.small else { return }
+        streams[id]?.send.turn = .waiting
+        outgoing.wait(id)
+        admitTurns()
+    }
+
+    private mutating func withdrawTurn(_ id: StreamID) {
+        guard let send = streams[id]?.send, send.turn != .free else { return }
+        outgoing.end(id, unsent: send.turnLeft)
+        streams[id]?.send.turn = .free
+        admitTurns()
+    }
+
+    private mutating func sentFresh(_ id: StreamID, _ bytes: UInt64) {
+        guard case .until(let end)? = streams[id]?.send.turn else { return }
+        outgoing.sent(id, bytes)
+        guard let send = streams[id]?.send, send.sentOffset >= end else { return }
+        outgoing.end(id, unsent: 0)
+        streams[id]?.send.turn = .free
+        requestTurn(id)
+        admitTurns()
+    }
+
+    private mutating func admitTurns() {
+        while let id = outgoing.first {
+            guard let send = streams[id]?.send, send.turn == .waiting else {
+                outgoing.removeFirst()
+                continue
+            }
+            guard outgoing.admit(id, bytes: send.promised - send.sentOffset, credit: connectionCredit) else { return }
+            streams[id]?.send.turn = .until(send.promised)
+            enqueue(id)
+        }
     }
 
     // MARK: frames from the peer
@@ -117,14 +241,16 @@ struct StreamTable: Sendable {
             return false
         }
         guard id.index < maxStreams else { throw ProtocolViolation(code: .streamLimit, reason: "too many streams") }
-        guard id.index >= peerNextIndex else { return false }
-        // Opening a stream opens all below it (RFC 9000 section 2.1); the limit bounds this loop.
-        while peerNextIndex <= id.index {
-            let new = StreamID(index: peerNextIndex, openedByInitiator: !isInitiator)
-            streams[new] = Stream(
-                send: SendStream(limit: peerStreamWindow, deadline: nil), receive: ReceiveStream(window: streamWindow), announced: false)
-            peerNextIndex += 1
+        if id.index >= peerNextIndex {
+            // Opening a stream opens all below it (RFC 9000 section 2.1).
+            implicit.insert(peerNextIndex..<id.index)
+            peerNextIndex = id.index + 1
+        } else {
+            guard implicit.contains(id.index) else { return false }
+            implicit.remove(id.index..<(id.index + 1))
         }
+        streams[id] = Stream(
+            send: SendStream(limit: peerStreamWindow, deadline: nil), receive: ReceiveStream(window: streamWindow), announced: false)
         return true
     }
 
@@ -136,8 +262,8 @@ struct StreamTable: Sendable {
         streams[frame.id] = nil
         let wasReadable = stream.receive.isReadable
         let fresh = try stream.receive.receive(frame)
-        dataReceived += fresh
-        guard dataReceived <= maxData else { throw ProtocolViolation(code: .flowControl, reason: "data beyond the connection's limit") }
+        try incoming.receive(fresh, "data beyond the connection's limit")
+        if fresh > 0 { lastGrown = frame.id }
         var arrival = Arrival.nothing
         // The frame at offset 0 carries the deadline: the call is announced with it, not before.
         if !stream.announced, frame.offset == 0 {
@@ -147,6 +273,8 @@ struct StreamTable: Sendable {
             arrival = .readable
         }
         streams[frame.id] = stream
+        if stream.receive.isStopped { releaseAll(frame.id) }
+        if !turns.isEmpty { serveTurns() }
         if stream.receive.stopCode != nil { retireIfDone(frame.id) }
         return arrival
     }
@@ -155,15 +283,16 @@ struct StreamTable: Sendable {
     mutating func receiveReset(_ id: StreamID, code: UInt64, finalSize: UInt64) throws(ProtocolViolation) -> Bool {
         guard try locate(id), streams[id] != nil else { return false }
         guard let fresh = try streams[id]?.receive.receiveReset(code: code, finalSize: finalSize) else { return false }
-        dataReceived += fresh
-        guard dataReceived <= maxData else { throw ProtocolViolation(code: .flowControl, reason: "reset beyond the connection's limit") }
+        try incoming.receive(fresh, "reset beyond the connection's limit")
         let announced = streams[id]?.announced == true
+        if streams[id]?.receive.isStopped == true { releaseAll(id) }
         if !announced {
             // Cancelled before it was ever heard of: nothing to tell, and nothing to answer.
             streams[id]?.announced = true
             streams[id]?.receive.abandon()
-            _ = streams[id]?.send.reset(code: code)
-            controlQueue.append(id)
+            releaseAll(id)
+            _ = resetSending(id, code: code)
+            enqueueControl(id)
         }
         retireIfDone(id)
         return announced && streams[id] != nil
@@ -174,7 +303,11 @@ struct StreamTable: Sendable {
         return stream.announced && !stream.send.isDone && stream.send.resetCode == nil
     }
 
-    mutating func receiveMaxData(_ limit: UInt64) { peerMaxData = max(peerMaxData, limit) }
+    mutating func receiveMaxData(_ limit: UInt64) {
+        guard limit > peerMaxData else { return }
+        peerMaxData = limit
+        admitTurns()
+    }
 
     mutating func receiveMaxStreamData(_ id: StreamID, _ limit: UInt64) throws(ProtocolViolation) {
         guard try locate(id), let old = streams[id]?.send.limit else { return }
@@ -192,6 +325,12 @@ struct StreamTable: Sendable {
 
     // MARK: sending
 
+    private mutating func enqueueControl(_ id: StreamID) {
+        guard streams[id]?.controlQueued == false else { return }
+        streams[id]?.controlQueued = true
+        controlQueue.append(id)
+    }
+
     private mutating func enqueue(_ id: StreamID) {
         guard let stream = streams[id], !stream.queued, stream.send.hasSendable(credit: .max) else { return }
         streams[id]?.queued = true
@@ -199,7 +338,7 @@ struct StreamTable: Sendable {
     }
 
     var hasSendable: Bool {
-        if !controlQueue.isEmpty || maxDataPending || maxStreamsPending { return true }
+        if !controlQueue.isEmpty || incoming.limitPending || maxStreamsPending { return true }
         let credit = connectionCredit
         // The front of the queue speaks for all: what cannot send is rotated out by `fill`.
         return sendQueue.contains { streams[$0]?.send.hasSendable(credit: credit) == true }
@@ -219,6 +358,7 @@ struct StreamTable: Sendable {
             let room = limit - writer.count - headerRoom
             if room > 0, let chunk = streams[id]?.send.nextChunk(room: room, credit: credit) {
                 dataSent += chunk.fresh
+                if chunk.fresh > 0 { sentFresh(id, chunk.fresh) }
                 var remaining: UInt64?
                 if chunk.offset == 0, let deadline = streams[id]?.send.deadline {
                     remaining = UInt64(max(0, (deadline - now).microseconds))
@@ -228,18 +368,15 @@ struct StreamTable: Sendable {
                 repairs = repairs || chunk.isRepair
                 sent.append(.stream(id, chunk.offset..<(chunk.offset + UInt64(chunk.data.count)), fin: chunk.fin))
             }
-            if streams[id]?.send.hasSendable(credit: .max) == true {
-                streams[id]?.queued = true
-                sendQueue.append(id)
-            }
+            enqueue(id)
         }
         return repairs
     }
 
     private mutating func fillControl(_ writer: inout ByteWriter, limit: Int, sent: inout [SentFrame]) {
-        if maxDataPending, limit - writer.count > 16 {
-            maxDataPending = false
-            writer.frame(.maxData(maxData))
+        if incoming.limitPending, limit - writer.count > 16 {
+            incoming.limitPending = false
+            writer.frame(.maxData(incoming.limit))
             sent.append(.maxData)
         }
         if maxStreamsPending, limit - writer.count > 16 {
@@ -248,6 +385,7 @@ struct StreamTable: Sendable {
             sent.append(.maxStreams)
         }
         while limit - writer.count > 64, let id = controlQueue.popFirst() {
+            streams[id]?.controlQueued = false
             if streams[id]?.receive.limitPending == true, let limit = streams[id]?.receive.limit {
                 streams[id]?.receive.limitPending = false
                 writer.frame(.maxStreamData(id, limit))
@@ -269,7 +407,9 @@ struct StreamTable: Sendable {
     /// True when a waiting writer has room again.
     mutating func onAcknowledged(stream id: StreamID, _ range: Range<UInt64>, fin: Bool) -> Bool {
         guard streams[id] != nil else { return false }
+        let before = streams[id]?.send.buffered ?? 0
         streams[id]?.send.onAcknowledged(range, fin: fin)
+        unacknowledged -= before - (streams[id]?.send.buffered ?? 0)
         let writable = streams[id]?.send.takeWritable() == true
         retireIfDone(id)
         return writable && streams[id] != nil
@@ -285,19 +425,19 @@ struct StreamTable: Sendable {
         case .stream(let id, let range, let fin):
             streams[id]?.send.onLost(range, fin: fin)
             enqueue(id)
-        case .maxData: maxDataPending = true
+        case .maxData: incoming.limitPending = true
         case .maxStreams: maxStreamsPending = true
         case .maxStreamData(let id):
             if streams[id] != nil, streams[id]?.receive.finalSize == nil {
                 streams[id]?.receive.limitPending = true
-                controlQueue.append(id)
+                enqueueControl(id)
             }
         case .resetStream(let id):
             streams[id]?.send.onResetLost()
-            controlQueue.append(id)
+            enqueueControl(id)
         case .stopSending(let id):
             streams[id]?.receive.onStopLost()
-            controlQueue.append(id)
+            enqueueControl(id)
         case .pathChallenge, .ack, .ping: break
         }
     }
@@ -305,7 +445,7 @@ struct StreamTable: Sendable {
     /// Queues the oldest unacknowledged bytes of `id` again for a probe.
     mutating func probe(_ id: StreamID) -> Bool {
         guard streams[id]?.send.markOldestLost() == true else { return false }
-        if streams[id]?.send.hasUnsentReset == true { controlQueue.append(id) }
+        if streams[id]?.send.hasUnsentReset == true { enqueueControl(id) }
         if let stream = streams[id], stream.queued, let index = sendQueue.firstIndex(of: id) {
             // A probe goes first.
             sendQueue.remove(at: index)
@@ -319,8 +459,10 @@ struct StreamTable: Sendable {
 
     private mutating func retireIfDone(_ id: StreamID) {
         guard let stream = streams[id], stream.receive.isDone, stream.send.isDone else { return }
+        releaseAll(id)
+        withdrawTurn(id)
+        unacknowledged -= stream.send.buffered
         streams[id] = nil
-        consumed(stream.receive.unread)
         guard !isOurs(id) else { return }
         peerStreamsDone += 1
         // Renew in steps of a quarter, so that credit frames are few.
@@ -330,7 +472,12 @@ struct StreamTable: Sendable {
         }
     }
 
-    func exists(_ id: StreamID) -> Bool { streams[id] != nil }
-    func isFinishedSending(_ id: StreamID) -> Bool { streams[id]?.send.isFinished ?? true }
-    func isReadable(_ id: StreamID) -> Bool { streams[id]?.receive.isReadable ?? false }
+    /// In order of their numbers, so that one seed gives one run. Walks all streams: to be called now and then.
+    mutating func stalled(for limit: Interval, at now: Instant) -> [StreamID] {
+        guard unacknowledged > 0 else { return [] }
+        return streams.keys.sorted().filter { id in
+            guard let since = streams[id]?.send.stalledSince(at: now) else { return false }
+            return now - since >= limit
+        }
+    }
 }

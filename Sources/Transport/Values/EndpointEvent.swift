@@ -12,6 +12,8 @@ package enum EndpointEvent: Sendable {
     case streamWritable(ConnectionHandle, StreamID)
     /// The peer no longer wants what we send on this stream.
     case streamStopped(ConnectionHandle, StreamID, code: UInt64)
+    /// The peer's source holds more than it may, and this stream grew last: stop it, or release what was taken.
+    case overdrawn(ConnectionHandle, StreamID)
     /// `openStream` said nil before; it will not now.
     case streamsAvailable(ConnectionHandle)
     case migrated(ConnectionHandle, to: NetworkAddress)

@@ -11,6 +11,19 @@ public struct TransportConfiguration: Sendable {
     /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
     public var streamWindow: UInt64 = 1 << 20
     public var connectionWindow: UInt64 = 4 << 20
+    /// Beside the window of a connection, bytes. *Shelf*: whole messages that wait for their consumer, six of the largest
+    /// that RPC sends, so that large requests at work do not stop the calls beside them. *Assembly*: what is granted to
+    /// messages that do not fit the window, at least the largest there is and a little for what others take of that credit.
+    public var shelfWindow: UInt64 = 24 << 20
+    public var assemblyWindow: UInt64 = (4 << 20) + (512 << 10)
+    /// Bytes held of what peers sent, with what goes with them, for one source of traffic and for the whole endpoint: two
+    /// connections that hold all they may, and eight sources that do. A source also holds no more than is still free.
+    /// Beyond, the stream that grew last is given up (`EndpointEvent.overdrawn`).
+    public var heldBytesPerSource = 64 << 20
+    public var heldBytes = 512 << 20
+    /// The same for what we send and peers do not acknowledge; whoever writes asks before it does.
+    public var unreadBytesPerSource = 128 << 20
+    public var unreadBytes = 512 << 20
     /// Streams a peer may have open at once.
     public var maximumStreams: UInt64 = 1_024
     /// Congestion window, at most, bytes.

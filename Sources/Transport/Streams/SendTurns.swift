@@ -1,0 +1,57 @@
+import Collections
+
+/// Whose message may use connection credit when there is not enough for all.
+///
+/// Credit for a part of a message is credit lost until the rest can follow: a hundred uploads that share a window evenly
+/// would fill it with a hundred parts, and the receiver waits for the end of one. So a message is begun only while the
+/// credit covers it and all that are begun (the banker's rule: each of those can end); one that no credit covers goes when
+/// no other is under way, and the receiver grants it the rest.
+struct SendTurns: Sendable {
+    enum Turn: Equatable, Sendable {
+        /// Nothing to wait for: little is unsent.
+        case free
+        case waiting
+        /// New bytes may go up to this offset.
+        case until(UInt64)
+    }
+
+    /// Unsent bytes that wait for no turn: about what one packet more or less carries, so that small calls pass the large.
+    static let small: UInt64 = 4 << 10
+    /// What may be begun beside a message that no credit covers, as a part of the peer's window: a receiver's assembly has
+    /// as much room beside the message.
+    static let besideShare: UInt64 = 16
+    var beside: UInt64 = 0
+
+    private var waiting: Deque<StreamID> = []
+    /// Unsent bytes of messages begun, less the oversize one's.
+    private var committed: UInt64 = 0
+    private var oversize: StreamID?
+
+    var first: StreamID? { waiting.first }
+    mutating func removeFirst() { waiting.removeFirst() }
+    mutating func wait(_ id: StreamID) { waiting.append(id) }
+
+    /// Whether the first that waits may begin; it then no longer waits.
+    mutating func admit(_ id: StreamID, bytes: UInt64, credit: UInt64) -> Bool {
+        if oversize != nil {
+            guard committed + bytes <= beside else { return false }
+            committed += bytes
+        } else if committed + bytes <= credit {
+            committed += bytes
+        } else {
+            guard committed == 0 else { return false }
+            oversize = id
+        }
+        waiting.removeFirst()
+        return true
+    }
+
+    mutating func sent(_ id: StreamID, _ bytes: UInt64) {
+        if oversize != id { committed -= min(bytes, committed) }
+    }
+
+    /// The stream's turn is over, with `unsent` bytes of it left.
+    mutating func end(_ id: StreamID, unsent: UInt64) {
+        if oversize == id { oversize = nil } else { committed -= min(unsent, committed) }
+    }
+}

@@ -1,0 +1,38 @@
+/// Bytes held because of peers, by source and in all. Connections cost an attacker nothing, so no bound on one
+/// connection bounds a host; this does.
+///
+/// A source may hold no more than its own limit, and no more than what is still free (Choudhury and Hahne, "Dynamic queue
+/// length thresholds for shared-memory packet switches", 1998): whoever holds most is stopped first, and a newcomer always
+/// finds room.
+package struct SourceLedger: Sendable {
+    package let perSource: Int
+    package let inAll: Int
+    private var bySource: [TrafficSource: Int] = [:]  // lookup only
+    package private(set) var total = 0
+
+    package init(perSource: Int, inAll: Int) { (self.perSource, self.inAll) = (perSource, inAll) }
+
+    package subscript(_ source: TrafficSource) -> Int { bySource[source] ?? 0 }
+
+    /// - Parameter bytes: negative ones are given back.
+    package mutating func charge(_ source: TrafficSource, _ bytes: Int) {
+        guard bytes != 0 else { return }
+        total += bytes
+        let sum = (bySource[source] ?? 0) + bytes
+        bySource[source] = sum == 0 ? nil : sum
+    }
+
+    private var free: Int { inAll - total }
+
+    /// Whether `source` may hold `bytes` more.
+    package func allows(_ source: TrafficSource, _ bytes: Int = 0) -> Bool {
+        let sum = self[source] + bytes
+        return sum <= perSource && sum <= free - bytes
+    }
+
+    /// Whether `source` is far enough from its bound to be given credit ahead.
+    package func isAtEase(_ source: TrafficSource) -> Bool {
+        let sum = self[source]
+        return sum <= perSource / 2 && sum <= free / 2
+    }
+}
