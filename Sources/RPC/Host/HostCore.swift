@@ -135,6 +135,7 @@ struct HostCore: ~Copyable {
                 announce(info, .migrated(address))
             case .pong(let handle, let interval):
                 if let peer = connections[handle]?.peer { finishPings(peer, .pong(interval)) }
+            case .hinted: break
             case .peerKey(let address, let key):
                 for id in waits.keys.sorted() {
                     if case .key(address) = waits[id]?.kind { endWait(id, .key(key)) }

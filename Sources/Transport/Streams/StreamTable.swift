@@ -298,7 +298,7 @@ struct StreamTable: Sendable {
         case .stopSending(let id):
             streams[id]?.receive.onStopLost()
             controlQueue.append(id)
-        case .pathChallenge, .ack, .ping: break
+        case .ack, .ping: break
         }
     }
 
