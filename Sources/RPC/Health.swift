@@ -25,7 +25,7 @@ public enum Health: RPCService {
     /// One figure for each reason, none left out.
     public struct Drops: Codable, Sendable {
         public var tooShort, unknownKind, wrongVersion, unknownConnection, unauthentic, replayed, badMAC, overLimit: UInt64
-        public var notForwardable, halfOpenLimit, handshakeFailed, unexpected: UInt64
+        public var notForwardable, halfOpenLimit, handshakeFailed, unexpected, badSource, sourceLimit: UInt64
     }
 
     public static let check = Unary<Nothing, Status>("mast.v1.Health/check", .readOnly)
@@ -39,7 +39,8 @@ extension Health.Drops {
             unknownConnection: counters.dropped(.unknownConnection), unauthentic: counters.dropped(.unauthentic),
             replayed: counters.dropped(.replayed), badMAC: counters.dropped(.badMAC), overLimit: counters.dropped(.overLimit),
             notForwardable: counters.dropped(.notForwardable), halfOpenLimit: counters.dropped(.halfOpenLimit),
-            handshakeFailed: counters.dropped(.handshakeFailed), unexpected: counters.dropped(.unexpected))
+            handshakeFailed: counters.dropped(.handshakeFailed), unexpected: counters.dropped(.unexpected),
+            badSource: counters.dropped(.badSource), sourceLimit: counters.dropped(.sourceLimit))
     }
 }
 

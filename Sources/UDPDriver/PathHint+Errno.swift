@@ -14,9 +14,9 @@ extension PathHint {
         self = switch code {
         case ENETUNREACH: .networkUnreachable
         case EHOSTUNREACH, EHOSTDOWN: .hostUnreachable
-        case ECONNREFUSED: .portUnreachable
+        case ECONNREFUSED: .connectionRefused
         case EPERM, EACCES: .forbidden
-        case ENETDOWN, EADDRNOTAVAIL, ENODEV, ENOTCONN: .interfaceDown
+        case ENETDOWN, EADDRNOTAVAIL, ENODEV, ENOTCONN: .addressGone
         case EMSGSIZE: .messageTooLarge
         default: .other(code)
         }

@@ -17,6 +17,8 @@ package final class Pair {
     package var down: Link
     /// Where the client's packets seem to come from; change it to roam.
     package var clientAddress = Pair.clientAddress
+    /// Is handed what the server sends to anybody else than the client.
+    package var onStray: (Transmit) -> Void = { _ in }
     /// Return false to lose a packet. Called in sending order with (side that sent it, payload).
     package var filter: (Side, [UInt8]) -> Bool = { _, _ in true }
     package var clientEvents: [EndpointEvent] = []
@@ -24,6 +26,8 @@ package final class Pair {
     /// Payload sizes as sent, before the link.
     package private(set) var sentByClient: [Int] = []
     package private(set) var sentByServer: [Int] = []
+    /// Where the server's packets went, and how large they were.
+    package private(set) var serverDestinations: [(address: NetworkAddress, bytes: Int)] = []
     private var payloads: [UInt64: (payload: [UInt8], from: NetworkAddress)] = [:]
     private var nextPacket: UInt64 = 0
     package let clientKeys: StaticKeyPair
@@ -47,6 +51,10 @@ package final class Pair {
     /// Forgets everything the server knew, as a restart does; its key stays.
     package func restartServer() {
         server = Endpoint(identity: serverKeys, configuration: configuration, entropy: SeededGenerator(seed: seed ^ 0xFFFF, stream: "server"))
+    }
+
+    package func restartClient() {
+        client = Endpoint(identity: clientKeys, configuration: configuration, entropy: SeededGenerator(seed: seed ^ 0xFFFF, stream: "client"))
     }
 
     package func connect() -> ConnectionHandle {
@@ -94,6 +102,8 @@ package final class Pair {
         }
         while let transmit = server.pollTransmit(at: now) {
             sentByServer.append(transmit.payload.count)
+            serverDestinations.append((transmit.destination, transmit.payload.count))
+            if transmit.destination != clientAddress { onStray(transmit) }
             if filter(.server, transmit.payload), transmit.destination == clientAddress {
                 offer(transmit.payload, from: Self.serverAddress, to: &down)
             }

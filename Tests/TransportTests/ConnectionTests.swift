@@ -21,7 +21,7 @@ import Testing
         let handle = pair.client.connect(to: Pair.serverAddress, peerKey: StaticKeyPair(using: &keys).publicKey, at: pair.now)
         pair.run(for: .seconds(11))
         #expect(!pair.isUsable(handle))
-        #expect(pair.clientEvents.contains { if case .closed(handle, .handshakeTimeout) = $0 { true } else { false } })
+        #expect(pair.clientEvents.contains { if case .closed(handle, .handshakeTimeout(nil)) = $0 { true } else { false } })
         #expect(pair.sentByServer.isEmpty)
         #expect(pair.server.connectionCount == 0)
     }

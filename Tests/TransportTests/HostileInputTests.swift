@@ -104,6 +104,15 @@ import Testing
         let refused = server.pollTransmit(at: .zero)
         #expect(refused == nil)
         #expect(server.counters.dropped(.notForwardable) == 3)
+        // A first message under another's route is not sent on.
+        var initiation: [UInt8] = [0x10, 1, 0, 0, 0xBB, 0xBB, 0, 0, 0, 0, 0, 0, 0xAA, 0xAA, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 1182)
+        server.receive(initiation, from: alice, at: .zero)
+        let first = server.pollTransmit(at: .zero)
+        #expect(first?.destination == bob)
+        initiation[12] = 0xCC
+        server.receive(initiation, from: alice, at: .zero)
+        let disguised = server.pollTransmit(at: .zero)
+        #expect(disguised == nil)
         server.forwarder.remove(0xBBBB)
         server.receive(packet, from: alice, at: .zero)
         let removed = server.pollTransmit(at: .zero)

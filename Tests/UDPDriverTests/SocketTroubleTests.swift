@@ -47,7 +47,7 @@ import Testing
             let error = await #expect(throws: RPCError.self) {
                 _ = try await host.client(to: closed, peerKey: host.publicKey).call(Self.say, "", options: CallOptions(deadline: .in(.milliseconds(200))))
             }
-            #expect(error?.message.contains(PathHint.portUnreachable.description) == true, "\(error?.message ?? "")")
+            #expect(error?.message.contains(PathHint.connectionRefused.description) == true, "\(error?.message ?? "")")
         }
     }
 

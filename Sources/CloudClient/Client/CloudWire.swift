@@ -119,7 +119,8 @@ package struct RPCWire: CloudWire {
     }
 
     package func adopt(route: UInt32) {
-        host.withEndpoint { endpoint, _ in endpoint.localRoutes = [route] }
+        let forwarder = control.address.map { [$0] } ?? []
+        host.withEndpoint { endpoint, _ in (endpoint.localRoutes, endpoint.forwarderAddresses) = ([route], forwarder) }
     }
 
     package func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {

@@ -33,7 +33,10 @@ struct ControlLink: Sendable {
             do {
                 let reply = try await client.call(
                     ControlMethods.register, await node.registration(), options: options(within: .seconds(5)))
-                host.withEndpoint { endpoint, _ in endpoint.localRoutes = [reply.route] }
+                let forwarder = client.address.map { [$0] } ?? []
+                host.withEndpoint { endpoint, _ in
+                    (endpoint.localRoutes, endpoint.forwarderAddresses) = ([reply.route], forwarder)
+                }
                 log.info("registered", metadata: ["route": "\(reply.route)", "seenAt": "\(reply.observedAddress)"])
                 lastComplaint = ""
                 backoff = Self.firstBackoff

@@ -8,7 +8,7 @@ extension Connection {
             return .handshakeFailed
         }
         remoteID = source
-        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive)
+        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive, limits: configuration.protectionLimits)
         handshakeHash = secrets.hash
         peerParameters = parameters
         streams.apply(parameters)
@@ -38,11 +38,16 @@ extension Connection {
         return nil
     }
 
-    /// The initiator repeated its first message: our answer was lost.
-    mutating func repeatResponse() {
-        if isHalfOpen {
+    /// The initiator repeated its first message: our answer was lost. It goes where the repeat came from, which may be
+    /// elsewhere by now; then nobody knows which of the answers arrived.
+    mutating func repeatResponse(to address: NetworkAddress) {
+        guard isHalfOpen else { return }
+        if address == path.address {
             path.received += PacketHeader.initiationSize
             responsePending = true
+        } else {
+            responseElsewhere = address
+            wasAnsweredElsewhere = true
         }
     }
 
@@ -52,14 +57,21 @@ extension Connection {
         if case .closed = phase { return .unknownConnection }
         let truncated = packet[9..<13].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
         let number = PacketNumber.widen(truncated, largest: replay.largest)
-        guard replay.accepts(number) else { return .replayed }
-        guard let payload = protection?.open(packet, number: number, path: path.identifier) else { return .unauthentic }
+        guard replay.accepts(number) else {
+            considerCopy(packet, number: number, from: address, random: random, at: now)
+            return .replayed
+        }
+        guard let payload = protection?.open(packet, number: number, path: path.identifier) else {
+            if protection?.isForgedOut == true { endForForgeries(at: now) }
+            return .unauthentic
+        }
         let isNewest = replay.largest.map { number > $0 } ?? true
         replay.insert(number)
 
         statistics.packetsReceived += 1
         statistics.bytesReceived += UInt64(packet.count)
         statistics.lastReceived = now
+        hintsInSilence = 0
         note(.packetReceived(number: number, bytes: packet.count), at: now)
         if case .closing = phase {
             if closeRepliesLeft > 0 {
@@ -69,7 +81,7 @@ extension Connection {
             return nil
         }
         confirm(from: address, at: now)
-        follow(address, isNewest: isNewest, bytes: packet.count, random: random, at: now)
+        consider(address, isNewest: isNewest, bytes: packet.count, random: random, at: now)
         armIdle(at: now)
 
         var frames = FrameReader(payload)
@@ -84,43 +96,41 @@ extension Connection {
             return nil
         }
         acknowledge(number, elicits: elicits, ackNow: packet[0] & PacketHeader.ackNowBit != 0, at: now)
+        endIfUnheard(at: now)
         return nil
     }
 
-    /// The initiator's first authentic packet proves its address and that it holds the keys.
+    /// RFC 9001 section 6.6: so many forgeries may have told something about the key.
+    private mutating func endForForgeries(at now: Instant) {
+        switch phase {
+        case .handshaking, .awaitingConfirmation, .established:
+            fail(ProtocolViolation(code: .aeadLimit, reason: "too many forged packets"), at: now)
+        case .closing: finish(.violation(code: TransportErrorCode.aeadLimit.rawValue, reason: "too many forged packets"), at: now)
+        case .closed: break
+        }
+    }
+
+    /// A peer that sends and never acknowledges is as good as silent, and would cost more.
+    private mutating func endIfUnheard(at now: Instant) {
+        guard isEstablished, let since = unacknowledgedSince, now - since >= idleTimeout else { return }
+        fail(ProtocolViolation(code: .protocolViolation, reason: "the peer sends but acknowledges nothing"), at: now)
+    }
+
+    /// The initiator's first authentic packet, wherever it comes from, proves that it holds the keys, and so that our
+    /// answer arrived where it was sent.
     private mutating func confirm(from address: NetworkAddress, at now: Instant) {
         guard isHalfOpen else { return }
         phase = .established
         timers[.handshakeLimit] = nil
-        if address == path.address { path.isValidated = true }
-        if responsesSent == 1, let sentAt = responseSentAt { path.rtt.update(sample: now - sentAt, ackDelay: .zero) }
+        if wasAnsweredElsewhere {
+            // It was sent to two addresses: where the peer is has yet to be asked.
+            if address != path.address { (path.address, path.received, path.sent) = (address, 0, 0) }
+        } else {
+            path.isValidated = true
+        }
+        if responsesSent == 1, !wasAnsweredElsewhere, let sentAt = responseSentAt { path.rtt.update(sample: now - sentAt, ackDelay: .zero) }
         events.append(.accepted(handle, peerKey: peerKey))
         note(.connected, at: now)
-    }
-
-    /// Roams with the initiator: the newest authentic packet says where it is now.
-    private mutating func follow(_ address: NetworkAddress, isNewest: Bool, bytes: Int, random: UInt64, at now: Instant) {
-        if address == path.address {
-            if !path.isValidated { path.received += bytes }
-            return
-        }
-        guard !isInitiator, isNewest else { return }
-        let sameHost = address.with(port: 0) == path.address.with(port: 0)
-        path.address = address
-        path.isValidated = false
-        path.received = bytes
-        path.sent = 0
-        path.challenge = random
-        path.challengePending = true
-        consecutiveProbes = 0
-        if !sameHost {
-            // Another network: what was learned about the old one no longer holds (RFC 9000 section 9.4).
-            path.controller.onPathChange(at: now)
-            path.rtt = RTTEstimator(initial: max(path.rtt.smoothed, configuration.initialRTT))
-        }
-        statistics.migrations += 1
-        events.append(.migrated(handle, to: address))
-        note(.migrated(address), at: now)
     }
 
     /// One frame; true when it asks for an acknowledgement.
@@ -130,9 +140,7 @@ extension Connection {
             try receive(ack, at: now)
             return false
         case .close(let code, let reason):
-            let closeReason: CloseReason =
-                code >= Self.applicationCodeBase ? .peer(code: code - Self.applicationCodeBase, reason: reason) : .violation(code: code, reason: reason)
-            finish(closeReason, at: now)
+            finish(Self.reason(code, reason), at: now)
             return false
         case .ping: break
         case .stream(let stream):
@@ -152,16 +160,18 @@ extension Connection {
         case .stopSending(let id, let code):
             if try streams.receiveStop(id, code: code) { events.append(.streamStopped(handle, id, code: code)) }
         case .pathChallenge(let word):
-            // The newest challenge is answered; a queue of them would be an attacker's memory (CVE-2023-49295).
-            path.responsePending = word
-        case .pathResponse(let word):
-            if address == path.address, path.challenge == word {
-                path.challenge = nil
-                path.challengePending = false
-                path.isValidated = true
-            }
+            // Answered where it came from (RFC 9000 section 8.2.2). The responder is where we dialled it: from anywhere
+            // else, somebody would have us prove his address as ours.
+            if !isInitiator || address == path.address { pathAnswer = (word, address) }
+        case .pathResponse(let word): validate(word, at: now)
         }
         return true
+    }
+
+    /// What the peer's close code says.
+    private static func reason(_ code: UInt64, _ text: String) -> CloseReason {
+        if code >= applicationCodeBase { return .peer(code: code - applicationCodeBase, reason: text) }
+        return code == TransportErrorCode.connectionRefused.rawValue ? .displaced : .violation(code: code, reason: text)
     }
 
     private mutating func receive(_ ack: AckFrame, at now: Instant) throws(ProtocolViolation) {
@@ -173,12 +183,11 @@ extension Connection {
         var largestNewly: SentPacket?
         var spurious: UInt64?
         for range in ack.ranges {
-            guard range.upperBound >= sent.firstNumber else { break }
-            var number = max(range.lowerBound, sent.firstNumber)
-            while number <= range.upperBound {
-                defer { number += 1 }
-                guard let packet = sent[number], packet.state != .acknowledged else { continue }
-                guard packet.state != .skipped else {
+            var index = sent.index(from: range.lowerBound)
+            while index < sent.count, sent[index].number <= range.upperBound {
+                defer { index += 1 }
+                let number = sent[index].number
+                guard sent[index].state != .skipped else {
                     throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a skipped packet number")
                 }
                 guard let packet = sent.conclude(number, as: .acknowledged) else { continue }
@@ -190,8 +199,9 @@ extension Connection {
             }
         }
         guard newlyAcknowledged else { return }
+        unacknowledgedSince = sent.ackElicitingInFlight > 0 ? now : nil
         detector.onAcknowledged(largest: largest)
-        if let packet = largestNewly, packet.ackEliciting {
+        if let packet = largestNewly {
             let delay = Interval.microseconds(Int64(min(ack.delayMicroseconds, 1_000_000)))
             path.rtt.update(sample: now - packet.sentAt, ackDelay: delay)
             statistics.newestAcknowledged = max(statistics.newestAcknowledged ?? packet.sentAt, packet.sentAt)
@@ -216,7 +226,7 @@ extension Connection {
     }
 
     private mutating func conclude(_ packet: SentPacket, at now: Instant) {
-        if packet.ackEliciting, packet.state == .outstanding {
+        if packet.state == .outstanding {
             path.controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: path.rtt, limited: packet.windowLimited, at: now)
         }
         for frame in packet.frames {
@@ -226,7 +236,7 @@ extension Connection {
             case .resetStream(let id): streams.onResetAcknowledged(id)
             case .ack(let largest): received.remove(0..<largest)
             case .ping(let requestedAt): events.append(.pong(handle, now - requestedAt))
-            case .maxData, .maxStreamData, .maxStreams, .stopSending, .pathChallenge: break
+            case .maxData, .maxStreamData, .maxStreams, .stopSending: break
             }
         }
     }
@@ -250,7 +260,6 @@ extension Connection {
 
     mutating func repair(_ frames: [SentFrame]) {
         for frame in frames {
-            if case .pathChallenge = frame, path.challenge != nil { path.challengePending = true }
             streams.onLost(frame)
         }
     }

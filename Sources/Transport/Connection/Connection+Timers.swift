@@ -7,7 +7,7 @@ extension Connection {
         while let timer = timers.takeDue(at: now) {
             switch timer {
             case .handshake: initiationPending = true
-            case .handshakeLimit: finish(.handshakeTimeout, at: now)
+            case .handshakeLimit: finish(.handshakeTimeout(lastHint), at: now)
             case .loss: detectLosses(at: now)
             case .probe: probe(at: now)
             case .acknowledge: acknowledgeNow = true
@@ -16,13 +16,14 @@ extension Connection {
             case .keepAlive:
                 elicitPending = true
                 timers[.keepAlive] = keepAlive.map { now + $0 }
+            case .candidates: candidatesDue(at: now)
             case .drain: phase = .closed
             }
         }
     }
 
     /// The smaller of both sides' idle timeouts (RFC 9000 section 10.1).
-    private var idleTimeout: Interval {
+    var idleTimeout: Interval {
         let peer = Interval.milliseconds(Int64(min(peerParameters.idleTimeoutMilliseconds, 86_400_000)))
         return peer > .zero ? min(configuration.idleTimeout, peer) : configuration.idleTimeout
     }
@@ -67,7 +68,6 @@ extension Connection {
             switch frame {
             case .stream(let id, _, _): _ = streams.probe(id)
             case .ack, .ping: break
-            case .pathChallenge: path.challengePending = path.challenge != nil
             default: streams.onLost(frame)
             }
         }

@@ -17,19 +17,27 @@ extension Connection {
             timers[.handshake] = now + interval
             return account(packet)
         case .awaitingConfirmation(let response):
+            if let address = responseElsewhere {
+                // A quarter of the repeat that asked for it.
+                responseElsewhere = nil
+                statistics.packetsSent += 1
+                statistics.bytesSent += UInt64(response.count)
+                return Transmit(payload: response, destination: address)
+            }
             guard responsePending, path.maySend(response.count) else { return nil }
             responsePending = false
             responsesSent += 1
             responseSentAt = now
             return account(response)
         case .established:
-            return nextPacket(at: now)
+            if let transmit = pollElsewhere(at: now) { return transmit }
+            return isEstablished ? nextPacket(at: now) : nil
         case .closing:
             guard closePending, let closeFrame else { return nil }
             closePending = false
             var writer = ByteWriter(capacity: 64)
             writer.frame(closeFrame)
-            return seal(writer.bytes, flags: 0).flatMap { account($0) }
+            return seal(writer.bytes, flags: 0, at: now).map { account($0) }
         case .closed: return nil
         }
     }
@@ -48,9 +56,17 @@ extension Connection {
         return Transmit(payload: packet, destination: path.address)
     }
 
-    private mutating func seal(_ payload: [UInt8], flags: UInt8) -> [UInt8]? {
-        let number = sent.nextNumber
-        return protection?.seal(payload, destination: remoteID, number: number, flags: flags, path: path.identifier)
+    /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
+    mutating func seal(_ payload: [UInt8], flags: UInt8, at now: Instant) -> [UInt8]? {
+        let packet = protection?.seal(payload, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier)
+        if packet == nil {
+            let isWornOut = protection?.isWornOut ?? false
+            let violation =
+                isWornOut ? ProtocolViolation(code: .aeadLimit, reason: "the peer never confirmed the key in use")
+                : ProtocolViolation(code: .internalError, reason: "packet protection failed")
+            finish(.violation(code: violation.code.rawValue, reason: violation.reason), at: now)
+        }
+        return packet
     }
 
     /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
@@ -73,7 +89,7 @@ extension Connection {
         let room = path.allowance(configuration.maximumDatagramSize)
         guard room >= 64 else { return nil }
         let isProbe = probesPending > 0
-        let wantsData = elicitPending || !pings.isEmpty || path.challengePending || path.responsePending != nil || streams.hasSendable
+        let wantsData = elicitPending || !pings.isEmpty || streams.hasSendable
         let carriesData = wantsData && (isProbe || mayCarryData(at: now))
         guard carriesData || acknowledgeNow else { return nil }
 
@@ -90,12 +106,10 @@ extension Connection {
         let ackNow = elicits && (isProbe || !streams.hasSendable)
         skipNumberIfDue(at: now)
         let number = sent.nextNumber
-        guard let packet = seal(writer.bytes, flags: ackNow ? PacketHeader.ackNowBit : 0) else {
-            fail(ProtocolViolation(code: .internalError, reason: "packet protection failed"), at: now)
-            return nil
-        }
+        guard let packet = seal(writer.bytes, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return nil }
+        let isCopied = copyToCandidates(packet, at: now)
         if repairs { statistics.packetsRetransmitted += 1 }
-        record(packet.count, elicits: elicits, frames: frames, at: now)
+        record(packet.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
         note(.packetSent(number: number, bytes: packet.count, retransmission: repairs, probe: isProbe && elicits), at: now)
         return account(packet)
     }
@@ -113,15 +127,6 @@ extension Connection {
     /// True when the packet now asks for an acknowledgement.
     private mutating func writeData(_ writer: inout ByteWriter, _ frames: inout [SentFrame], limit: Int, isProbe: Bool, repairs: inout Bool, at now: Instant) -> Bool {
         let start = writer.count
-        if path.challengePending, let challenge = path.challenge {
-            path.challengePending = false
-            writer.frame(.pathChallenge(challenge))
-            frames.append(.pathChallenge)
-        }
-        if let word = path.responsePending {
-            path.responsePending = nil
-            writer.frame(.pathResponse(word))
-        }
         for requestedAt in pings {
             writer.frame(.ping)
             frames.append(.ping(requestedAt: requestedAt))
@@ -136,27 +141,26 @@ extension Connection {
         return writer.count > start
     }
 
-    private mutating func skipNumberIfDue(at now: Instant) {
+    mutating func skipNumberIfDue(at now: Instant) {
         guard sent.nextNumber == skipNumber else { return }
-        sent.append(SentPacket(state: .skipped, sentAt: now, bytes: 0, ackEliciting: false, windowLimited: false, frames: []))
+        sent.skip(at: now)
         // Ever further apart: an optimistic acknowledger must guess right each time (quiche does likewise).
         skipNumber += 256 + skipNumber % 509
     }
 
-    private mutating func record(_ bytes: Int, elicits: Bool, frames: [SentFrame], at now: Instant) {
+    private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, frames: [SentFrame], at now: Instant) {
+        // What asks for no acknowledgement may never get one: nothing is kept of it.
+        guard elicits else { return sent.passOver() }
         let window = path.controller.window
         let inFlight = sent.bytesInFlight + bytes
         // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
         let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * configuration.maximumDatagramSize >= window
-        sent.append(SentPacket(state: .outstanding, sentAt: now, bytes: bytes, ackEliciting: elicits, windowLimited: limited, frames: frames))
-        if elicits {
-            path.controller.onSent(bytes: bytes, at: now)
-            path.pacer.onSent(bytes: bytes)
-            lastAckElicitingSent = now
-            armProbe(at: now)
-            armIdleBySend(at: now)
-        } else {
-            sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
-        }
+        sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, frames: frames, at: now)
+        path.controller.onSent(bytes: bytes, at: now)
+        path.pacer.onSent(bytes: bytes)
+        lastAckElicitingSent = now
+        if unacknowledgedSince == nil { unacknowledgedSince = now }
+        armProbe(at: now)
+        armIdleBySend(at: now)
     }
 }

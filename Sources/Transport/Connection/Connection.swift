@@ -21,7 +21,7 @@ struct Connection: ~Copyable {
     }
 
     enum Timer: Int, CaseIterable {
-        case handshake, handshakeLimit, loss, probe, acknowledge, pacing, idle, keepAlive, drain
+        case handshake, handshakeLimit, loss, probe, acknowledge, pacing, idle, keepAlive, candidates, drain
     }
 
     let handle: ConnectionHandle
@@ -49,6 +49,8 @@ struct Connection: ~Copyable {
     var consecutiveProbes = 0
     var probesPending = 0
     var lastAckElicitingSent: Instant?
+    /// Since when the peer has acknowledged nothing while something waits for it.
+    var unacknowledgedSince: Instant?
     var pings: [Instant] = []
     var elicitPending = false
     var initiationPending = false
@@ -58,6 +60,9 @@ struct Connection: ~Copyable {
     var responsePending = false
     var responseSentAt: Instant?
     var responsesSent = 0
+    /// Where the first message came from again, if not from where it came first: the answer goes there too.
+    var responseElsewhere: NetworkAddress?
+    var wasAnsweredElsewhere = false
     var closeFrame: Frame?
     var closePending = false
     var closeRepliesLeft = 3
@@ -65,6 +70,16 @@ struct Connection: ~Copyable {
     var wantsControlProbe = false
     /// Numbers below this are sent as they come; this one is skipped, to catch a peer that acknowledges blindly.
     var skipNumber: UInt64
+
+    // Moves and hints.
+    var candidates: [PathCandidate] = []
+    var copies: [Transmit] = []
+    /// The newest challenge and where it came from; a queue of them would be an attacker's memory (CVE-2023-49295).
+    var pathAnswer: (word: UInt64, address: NetworkAddress)?
+    var lastHint: PathHint?
+    var hintedAt: Instant?
+    /// Hints acted upon since something authentic arrived.
+    var hintsInSilence = 0
 
     // Receiving.
     var replay = ReplayWindow()
@@ -120,7 +135,7 @@ struct Connection: ~Copyable {
         sent = SentPackets(firstNumber: 0)
         skipNumber = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
-        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive)
+        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive, limits: configuration.protectionLimits)
         handshakeHash = secrets.hash
         self.peerParameters = peerParameters
         streams.apply(peerParameters)
@@ -201,6 +216,7 @@ struct Connection: ~Copyable {
         closePending = true
         phase = .closing
         timers = TimerTable()
+        candidates = []
         // RFC 9000 section 10.2: long enough for our close to be repeated to a peer that missed it.
         timers[.drain] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3
     }
@@ -214,6 +230,18 @@ struct Connection: ~Copyable {
         }
         phase = .closed
         timers = TimerTable()
+    }
+
+    /// Ends at once in favour of another connection; what tells the peer, if there is one that would understand.
+    mutating func displace(at now: Instant) -> Transmit? {
+        var farewell: Transmit?
+        if isEstablished {
+            var writer = ByteWriter(capacity: 16)
+            writer.frame(.close(code: TransportErrorCode.connectionRefused.rawValue, reason: ""))
+            farewell = seal(writer.bytes, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
+        }
+        finish(.displaced, at: now)
+        return farewell
     }
 
     mutating func note(_ event: TraceEvent, at now: Instant) {

@@ -1,6 +1,7 @@
 import MastTimebase
 
 /// One network path of a connection: where the peer is, whether that is proved, and what the path can carry.
+/// An established connection's path is proved, but where its handshake was answered at two addresses.
 struct Path: Sendable {
     var address: NetworkAddress
     /// Path ids enter the nonce; a connection has one path at a time so far.
@@ -9,9 +10,6 @@ struct Path: Sendable {
     /// Until validated, at most three times what came may go (RFC 9000 section 8.1).
     var received: Int = 0
     var sent: Int = 0
-    var challenge: UInt64?
-    var challengePending = false
-    var responsePending: UInt64?
     var rtt: RTTEstimator
     var controller: any CongestionController
     var pacer: Pacer

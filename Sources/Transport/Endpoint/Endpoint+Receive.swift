@@ -14,6 +14,8 @@ extension Endpoint {
     }
 
     private mutating func dispatch(_ bytes: [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
+        // Before all else: what cannot be answered is neither answered nor sent on.
+        guard address.isAnswerable else { return .badSource }
         guard let kind = PacketHeader.kind(of: bytes) else { return bytes.isEmpty ? .tooShort : .unknownKind }
         guard let destination = PacketHeader.destination(of: bytes) else { return .tooShort }
         if destination.route != 0, !localRoutes.contains(destination.route) {
@@ -27,7 +29,7 @@ extension Endpoint {
         case .reset: return receiveReset(bytes, at: now)
         case .keyQuery:
             guard let answer = KeyExchange.answer(to: bytes, key: identity.publicKey) else { return .tooShort }
-            guard takeResetToken(at: now) else { return .overLimit }
+            guard keyAnswerBudget.take(TrafficSource(address), at: now) else { return .overLimit }
             emit(answer, to: address)
             return nil
         case .keyAnswer:
@@ -37,6 +39,10 @@ extension Endpoint {
     }
 
     private mutating func forward(_ bytes: [UInt8], route: UInt32, from address: NetworkAddress, at now: Instant) -> DropReason? {
+        // Its receiver counts a first message for the route that it names: nobody names another's.
+        if PacketHeader.kind(of: bytes) == .initiation {
+            guard let origin = PacketHeader.identifier(bytes, at: 10), forwarder.isHome(origin.route, at: address) else { return .notForwardable }
+        }
         guard let next = forwarder.forward(route, from: address, bytes: bytes.count, at: now) else { return .notForwardable }
         counters.forwarded += 1
         counters.forwardedBytes += UInt64(bytes.count)
@@ -48,7 +54,7 @@ extension Endpoint {
         guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard let handle = byLocalID[destination], let slot = slots[handle] else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
-            if bytes.count > PacketHeader.resetSize, takeResetToken(at: now) {
+            if bytes.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
                 var writer = ByteWriter(capacity: PacketHeader.resetSize)
                 writer.byte(PacketKind.reset.rawValue << 4)
                 writer.integer(destination.rawValue)
@@ -59,6 +65,7 @@ extension Endpoint {
             return .unknownConnection
         }
         let reason = slot.connection.receiveData(bytes, from: address, at: now, random: entropy.next())
+        if reason == nil { refresh(slot, at: now) }
         settle(slot)
         return reason
     }
@@ -66,12 +73,17 @@ extension Endpoint {
     /// A stateless reset names the ID that *we* send to; only the token that its owner gave us makes it count.
     private mutating func receiveReset(_ bytes: [UInt8], at now: Instant) -> DropReason? {
         guard bytes.count == PacketHeader.resetSize, let id = PacketHeader.identifier(bytes, at: 1) else { return .tooShort }
-        guard let handle = byRemoteID[id], let slot = slots[handle] else { return .unknownConnection }
-        let token = slot.connection.peerParameters.resetToken
-        guard !token.isEmpty, Hashing.constantTimeEqual(token, bytes[9...]) else { return .unauthentic }
+        guard let handle = byReset[ResetName(id: id, token: Array(bytes[9...]))], let slot = slots[handle] else { return .unknownConnection }
         slot.connection.finish(.reset, at: now)
         settle(slot)
         return nil
+    }
+
+    /// Who is heard of is asked to leave last. To a second is near enough, and costs a busy connection nothing.
+    private mutating func refresh(_ slot: Slot, at now: Instant) {
+        guard slot.refreshed.map({ now - $0 >= .seconds(1) }) ?? true else { return }
+        slot.refreshed = now
+        shares.refresh(slot.connection.handle)
     }
 
     private mutating func receiveHandshakeAnswer(
@@ -82,61 +94,5 @@ extension Endpoint {
             kind == .response ? slot.connection.receiveResponse(bytes, from: address, at: now) : slot.connection.receiveCookie(bytes, at: now)
         settle(slot)
         return reason
-    }
-
-    private mutating func receiveInitiation(_ bytes: [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
-        guard bytes.count == PacketHeader.initiationSize, let source = PacketHeader.identifier(bytes, at: 10) else { return .tooShort }
-        guard cookies.hasValidMAC1(bytes) else { return .badMAC }
-        // The same first message again: one connection, the same answer.
-        let key = initiationKey(bytes)
-        if let handle = byInitiation[key], let slot = slots[handle] {
-            slot.connection.repeatResponse()
-            settle(slot)
-            return nil
-        }
-        guard halfOpen < configuration.maximumHalfOpen, slots.count < configuration.maximumConnections else { return .halfOpenLimit }
-        if halfOpen >= configuration.halfOpenBeforeCookies || !takeHandshakeToken(at: now) {
-            guard cookies.hasValidMAC2(bytes, from: address, at: now, entropy: &entropy) else {
-                if let reply = cookies.reply(to: bytes, from: address, at: now, entropy: &entropy) {
-                    counters.cookiesSent += 1
-                    emit(reply, to: address)
-                }
-                return .overLimit
-            }
-        }
-        return accept(bytes, destination, source: source, key: key, from: address, at: now)
-    }
-
-    private mutating func accept(
-        _ bytes: [UInt8], _ destination: ConnectionID, source: ConnectionID, key: UInt64, from address: NetworkAddress, at now: Instant
-    ) -> DropReason? {
-        guard var handshake = HandshakeResponder(identity: identity, packet: bytes) else { return .handshakeFailed }
-        // Arrived by a forwarder: our ID bears the same route, so that the peer's packets come the same way.
-        let localID = freshID(route: destination.route)
-        var parameters = ourParameters
-        parameters.resetToken = resetToken(for: localID)
-        guard let (response, secrets) = handshake.respond(destination: source, source: localID, parameters: parameters, entropy: &entropy) else {
-            return .handshakeFailed
-        }
-        let handle = nextConnectionHandle()
-        let slot = Slot(
-            Connection(
-                handle: handle, acceptedFrom: address, peerKey: handshake.initiator, secrets: secrets, peerParameters: handshake.parameters,
-                response: response, localID: localID, remoteID: source, configuration: configuration, skip: entropy.next(), at: now))
-        slot.initiationKey = key
-        slot.countsAsHalfOpen = true
-        slots[handle] = slot
-        byLocalID[localID] = handle
-        byRemoteID[source] = handle
-        byInitiation[key] = handle
-        halfOpen += 1
-        counters.handshakes += 1
-        settle(slot)
-        return nil
-    }
-
-    /// The first 8 bytes of the initiator's ephemeral key, which no two handshakes share.
-    private func initiationKey(_ bytes: [UInt8]) -> UInt64 {
-        PacketHeader.identifier(bytes, at: PacketHeader.longHeaderSize)?.rawValue ?? 0
     }
 }

@@ -21,10 +21,12 @@ package struct Endpoint: ~Copyable {
         /// last is the next to come; an entry is added only when none comes in time. A busy connection thus keeps
         /// one entry for its idle timeout, not one for every packet that moved it.
         var scheduled: [Instant] = []
-        /// Responders only: the key under which a repeated first message finds its connection.
-        var initiationKey: UInt64?
-        /// Whether this connection still counts as half open.
-        var countsAsHalfOpen = false
+        /// Responders only: the name under which a repeated first message finds its connection.
+        var initiation: UInt64?
+        /// Where the endpoint's index has it.
+        var address: NetworkAddress?
+        /// When it was last sent to the end of its source's queue.
+        var refreshed: Instant?
         /// What the ledgers were told of this connection.
         var charge = Charge()
         init(_ connection: consuming Connection) { self.connection = connection }
@@ -51,6 +53,9 @@ package struct Endpoint: ~Copyable {
     /// Routes by which packets for us arrive from a forwarder. Connection IDs that we choose for end-to-end
     /// connections begin with the first.
     package var localRoutes: [UInt32] = []
+    /// Addresses of the forwarders that this endpoint is registered with: what they bring for our routes counts for the
+    /// initiator's route, not for them.
+    package var forwarderAddresses: [NetworkAddress] = []
     package var forwarder = RouteTable()
     package var counters = EndpointCounters()
     /// What peers make this endpoint hold: theirs that nobody is done with, and ours that they do not acknowledge.
@@ -59,25 +64,34 @@ package struct Endpoint: ~Copyable {
 
     var slots: [ConnectionHandle: Slot] = [:]  // lookup only
     var byLocalID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
-    var byRemoteID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
+    /// By what would reset it: the ID we send to and its token, which nobody else knows.
+    var byReset: [ResetName: ConnectionHandle] = [:]  // lookup only
     var byInitiation: [UInt64: ConnectionHandle] = [:]  // lookup only
-    private var nextHandle: UInt64 = 1
-    private var ready: Deque<ConnectionHandle> = []
-    private var wakeups = Heap<Wakeup>()
-    private var outgoing: Deque<Transmit> = []
+    /// Connections by the address they send to.
+    var atAddress = QueueTable<NetworkAddress, ConnectionHandle>()
+    /// Accepted connections, each source's longest silent first; ours, dialled, are nobody's share.
+    var shares = SourceShares()
+    /// Those of them whose peer has not yet proved that it receives, each source's oldest first.
+    var halfOpen = SourceShares()
+    var register: InitiationRegister
+    var nextHandle: UInt64 = 1
+    var ready: Deque<ConnectionHandle> = []
+    var wakeups = Heap<Wakeup>()
+    var outgoing: Deque<Transmit> = []
     var events: Deque<EndpointEvent> = []
-    private var traced: [TracedEvent] = []
+    var traced: [TracedEvent] = []
     private var keyQueries: [KeyQuery] = []
     var cookies: AddressCookie
     let resetKey: [UInt8]
-    var halfOpen = 0
-    private var handshakeTokens: Int
-    private var handshakeRefilled = Instant.zero
-    private var resetTokens = 100
-    private var resetRefilled = Instant.zero
-
-    /// Stateless answers and forwarded packets waiting for the driver: two full socket batches.
-    private static let outgoingLimit = 4_096
+    var handshakeTokens: Int
+    var handshakeRefilled = Instant.zero
+    /// Key agreements beyond what all share.
+    var handshakeBudget: SourceBudget
+    /// A source of many connections learns of our restart within seconds. All together: 131,072 resets a second,
+    /// 3 MB, each smaller than what asked for it.
+    var resetBudget: SourceBudget
+    /// One question and its repeats for each of a few users of a source. All together: 65,536 answers a second, 3 MB.
+    var keyAnswerBudget: SourceBudget
 
     package init(identity: StaticKeyPair, configuration: TransportConfiguration, entropy: any RandomNumberGenerator & Sendable) {
         self.identity = identity
@@ -86,11 +100,18 @@ package struct Endpoint: ~Copyable {
         held = SourceLedger(perSource: configuration.heldBytesPerSource, inAll: configuration.heldBytes)
         unread = SourceLedger(perSource: configuration.unreadBytesPerSource, inAll: configuration.unreadBytes)
         incarnation = entropy.next()
+        let salts = (0..<8).map { _ in entropy.next() }
         self.entropy = entropy
         cookies = AddressCookie(responder: identity.publicKey)
         // From the key, so that a restarted endpoint can still reset what it has forgotten.
         resetKey = Hashing.hmac(key: identity.privateBytes, Array("mast stateless reset".utf8))
         handshakeTokens = configuration.handshakesPerSecond
+        let share = configuration.handshakesPerSecond / 64
+        handshakeBudget = SourceBudget(perSecond: share, burst: share, salt: (salts[0], salts[1]))
+        resetBudget = SourceBudget(perSecond: 32, burst: 64, salt: (salts[2], salts[3]))
+        keyAnswerBudget = SourceBudget(perSecond: 16, burst: 32, salt: (salts[4], salts[5]))
+        register = InitiationRegister(
+            key: salts[6...].flatMap { word in withUnsafeBytes(of: word) { Array($0) } }, limit: configuration.rememberedInitiations)
     }
 
     // MARK: getters
@@ -100,7 +121,7 @@ package struct Endpoint: ~Copyable {
     /// Entries in the queue of wake-ups: a few for each connection.
     package var wakeupCount: Int { wakeups.count }
     /// Accepted connections whose peer has not yet proved that it receives.
-    package var halfOpenCount: Int { halfOpen }
+    package var halfOpenCount: Int { halfOpen.count }
     package func statistics(_ handle: ConnectionHandle) -> ConnectionStatistics? { slots[handle]?.connection.currentStatistics() }
     package func isEstablished(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isEstablished ?? false }
     package func isUsable(_ handle: ConnectionHandle) -> Bool { slots[handle]?.connection.isUsable ?? false }
@@ -109,6 +130,9 @@ package struct Endpoint: ~Copyable {
     /// 32 bytes, the same on both sides of a connection and on no other.
     package func handshakeHash(_ handle: ConnectionHandle) -> [UInt8]? { slots[handle]?.connection.handshakeHash }
     package func remoteAddress(_ handle: ConnectionHandle) -> NetworkAddress? { slots[handle]?.connection.path.address }
+
+    /// Whom the connection counts for: its peer's address, or the peer's route where a forwarder of ours brings it.
+    package func source(_ handle: ConnectionHandle) -> TrafficSource? { slots[handle].map { source($0) } }
 
     // MARK: commands
 
@@ -138,6 +162,7 @@ package struct Endpoint: ~Copyable {
                 control: control, configuration: configuration, skip: entropy.next(), at: now))
         slots[handle] = slot
         byLocalID[localID] = handle
+        index(slot)
         settle(slot)
         return handle
     }
@@ -281,116 +306,5 @@ package struct Endpoint: ~Copyable {
         keyQueries.remove(at: index)
         events.append(.peerKey(address, key))
         return nil
-    }
-
-    // MARK: shared by the parts
-
-    var ourParameters: TransportParameters {
-        var parameters = TransportParameters()
-        parameters.idleTimeoutMilliseconds = UInt64(max(0, configuration.idleTimeout.milliseconds))
-        parameters.maxData = configuration.connectionWindow
-        parameters.maxStreamData = configuration.streamWindow
-        parameters.maxStreams = configuration.maximumStreams
-        parameters.incarnation = incarnation
-        return parameters
-    }
-
-    func resetToken(for id: ConnectionID) -> [UInt8] {
-        var writer = ByteWriter(capacity: 8)
-        writer.integer(id.rawValue)
-        return Array(Hashing.hmac(key: resetKey, writer.bytes).prefix(16))
-    }
-
-    mutating func freshID(route: UInt32) -> ConnectionID {
-        // 32 random bits against at most 20,000 connections: the loop ends at once.
-        while true {
-            let id = ConnectionID(route: route, local: UInt32(truncatingIfNeeded: entropy.next()))
-            if id.rawValue != 0, byLocalID[id] == nil { return id }
-        }
-    }
-
-    mutating func nextConnectionHandle() -> ConnectionHandle {
-        defer { nextHandle += 1 }
-        return ConnectionHandle(number: nextHandle)
-    }
-
-    /// A datagram that belongs to no connection's queue: answers and forwarded packets.
-    mutating func emit(_ payload: [UInt8], to destination: NetworkAddress) {
-        guard outgoing.count < Self.outgoingLimit else { return counters.drop(.overLimit) }
-        outgoing.append(Transmit(payload: payload, destination: destination))
-    }
-
-    mutating func takeHandshakeToken(at now: Instant) -> Bool {
-        Self.take(&handshakeTokens, &handshakeRefilled, perSecond: configuration.handshakesPerSecond, at: now)
-    }
-
-    mutating func takeResetToken(at now: Instant) -> Bool { Self.take(&resetTokens, &resetRefilled, perSecond: 100, at: now) }
-
-    private static func take(_ tokens: inout Int, _ refilled: inout Instant, perSecond rate: Int, at now: Instant) -> Bool {
-        let elapsed = max(0, min((now - refilled).milliseconds, 1_000))
-        let earned = Int(elapsed) * rate / 1_000
-        if earned > 0 {
-            tokens = min(rate, tokens + earned)
-            refilled = now
-        }
-        guard tokens > 0 else { return false }
-        tokens -= 1
-        return true
-    }
-
-    mutating func with(_ handle: ConnectionHandle, _ body: (inout Connection) -> Void) {
-        guard let slot = slots[handle] else { return }
-        body(&slot.connection)
-        settle(slot)
-    }
-
-    /// After any touch: events out, queue for sending, timer known.
-    mutating func settle(_ slot: Slot) {
-        if !slot.isQueued {
-            slot.isQueued = true
-            ready.append(slot.connection.handle)
-        }
-        collect(slot)
-    }
-
-    private mutating func collect(_ slot: Slot) {
-        defer { charge(slot) }
-        if !slot.connection.events.isEmpty {
-            for event in slot.connection.events {
-                switch event {
-                case .accepted: concludeHalfOpen(slot)
-                case .connected: byRemoteID[slot.connection.remoteID] = slot.connection.handle
-                default: break
-                }
-                events.append(event)
-            }
-            slot.connection.events.removeAll(keepingCapacity: true)
-        }
-        if !slot.connection.trace.isEmpty {
-            traced += slot.connection.trace
-            if traced.count > 65_536 { traced.removeFirst(traced.count - 65_536) }
-            slot.connection.trace = []
-        }
-        if let wakeup = slot.connection.nextWakeup, slot.scheduled.last.map({ wakeup < $0 }) ?? true {
-            slot.scheduled.append(wakeup)
-            wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))
-        }
-    }
-
-    private mutating func retireIfClosed(_ slot: Slot) {
-        guard slot.connection.isClosed else { return }
-        discharge(slot)
-        let handle = slot.connection.handle
-        slots[handle] = nil
-        byLocalID[slot.connection.localID] = nil
-        if byRemoteID[slot.connection.remoteID] == handle { byRemoteID[slot.connection.remoteID] = nil }
-        if let key = slot.initiationKey, byInitiation[key] == handle { byInitiation[key] = nil }
-        concludeHalfOpen(slot)
-    }
-
-    private mutating func concludeHalfOpen(_ slot: Slot) {
-        guard slot.countsAsHalfOpen else { return }
-        slot.countsAsHalfOpen = false
-        halfOpen -= 1
     }
 }

@@ -9,6 +9,8 @@ package struct EndpointCounters: Sendable {
     package var cookiesSent: UInt64 = 0
     package var resetsSent: UInt64 = 0
     package var handshakes: UInt64 = 0
+    /// Connections whose place was given to another source's.
+    package var displaced: UInt64 = 0
     private var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
 
     package init() {}

@@ -27,6 +27,8 @@ package struct RouteTable: Sendable {
     package var count: Int { parties.count }
     package var isEmpty: Bool { parties.isEmpty }
     package func address(of route: UInt32) -> NetworkAddress? { parties[route]?.address }
+    /// Whether the party known by `route` is at `address`.
+    func isHome(_ route: UInt32, at address: NetworkAddress) -> Bool { parties[route]?.address == address }
     package func party(_ route: UInt32) -> Party? { parties[route] }
 
     /// Adds a route or moves it. False when the table is full or `route` is 0, which means the endpoint itself.

@@ -30,17 +30,16 @@ package struct LossDetector: Sendable {
         let patience = max(reference * timeThresholdEighths / 8, .milliseconds(1))
         var lost: [UInt64] = []
         var again: Instant?
-        var number = sent.firstNumber
-        while number < largest, let packet = sent[number] {
-            if packet.state == .outstanding, packet.ackEliciting {
-                let due = packet.sentAt + patience
-                if due <= now || largest - number >= packetThreshold {
-                    lost.append(number)
-                } else {
-                    again = min(again ?? due, due)
-                }
+        for index in 0..<sent.count {
+            let packet = sent[index]
+            guard packet.number < largest else { break }
+            guard packet.state == .outstanding else { continue }
+            let due = packet.sentAt + patience
+            if due <= now || largest - packet.number >= packetThreshold {
+                lost.append(packet.number)
+            } else {
+                again = min(again ?? due, due)
             }
-            number += 1
         }
         return (lost, again)
     }

@@ -9,60 +9,81 @@ package enum SentFrame: Sendable {
     case maxStreams
     case resetStream(StreamID)
     case stopSending(StreamID)
-    case pathChallenge
     /// The largest packet number acknowledged by this packet: once it arrives, older ranges need no repeating.
     case ack(largest: UInt64)
     case ping(requestedAt: Instant)
 }
 
+/// A packet that asks for an acknowledgement, or a number that was skipped.
 package struct SentPacket: Sendable {
     package enum State: Sendable { case outstanding, lost, acknowledged, skipped }
+    package var number: UInt64
     package var state: State
     package var sentAt: Instant
     package var bytes: Int
-    package var ackEliciting: Bool
     /// Whether the congestion window, not the application, was the limit when this was sent.
     package var windowLimited: Bool
+    /// Whether it went to a candidate for the path too.
+    package var isCopied: Bool
     package var frames: [SentFrame]
 }
 
-/// Packets sent and not yet concluded, indexed by packet number. Bounded by the window: entries leave from the
-/// front once acknowledged, or lost for longer than a spurious arrival is worth knowing about.
+/// Packets sent and not yet concluded, by packet number, without those that ask for no acknowledgement: a peer need not
+/// acknowledge these, and one that acknowledges nothing else could have us keep them for ever. So the window bounds
+/// what is here: entries leave from the front once acknowledged, or lost for longer than a spurious arrival is worth
+/// knowing about.
 package struct SentPackets: Sendable {
     private var packets: Deque<SentPacket> = []
-    private var base: UInt64
+    package private(set) var nextNumber: UInt64
     package private(set) var bytesInFlight = 0
     package private(set) var ackElicitingInFlight = 0
 
-    package init(firstNumber: UInt64) { base = firstNumber }
+    package init(firstNumber: UInt64) { nextNumber = firstNumber }
 
-    package var nextNumber: UInt64 { base + UInt64(packets.count) }
     package var isEmpty: Bool { packets.isEmpty }
-    package var firstNumber: UInt64 { base }
     package var count: Int { packets.count }
+    /// By position, not by number.
+    package subscript(index: Int) -> SentPacket { packets[index] }
 
-    package mutating func append(_ packet: SentPacket) {
-        packets.append(packet)
-        if packet.state == .outstanding, packet.ackEliciting {
-            bytesInFlight += packet.bytes
-            ackElicitingInFlight += 1
+    /// The position of the first packet whose number is not below `number`; `count` when there is none.
+    package func index(from number: UInt64) -> Int {
+        var low = 0
+        var high = packets.count
+        while low < high {
+            let middle = (low + high) / 2
+            if packets[middle].number < number { low = middle + 1 } else { high = middle }
         }
+        return low
     }
 
-    package subscript(number: UInt64) -> SentPacket? {
-        guard number >= base, number < nextNumber else { return nil }
-        return packets[Int(number - base)]
+    package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, frames: [SentFrame], at now: Instant) {
+        packets.append(
+            SentPacket(
+                number: nextNumber, state: .outstanding, sentAt: now, bytes: bytes, windowLimited: windowLimited, isCopied: isCopied,
+                frames: frames))
+        nextNumber += 1
+        bytesInFlight += bytes
+        ackElicitingInFlight += 1
     }
 
-    /// Marks `number`; returns the packet as it was.
+    /// The next number is used and nothing is remembered of it.
+    package mutating func passOver() { nextNumber += 1 }
+
+    /// The next number is not used: whoever acknowledges it acknowledges blindly.
+    package mutating func skip(at now: Instant) {
+        packets.append(SentPacket(number: nextNumber, state: .skipped, sentAt: now, bytes: 0, windowLimited: false, isCopied: false, frames: []))
+        nextNumber += 1
+    }
+
+    /// Marks `number`; returns the packet as it was, nil when there is none or it is so marked.
     package mutating func conclude(_ number: UInt64, as state: SentPacket.State) -> SentPacket? {
-        guard number >= base, number < nextNumber else { return nil }
-        let index = Int(number - base)
+        let index = index(from: number)
+        guard index < packets.count, packets[index].number == number else { return nil }
         let old = packets[index]
         guard old.state != state else { return nil }
         packets[index].state = state
         if state == .acknowledged { packets[index].frames = [] }
-        if old.state == .outstanding, old.ackEliciting {
+        if old.state == .outstanding {
             bytesInFlight -= old.bytes
             ackElicitingInFlight -= 1
         }
@@ -74,30 +95,19 @@ package struct SentPackets: Sendable {
         while let first = packets.first {
             switch first.state {
             case .acknowledged, .skipped: break
-            case .outstanding:
-                // A packet that elicits no acknowledgement is over once it is old.
-                if first.ackEliciting || first.sentAt > horizon { return }
+            case .outstanding: return
             case .lost: if first.sentAt > horizon { return }
             }
             packets.removeFirst()
-            base += 1
         }
     }
 
     /// Send time of the oldest packet that still waits for an acknowledgement.
     package var oldestOutstanding: (number: UInt64, packet: SentPacket)? {
-        for (index, packet) in packets.enumerated() where packet.state == .outstanding && packet.ackEliciting {
-            return (base + UInt64(index), packet)
-        }
+        for packet in packets where packet.state == .outstanding { return (packet.number, packet) }
         return nil
     }
 
-    package mutating func removeAll() -> [SentPacket] {
-        let all = Array(packets)
-        base = nextNumber
-        packets.removeAll()
-        bytesInFlight = 0
-        ackElicitingInFlight = 0
-        return all
-    }
+    /// Outstanding packets that went to the path's address alone.
+    package var uncopied: [UInt64] { packets.compactMap { $0.state == .outstanding && !$0.isCopied ? $0.number : nil } }
 }

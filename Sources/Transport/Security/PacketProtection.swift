@@ -3,28 +3,31 @@ import Crypto
 /// Seals and opens data packets in one direction each, and changes keys in step with the peer.
 ///
 /// The key phase bit in the header says which generation sealed a packet (as RFC 9001 section 6). A generation
-/// ends after 2^20 packets, far below what AES-GCM allows (2^23 full packets, RFC 9001 section 6.6).
-struct PacketProtection: Sendable {
+/// ends after 2^20 packets, far below what AES-GCM allows (2^23 full packets, RFC 9001 section 6.6); one that the
+/// peer never confirms seals no more than that allows.
+package struct PacketProtection: Sendable {
     private var sendSecret: [UInt8]
     private var receiveSecret: [UInt8]
     private var sendKey: SymmetricKey
     private var receiveKey: SymmetricKey
     /// The generation before, for packets that were under way when the keys changed.
     private var previousReceiveKey: SymmetricKey?
+    /// The generation that follows, once something claimed to be of it: a forgery costs no derivation of its own.
+    private var nextReceive: (secret: [UInt8], key: SymmetricKey)?
+    private let limits: ProtectionLimits
     private(set) var sendPhase: UInt8 = 0
     private(set) var receivePhase: UInt8 = 0
     private var sealedInPhase: UInt64 = 0
     /// Set when our new phase was acknowledged by a packet of the same phase: only then may another change start.
     private var changeConfirmed = true
-    private(set) var failedOpens: UInt64 = 0
+    package private(set) var failedOpens: UInt64 = 0
+    /// Receive keys derived so far: one a generation, whatever is forged.
+    package private(set) var receiveKeys = 1
 
-    static let packetsPerPhase: UInt64 = 1 << 20
-    /// RFC 9001 section 6.6: forged packets that AES-GCM tolerates before the connection must end.
-    static let integrityLimit: UInt64 = 1 << 52
-
-    init(sendSecret: [UInt8], receiveSecret: [UInt8]) {
+    package init(sendSecret: [UInt8], receiveSecret: [UInt8], limits: ProtectionLimits = ProtectionLimits()) {
         self.sendSecret = sendSecret
         self.receiveSecret = receiveSecret
+        self.limits = limits
         sendKey = Self.key(sendSecret)
         receiveKey = Self.key(receiveSecret)
     }
@@ -37,9 +40,15 @@ struct PacketProtection: Sendable {
         Hashing.hmac(key: secret, Array("mast next generation".utf8))
     }
 
-    /// A whole data packet: header, ciphertext, tag.
-    mutating func seal(_ payload: [UInt8], destination: ConnectionID, number: UInt64, flags: UInt8, path: UInt32) -> [UInt8]? {
-        if sealedInPhase >= Self.packetsPerPhase, changeConfirmed { changeSendKey() }
+    /// As many forged packets as the keys may see: the connection must end.
+    package var isForgedOut: Bool { failedOpens >= limits.integrity }
+    /// The key in use has sealed all that it may, and no other has been agreed.
+    package var isWornOut: Bool { sealedInPhase >= limits.confidentiality && !changeConfirmed }
+
+    /// A whole data packet: header, ciphertext, tag. Nil when the key may seal no more.
+    package mutating func seal(_ payload: [UInt8], destination: ConnectionID, number: UInt64, flags: UInt8, path: UInt32) -> [UInt8]? {
+        if sealedInPhase >= limits.packetsPerPhase, changeConfirmed { changeSendKey() }
+        guard !isWornOut else { return nil }
         sealedInPhase += 1
         var packet = ByteWriter(capacity: PacketHeader.dataHeaderSize + payload.count + PacketHeader.tagSize)
         packet.byte(PacketKind.data.rawValue << 4 | flags | sendPhase)
@@ -51,7 +60,7 @@ struct PacketProtection: Sendable {
     }
 
     /// The payload of an authentic packet; nil for anything else.
-    mutating func open(_ packet: [UInt8], number: UInt64, path: UInt32) -> [UInt8]? {
+    package mutating func open(_ packet: [UInt8], number: UInt64, path: UInt32) -> [UInt8]? {
         guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return nil }
         let header = packet[..<PacketHeader.dataHeaderSize]
         let sealed = packet[PacketHeader.dataHeaderSize...]
@@ -66,12 +75,11 @@ struct PacketProtection: Sendable {
                 let payload = AEAD.open(sealed, key: previousReceiveKey, path: path, number: number, authenticating: header) {
                 return payload
             }
-            let nextSecret = Self.next(receiveSecret)
-            let nextKey = Self.key(nextSecret)
-            if let payload = AEAD.open(sealed, key: nextKey, path: path, number: number, authenticating: header) {
+            let next = nextGeneration()
+            if let payload = AEAD.open(sealed, key: next.key, path: path, number: number, authenticating: header) {
                 previousReceiveKey = receiveKey
-                receiveSecret = nextSecret
-                receiveKey = nextKey
+                (receiveSecret, receiveKey) = next
+                nextReceive = nil
                 receivePhase ^= 1
                 // The peer moved on: answer in its generation (RFC 9001 section 6.2).
                 if sendPhase != receivePhase { changeSendKey() }
@@ -83,8 +91,17 @@ struct PacketProtection: Sendable {
         return nil
     }
 
+    private mutating func nextGeneration() -> (secret: [UInt8], key: SymmetricKey) {
+        if let nextReceive { return nextReceive }
+        let secret = Self.next(receiveSecret)
+        let next = (secret: secret, key: Self.key(secret))
+        nextReceive = next
+        receiveKeys += 1
+        return next
+    }
+
     /// Begins the next generation on our side; the peer follows with its next packet.
-    mutating func changeSendKey() {
+    package mutating func changeSendKey() {
         sendSecret = Self.next(sendSecret)
         sendKey = Self.key(sendSecret)
         sendPhase ^= 1

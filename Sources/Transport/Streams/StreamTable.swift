@@ -438,7 +438,7 @@ struct StreamTable: Sendable {
         case .stopSending(let id):
             streams[id]?.receive.onStopLost()
             enqueueControl(id)
-        case .pathChallenge, .ack, .ping: break
+        case .ack, .ping: break
         }
     }
 

@@ -6,10 +6,13 @@ public enum CloseReason: Hashable, Sendable, CustomStringConvertible {
     case peer(code: UInt64, reason: String)
     /// Nothing was received for the idle timeout.
     case idle
-    /// No answer to our handshake: nobody there, the wrong key, or the wrong version.
-    case handshakeTimeout
+    /// No answer to our handshake: nobody there, the wrong key, or the wrong version; and the last that the network
+    /// said of the address, if anything.
+    case handshakeTimeout(PathHint?)
     /// The peer has forgotten the connection (it restarted).
     case reset
+    /// Its place was needed: it was the longest silent of the source that held most of a full table.
+    case displaced
     /// The peer broke the protocol, or so did we.
     case violation(code: UInt64, reason: String)
 
@@ -18,8 +21,9 @@ public enum CloseReason: Hashable, Sendable, CustomStringConvertible {
         case .local(let code): "closed here (code \(code))"
         case .peer(let code, let reason): reason.isEmpty ? "closed by the peer (code \(code))" : "closed by the peer: \(reason)"
         case .idle: "idle timeout"
-        case .handshakeTimeout: "no answer to the handshake"
+        case .handshakeTimeout(let hint): "no answer to the handshake" + (hint.map { " (\($0))" } ?? "")
         case .reset: "the peer no longer knows this connection"
+        case .displaced: "displaced: the responder's table of connections is full"
         case .violation(_, let reason): "protocol violation: \(reason)"
         }
     }

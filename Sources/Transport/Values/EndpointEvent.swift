@@ -18,8 +18,9 @@ package enum EndpointEvent: Sendable {
     case streamsAvailable(ConnectionHandle)
     case migrated(ConnectionHandle, to: NetworkAddress)
     case pong(ConnectionHandle, Interval)
+    /// The network may have a fault on this connection's way; nothing is closed for it.
+    case hinted(ConnectionHandle, PathHint)
     /// The answer to `queryKey`; nil when none came.
     case peerKey(NetworkAddress, PublicKey?)
-    case hinted(ConnectionHandle, PathHint)
     case closed(ConnectionHandle, CloseReason)
 }

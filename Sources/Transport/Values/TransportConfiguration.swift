@@ -28,20 +28,25 @@ public struct TransportConfiguration: Sendable {
     public var maximumStreams: UInt64 = 1_024
     /// Congestion window, at most, bytes.
     public var maximumWindow = 16 << 20
-    /// Connections this endpoint keeps at most; a new one beyond is dropped and counted.
+    /// Connections this endpoint keeps at most; beyond, a newcomer of a source with less than its fair share takes the
+    /// place of another's, and any other is dropped and counted.
     public var maximumConnections = 20_000
     /// Responder connections not yet confirmed by their peer. Above the first, an address cookie is asked for;
-    /// above the second, initiations are dropped.
+    /// at the second, a newcomer takes the place of the oldest of the source that has most.
     public var halfOpenBeforeCookies = 64
     public var maximumHalfOpen = 1_024
     /// An unconfirmed responder connection is forgotten after this.
     public var halfOpenTimeout: Interval = .seconds(10)
-    /// Key agreements per second before cookies are asked for: about half of one core.
+    /// Key agreements per second, about half of one core. Beyond, a source has a 64th of it to itself, for a cookie.
     public var handshakesPerSecond = 2_000
     /// The round trip assumed before the first sample.
     public var initialRTT: Interval = .milliseconds(100)
     /// Keep trace events (qlog vocabulary) for `pollTrace`.
     public var tracing = false
+    /// First messages known exactly, 24 bytes each: half a minute at the full rate of handshakes.
+    package var rememberedInitiations = 65_536
+    /// Of each connection's keys.
+    package var protectionLimits = ProtectionLimits()
 
     public init() {}
 }

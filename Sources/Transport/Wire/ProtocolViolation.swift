@@ -19,6 +19,8 @@ package struct TransportErrorCode: RawRepresentable, Hashable, Sendable {
     package init(rawValue: UInt64) { self.rawValue = rawValue }
     package static let none = TransportErrorCode(rawValue: 0x00)
     package static let internalError = TransportErrorCode(rawValue: 0x01)
+    /// The table of connections is full, and the place was given to another.
+    package static let connectionRefused = TransportErrorCode(rawValue: 0x02)
     package static let flowControl = TransportErrorCode(rawValue: 0x03)
     package static let streamLimit = TransportErrorCode(rawValue: 0x04)
     package static let streamState = TransportErrorCode(rawValue: 0x05)

@@ -150,7 +150,7 @@ private struct FloodReport: Encodable, Sendable {
             ("not authentic", rise(\.droppedBy.unauthentic)), ("replayed", rise(\.droppedBy.replayed)), ("bad MAC", rise(\.droppedBy.badMAC)),
             ("over a limit", rise(\.droppedBy.overLimit)), ("no such route", rise(\.droppedBy.notForwardable)),
             ("too many half open", rise(\.droppedBy.halfOpenLimit)), ("handshake failed", rise(\.droppedBy.handshakeFailed)),
-            ("unexpected", rise(\.droppedBy.unexpected)),
+            ("unexpected", rise(\.droppedBy.unexpected)), ("from nowhere", rise(\.droppedBy.badSource)), ("over the share", rise(\.droppedBy.sourceLimit)),
         ]
         let memory = { (bytes: UInt64?) in bytes.map { TextLayout.bytes(Int(clamping: $0)) } ?? "-" }
         var lines = [
