@@ -36,7 +36,8 @@ int mast_tun_open(const char *pattern, char *name) {
     if (fd < 0) return -1;
     struct ifreq request;
     memset(&request, 0, sizeof request);
-    request.ifr_flags = IFF_TUN | IFF_NO_PI;
+    // Never the device of somebody else that happens to be free.
+    request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", pattern);
     if (ioctl(fd, TUNSETIFF, &request) < 0) {
         int error = errno;
@@ -220,6 +221,14 @@ static int send_result(int socket, int fd, int error, const char *step) {
     return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
+// Over a file that may be missing: then nobody reads it.
+static int mount_file(const char *file, const char *place) {
+    if (mount(file, place, NULL, MS_BIND, NULL) == 0) return 0;
+    // On the file of a shell around us, whose name is gone, nothing can be mounted.
+    if (errno == ENOENT && umount2(place, MNT_DETACH) == 0 && mount(file, place, NULL, MS_BIND, NULL) == 0) return 0;
+    return errno == ENOENT || errno == EINVAL ? 0 : -1;
+}
+
 static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     *step = "cannot make a network namespace";
     if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0) return -1;
@@ -227,7 +236,7 @@ static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return -1;
     if (spawn->resolv_conf) {
         *step = "cannot replace /etc/resolv.conf";
-        if (mount(spawn->resolv_conf, "/etc/resolv.conf", NULL, MS_BIND, NULL) < 0 && errno != ENOENT) return -1;
+        if (mount_file(spawn->resolv_conf, "/etc/resolv.conf") < 0) return -1;
         // The mount keeps it; its name would stay behind if we were killed.
         unlink(spawn->resolv_conf);
     }
@@ -246,7 +255,7 @@ static int enter(const struct mast_spawn *spawn, int *tun, const char **step) {
     write_setting("/proc/sys/net/ipv4/ping_group_range", "0 2147483647");
     *step = "cannot open a TUN device";
     char name[16];
-    *tun = mast_tun_open("mast%d", name);
+    *tun = mast_tun_open("mast0", name);
     if (*tun < 0) return -1;
     *step = "cannot configure the TUN device";
     return mast_tun_configure(name, &spawn->address, 1);
@@ -269,6 +278,14 @@ static void pass_on_requests(void) {
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
     pthread_sigmask(SIG_UNBLOCK, &ending, NULL);
+}
+
+// What our parent holds ends with our parent, its device above all; what its own parent gave it is the program's too.
+static void close_all_but(int kept) {
+    for (int fd = 3; fd < 1024; fd++) {
+        int flags = fd == kept ? -1 : fcntl(fd, F_GETFD);
+        if (flags >= 0 && flags & FD_CLOEXEC) close(fd);
+    }
 }
 
 // The namespace's first process: sets it up, starts the program, and ends when that has ended.
@@ -327,7 +344,7 @@ pid_t mast_spawn_process(const struct mast_spawn *spawn, int *tun, const char **
         return -1;
     }
     if (child == 0) {
-        close(pair[0]);
+        close_all_but(pair[1]);
         be_first(spawn, pair[1]);
     }
     close(pair[1]);

@@ -22,7 +22,6 @@ package final class TUNShell {
         package var extraBytes = 0
         package var command: [String]
         package var environment: [String: String]
-        package var addresses: TunnelAddresses
         package var resolvConf: String?
         /// The host's resolver, when name queries shall be passed on to it.
         package var resolver: UInt32?
@@ -30,8 +29,8 @@ package final class TUNShell {
         /// The link's own time at its first packet.
         package var begin = Interval.zero
 
-        package init(scenario: LinkScenario, command: [String], environment: [String: String], addresses: TunnelAddresses) {
-            (self.scenario, self.command, self.environment, self.addresses) = (scenario, command, environment, addresses)
+        package init(scenario: LinkScenario, command: [String], environment: [String: String]) {
+            (self.scenario, self.command, self.environment) = (scenario, command, environment)
         }
     }
 
@@ -51,31 +50,15 @@ package final class TUNShell {
         package var zeroNanoseconds: Int64?
     }
 
-    package let deviceName: String
     private let configuration: Configuration
-    private let outside: Int32
+    private let device: TunnelDevice
 
-    /// Opens the host's end; `run` does the rest. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
-    package init(_ configuration: Configuration) throws(TUNShellError) {
-        self.configuration = configuration
-        var name = [CChar](repeating: 0, count: 32)
-        let device = mast_tun_open("mast%d", &name)
-        guard device >= 0 else { throw TUNShellError(step: "cannot open a TUN device", code: errno) }
-        outside = device
-        deviceName = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        let addresses = configuration.addresses
-        let code = addresses.withCStrings(isHost: true, mtu: configuration.mtu) { address -> Int32 in
-            mast_tun_configure(deviceName, &address, 0) == 0 ? 0 : errno
-        }
-        guard code == 0 else {
-            close(device)
-            throw TUNShellError(step: "cannot configure the TUN device \(deviceName)", code: code)
-        }
+    /// - Parameter device: stays open at the end.
+    package init(_ configuration: Configuration, device: TunnelDevice) {
+        (self.configuration, self.device) = (configuration, device)
     }
 
-    deinit { close(outside) }
-
-    /// Runs the command to its end.
+    /// Runs the command to its end. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
     ///
     /// - Parameter log: gets the events of a direction, if the configuration asks for them.
     /// - Returns: its exit status, 128 + the signal's number if one ended it.
@@ -83,6 +66,7 @@ package final class TUNShell {
         var inside: Int32 = -1
         let child = try spawn(&inside)
         defer { close(inside) }
+        let outside = device.descriptor
         mast_timer_slack(1)
 
         let scenario = configuration.scenario
@@ -93,8 +77,8 @@ package final class TUNShell {
             scenario.link(.down), from: outside, to: inside, mtu: configuration.mtu, extraBytes: configuration.extraBytes,
             isRecording: configuration.isRecording)
         var names = configuration.resolver.flatMap { NameForwarder(resolverAddress: $0) }
-        let rewrite = HostRewrite(hostAddress: configuration.addresses.host4, namePort: names?.port)
-        var translation = AddressTranslation(inside: configuration.addresses.inside4, rebindings: scenario.rebindings)
+        let rewrite = HostRewrite(hostAddress: device.addresses.host4, namePort: names?.port)
+        var translation = AddressTranslation(inside: device.addresses.inside4, rebindings: scenario.rebindings)
         let life = TunnelClock()
         up.begin(at: .zero + configuration.begin)
         down.begin(at: .zero + configuration.begin)
@@ -153,25 +137,25 @@ package final class TUNShell {
         defer { for pointer in arguments + environment { free(pointer) } }
         arguments.append(nil)
         environment.append(nil)
-        var device: Int32 = -1
+        var inside: Int32 = -1
         var step: UnsafePointer<CChar>?
         var code: Int32 = 0
         let file = configuration.resolvConf.map { strdup($0) }
         defer { free(file ?? nil) }
-        let child = configuration.addresses.withCStrings(isHost: false, mtu: configuration.mtu) { address -> pid_t in
+        let child = device.addresses.withCStrings(isHost: false, mtu: configuration.mtu) { address -> pid_t in
             arguments.withUnsafeMutableBufferPointer { arguments in
                 environment.withUnsafeMutableBufferPointer { environment in
                     var request = mast_spawn(
                         address: address, resolv_conf: file ?? nil, arguments: arguments.baseAddress,
                         environment: environment.baseAddress)
-                    let child = mast_spawn_process(&request, &device, &step)
+                    let child = mast_spawn_process(&request, &inside, &step)
                     code = errno
                     return child
                 }
             }
         }
         guard child > 0 else { throw TUNShellError(step: step.map { String(cString: $0) } ?? "cannot start", code: code) }
-        tun = device
+        tun = inside
         return child
     }
 }

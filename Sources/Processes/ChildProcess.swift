@@ -1,6 +1,6 @@
 import Foundation
 
-/// A program that runs as a child of this one, and no longer than this value is held.
+/// A program that runs as a child of this one, and no longer than this value or one of its streams is held.
 ///
 /// Of ours it gets its three streams and nothing else: no other descriptor, no blocked or ignored signal. Our ends of its
 /// streams are the only descriptors that a child costs, and they close with their `PipeEnd`.
@@ -55,15 +55,17 @@ package final class ChildProcess: Sendable {
     /// Our ends of the streams that are pipes.
     package let input, output, errors: PipeEnd?
     private let life: ProcessLife
+    private let tether: Tether
 
     package init(_ start: Start) throws(SpawnFailure) {
         let spawned = try Spawn(start)
         (processID, input, output, errors) = (spawned.processID, spawned.input, spawned.output, spawned.errors)
         life = ProcessLife(spawned.processID)
+        tether = Tether(life)
         life.follow()
+        // Whoever reads needs the writer, and may hold nothing else of it.
+        for end in [input, output, errors] { end?.tie(to: tether) }
     }
-
-    deinit { life.send(SIGKILL) }
 
     /// Nil while it runs.
     package var ending: Ending? { life.ending }
@@ -85,6 +87,13 @@ package final class ChildProcess: Sendable {
         send(SIGKILL)
         return waitUntilEnd(within: .seconds(10))
     }
+}
+
+/// Whoever holds it holds the child: at the last one's end the child is killed.
+final class Tether: Sendable {
+    private let life: ProcessLife
+    init(_ life: ProcessLife) { self.life = life }
+    deinit { life.send(SIGKILL) }
 }
 
 extension Duration {

@@ -5,10 +5,13 @@ import Synchronization
 package final class PipeEnd: Sendable {
     private let descriptor: Int32
     private let isClosed = Atomic<Bool>(false)
+    private let tether = Mutex<Tether?>(nil)
 
     init(_ descriptor: Int32) { self.descriptor = descriptor }
 
     deinit { close() }
+
+    func tie(to tether: Tether) { self.tether.withLock { $0 = tether } }
 
     /// Not while somebody reads from it.
     package func close() {

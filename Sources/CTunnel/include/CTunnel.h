@@ -18,8 +18,8 @@ struct mast_tun_address {
     int mtu;
 };
 
-/// Opens a TUN device (no packet header, not blocking) named after `pattern`, such as "mast%d".
-/// Returns its descriptor, or -1 with errno; `name` gets at least 16 bytes.
+/// Opens a new TUN device (no packet header, not blocking) named after `pattern`, such as "mast%d".
+/// Returns its descriptor, or -1 with errno, EBUSY if there is a device of that name; `name` gets at least 16 bytes.
 int mast_tun_open(const char *pattern, char *name);
 
 /// Sets addresses and MTU and brings the device up. `default_route` makes it the way to everywhere.

@@ -21,10 +21,24 @@ struct HostNames {
             return
         }
         self.resolver = resolver
-        let path = FileManager.default.temporaryDirectory.appendingPathComponent("mast-resolv-\(getpid())").path
         let kept = lines.filter { !$0.hasPrefix("nameserver") }.joined(separator: "\n")
-        try InputFile.write(Array("nameserver \(addresses.host)\n\(kept)\n".utf8), to: path)
-        file = path
+        file = try Self.newFile("nameserver \(addresses.host)\n\(kept)\n")
+    }
+
+    /// A file that was not there before: shells in other namespaces have the same process numbers.
+    private static func newFile(_ text: String) throws(Failure) -> String {
+        var path = Array(FileManager.default.temporaryDirectory.appendingPathComponent("mast-resolv-XXXXXX").path.utf8CString)
+        let descriptor = mkstemp(&path)
+        let name = String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard descriptor >= 0 else { throw Failure(.unavailable, "cannot make \(name): \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        // Whoever runs inside asks for names.
+        guard fchmod(descriptor, 0o644) == 0, write(descriptor, text, text.utf8.count) == text.utf8.count else {
+            let reason = String(cString: strerror(errno))
+            unlink(name)
+            throw Failure(.unavailable, "cannot write \(name): \(reason)")
+        }
+        return name
     }
 
     func remove() { if let file { unlink(file) } }

@@ -10,12 +10,20 @@ struct LinkShellCommand: ParsableCommand {
         discussion: """
             Without a command, your shell. Inside, services of this host, those on 127.0.0.1 too, are at $MAST_HOST \
             (IPv6: $MAST_HOST6). Up is the way out of the namespace; the link's time begins with its first packet; --delay is of each direction. Names are resolved \
-            as on the host. The rest of the world is reached if nft is installed. Ends with the program's own exit code; what the program leaves running ends too.
+            as on the host. Ends with the program's own exit code; what the program leaves running ends too.
 
               mast link shell --rate 12mbit --delay 20ms --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
               mast link shell --down lte.down --up lte.up --delay 20ms --log lte -- sh -c 'iperf3 -c $MAST_HOST'
 
-            Needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN. May be nested.
+            Shells may be nested: $MAST_HOST is the outermost host in all of them, reached through every link, so delays and losses add up (this needs nft). \
+            The inner one knows it from its network, not from the environment, which sudo may have emptied.
+
+              mast link shell --delay 10ms -- mast link shell --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
+
+            The rest of the world is reached if nft is installed: while shells are open, the host forwards packets and hides them behind its own addresses; \
+            the last one to end leaves its settings as the first one found them, net.ipv4.ip_forward is never written.
+
+            Needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN.
             """)
 
     @OptionGroup(title: "Link options") var link: LinkOptions
@@ -46,14 +54,24 @@ struct LinkShellCommand: ParsableCommand {
 
     func run() throws {
         let scenario = try link.resolved()
-        guard let addresses = TunnelAddresses.free() else { throw Failure(.unavailable, "all 254 tunnels are in use") }
+        // The program gets the terminal's signals itself; we go on carrying its packets until it has ended.
+        for number in [SIGINT, SIGQUIT, SIGPIPE, SIGHUP] { signal(number, SIG_IGN) }
+        // Waits for the program to be there.
+        var ending = sigset_t()
+        sigemptyset(&ending)
+        sigaddset(&ending, SIGTERM)
+        sigprocmask(SIG_BLOCK, &ending, nil)
+
+        let device: TunnelDevice
+        do throws(TUNShellError) { device = try TunnelDevice(mtu: mtu) } catch { throw Self.failure(error) }
+        defer { HostMasquerade.end(of: device) }
+        let addresses = device.addresses
         var environment = ProcessInfo.processInfo.environment
-        environment["MAST_HOST"] = addresses.host
-        environment["MAST_HOST6"] = addresses.host6
+        environment["MAST_HOST"] = addresses.outermostHost
+        environment["MAST_HOST6"] = addresses.outermostHost6
         environment["MAST_LINK"] = scenario.name
         let words = command.isEmpty ? [environment["SHELL"] ?? "/bin/sh"] : command
-        var configuration = TUNShell.Configuration(
-            scenario: scenario, command: words, environment: environment, addresses: addresses)
+        var configuration = TUNShell.Configuration(scenario: scenario, command: words, environment: environment)
         configuration.mtu = mtu
         configuration.extraBytes = link.opportunityBytes == 1504 ? 4 : 0
         configuration.isRecording = log != nil
@@ -62,18 +80,14 @@ struct LinkShellCommand: ParsableCommand {
         defer { names.remove() }
         (configuration.resolvConf, configuration.resolver) = (names.file, names.resolver)
         let logs = try LinkLogFiles(prefix: log, decimals: logDecimals, scenario: scenario)
+        if !HostMasquerade.begin(for: device) {
+            Output.note(
+                addresses.isInsideAnother
+                    ? "without nft nothing outside the shell around this one is reachable, $MAST_HOST neither; that shell itself is at \(addresses.host)"
+                    : "only this host is reachable from inside: install nft for the rest of the world")
+        }
 
-        // The program gets the terminal's signals itself; we go on carrying its packets until it has ended.
-        for number in [SIGINT, SIGQUIT, SIGPIPE, SIGHUP] { signal(number, SIG_IGN) }
-        let shell: TUNShell
-        let masquerade: HostMasquerade?
-        do throws(TUNShellError) {
-            shell = try TUNShell(configuration)
-            masquerade = HostMasquerade(device: shell.deviceName)
-        } catch { throw Self.failure(error) }
-        defer { masquerade?.remove() }
-        if masquerade == nil { Output.note("only this host is reachable from inside: install nft for the rest of the world") }
-
+        let shell = TUNShell(configuration, device: device)
         let (status, statistics): (Int32, TUNShell.Statistics)
         do throws(TUNShellError) {
             (status, statistics) = try shell.run { direction, events in logs.take(direction, events) }
