@@ -78,6 +78,61 @@ import Testing
         #expect(pair.server.heldBytes(server) == 1_024)
     }
 
+    /// How long `size` bytes take as messages of `length`, over 40 Mbit/s and a round trip of 200 ms: read at once, or held
+    /// until each is whole.
+    private func time(_ size: Int, inMessagesOf length: Int, warm: Bool, holding: Bool) throws -> Interval {
+        let slow = LinkProfile(service: .constant(.megabitsPerSecond(40)), delay: .milliseconds(100))
+        let pair = Pair(scenario: LinkScenario(up: slow, down: slow, seed: 1))
+        let handle = connected(pair)
+        let server = try #require(pair.accepted)
+        if warm { try transfer(4_000_000, inMessagesOf: 4_000_000, pair, handle, server, holding: false) }
+        let start = pair.now
+        try transfer(size, inMessagesOf: length, pair, handle, server, holding: holding)
+        return pair.now - start
+    }
+
+    private func transfer(
+        _ size: Int, inMessagesOf length: Int, _ pair: Pair, _ handle: ConnectionHandle, _ server: ConnectionHandle, holding: Bool
+    ) throws {
+        let stream = try open(pair, handle)
+        let payload = [UInt8](repeating: 3, count: size)
+        var (written, got, released) = (0, 0, 0)
+        var expecting = false
+        pair.run(for: .seconds(60)) { pair in
+            if written < size { written += pair.client.write(handle, stream, payload[written..<min(size, written + length)], fin: false, at: pair.now) }
+            var bytes: [UInt8] = []
+            guard holding else {
+                _ = pair.server.read(server, stream, into: &bytes, at: pair.now)
+                got += bytes.count
+                return got == size
+            }
+            _ = pair.server.take(server, stream, into: &bytes, at: pair.now)
+            got += bytes.count
+            while got - released >= length {
+                pair.server.release(server, stream, length)
+                released += length
+                expecting = false
+            }
+            if got > released, !expecting {
+                expecting = true
+                pair.server.expect(server, stream, more: length - (got - released))
+            }
+            return got == size
+        }
+        #expect(got == size)
+    }
+
+    @Test(arguments: [(500_000, 500_000), (4_000_000, 4_000_000), (8_000_000, 50_000)])
+    func holdingAMessageUntilItIsWholeCostsNoTime(size: Int, length: Int) throws {
+        for warm in [false, true] {
+            let (atOnce, held) = (
+                try time(size, inMessagesOf: length, warm: warm, holding: false), try time(size, inMessagesOf: length, warm: warm, holding: true)
+            )
+            // A fiftieth, for credit that leaves with another packet.
+            #expect(held <= atOnce + atOnce / 50, "\(held.milliseconds) ms held, \(atOnce.milliseconds) ms read at once")
+        }
+    }
+
     @Test func aMessageLargerThanBothWindowsArrivesWhole() throws {
         let pair = Pair(configuration: Small().configuration)
         let handle = connected(pair)
