@@ -27,6 +27,7 @@ struct LinkShellHostTests {
             for shell in shells: shell.here()
             for shell in shells: shell.say("go")
             for shell in shells: print(shell.line())
+            for shell in shells: shell.process.wait()
             """)
         #expect(result == Array(repeating: "all 20", count: 6))
     }
