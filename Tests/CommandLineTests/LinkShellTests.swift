@@ -118,6 +118,24 @@ struct LinkShellTests {
         #expect(await shell.ending(within: .seconds(60)) == .exited(9))
     }
 
+    @Test func aRequestToEndIsNotLostWhileTheNamespaceIsMade() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        for _ in 0..<10 {
+            let shell = try program.start(["link", "shell", "--", "sh", "-c", "read line"], input: .pipe)
+            let limit = ContinuousClock.now + .seconds(60)
+            while !hasChildInAnotherNetwork(shell.processID), ContinuousClock.now < limit { await Task.yield() }
+            shell.send(SIGTERM)
+            #expect(await shell.ending(within: .seconds(60)) == .exited(128 + SIGTERM))
+        }
+    }
+
+    private func hasChildInAnotherNetwork(_ process: pid_t) -> Bool {
+        func network(_ process: String) -> String? { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process)/ns/net") }
+        let children = try? String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
+        return children?.split(separator: " ").contains { network(String($0)).map { $0 != network("self") } ?? false } ?? false
+    }
+
     @Test(.timeLimit(.minutes(1))) func allItsProcessesEndWhenItIsKilled() async throws {
         let program = try Program()
         defer { program.remove() }
