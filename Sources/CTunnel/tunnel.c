@@ -296,9 +296,12 @@ static _Noreturn void be_first(const struct mast_spawn *spawn, int socket) {
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; number++) sigaction(number, &action, NULL);
-    sigset_t none;
+    // A request to end waits until there is a program: a namespace's first process loses what it does not handle.
+    sigset_t none, ending;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigprocmask(SIG_SETMASK, &ending, NULL);
     const char *at = "";
     int device = -1;
     if (enter(spawn, &device, &at) < 0) {
@@ -313,6 +316,7 @@ static _Noreturn void be_first(const struct mast_spawn *spawn, int socket) {
     pid_t program = fork();
     if (program < 0) _exit(126);
     if (program == 0) {
+        sigprocmask(SIG_SETMASK, &none, NULL);
         execvpe(spawn->arguments[0], spawn->arguments, spawn->environment);
         int error = errno;
         dprintf(2, "mast: cannot run %s: %s\n", spawn->arguments[0], strerror(error));

@@ -104,7 +104,8 @@ package final class TUNShell {
                 names?.pump()
             }
             let more = (up.takeIn(at: now) { _ in true }, down.takeIn(at: now) { translation.isEmpty || translation.inward($0, at: now) })
-            let (settled, time) = (clock.now, clock)
+            // Nor has a link time that runs back: one that is still to begin is not moved on by such a stall.
+            let (settled, time) = (up.isUntouched && down.isUntouched ? now : clock.now, clock)
             up.giveOut(
                 at: settled, clock: { time.now },
                 prepare: { packet in

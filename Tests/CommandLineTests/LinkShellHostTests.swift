@@ -5,7 +5,7 @@ import Testing
 /// namespace in which a script plays the people who open and close shells.
 @Suite(.enabled(if: getuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0, "mast link shell needs root and /dev/net/tun"), .serialized)
 struct LinkShellHostTests {
-    private static let hasNft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/bin/nft"].map { $0 as String }.contains { access($0, X_OK) == 0 }
+    static let hasNft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft", "/bin/nft"].map { $0 as String }.contains { access($0, X_OK) == 0 }
 
     @Test func sixOpenedAtOnceLoseNothing() async throws {
         let result = try await onAHost(
@@ -27,6 +27,7 @@ struct LinkShellHostTests {
             for shell in shells: shell.here()
             for shell in shells: shell.say("go")
             for shell in shells: print(shell.line())
+            for shell in shells: shell.process.wait()
             """)
         #expect(result == Array(repeating: "all 20", count: 6))
     }
@@ -149,7 +150,7 @@ struct LinkShellHostTests {
         let result = try await onAHost(
             """
             write("world.py", '''
-            import socket, struct, subprocess, sys
+            import os, socket, struct, subprocess, sys, threading
             print("here", flush=True)
             sys.stdin.readline()
             open("/proc/sys/net/ipv6/conf/v1/accept_dad", "w").write("0")
@@ -163,6 +164,7 @@ struct LinkShellHostTests {
             s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
             s.bind(("::", 7))
             print("ready", flush=True)
+            threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
             while True:
                 data, peer = s.recvfrom(100)
                 s.sendto(peer[0].encode(), peer)
@@ -180,16 +182,14 @@ struct LinkShellHostTests {
             for name, value in [("accept_dad", "0"), ("accept_ra", "1")]:
                 with open("/proc/sys/net/ipv6/conf/v0/" + name, "w") as file: file.write(value)
             run("ip addr add 198.51.100.2/24 dev v0; ip addr add 2001:db8::2/64 dev v0; ip link set v0 up")
-            routes = subprocess.Popen(["ip", "-6", "monitor", "route"], stdout=subprocess.PIPE, text=True)
+            routes = Child(["ip", "-6", "monitor", "route"])
             world = Child(["unshare", "--net", "python3", "world.py"]).here()
             run(f"ip link set v1 netns {world.process.pid}")
             world.say("go")
             assert world.line() == "up"
             world.say("go")
             assert world.line() == "ready"
-            for line in routes.stdout:
-                if line.startswith("default"): break
-            routes.kill()
+            while not routes.line().startswith("default"): pass
             def router(): return run("ip -6 route show default").count("proto ra")
             shell = Shell().here()
             print(router())
@@ -202,7 +202,7 @@ struct LinkShellHostTests {
 
     /// What the scripts share.
     private static let common = """
-        import os, socket, subprocess, sys, textwrap, threading
+        import atexit, os, socket, subprocess, sys, textwrap, threading
         mast = sys.argv[1]
         os.chdir(sys.path[0])
         def run(line): return subprocess.run(line, shell=True, check=True, text=True, stdout=subprocess.PIPE).stdout
@@ -211,7 +211,11 @@ struct LinkShellHostTests {
         class Child:
             def __init__(self, words):
                 self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            def line(self): return self.process.stdout.readline().strip()
+                atexit.register(self.process.kill)
+            def line(self):
+                line = self.process.stdout.readline()
+                assert line, "it has ended"
+                return line.strip()
             def say(self, text):
                 self.process.stdin.write(text + "\\n")
                 self.process.stdin.flush()

@@ -28,12 +28,12 @@ struct LinkShellTests {
         #expect(lines.last == "1")
     }
 
-    @Test func nestedShellsAddTheirDelays() async throws {
+    @Test(.enabled(if: LinkShellHostTests.hasNft, "nested shells need nft")) func nestedShellsAddTheirDelays() async throws {
         let program = try Program()
         defer { program.remove() }
         // From the inner one to the outer one's host: both links are on the way.
-        let inner = "MAST=$MAST_HOST exec \(Program.executable) link shell --delay 20ms -- sh -c 'MAST_HOST=$MAST python3 \(try echo(program))'"
-        let result = try await program.run("link", "shell", "--delay", "10ms", "--", "sh", "-c", inner)
+        let inner = [Program.executable, "link", "shell", "--delay", "20ms", "--", "python3", try echo(program)]
+        let result = try await program.run(["link", "shell", "--delay", "10ms", "--"] + inner)
         #expect(try milliseconds(result) >= 60)
     }
 
@@ -116,6 +116,24 @@ struct LinkShellTests {
         #expect(await shell.output?.line(within: .seconds(60)) == "here")
         shell.send(SIGTERM)
         #expect(await shell.ending(within: .seconds(60)) == .exited(9))
+    }
+
+    @Test func aRequestToEndIsNotLostWhileTheNamespaceIsMade() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        for _ in 0..<10 {
+            let shell = try program.start(["link", "shell", "--", "sh", "-c", "read line"], input: .pipe)
+            let limit = ContinuousClock.now + .seconds(60)
+            while !hasChildInAnotherNetwork(shell.processID), ContinuousClock.now < limit { await Task.yield() }
+            shell.send(SIGTERM)
+            #expect(await shell.ending(within: .seconds(60)) == .exited(128 + SIGTERM))
+        }
+    }
+
+    private func hasChildInAnotherNetwork(_ process: pid_t) -> Bool {
+        func network(_ process: String) -> String? { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process)/ns/net") }
+        let children = try? String(contentsOfFile: "/proc/\(process)/task/\(process)/children", encoding: .utf8)
+        return children?.split(separator: " ").contains { network(String($0)).map { $0 != network("self") } ?? false } ?? false
     }
 
     @Test(.timeLimit(.minutes(1))) func allItsProcessesEndWhenItIsKilled() async throws {

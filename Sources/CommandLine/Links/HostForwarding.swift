@@ -26,7 +26,8 @@ struct HostForwarding {
             for path in [Self.all4, Self.all6] { Self.set(path, "1") }
             return true
         }
-        let four = Self.devices("ipv4").map { "ipv4/conf/\($0)/forwarding" }.filter { Self.value($0) == "0" }
+        // The loopback's own stays out: nothing is forwarded that comes in there.
+        let four = Self.devices("ipv4").filter { $0 != "lo" }.map { "ipv4/conf/\($0)/forwarding" }.filter { Self.value($0) == "0" }
         let foreign = Self.value(Self.all4) == "0" ? four.filter { !Self.isTunnel($0) } : []
         var six: [String] = []
         if Self.value(Self.all6) == "0" {
@@ -76,7 +77,7 @@ struct HostForwarding {
 
     private static func devices(_ family: String) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/sys/net/\(family)/conf")) ?? []
-        return names.filter { !["all", "default", "lo"].contains($0) }.sorted()
+        return names.filter { !["all", "default"].contains($0) }.sorted()
     }
 
     private static func isTunnel(_ path: String) -> Bool {
