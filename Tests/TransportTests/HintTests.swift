@@ -54,6 +54,24 @@ import Testing
         #expect(pair.isEstablished(handle))
     }
 
+    /// Each probe to a client that is gone brings an ICMP message, which is a hint to all its connections.
+    @Test func aThousandConnectionsOfAClientThatIsGoneMakeNoStorm() {
+        let crowd = Crowd()
+        let guest = crowd.guest(Crowd.address(1))
+        for _ in 0..<1_000 {
+            crowd.dial(guest)
+            crowd.run(for: .milliseconds(1))
+        }
+        #expect(guest.connected == 1_000)
+        guest.hears = { _ in false }
+        for _ in 0..<2_000 {
+            crowd.server.hint(guest.address, .connectionRefused, at: crowd.now)
+            crowd.run(for: .milliseconds(1))
+        }
+        // A burst, and two seconds' worth.
+        #expect(crowd.serverEvents.count { if case .hinted = $0 { true } else { false } } <= 256 + 2 * 256)
+    }
+
     @Test func aHandshakeThatFailsSaysWhatTheNetworkSaidAndTriesAsLong() {
         let pair = Pair()
         pair.filter = { _, _ in false }

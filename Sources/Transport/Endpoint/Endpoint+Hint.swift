@@ -7,7 +7,7 @@ extension Endpoint {
         // A forwarder's address has many connections. Those that come too late now come first at the next hint, and
         // their own timers look after them too.
         for _ in 0..<min(atAddress.count(of: address), Self.hintedAtOnce) {
-            guard let handle = atAddress.first(of: address) else { return }
+            guard let handle = atAddress.first(of: address), hintBudget.take(TrafficSource(address), at: now) else { return }
             atAddress.refresh(handle)
             with(handle) { $0.hint(hint, at: now) }
         }

@@ -87,6 +87,9 @@ package struct Endpoint: ~Copyable {
     var handshakeRefilled = Instant.zero
     /// Key agreements beyond what all share.
     var handshakeBudget: SourceBudget
+    /// Connections that look after their way because of hints about one address. Without it ten thousand connections of a
+    /// client that is gone would answer each other's probes' ICMP messages with probes.
+    var hintBudget: SourceBudget
     /// A source of many connections learns of our restart within seconds. All together: 131,072 resets a second,
     /// 3 MB, each smaller than what asked for it.
     var resetBudget: SourceBudget
@@ -110,6 +113,7 @@ package struct Endpoint: ~Copyable {
         handshakeBudget = SourceBudget(perSecond: share, burst: share, salt: (salts[0], salts[1]))
         resetBudget = SourceBudget(perSecond: 32, burst: 64, salt: (salts[2], salts[3]))
         keyAnswerBudget = SourceBudget(perSecond: 16, burst: 32, salt: (salts[4], salts[5]))
+        hintBudget = SourceBudget(perSecond: 256, burst: 256, salt: (salts[1], salts[2]))
         register = InitiationRegister(
             key: salts[6...].flatMap { word in withUnsafeBytes(of: word) { Array($0) } }, limit: configuration.rememberedInitiations)
     }
