@@ -173,6 +173,35 @@ private let keep = Unary<ByteString, Nothing>("test.v1.Blob/keep", .readOnly)
         await #expect(processExitsWith: .success) { try HostileMemoryTests.readNoAnswers(measuring: true) }
     }
 
+    @Test(arguments: [(CallSemantics.readOnly, Effect.none), (.idempotent, .committed), (.atMostOnce, .committed)])
+    func anAnswerBeyondTheBoundIsWithheldAndSaysWhatTookEffect(semantics: CallSemantics, effect: Effect) throws {
+        let big = Unary<Nothing, ByteString>("test.v1.Blob/big", semantics)
+        let world = World()
+        // The gate expects small answers, and lets forty of 100 kB be made at once.
+        let there = world.node(1) { configuration in
+            configuration.answers.firstExpected = 1_024
+            configuration.answers.bytesPerConnection = 1 << 20
+        }
+        let here = world.node(2)
+        try world.time.run(limit: .seconds(60)) {
+            try await serving(there.host, RPCServer { big.handle { _ in ByteString([UInt8](repeating: 7, count: 100_000)) } }) {
+                let client = here.host.client(to: there.address, peerKey: there.host.publicKey)
+                try await client.connect()
+                let errors = await withTaskGroup(of: RPCError?.self) { group in
+                    for _ in 0..<40 {
+                        group.addTask { await failure { _ = try await client.call(big, Nothing(), options: CallOptions(maxAttempts: 1)) } }
+                    }
+                    return await group.reduce(into: [RPCError]()) { if let error = $1 { $0.append(error) } }
+                }
+                #expect(errors.count > 20 && errors.count < 40)
+                #expect(errors.allSatisfy { $0.code == .resourceExhausted && $0.effect == effect && $0.retryAfter != nil })
+                #expect(there.host.statistics.answersWithheld == UInt64(errors.count))
+                let later = try await client.call(big, Nothing())
+                #expect(later.count == 100_000)
+            }
+        }
+    }
+
     @Test func onePacketThatOpensAThousandStreamsTakesTheMemoryOfOne() throws {
         let attack = Attack(connections: 1, HostileMemoryTests.bounds)
         try attack.run { connections in
@@ -248,11 +277,12 @@ private let keep = Unary<ByteString, Nothing>("test.v1.Blob/keep", .readOnly)
         try World().pair(HostileMemoryTests.server) { client, here, there in
             try await client.connect()
             await withTaskGroup(of: Void.self) { group in
-                for _ in 0..<6 {
-                    group.addTask { _ = await failure { _ = try await client.call(keep, ByteString([UInt8](repeating: 1, count: 1 << 20))) } }
+                // 12 MB, more than the window and what is granted beside it.
+                for _ in 0..<8 {
+                    group.addTask { _ = await failure { _ = try await client.call(keep, ByteString([UInt8](repeating: 1, count: 1_500_000))) } }
                 }
-                try? await here.host.sleep(for: .seconds(5))
-                #expect(there.host.statistics.runningHandlers == 6)
+                try? await here.host.sleep(for: .seconds(8))
+                #expect(there.host.statistics.runningHandlers == 8)
                 let start = here.host.now()
                 let error = await failure { _ = try await client.call(blob, Line(text: "", number: 10)) }
                 #expect(error == nil && here.host.now() - start < .milliseconds(100))
