@@ -18,7 +18,8 @@ struct Attack: Sendable {
     /// Bystander 1 reaches the server through a relay of the attacker's.
     var hasRelay = false
     var listens = false
-    /// The server is killed and started again in the middle.
+    /// The server is killed and started again in the middle; bystander 1, if there is a relay, hears nothing until a while
+    /// after, when whatever a fresh server allows itself is spent.
     var restarts = false
     /// At least this long, whatever was asked for.
     var leastSeconds: Int64 = 1

@@ -1,9 +1,9 @@
 /// All attacks there are, in the order in which they run.
 enum AttackCatalog {
     // What a server may spend, MB beyond what it had in calm. Packets that belong to nobody must cost nothing that
-    // stays: 24 is the allocator's slack and full queues. Handshakes and streams may take what the documented limits
-    // of half-open connections and streams allow. Bytes that a peer makes the server hold may come to 64.
-    private static let nothingKept = 24.0, handshakes = 48.0, bytesHeld = 64.0
+    // stays: 24 is the allocator's slack and full queues. A thousand half-open connections come to 10, beside that slack.
+    // Bytes that a peer makes the server hold may come to 64. A packet of 40 bytes is worth no memory: 16 is slack alone.
+    private static let nothingKept = 24.0, handshakes = 48.0, bytesHeld = 64.0, streamsHeld = 16.0
 
     static let all: [Attack] = stateless + handshaking + calls + traffic + paths
     static var names: [String] { all.reduce(into: []) { if !$0.contains($1.name) { $0.append($1.name) } } }
@@ -18,7 +18,9 @@ enum AttackCatalog {
         ])
         + onBoth(
             rates.map { rate in
-                Attack(name: "spoofed-resets", variant: "\(rate)/s", memoryBound: nothingKept, restarts: true) { try SpoofedAttacks.resets($0, rate: rate) }
+                Attack(name: "spoofed-resets", variant: "\(rate)/s", memoryBound: nothingKept, hasRelay: true, restarts: true) {
+                    try SpoofedAttacks.resets($0, rate: rate)
+                }
             })
         + onBoth(
             rates.map { rate in
@@ -39,7 +41,7 @@ enum AttackCatalog {
 
     private static let calls: [Attack] =
         [1, 64].map { count in
-            Attack(name: "streams", variant: "\(count) connections", memoryBound: bytesHeld) { try CallAttacks.streams($0, connections: count) }
+            Attack(name: "streams", variant: "\(count) connection\(count == 1 ? "" : "s")", memoryBound: streamsHeld) { try CallAttacks.streams($0, connections: count) }
         }
         + onBoth([Attack(name: "unfinished", memoryBound: bytesHeld) { try CallAttacks.unfinished($0, deadline: nil) }])
         + [

@@ -131,6 +131,11 @@ enum HandshakeAttacks {
         guard let tap = field.tap else { throw AttackFailure("nothing recorded") }
         let raw = try RawSocket()
         var random = field.random(4)
+        // Strangers who came and went: what a patient listener has collected.
+        for _ in 0..<400 {
+            let stranger = try HostilePeer(try HostileHandshake.Identity(server: field.key), from: .bystander(50), to: field.server)
+            stranger.send([.close(code: 0x100, reason: "")])
+        }
         field.awaitStart()
         var recordings = tap.heard.initiations
         guard !recordings.isEmpty else { throw AttackFailure("no first message was heard in calm") }

@@ -14,7 +14,8 @@ final class HostilePeer {
         var acknowledges = true
         var ownStreams: UInt64 = 0
 
-        static let silent = Manners(credit: 0, acknowledges: false)
+        /// Takes all, and never says that it has.
+        static let silent = Manners(acknowledges: false)
         /// Alive, and no more: what it acknowledges can hold no stream's bytes, since it gives no credit for any.
         static let unread = Manners(credit: 0)
     }

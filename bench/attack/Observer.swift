@@ -23,11 +23,13 @@ final class Observer: Sendable {
         }
     }
 
-    /// Whether it answers a stranger within 5 s, when all is over.
-    func isAnswered() async -> Bool {
-        let answer = try? await withUDPHost(bind: .bystander(100)) { host in
-            try await host.client(to: server, peerKey: key).call(Health.check, Nothing(), options: CallOptions(deadline: .in(.seconds(5))))
-        }
-        return answer != nil
+    /// Why a stranger gets no answer within 5 s, when all is over; nil when one does.
+    func refusal() async -> String? {
+        do {
+            _ = try await withUDPHost(bind: .bystander(100)) { host in
+                try await host.client(to: server, peerKey: key).call(Health.check, Nothing(), options: CallOptions(deadline: .in(.seconds(5))))
+            }
+            return nil
+        } catch { return "\(error)" }
     }
 }

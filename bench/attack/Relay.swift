@@ -3,10 +3,10 @@ import MastTimebase
 import Synchronization
 
 /// The attacker on the path of one client: passes its packets on, and when told to, lets a copy of each overtake it from
-/// another address.
+/// another address, or passes on nothing.
 final class Relay: Sendable {
     let address: NetworkAddress
-    private let isOn = Atomic<Bool>(true), isCopying = Atomic<Bool>(false)
+    private let isOn = Atomic<Bool>(true), isCopying = Atomic<Bool>(false), isCut = Atomic<Bool>(false)
     private let copiedPackets = Atomic<Int>(0), copiedBytes = Atomic<Int>(0), strayPackets = Atomic<Int>(0)
 
     init(to server: NetworkAddress) throws(AttackFailure) {
@@ -26,6 +26,7 @@ final class Relay: Sendable {
                 for _ in 0..<64 {
                     guard let (bytes, source) = front.receiveWithSource() else { break }
                     client = source
+                    if isCut.load(ordering: .relaxed) { continue }
                     guard isCopying.load(ordering: .relaxed) else {
                         honest.send(bytes)
                         continue
@@ -35,7 +36,7 @@ final class Relay: Sendable {
                     copiedBytes.add(bytes.count, ordering: .relaxed)
                     held.append(bytes)
                 }
-                while let bytes = honest.receive() { if let client { front.send(bytes, to: client) } }
+                while let bytes = honest.receive() { if let client, !isCut.load(ordering: .relaxed) { front.send(bytes, to: client) } }
                 // What goes to the copies' address is never passed on.
                 while overtaking.receive() != nil { strayPackets.add(1, ordering: .relaxed) }
             }
@@ -44,6 +45,7 @@ final class Relay: Sendable {
 
     deinit { stop() }
     func stop() { isOn.store(false, ordering: .relaxed) }
+    func cut(_ does: Bool) { isCut.store(does, ordering: .relaxed) }
     func copies(_ does: Bool) { isCopying.store(does, ordering: .relaxed) }
     var copied: (packets: Int, bytes: Int) { (copiedPackets.load(ordering: .relaxed), copiedBytes.load(ordering: .relaxed)) }
     var strays: Int { strayPackets.load(ordering: .relaxed) }

@@ -51,9 +51,9 @@ final class Tally: Sendable {
     }
 
     /// From `ready` to each bystander's next answer, the slowest; nil when one never had any.
-    func recovery(after ready: Instant, of bystanders: Int) -> Interval? {
+    func recovery(after ready: Instant, of bystanders: ClosedRange<Int>) -> Interval? {
         var slowest = Interval.zero
-        for number in 1...bystanders {
+        for number in bystanders {
             let answered = entries.filter { $0.bystander == number && $0.kind == .call && $0.failure == nil && $0.ended > ready }
             guard let first = answered.map(\.ended).min() else { return nil }
             slowest = max(slowest, first - ready)

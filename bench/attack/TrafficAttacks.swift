@@ -7,6 +7,8 @@ enum TrafficAttacks {
     static func pings(_ field: AttackField) throws {
         let peers = try peers(field, .silent)
         field.awaitStart()
+        // Something to send, so that there is something never acknowledged.
+        for peer in peers where peer.start(.json("echo.v1.Echo/count", "{\"to\":1000,\"paddingBytes\":65536}", deadline: HostileCall.anHour)) { _ = peer.push() }
         var turn = 0
         field.flood(rate: nil) {
             turn += 1

@@ -8,6 +8,7 @@ final class Wiretap: Sendable {
     struct Heard: Sendable {
         /// First messages, with their sources; the newest.
         var initiations: [(bytes: [UInt8], source: NetworkAddress)] = []
+        fileprivate var firstSeen: Set<UInt64> = []
         /// Packets of established connections, of both directions; the newest.
         var packets: [[UInt8]] = []
         /// Who talks to the server, and the time of the last packet.
@@ -58,6 +59,8 @@ final class Wiretap: Sendable {
             if isOutward, heard.flows.count < Self.mostFlows || heard.flows[source] != nil { heard.flows[source] = Attacker.clock.now() }
             switch PacketHeader.kind(of: payload) {
             case .initiation where isOutward:
+                // Each once, also when the attacker sends it again in the bystander's name.
+                guard heard.firstSeen.insert(PacketHeader.identifier(payload, at: PacketHeader.longHeaderSize)?.rawValue ?? 0).inserted else { return }
                 if heard.initiations.count == Self.mostInitiations { heard.initiations.removeFirst(Self.mostInitiations / 2) }
                 heard.initiations.append((payload, source))
             default:
