@@ -164,8 +164,11 @@ final class ScriptedCloud: CloudWire {
         let record = UserRecord(
             userID: "ada", name: "ada", devices: [DeviceKeys(transportKey: user.publicKey, signingKey: userSigning.publicKey)],
             grants: [], quota: Quota(), serial: serial, epoch: 1, issued: WallTime(milliseconds: 0))
-        let ticket = Ticket(user: record, clientKey: user.publicKey, issuer: issuer.contact, at: wallTime(), lifetime: life)
-        guard let signed = try? SignedRecord(ticket, signedBy: issuer.signing) else { throw RPCError(.internal, "script") }
+        guard let user = try? SignedRecord(record, signedBy: root),
+            let ticket = try? Ticket(
+                user: user, clientKey: self.user.publicKey, issuer: issuer.contact, at: wallTime() + (life - Ticket.lifetime)),
+            let signed = try? SignedRecord(ticket, signedBy: issuer.signing)
+        else { throw RPCError(.internal, "script") }
         return AttachReply(
             ticket: signed, userName: "ada", ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: 99,
             center: candidate(center, route: 3))
@@ -240,8 +243,9 @@ final class ScriptedCloud: CloudWire {
             executionMicroseconds: 5, queueMicroseconds: 0)
     }
 
-    func call<Q, R>(
-        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    func operate<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, until deadline: Instant,
+        proof: ([UInt8]) throws(TrustError) -> IdentityProof
     ) async throws(RPCError) -> R { throw RPCError(.unimplemented) }
 
     func statistics(of node: NodeContact?) -> WireStatistics? {

@@ -36,7 +36,8 @@ struct Cast {
     func ticket() throws -> SignedRecord<Ticket> {
         try SignedRecord(
             Ticket(
-                user: user, clientKey: clientKeys.publicKey, issuer: SignedRecord(stationRecord, signedBy: root), at: now),
+                user: SignedRecord(user, signedBy: root), clientKey: clientKeys.publicKey,
+                issuer: SignedRecord(stationRecord, signedBy: root), at: now),
             signedBy: stationSigning)
     }
 

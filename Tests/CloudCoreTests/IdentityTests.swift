@@ -23,6 +23,14 @@ import Testing
         }
     }
 
+    @Test func `a ticket that begins in the future is not good yet, but for the width of honest clocks`() throws {
+        let early = cast.now + (.zero - Ticket.clockTolerance)
+        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: early)
+        #expect(throws: TrustError.notYet(of: "ticket", from: cast.now)) {
+            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: early + .milliseconds(-1))
+        }
+    }
+
     @Test func `a ticket is worth nothing to another client`() throws {
         #expect(throws: TrustError.wrongKey(of: "ticket")) {
             try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.stationKeys.publicKey, at: cast.now)
@@ -32,7 +40,7 @@ import Testing
     @Test func `a node that the root did not sign cannot issue tickets`() throws {
         let forged = try SignedRecord(
             Ticket(
-                user: cast.user, clientKey: cast.clientKeys.publicKey,
+                user: SignedRecord(cast.user, signedBy: cast.root), clientKey: cast.clientKeys.publicKey,
                 issuer: SignedRecord(cast.stationRecord, signedBy: cast.stationSigning), at: cast.now),
             signedBy: cast.stationSigning)
         #expect(throws: TrustError.wrongSignature(of: "node record")) {
@@ -40,7 +48,7 @@ import Testing
         }
         let borrowed = try SignedRecord(
             Ticket(
-                user: cast.user, clientKey: cast.clientKeys.publicKey,
+                user: SignedRecord(cast.user, signedBy: cast.root), clientKey: cast.clientKeys.publicKey,
                 issuer: SignedRecord(cast.stationRecord, signedBy: cast.root), at: cast.now),
             signedBy: cast.clientSigning)
         #expect(throws: TrustError.wrongSignature(of: "ticket")) {
@@ -51,17 +59,22 @@ import Testing
     @Test func `a proof holds for its connection, its key and its scope only`() throws {
         let device = try #require(cast.user.devices.first)
         let proof = try IdentityProof(handshakeHash: hash, clientKey: cast.clientKeys.publicKey, signedBy: cast.clientSigning)
-        try proof.verify(device: device, handshakeHash: hash)
+        try proof.verify(device: device, handshakeHash: hash, scope: .runs)
         #expect(throws: TrustError.wrongSignature(of: "identity proof")) {
-            try proof.verify(device: device, handshakeHash: [UInt8](repeating: 8, count: 32))
+            try proof.verify(device: device, handshakeHash: [UInt8](repeating: 8, count: 32), scope: .runs)
         }
         var stolen = device
         stolen.transportKey = cast.stationKeys.publicKey
-        #expect(throws: TrustError.wrongSignature(of: "identity proof")) { try proof.verify(device: stolen, handshakeHash: hash) }
+        #expect(throws: TrustError.wrongSignature(of: "identity proof")) { try proof.verify(device: stolen, handshakeHash: hash, scope: .runs) }
         var widened = proof
-        widened.scope = "everything"
-        #expect(throws: TrustError.wrongSignature(of: "identity proof")) { try widened.verify(device: device, handshakeHash: hash) }
-        #expect(throws: TrustError.malformed("identity proof")) { try proof.verify(device: device, handshakeHash: []) }
+        widened.scope = IdentityProof.Scope.operation.rawValue
+        #expect(throws: TrustError.wrongSignature(of: "identity proof")) {
+            try widened.verify(device: device, handshakeHash: hash, scope: .operation)
+        }
+        #expect(throws: TrustError.wrongScope(of: "identity proof", expected: "operation")) {
+            try proof.verify(device: device, handshakeHash: hash, scope: .operation)
+        }
+        #expect(throws: TrustError.malformed("identity proof")) { try proof.verify(device: device, handshakeHash: [], scope: .runs) }
     }
 
     @Test func `a join token survives printing, and a damaged one is refused`() throws {

@@ -64,9 +64,10 @@ import Testing
     @Test func `a record survives its file and its wire form`() throws {
         let signed = try SignedRecord(cast.user, signedBy: cast.root)
         #expect(try SignedRecord<UserRecord>(fileBytes: signed.fileBytes) == signed)
-        let ticket = try cast.ticket()
-        #expect(SignedRecord<Ticket>(metadataText: ticket.metadataText) == ticket)
-        #expect(SignedRecord<Ticket>(metadataText: "no ticket") == nil)
+        let proof = try IdentityProof(
+            scope: .operation, handshakeHash: Array(repeating: 1, count: 32), clientKey: cast.clientKeys.publicKey, signedBy: cast.clientSigning)
+        #expect(IdentityProof(operatorProof: proof.metadataText) == proof)
+        #expect(IdentityProof(operatorProof: "no proof!") == nil && IdentityProof(operatorProof: nil) == nil)
     }
 
     @Test func `stations refuse a release index older than the one they know`() throws {

@@ -158,9 +158,11 @@ final class TestClient: Sendable {
                 ticket: withTicket ? ticket.withLock { $0 } : nil))
     }
 
-    var asOperator: CallOptions {
+    /// What an operator's calls to `center` need, over the connection that there is now.
+    func asOperator(_ center: Candidate) async throws -> CallOptions {
+        let connection = try await node(center).connect(within: .seconds(5))
         var options = CallOptions()
-        options.metadata = [ticketMetadataName: ticket.withLock { $0 }?.metadataText ?? ""]
+        options.metadata = [operatorProofMetadataName: try profile.proof(.operation, handshakeHash: connection.handshakeHash).metadataText]
         return options
     }
 
@@ -173,9 +175,9 @@ final class TestClient: Sendable {
                 AdminMethods.uploadChunk,
                 UploadChunk(
                     digest: digest, sizeBytes: UInt64(module.count), offset: UInt64(offset),
-                    bytes: ByteString(Array(module[offset..<end]))), options: asOperator)
+                    bytes: ByteString(Array(module[offset..<end]))), options: try await asOperator(center))
         }
-        return try await client.call(AdminMethods.pushApplication, PushApplication(name: name, digest: digest), options: asOperator)
+        return try await client.call(AdminMethods.pushApplication, PushApplication(name: name, digest: digest), options: try await asOperator(center))
     }
 
     /// Asks until it is so; a test that waits in vain fails at its limit of virtual time.

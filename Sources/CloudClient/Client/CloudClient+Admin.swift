@@ -85,16 +85,17 @@ extension CloudClient {
     }
 
     private func callCenter<Q, R>(_ method: Unary<Q, R>, _ request: Q, until deadline: Instant) async throws(RPCError) -> R {
-        var isRenewed = false
+        // The connection may be replaced between the proof and the call: once by chance, not again and again.
+        var repeats = 0
         while true {
             let center = try await center(until: deadline)
-            guard let ticket = state.withLock({ $0.ticket }) else { throw RPCError(.unauthenticated, "there is no ticket", effect: .none) }
             do throws(RPCError) {
-                return try await wire.call(method, request, on: center, ticket: ticket, until: deadline)
+                return try await wire.operate(method, request, on: center, until: deadline) { hash throws(TrustError) in
+                    try profile.proof(.operation, handshakeHash: hash)
+                }
             } catch {
-                guard error.code == .unauthenticated, !isRenewed else { throw error }
-                isRenewed = true
-                try await attachForCall(until: deadline, refused: ticket)
+                guard error.code == .unauthenticated, error.effect == .none, repeats < 2 else { throw error }
+                repeats += 1
             }
         }
     }

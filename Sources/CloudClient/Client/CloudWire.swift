@@ -61,8 +61,11 @@ package protocol CloudWire: Sendable {
 
     /// One attempt, without retries: where to go next is the client's decision.
     func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult
-    func call<Q, R>(
-        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    /// Calls the center as an operator.
+    /// - Parameter proof: makes the proof over the connection with that handshake hash.
+    func operate<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, until deadline: Instant,
+        proof: ([UInt8]) throws(TrustError) -> IdentityProof
     ) async throws(RPCError) -> R
 
     /// Of the connection to a node, or of the control connection; nil while there is none.
@@ -127,13 +130,20 @@ package struct RPCWire: CloudWire {
         try await client(node).call(RunMethods.run, request, options: Self.once(deadline))
     }
 
-    package func call<Q, R>(
-        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, ticket: SignedRecord<Ticket>, until deadline: Instant
+    package func operate<Q, R>(
+        _ method: Unary<Q, R>, _ request: Q, on node: NodeContact, until deadline: Instant,
+        proof: ([UInt8]) throws(TrustError) -> IdentityProof
     ) async throws(RPCError) -> R {
+        let client = client(node)
+        // A call that is sent again over another connection shows the old proof: an effect that it had is told from
+        // memory, and else it is refused without one.
+        let connection = try await client.connect(within: max(deadline - host.now(), .milliseconds(1)))
         var options = CallOptions()
         options.deadline = .at(deadline)
-        options.metadata = [ticketMetadataName: ticket.metadataText]
-        return try await client(node).call(method, request, options: options)
+        do throws(TrustError) {
+            options.metadata = [operatorProofMetadataName: try proof(connection.handshakeHash).metadataText]
+        } catch { throw RPCError(.unauthenticated, "this profile cannot sign: \(error)", effect: .none) }
+        return try await client.call(method, request, options: options)
     }
 
     package func statistics(of node: NodeContact?) -> WireStatistics? {

@@ -1,7 +1,7 @@
 import MastRPC
 
-/// What the center serves to operators, end to end through the communication server. Each call shows the
-/// operator's ticket in its metadata (`ticketMetadataName`).
+/// What the center serves to operators, end to end through the communication server. Each call shows in its metadata
+/// (`operatorProofMetadataName`) that it comes from an operator's device, over this very connection.
 package enum AdminMethods: RPCService {
     package static let uploadChunk = Unary<UploadChunk, UploadProgress>("mast.v1.Admin/uploadChunk", .idempotent)
     package static let pushApplication = Unary<PushApplication, PushReply>("mast.v1.Admin/pushApplication", .idempotent)

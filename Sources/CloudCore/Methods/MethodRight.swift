@@ -1,6 +1,3 @@
-import MastRPC
-import MastTransport
-
 /// Who may call a method. Every method of the cloud has one; a server refuses methods that have none.
 package enum MethodRight: String, Sendable {
     /// Anybody: the request carries its own proof, or there is nothing to protect.
@@ -15,7 +12,8 @@ package enum MethodRight: String, Sendable {
     case node
     /// The cloud's own communication server, calling back.
     case communicationServer
-    /// A user whose grants include operation.
+    /// A user whose root-signed record, at the center itself, includes operation; each call carries a proof
+    /// (`IdentityProof.Scope.operation`). No ticket gives this right.
     case `operator`
 
     /// The right that the method at `path` needs.
@@ -28,18 +26,3 @@ package enum MethodRight: String, Sendable {
 }
 
 package typealias MethodRow = (path: String, right: MethodRight)
-
-/// The name of the metadata entry in which a client shows its ticket where the request has no field for it.
-package let ticketMetadataName = "mast-ticket"
-
-extension SignedRecord<Ticket> {
-    /// As a metadata value.
-    package var metadataText: String { Base64URL.encode(fileBytes) }
-
-    package init?(metadataText: String) {
-        guard metadataText.utf8.count <= 65_536, let bytes = Base64URL.decode(metadataText),
-            let record = try? SignedRecord<Ticket>(fileBytes: bytes)
-        else { return nil }
-        self = record
-    }
-}

@@ -62,8 +62,9 @@ package struct OpenedProfile: Sendable {
     package var identity: StaticKeyPair
     package var signing: SigningKeyPair
 
-    /// The proof for a control connection with this handshake hash.
-    package func proof(handshakeHash: [UInt8]) throws(TrustError) -> IdentityProof {
-        try IdentityProof(handshakeHash: handshakeHash, clientKey: identity.publicKey, signedBy: signing)
+    /// The proof for a connection with this handshake hash: the control connection for `runs`, the one with the
+    /// center for `operation`.
+    package func proof(_ scope: IdentityProof.Scope = .runs, handshakeHash: [UInt8]) throws(TrustError) -> IdentityProof {
+        try IdentityProof(scope: scope, handshakeHash: handshakeHash, clientKey: identity.publicKey, signedBy: signing)
     }
 }

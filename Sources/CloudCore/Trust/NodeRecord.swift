@@ -38,6 +38,8 @@ public enum NodeRole: String, Codable, Hashable, Sendable {
 /// The center's statement that a node belongs to this cloud; signed with the root key.
 package struct NodeRecord: TrustRecord {
     package static var recordType: String { "node record" }
+    /// Two keys, a name and 16 addresses at their longest.
+    package static let maximumBytes = 2 << 10
 
     package var role: NodeRole
     package var name: String

@@ -20,7 +20,7 @@ public struct SignedRecord<Record>: Codable, Hashable, Sendable {
 }
 
 /// More than any record needs; a release index of 4,096 applications is the largest.
-let maximumRecordBytes = 2 << 20
+package let maximumRecordBytes = 2 << 20
 
 extension SignedRecord where Record: TrustRecord {
     package init(_ record: Record, signedBy key: SigningKeyPair) throws(TrustError) {
@@ -63,8 +63,8 @@ extension SignedRecord where Record: TrustRecord {
         writer.bytes(signature.bytes)
     }
 
-    package init(from reader: inout CanonicalReader) throws(TrustError) {
-        let payload = try reader.bytes(atMost: maximumRecordBytes)
+    package init(from reader: inout CanonicalReader, atMost limit: Int = maximumRecordBytes) throws(TrustError) {
+        let payload = try reader.bytes(atMost: limit)
         self.init(payload: ByteString(payload), signature: ByteString(try reader.bytes(atMost: 64)))
     }
 

@@ -1,69 +1,77 @@
 import MastTimebase
 import MastTransport
 
-/// A node's statement, for a few minutes, who a client is. Signed with the issuing node's own key and carrying
-/// that node's root-signed record, so whoever knows the root key can check it alone; bound to the client's
-/// transport key, so it is worth nothing to anybody who sees it.
+/// A node's statement that it has just seen a client prove who it is. It says nothing else: what the user may do
+/// stands in the user's root-signed record, which travels inside, and how long it holds is the same for all.
+///
+/// Signed with the issuing node's own key and carrying that node's root-signed record, so whoever knows the root
+/// key can check it alone; bound to the client's transport key, so it is worth nothing to anybody who sees it.
+/// It serves for runs only: operators prove themselves to the center (`IdentityProof.Scope`).
 package struct Ticket: TrustRecord {
     package static var recordType: String { "ticket" }
     package static let lifetime = Interval.seconds(15 * 60)
+    /// How far an issuer's clock may be ahead of the verifier's.
+    package static let clockTolerance = Interval.seconds(60)
 
-    package var userID: String
-    package var userName: String
-    package var serial: UInt64
-    package var grants: [Grant]
-    package var quota: Quota
-    package var clientKey: PublicKey
-    package var issuer: SignedRecord<NodeRecord>
-    package var notAfter: WallTime
+    package let userRecord: SignedRecord<UserRecord>
+    /// What `userRecord` says; believed only in a ticket that came out of `verified`.
+    package let user: UserRecord
+    package let clientKey: PublicKey
+    package let issuer: SignedRecord<NodeRecord>
+    package let issued: WallTime
 
-    /// A ticket for the device with `clientKey` of `user`.
+    package var notAfter: WallTime { issued + Self.lifetime }
+    package var userID: String { user.userID }
+    package var userName: String { user.name }
+    package var serial: UInt64 { user.serial }
+    package var grants: [Grant] { user.grants }
+    package var quota: Quota { user.quota }
+
+    /// A ticket for the device with `clientKey` of the user whose record this is.
     package init(
-        user: UserRecord, clientKey: PublicKey, issuer: SignedRecord<NodeRecord>, at now: WallTime,
-        lifetime: Interval = Ticket.lifetime
-    ) {
-        self.userID = user.userID
-        self.userName = user.name
-        self.serial = user.serial
-        self.grants = user.grants
-        self.quota = user.quota
+        user: SignedRecord<UserRecord>, clientKey: PublicKey, issuer: SignedRecord<NodeRecord>, at now: WallTime
+    ) throws(TrustError) {
+        self.userRecord = user
+        self.user = try user.unverified()
         self.clientKey = clientKey
         self.issuer = issuer
-        self.notAfter = now + lifetime
+        self.issued = now
     }
 
     package func write(to writer: inout CanonicalWriter) {
-        writer.text(userID)
-        writer.text(userName)
-        writer.integer(serial)
-        writer.list(grants) { $1.write(to: &$0) }
-        writer.integer(quota.concurrentRuns)
-        writer.integer(quota.fuelPerRun)
+        userRecord.write(to: &writer)
         writer.key(clientKey)
         issuer.write(to: &writer)
-        writer.time(notAfter)
+        writer.time(issued)
     }
 
     package init(from reader: inout CanonicalReader) throws(TrustError) {
-        userID = try reader.text(atMost: maximumNameBytes)
-        userName = try reader.text(atMost: maximumNameBytes)
-        serial = try reader.integer()
-        grants = try reader.list(atMost: 64) { (reader) throws(TrustError) in try Grant(from: &reader) }
-        quota = Quota(concurrentRuns: try reader.integer(), fuelPerRun: try reader.integer())
+        userRecord = try SignedRecord(from: &reader, atMost: UserRecord.maximumBytes)
+        user = try userRecord.unverified()
         clientKey = try reader.transportKey()
-        issuer = try SignedRecord<NodeRecord>(from: &reader)
-        notAfter = try reader.time()
+        issuer = try SignedRecord(from: &reader, atMost: NodeRecord.maximumBytes)
+        issued = try reader.time()
+    }
+
+    /// Whether the ticket holds at `now`, on the verifier's calendar.
+    package func check(at now: WallTime) throws(TrustError) {
+        guard now <= notAfter else { throw .expired(of: "ticket", at: notAfter) }
+        guard issued <= now + Self.clockTolerance else { throw .notYet(of: "ticket", from: issued) }
     }
 }
 
 extension SignedRecord<Ticket> {
-    /// The ticket, if a node of this cloud signed it, for `clientKey`, and it has not expired.
-    package func verified(root: SigningPublicKey, clientKey: PublicKey, at now: WallTime) throws(TrustError) -> Ticket {
+    /// The ticket, if a node of this cloud signed it, for a device with `clientKey` of a user of this cloud.
+    /// - Parameter now: nil where calendars are not compared.
+    package func verified(root: SigningPublicKey, clientKey: PublicKey, at now: WallTime?) throws(TrustError) -> Ticket {
         let claimed = try unverified()
         let issuer = try claimed.issuer.verified(by: root)
         let ticket = try verified(by: issuer.signingKey)
-        guard ticket.clientKey == clientKey else { throw .wrongKey(of: "ticket") }
-        guard now <= ticket.notAfter else { throw .expired(of: "ticket", at: ticket.notAfter) }
+        let user = try ticket.userRecord.verified(by: root)
+        guard ticket.clientKey == clientKey, user.devices.contains(where: { $0.transportKey == clientKey }) else {
+            throw .wrongKey(of: "ticket")
+        }
+        if let now { try ticket.check(at: now) }
         return ticket
     }
 }

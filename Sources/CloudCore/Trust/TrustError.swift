@@ -11,6 +11,10 @@ package enum TrustError: Error, Hashable, Sendable {
     /// The record is genuine but its holder may not act in this role.
     case wrongRole(String)
     case expired(of: String, at: WallTime)
+    /// It begins in the future: its issuer's clock, or this one, is wrong.
+    case notYet(of: String, from: WallTime)
+    /// A proof that was made for something else.
+    case wrongScope(of: String, expected: String)
     case revoked(serial: UInt64)
     /// A numbered record is older than the one already known.
     case stale(of: String, known: UInt64, offered: UInt64)
@@ -27,6 +31,8 @@ extension TrustError: CustomStringConvertible {
         case .wrongKey(let what): "the \(what) belongs to another key"
         case .wrongRole(let what): what
         case .expired(let what, let at): "the \(what) expired at \(at.milliseconds) ms since 1970"
+        case .notYet(let what, let from): "the \(what) begins at \(from.milliseconds) ms since 1970, which is not yet"
+        case .wrongScope(let what, let expected): "the \(what) was not made for \(expected)"
         case .revoked(let serial): "user record \(serial) was revoked"
         case .stale(let what, let known, let offered): "\(what) number \(offered) is older than the known \(known)"
         case .digestMismatch(let expected, let actual): "content has SHA-256 \(actual), expected \(expected)"

@@ -63,6 +63,8 @@ package struct Quota: Hashable, Sendable {
 /// station's disk can neither be the user nor guess a secret.
 package struct UserRecord: TrustRecord {
     package static var recordType: String { "user record" }
+    /// Nodes keep some thousand tickets, and each carries one of these; it is room for 256 long application names.
+    package static let maximumBytes = 48 << 10
 
     package var userID: String
     package var name: String

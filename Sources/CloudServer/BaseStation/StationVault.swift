@@ -50,7 +50,7 @@ actor StationVault: ApplicationSource {
                 isWhole = false
                 continue
             }
-            book.set(user)
+            book.set(user, signed)
         }
         if let bytes = try files.read(File.releases), let signed = try? SignedRecord<ReleaseIndex>(fileBytes: bytes),
             let index = try? signed.verified(by: membership.rootKey)
@@ -119,7 +119,7 @@ actor StationVault: ApplicationSource {
                     let user = try signed.verified(by: membership.rootKey)
                     guard isValidName(user.userID) else { throw TrustError.malformed("user id") }
                     try userFiles.write(user.userID, signed.fileBytes)
-                    book.set(user)
+                    book.set(user, signed)
                 }
                 if reply.numbers.users > numbers.users {
                     var writer = CanonicalWriter()

@@ -95,6 +95,9 @@ actor CenterDesk: ApplicationSource {
 
     // MARK: For operators
 
+    /// Throws unless an operator of this cloud makes the call.
+    func checkOperator(_ context: CallContext) throws { _ = try office.book.operating(context) }
+
     func upload(_ chunk: UploadChunk) throws -> UploadProgress {
         let now = host.now()
         uploads = uploads.filter { now - $0.value.touched < configuration.uploadPatience }

@@ -74,7 +74,7 @@ package actor CenterNode: ControlledNode {
                 switch MethodRight.needed(for: context.method) {
                 case .anonymous: return
                 case .communicationServer where context.peerKey == serverKey: return
-                case .operator: _ = try await runs.operatorTicket(context)
+                case .operator: try await desk.checkOperator(context)
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
             }

@@ -55,7 +55,7 @@ package struct CenterOffice: Sendable {
         if let signed = state.releases { index = try signed.verified(by: root) }
         if let signed = state.revocations { revocations = try signed.verified(by: root) }
         book.revocations = revocations
-        for user in state.users { book.set(try user.signed.verified(by: root)) }
+        for user in state.users { book.set(try user.signed.verified(by: root), user.signed) }
     }
 
     package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber) }
@@ -152,13 +152,18 @@ package struct CenterOffice: Sendable {
                     role: request.isOperator ? .operator : .user,
                     applications: request.applications.isEmpty ? ["*"] : request.applications)
             ], quota: Quota(), serial: number, epoch: 1, issued: now)
+        var writer = CanonicalWriter()
+        record.write(to: &writer)
+        guard writer.bytes.count <= UserRecord.maximumBytes else {
+            throw RPCError(.invalidArgument, "too many or too long application patterns", effect: .none)
+        }
         let user = StoredUser(
             userID: record.userID, name: record.name, signed: try SignedRecord(record, signedBy: keys.root), serial: number,
             isOperator: request.isOperator, isRevoked: false, change: number)
         try store.save(user, revocations: nil)
         state.users.append(user)
         state.usersNumber = number
-        book.set(record)
+        book.set(record, user.signed)
         return ClientProfile(
             userName: record.name, communicationServer: membership.communicationServer,
             communicationServerKey: membership.communicationServerKey, rootKey: keys.root.publicKey, identity: identity,

@@ -12,11 +12,7 @@ extension CommunicationServerNode {
         let signed: SignedRecord<Ticket>
         let ticket: Ticket
         do {
-            signed = try await ticketFor(request, context)
-            ticket = try signed.verified(root: rootKey, clientKey: context.peerKey, at: host.wallTime())
-        } catch let error as TrustError {
-            try countFailure(context)
-            throw RunRefusal.ticketNeeded.error("\(error)")
+            (signed, ticket) = try await ticketFor(request, context)
         } catch let error as RPCError where error.code == .unauthenticated || error.code == .notFound {
             try countFailure(context)
             throw error
@@ -33,9 +29,9 @@ extension CommunicationServerNode {
     }
 
     /// The ticket shown, or a new one from a node that stores the user's record.
-    private func ticketFor(_ request: AttachRequest, _ context: CallContext) async throws -> SignedRecord<Ticket> {
+    private func ticketFor(_ request: AttachRequest, _ context: CallContext) async throws -> (SignedRecord<Ticket>, Ticket) {
         if let shown = request.ticket {
-            if (try? shown.verified(root: rootKey, clientKey: context.peerKey, at: host.wallTime())) != nil { return shown }
+            if let ticket = try? shown.verified(root: rootKey, clientKey: context.peerKey, at: host.wallTime()) { return (shown, ticket) }
             guard request.proof != nil else {
                 throw RunRefusal.ticketNeeded.error("the ticket is not good here: send a proof")
             }
@@ -53,11 +49,13 @@ extension CommunicationServerNode {
             guard let node = registry[id], node.isUp else { continue }
             let method = node.record.role == .center ? CenterMethods.verifyIdentity : StationMethods.verifyIdentity
             do {
-                return try await client(of: node).call(method, query, options: options).ticket
+                let signed = try await client(of: node).call(method, query, options: options).ticket
+                // It was made this moment: what the issuer's calendar says of it is for others to compare.
+                return (signed, try signed.verified(root: rootKey, clientKey: context.peerKey, at: nil))
             } catch {
                 try Task.checkCancellation()
                 log.debug("identity not verified there", metadata: ["node": "\(node.record.name)", "reason": "\(error)"])
-                answers.append(error)
+                answers.append(error as? RPCError ?? RPCError(.internal, "\(node.record.name) gave a ticket that is not good: \(error)", effect: .none))
             }
         }
         // "Wrong" says more than "unknown", and that more than "did not answer".

@@ -93,17 +93,6 @@ actor RunService {
     /// Refuses new runs; those under way go on.
     func stop() { isStopping = true }
 
-    /// The ticket of an operator, from a call's metadata.
-    func operatorTicket(_ context: CallContext) async throws -> Ticket {
-        let shown = context.metadata[ticketMetadataName].flatMap { SignedRecord<Ticket>(metadataText: $0) }
-        let ticket = try verifier.verify(
-            shown, clientKey: context.peerKey, at: host.wallTime(), revocations: await source.revocations)
-        guard ticket.grants.mayOperate else {
-            throw RunRefusal.notGranted.error("\(ticket.userName) is not an operator of this cloud")
-        }
-        return ticket
-    }
-
     func run(_ request: RunRequest, _ context: CallContext) async throws -> RunResult {
         guard !isStopping else { throw RunRefusal.stopping.error("\(nodeName) is stopping") }
         guard request.runID.isValid else {

@@ -7,10 +7,10 @@ import MastTransport
 /// a small run.
 struct TicketVerifier: Sendable {
     let root: SigningPublicKey
-    /// By the digest of the whole signed ticket. 4,096 tickets of about 1 KB.
-    private var known = BoundedCache<ContentDigest, Ticket>(maximumCount: 4096)
+    /// By the digest of the whole signed ticket. 4,096 tickets of about 1 KB, fewer of larger ones.
+    private var known = BoundedCache<ContentDigest, Ticket>(maximumCost: 8 << 20, maximumCount: 4096)
     /// The last good ticket of each client.
-    private var current = BoundedCache<PublicKey, Ticket>(maximumCount: 4096)
+    private var current = BoundedCache<PublicKey, Ticket>(maximumCost: 8 << 20, maximumCount: 4096)
 
     init(root: SigningPublicKey) { self.root = root }
 
@@ -31,19 +31,22 @@ struct TicketVerifier: Sendable {
     private mutating func find(_ shown: SignedRecord<Ticket>?, clientKey: PublicKey, at now: WallTime) throws(TrustError) -> Ticket {
         guard let shown else {
             guard let ticket = current.value(clientKey) else { throw .unknown("client: it showed no ticket") }
-            guard now <= ticket.notAfter else { throw .expired(of: "ticket", at: ticket.notAfter) }
+            try ticket.check(at: now)
             return ticket
         }
         let name = ContentDigest(of: shown.payload.bytes + shown.signature.bytes)
         if let ticket = known.value(name) {
             guard ticket.clientKey == clientKey else { throw .wrongKey(of: "ticket") }
-            guard now <= ticket.notAfter else { throw .expired(of: "ticket", at: ticket.notAfter) }
-            current.insert(clientKey, ticket)
+            try ticket.check(at: now)
+            current.insert(clientKey, ticket, cost: Self.cost(ticket))
             return ticket
         }
         let ticket = try shown.verified(root: root, clientKey: clientKey, at: now)
-        known.insert(name, ticket)
-        current.insert(clientKey, ticket)
+        known.insert(name, ticket, cost: Self.cost(ticket))
+        current.insert(clientKey, ticket, cost: Self.cost(ticket))
         return ticket
     }
+
+    /// Bytes, nearly: the user's record is there signed and read.
+    private static func cost(_ ticket: Ticket) -> Int { 512 + 2 * ticket.userRecord.payload.bytes.count }
 }
