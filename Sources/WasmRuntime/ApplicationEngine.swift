@@ -27,13 +27,18 @@ package protocol ApplicationEngine: Sendable {
 /// It imports nothing: no clock, no chance, no files. So a run is a function of (module, entry, input, limits), and
 /// takes the same fuel on every machine.
 package protocol LoadedApplication: Sendable {
-    /// Runs to the end, on the calling thread (which needs 1 MiB of stack), without suspending.
+    /// Runs to the end on the calling thread, or until `interrupt` says that nobody waits for it: within about a
+    /// millisecond then, wherever the application is.
     ///
-    /// - Throws: `Trap`, which is a final result like any other, except for `Trap.Kind.overloaded`.
-    func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput
+    /// - Throws: `Trap`, which is a final result like any other, except for `Trap.Kind.overloaded` and `.interrupted`.
+    func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput
 }
 
 extension LoadedApplication {
+    package func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput {
+        try run(entry: entry, input: input, limits: limits, interrupt: nil)
+    }
+
     package func run(_ input: [UInt8], limits: RunLimits = RunLimits()) throws(Trap) -> RunOutput {
         try run(entry: "run", input: input, limits: limits)
     }

@@ -24,13 +24,15 @@ package struct Trap: Error, Sendable, Hashable, CustomStringConvertible {
         case inputTooLarge
         /// No run was started: as many as the engine allows are under way. Try later or elsewhere; not a result.
         case overloaded
+        /// The run was stopped from outside, because nobody waits for it any more; not a result.
+        case interrupted
         /// Any other trap; the message is the engine's.
         case other
     }
 
     package var kind: Kind
     package var message: String
-    /// Fuel used up to the trap; like everything here except `overloaded` the same in each run.
+    /// Fuel used up to the trap; like everything here except `overloaded` and `interrupted` the same in each run.
     package var fuelUsed: UInt64
     /// Linear memory at the trap, in bytes.
     package var peakMemoryBytes: Int

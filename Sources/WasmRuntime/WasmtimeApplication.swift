@@ -75,7 +75,7 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
         return String(decoding: UnsafeBufferPointer(start: name.pointee.data, count: name.pointee.size), as: UTF8.self)
     }
 
-    func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput {
+    func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
         guard entries.contains(entry) else {
             throw Trap(.missingExport, "the application has no entry \"\(entry.prefix(100))\" of type (i32, i32) -> i64")
         }
@@ -92,9 +92,9 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
         }
         defer { engine.end() }
 
-        var guest = try Guest.make(engine.native, fuel: limits.fuel, memoryLimit: memoryLimit)
+        var guest = try Guest.make(engine.native, fuel: limits.fuel, memoryLimit: memoryLimit, interrupt: interrupt)
         try guest.start(prepared, initialMemoryBytes: initialMemoryBytes)
-        if hasInitializer { _ = try guest.call("_initialize") }
+        if hasInitializer { _ = try guest.call("_initialize", results: 0) }
         var address: UInt32 = 0
         if !input.isEmpty {
             address = UInt32(truncatingIfNeeded: try guest.call("mast_alloc", Int32(truncatingIfNeeded: input.count)))

@@ -19,7 +19,7 @@ package final class WasmtimeEngine: ApplicationEngine {
         package var maximumMemoryBytes = 256 << 20
         /// Runs under way at once; each holds a slot of 4 GiB of *address space* from the start.
         package var maximumConcurrentRuns = 256
-        /// Native stack for the application's calls. The calling thread needs this and some more.
+        /// Native stack for the application's calls, which they have beside the calling thread's.
         package var stackBytes = 512 << 10
         package var allocation = Allocation.pooled
 
@@ -36,6 +36,7 @@ package final class WasmtimeEngine: ApplicationEngine {
     }
 
     static let keepResidentBytes = 128 << 10
+    static let keepResidentStackBytes = 64 << 10
 
     package let configuration: Configuration
     /// What `configuration.allocation` became on this machine.
@@ -132,6 +133,9 @@ final class NativeEngine: @unchecked Sendable {
             wasmtime_pooling_allocation_config_max_memory_size_set(pool, configuration.maximumMemoryBytes)
             wasmtime_pooling_allocation_config_linear_memory_keep_resident_set(pool, WasmtimeEngine.keepResidentBytes)
             wasmtime_pooling_allocation_config_table_keep_resident_set(pool, 4096)
+            // A run has one call under way at a time, each on a stack of its own.
+            wasmtime_pooling_allocation_config_total_stacks_set(pool, slots)
+            wasmtime_pooling_allocation_config_async_stack_keep_resident_set(pool, WasmtimeEngine.keepResidentStackBytes)
             wasmtime_pooling_allocation_strategy_set(config, pool)
             wasmtime_pooling_allocation_config_delete(pool)
         }

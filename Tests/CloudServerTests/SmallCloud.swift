@@ -113,6 +113,11 @@ struct SmallCloud: Sendable {
 
     func sleep(_ interval: Interval) async throws { try await simulation.time.sleep(for: interval) }
 
+    /// A user whom `client`, an operator's, has made.
+    func user(_ name: String, asked client: TestClient, at center: Candidate) async throws -> OpenedProfile {
+        try await client.node(center).call(AdminMethods.addUser, AddUser(name: name), options: client.asOperator).profile.opened()
+    }
+
     func client(_ profile: OpenedProfile, port: UInt16) -> TestClient {
         TestClient(host: network.host(profile.identity, port: port), profile: profile)
     }

@@ -14,6 +14,8 @@ final class StubEngine: ApplicationEngine {
         switch String(decoding: module.prefix(4), as: UTF8.self) {
         case "uppr": return Stub(engine: self, trap: nil)
         case "long": return Stub(engine: self, trap: nil, fuel: Self.longFuel)
+        case "ages": return Stub(engine: self, trap: nil, fuel: 8 * Self.longFuel)
+        case "endl": return Endless()
         case "trap": return Stub(engine: self, trap: .unreachable)
         case "busy": return Stub(engine: self, trap: .overloaded)
         default: throw EngineError(.invalidModule, "not a module")
@@ -26,13 +28,21 @@ final class StubEngine: ApplicationEngine {
         /// Nil: one for each byte.
         var fuel: UInt64?
 
-        func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput {
+        func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
             engine.runs.wrappingAdd(1, ordering: .relaxed)
             if let trap { throw Trap(trap, "as asked", fuelUsed: 3) }
             let fuel = fuel ?? UInt64(input.count)
             guard fuel <= limits.fuel else { throw Trap(.outOfFuel, "", fuelUsed: limits.fuel) }
             let upper = input.map { (97...122).contains($0) ? $0 - 32 : $0 }
             return RunOutput(bytes: upper, fuelUsed: fuel, peakMemoryBytes: 65_536)
+        }
+    }
+
+    /// On a thread: runs until it is interrupted, or its fuel is used up.
+    private struct Endless: LoadedApplication {
+        func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
+            for step in 0..<limits.fuel where interrupt?.isStopped == true { throw Trap(.interrupted, "", fuelUsed: step) }
+            throw Trap(.outOfFuel, "", fuelUsed: limits.fuel)
         }
     }
 }

@@ -101,8 +101,8 @@ private struct WrongEngine: ApplicationEngine {
     private struct Wrong: LoadedApplication {
         let right: any LoadedApplication
 
-        func run(entry: String, input: [UInt8], limits: RunLimits) throws(Trap) -> RunOutput {
-            var output = try right.run(entry: entry, input: input, limits: limits)
+        func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
+            var output = try right.run(entry: entry, input: input, limits: limits, interrupt: interrupt)
             if output.bytes.count < 200, let last = output.bytes.indices.last { output.bytes[last] ^= 1 }
             return output
         }

@@ -37,11 +37,28 @@ struct RunTests {
 
     @Test func `An endless loop runs out of fuel, exactly`() throws {
         let application = try application("(loop $again (br $again)) i64.const 0")
-        for fuel: UInt64 in [0, 1, 1000, 1_000_000] {
+        // Beyond a million it runs in slices, which may change nothing.
+        for fuel: UInt64 in [0, 1, 1000, 1_000_000, 1_000_001, 7_654_321] {
             let trap = trap { try application.run(entry: "run", input: [1], limits: RunLimits(fuel: fuel)) }
             #expect(trap?.kind == .outOfFuel)
             #expect(trap?.fuelUsed == fuel)
         }
+    }
+
+    @Test func `A run that nobody waits for is stopped, and stops where it was begun`() throws {
+        let endless = try application("(loop $again (br $again)) i64.const 0")
+        let interrupt = RunInterrupt()
+        interrupt.stop()
+        let trap = trap { try endless.run(entry: "run", input: [1], limits: RunLimits(), interrupt: interrupt) }
+        #expect(trap?.kind == .interrupted && trap?.fuelUsed == 0)
+        // The slot and the memory are there for the next one.
+        for _ in 0..<300 { #expect(throws: Trap.self) { try endless.run(entry: "run", input: [1], limits: RunLimits(), interrupt: interrupt) } }
+        #expect(try application(echo).run([1]).bytes == [1])
+    }
+
+    @Test func `Filling memory is metered by the byte, so it is sliced too`() throws {
+        let application = try application("(memory.fill (i32.const 0) (i32.const 1) (i32.const 60000)) i64.const 0")
+        #expect(try application.run([1]).fuelUsed > 60_000)
     }
 
     @Test func `A module's start function is metered too`() throws {

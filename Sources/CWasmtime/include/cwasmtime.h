@@ -23,6 +23,7 @@ typedef struct wasmtime_linker wasmtime_linker_t;
 typedef struct wasmtime_instance_pre wasmtime_instance_pre_t;
 typedef struct wasmtime_store wasmtime_store_t;
 typedef struct wasmtime_context wasmtime_context_t;
+typedef struct wasmtime_call_future wasmtime_call_future_t;
 typedef struct wasmtime_pooling_allocation_config_t wasmtime_pooling_allocation_config_t;
 
 /// Bytes owned by whoever holds them: free with wasm_byte_vec_delete.
@@ -41,8 +42,21 @@ typedef struct {
     union { wasmtime_func_t func; wasmtime_memory_t memory; uint64_t room[3]; } of;
 } wasmtime_extern_t;
 
-/// An argument or result of an unchecked call.
-typedef union { int32_t i32; int64_t i64; uint64_t room[2]; } wasmtime_val_raw_t;
+/// An argument or result of a call.
+typedef struct {
+    uint8_t kind;
+    union { int32_t i32; int64_t i64; uint64_t room[3]; } of;
+} wasmtime_val_t;
+
+/// All that a call under way points at: it stays where it is until the call's future is deleted.
+typedef struct {
+    wasmtime_func_t function;
+    wasmtime_val_t arguments[2];
+    wasmtime_val_t result;
+    wasmtime_instance_t instance;
+    wasm_trap_t *_Nullable trap;
+    wasmtime_error_t *_Nullable error;
+} cwasmtime_call_t;
 
 enum { CWASMTIME_EXTERN_FUNC = 0, CWASMTIME_EXTERN_MEMORY = 3 };
 enum { CWASMTIME_KIND_I32 = 0, CWASMTIME_KIND_I64 = 1 };
@@ -56,7 +70,8 @@ _Static_assert(sizeof(wasmtime_instance_t) == 16, "layout");
 _Static_assert(sizeof(wasmtime_memory_t) == 24, "layout");
 _Static_assert(sizeof(wasmtime_extern_t) == 32, "layout");
 _Static_assert(offsetof(wasmtime_extern_t, of) == 8, "layout");
-_Static_assert(sizeof(wasmtime_val_raw_t) == 16, "layout");
+_Static_assert(sizeof(wasmtime_val_t) == 32, "layout");
+_Static_assert(offsetof(wasmtime_val_t, of) == 8, "layout");
 
 // X(result, name, (parameters), (arguments))
 #define CWASMTIME_FUNCTIONS(X) \
@@ -90,6 +105,10 @@ _Static_assert(sizeof(wasmtime_val_raw_t) == 16, "layout");
       (wasmtime_pooling_allocation_config_t *p, uint32_t count), (p, count)) \
     X(void, wasmtime_pooling_allocation_config_total_tables_set, \
       (wasmtime_pooling_allocation_config_t *p, uint32_t count), (p, count)) \
+    X(void, wasmtime_pooling_allocation_config_total_stacks_set, \
+      (wasmtime_pooling_allocation_config_t *p, uint32_t count), (p, count)) \
+    X(void, wasmtime_pooling_allocation_config_async_stack_keep_resident_set, \
+      (wasmtime_pooling_allocation_config_t *p, size_t bytes), (p, bytes)) \
     X(wasmtime_error_t *_Nullable, wasmtime_module_new, \
       (wasm_engine_t *e, const uint8_t *bytes, size_t count, wasmtime_module_t *_Nullable *_Nonnull out), \
       (e, bytes, count, out)) \
@@ -114,9 +133,9 @@ _Static_assert(sizeof(wasmtime_val_raw_t) == 16, "layout");
       (const wasmtime_linker_t *l, const wasmtime_module_t *m, wasmtime_instance_pre_t *_Nullable *_Nonnull out), \
       (l, m, out)) \
     X(void, wasmtime_instance_pre_delete, (wasmtime_instance_pre_t *p), (p)) \
-    X(wasmtime_error_t *_Nullable, wasmtime_instance_pre_instantiate, \
+    X(wasmtime_call_future_t *_Nullable, wasmtime_instance_pre_instantiate_async, \
       (const wasmtime_instance_pre_t *p, wasmtime_context_t *c, wasmtime_instance_t *out, \
-       wasm_trap_t *_Nullable *_Nonnull trap), (p, c, out, trap)) \
+       wasm_trap_t *_Nullable *_Nonnull trap, wasmtime_error_t *_Nullable *_Nonnull error), (p, c, out, trap, error)) \
     X(wasmtime_store_t *_Nullable, wasmtime_store_new, \
       (wasm_engine_t *e, void *_Nullable data, void (*_Nullable finalizer)(void *_Nullable)), (e, data, finalizer)) \
     X(void, wasmtime_store_delete, (wasmtime_store_t *s), (s)) \
@@ -125,13 +144,18 @@ _Static_assert(sizeof(wasmtime_val_raw_t) == 16, "layout");
       (wasmtime_store_t *s, int64_t memory, int64_t elements, int64_t instances, int64_t tables, int64_t memories), \
       (s, memory, elements, instances, tables, memories)) \
     X(wasmtime_error_t *_Nullable, wasmtime_context_set_fuel, (wasmtime_context_t *c, uint64_t fuel), (c, fuel)) \
+    X(wasmtime_error_t *_Nullable, wasmtime_context_fuel_async_yield_interval, \
+      (wasmtime_context_t *c, uint64_t fuel), (c, fuel)) \
     X(wasmtime_error_t *_Nullable, wasmtime_context_get_fuel, (wasmtime_context_t *c, uint64_t *out), (c, out)) \
     X(bool, wasmtime_instance_export_get, \
       (wasmtime_context_t *c, const wasmtime_instance_t *i, const char *name, size_t count, wasmtime_extern_t *out), \
       (c, i, name, count, out)) \
-    X(wasmtime_error_t *_Nullable, wasmtime_func_call_unchecked, \
-      (wasmtime_context_t *c, const wasmtime_func_t *f, wasmtime_val_raw_t *values, size_t count, \
-       wasm_trap_t *_Nullable *_Nonnull trap), (c, f, values, count, trap)) \
+    X(wasmtime_call_future_t *_Nullable, wasmtime_func_call_async, \
+      (wasmtime_context_t *c, const wasmtime_func_t *f, const wasmtime_val_t *arguments, size_t count, \
+       wasmtime_val_t *results, size_t result_count, wasm_trap_t *_Nullable *_Nonnull trap, \
+       wasmtime_error_t *_Nullable *_Nonnull error), (c, f, arguments, count, results, result_count, trap, error)) \
+    X(bool, wasmtime_call_future_poll, (wasmtime_call_future_t *f), (f)) \
+    X(void, wasmtime_call_future_delete, (wasmtime_call_future_t *f), (f)) \
     X(uint8_t *_Nullable, wasmtime_memory_data, (wasmtime_context_t *c, const wasmtime_memory_t *m), (c, m)) \
     X(size_t, wasmtime_memory_data_size, (wasmtime_context_t *c, const wasmtime_memory_t *m), (c, m)) \
     X(void, wasmtime_error_message, (const wasmtime_error_t *e, wasm_byte_vec_t *out), (e, out)) \
@@ -151,6 +175,19 @@ extern struct cwasmtime_table cwasmtime_table;
     static inline result name parameters { return cwasmtime_table.name arguments; }
 CWASMTIME_FUNCTIONS(CWASMTIME_CALL)
 #undef CWASMTIME_CALL
+
+/// Begins a call of `call->function` with the first `count` arguments; nothing runs until the future is polled.
+static inline wasmtime_call_future_t *_Nullable cwasmtime_begin_call(
+    wasmtime_context_t *c, cwasmtime_call_t *call, size_t count, size_t result_count) {
+    return wasmtime_func_call_async(
+        c, &call->function, call->arguments, count, &call->result, result_count, &call->trap, &call->error);
+}
+
+/// Begins to make an instance, in `call->instance`.
+static inline wasmtime_call_future_t *_Nullable cwasmtime_begin_instance(
+    wasmtime_context_t *c, const wasmtime_instance_pre_t *p, cwasmtime_call_t *call) {
+    return wasmtime_instance_pre_instantiate_async(p, c, &call->instance, &call->trap, &call->error);
+}
 
 /// Opens the library at `path` and fills the whole table, or changes nothing and writes a reason of at most
 /// `reason_size` bytes. Call once per process, before any function above; they must not be called when this failed.

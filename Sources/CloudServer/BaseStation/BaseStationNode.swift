@@ -55,6 +55,7 @@ package actor BaseStationNode: ControlledNode {
     package func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.host.serve(self.server()) }
+            group.addTask { await self.runs.serve() }
             group.addTask { try await self.link.run(self) }
             group.addTask { try await self.maintain() }
             defer { group.cancelAll() }
@@ -63,11 +64,12 @@ package actor BaseStationNode: ControlledNode {
         await host.settle(reason: "the station stops")
     }
 
-    /// Refuses new runs and lets those under way finish for at most `grace`, then tells all peers. `run` returns
+    /// Refuses new runs and those that wait, lets the others finish for at most `grace`, then tells all peers. `run` returns
     /// by itself.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
+        await runs.abandon()
         await host.settle(reason: "the station stops")
     }
 

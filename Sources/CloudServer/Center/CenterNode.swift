@@ -51,6 +51,7 @@ package actor CenterNode: ControlledNode {
     package func run() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.host.serve(self.server()) }
+            group.addTask { await self.runs.serve() }
             group.addTask { try await self.link.run(self) }
             group.addTask { try await self.desk.announceChanges() }
             defer { group.cancelAll() }
@@ -59,11 +60,12 @@ package actor CenterNode: ControlledNode {
         await host.settle(reason: "the center stops")
     }
 
-    /// Refuses new runs and lets those under way finish for at most `grace`, then tells all peers. `run` returns
+    /// Refuses new runs and those that wait, lets the others finish for at most `grace`, then tells all peers. `run` returns
     /// by itself.
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
+        await runs.abandon()
         await host.settle(reason: "the center stops")
     }
 

@@ -4,6 +4,7 @@ import MastRPC
 import MastTimebase
 import MastTransport
 import MastWasmRuntime
+import Synchronization
 
 /// Where a node gets applications from: a station's replicas, the center's store.
 protocol ApplicationSource: Sendable {
@@ -21,6 +22,9 @@ package struct RunConfiguration: Sendable {
     package var maximumActiveRuns = 256
     /// Input of one run, in bytes.
     package var maximumInputBytes = 16 << 20
+    /// A client that was not heard for so long lets others go first: while it waits it gives a sign of life every half
+    /// second, and if it is gone for good its connection ends it.
+    package var clientPatience = Interval.seconds(2)
     /// Results kept for clients that ask again.
     package var rememberedResults = 4096
     package var rememberedResultBytes = 64 << 20
@@ -36,6 +40,27 @@ actor RunService {
     private struct RunKey: Hashable, Sendable {
         var client: PublicKey
         var runID: RunID
+    }
+
+    /// A run under way: what it is a function of, and the connections on which it was asked for.
+    private final class Audience: Sendable {
+        let fingerprint: ContentDigest
+        private let connections: Mutex<[PeerConnection]>
+
+        init(_ fingerprint: ContentDigest, _ connection: PeerConnection) {
+            self.fingerprint = fingerprint
+            connections = Mutex([connection])
+        }
+
+        /// Bounded by the calls that a host lets be under way.
+        func add(_ connection: PeerConnection) { connections.withLock { if !$0.contains(connection) { $0.append(connection) } } }
+
+        func isSilent(at now: Instant, for patience: Interval) -> Bool {
+            connections.withLock { $0 }.allSatisfy { connection in
+                guard let heard = connection.statistics?.lastReceived else { return true }
+                return now - heard > patience
+            }
+        }
     }
 
     /// One executed run, and what it was a function of.
@@ -56,10 +81,12 @@ actor RunService {
     private var verifier: TicketVerifier
     private var remembered: BoundedCache<RunKey, Remembered>
     private var compiled: BoundedCache<ContentDigest, any LoadedApplication>
-    private let runFlights = SingleFlight<RunKey, RunResult>()
-    private let loadFlights = SingleFlight<ContentDigest, any LoadedApplication>()
-    /// What the runs under way are functions of; as many as `active`.
-    private var fingerprints: [RunKey: ContentDigest] = [:]
+    private let flights = SharedWork<RunKey, RunResult>()
+    /// A compiled application is worth having, and its compiler cannot be stopped anyway.
+    private let loads = SharedWork<ContentDigest, any LoadedApplication>(outlivesCallers: true)
+    private let slots: RunSlots
+    /// As many as `active`, or fewer.
+    private var underWay: [RunKey: Audience] = [:]
     private var active = 0
     private var executing = 0
     private var activeByUser: [String: Int] = [:]
@@ -82,19 +109,34 @@ actor RunService {
         remembered = BoundedCache(
             maximumCost: configuration.rememberedResultBytes, maximumCount: configuration.rememberedResults)
         compiled = BoundedCache(maximumCost: configuration.compiledModuleBytes, maximumCount: configuration.compiledCount)
+        slots = RunSlots(capacity: executor.capacity, closing: Self.stopping(nodeName))
     }
 
-    /// What was handed to the executor beyond its capacity waits there.
-    var load: NodeLoad {
-        let running = min(executing, executor.capacity)
-        return NodeLoad(running: running, queued: max(0, active - running), capacity: executor.capacity)
+    /// What does not execute waits for a thread, a replica or a compiler.
+    var load: NodeLoad { NodeLoad(running: executing, queued: max(0, active - executing), capacity: executor.capacity) }
+
+    /// Does what is asked for, until cancelled.
+    nonisolated func serve() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.flights.serve() }
+            group.addTask { await self.loads.serve() }
+        }
     }
 
-    /// Refuses new runs; those under way go on.
-    func stop() { isStopping = true }
+    /// Refuses new runs, and those that do not execute yet: another node serves them sooner. The others go on.
+    func stop() {
+        isStopping = true
+        slots.close()
+    }
+
+    /// After the last run: the process ends, whatever is being compiled.
+    func abandon() { executor.abandon() }
+
+    private static func stopping(_ name: String) -> RPCError { RunRefusal.stopping.error("\(name) is stopping") }
 
     func run(_ request: RunRequest, _ context: CallContext) async throws -> RunResult {
-        guard !isStopping else { throw RunRefusal.stopping.error("\(nodeName) is stopping") }
+        guard !isStopping else { throw Self.stopping(nodeName) }
+        let arrived = host.now()
         guard request.runID.isValid else {
             throw RunRefusal.badRequest.error("a run id has 1 to 128 letters, digits, dots, dashes or underscores")
         }
@@ -113,28 +155,33 @@ actor RunService {
             guard earlier.fingerprint == fingerprint else { throw Self.reused(request.runID) }
             return earlier.result
         }
-        if let running = fingerprints[key] {
-            guard running == fingerprint else { throw Self.reused(request.runID) }
-        } else {
-            try admit(ticket)
+        if let audience = underWay[key], audience.fingerprint != fingerprint { throw Self.reused(request.runID) }
+        if let place = flights.join(key) {
+            underWay[key]?.add(context.connection)
+            return try await place.value()
         }
-        return try await runFlights.run(key) {
-            // Between waiting and leading the first one may have finished.
-            if let earlier = remembered.value(key), earlier.fingerprint == fingerprint { return earlier.result }
-            fingerprints[key] = fingerprint
-            active += 1
-            activeByUser[ticket.userID, default: 0] += 1
-            defer {
-                fingerprints[key] = nil
-                active -= 1
-                let left = (activeByUser[ticket.userID] ?? 1) - 1
-                activeByUser[ticket.userID] = left > 0 ? left : nil
-            }
-            let result = try await execute(request, ticket)
-            remembered.insert(
-                key, Remembered(fingerprint: fingerprint, result: result), cost: 512 + (result.output?.bytes.count ?? 0))
-            return result
+        try admit(ticket)
+        let audience = Audience(fingerprint, context.connection)
+        underWay[key] = audience
+        active += 1
+        activeByUser[ticket.userID, default: 0] += 1
+        return try await flights.start(key) { try await self.lead(request, ticket, key, audience, arrived: arrived) }.value()
+    }
+
+    private func lead(
+        _ request: RunRequest, _ ticket: Ticket, _ key: RunKey, _ audience: Audience, arrived: Instant
+    ) async throws -> RunResult {
+        defer {
+            // One that was given up may end after the next of the same name has begun.
+            if underWay[key] === audience { underWay[key] = nil }
+            active -= 1
+            let left = (activeByUser[ticket.userID] ?? 1) - 1
+            activeByUser[ticket.userID] = left > 0 ? left : nil
         }
+        let result = try await execute(request, ticket, audience, arrived: arrived)
+        remembered.insert(
+            key, Remembered(fingerprint: audience.fingerprint, result: result), cost: 512 + (result.output?.bytes.count ?? 0))
+        return result
     }
 
     private func admit(_ ticket: Ticket) throws(RPCError) {
@@ -148,10 +195,21 @@ actor RunService {
         }
     }
 
-    private func execute(_ request: RunRequest, _ ticket: Ticket) async throws -> RunResult {
-        let arrived = host.now()
+    private func execute(
+        _ request: RunRequest, _ ticket: Ticket, _ audience: Audience, arrived: Instant
+    ) async throws -> RunResult {
         let application = try await source.application(request.application, digest: request.digest)
         let loaded = try await loaded(application)
+        let (host, patience) = (host, configuration.clientPatience)
+        return try await slots.use(isSilent: { audience.isSilent(at: host.now(), for: patience) }) {
+            try await execute(request, ticket, application, loaded, arrived: arrived)
+        }
+    }
+
+    /// On a thread that is free.
+    private func execute(
+        _ request: RunRequest, _ ticket: Ticket, _ application: ApplicationPackage, _ loaded: any LoadedApplication, arrived: Instant
+    ) async throws -> RunResult {
         var limits = application.limits.capped(by: request.limits ?? application.limits)
         limits.fuel = min(limits.fuel, ticket.quota.fuelPerRun)
         let started = host.now()
@@ -193,9 +251,13 @@ actor RunService {
     /// The compiled application, compiling it first if need be.
     private func loaded(_ application: ApplicationPackage) async throws -> any LoadedApplication {
         if let ready = compiled.value(application.digest) { return ready }
-        return try await loadFlights.run(application.digest) {
-            if let ready = compiled.value(application.digest) { return ready }
-            let module = try await source.module(application)
+        let place = loads.join(application.digest) ?? loads.start(application.digest) { try await self.compile(application) }
+        return try await place.value()
+    }
+
+    private func compile(_ application: ApplicationPackage) async throws -> any LoadedApplication {
+        let module = try await source.module(application)
+        return try await slots.use {
             do {
                 let ready = try await executor.load(module, with: engine)
                 compiled.insert(application.digest, ready, cost: max(1, module.count))

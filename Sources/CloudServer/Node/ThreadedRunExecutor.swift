@@ -1,11 +1,19 @@
 import Foundation
 import MastWasmRuntime
+import Synchronization
 
-/// A fixed number of threads that compile and run applications for a live node. Work beyond that waits in order;
-/// how much may wait is the admission queue's business (`RunService`).
+/// A fixed number of threads that compile and run applications for a live node.
 package final class ThreadedRunExecutor: RunExecutor {
     package let capacity: Int
     private let queue: WorkQueue
+    private let loads = Mutex(Loads())
+
+    /// Callers that wait for a compiler: as many as threads.
+    private struct Loads {
+        var next: UInt64 = 0
+        var waiting: [(number: UInt64, continuation: CheckedContinuation<any LoadedApplication, any Error>)] = []
+        var isAbandoned = false
+    }
 
     /// - Parameter threads: one per core unless stated.
     package init(threads: Int = ProcessInfo.processInfo.activeProcessorCount) {
@@ -16,7 +24,7 @@ package final class ThreadedRunExecutor: RunExecutor {
                 while let work = queue.next() { work() }
             }
             thread.name = "mast-run-\(number)"
-            // The engine needs 1 MiB for an application's stack, beside its own frames and the compiler's.
+            // For the compiler's frames; an application has a stack of its own.
             thread.stackSize = 8 << 20
             thread.start()
         }
@@ -25,19 +33,50 @@ package final class ThreadedRunExecutor: RunExecutor {
     deinit { queue.stop() }
 
     package func load(_ module: [UInt8], with engine: any ApplicationEngine) async throws -> any LoadedApplication {
-        try await onThread { try engine.load(module) }
+        try await withCheckedThrowingContinuation { continuation in
+            let number = loads.withLock { loads -> UInt64? in
+                guard !loads.isAbandoned else { return nil }
+                loads.next += 1
+                loads.waiting.append((loads.next, continuation))
+                return loads.next
+            }
+            guard let number else { return continuation.resume(throwing: CancellationError()) }
+            queue.add {
+                let result = Result { try engine.load(module) }
+                self.loads.withLock { loads in
+                    loads.waiting.firstIndex { $0.number == number }.map { loads.waiting.remove(at: $0).continuation }
+                }?.resume(with: result)
+            }
+        }
     }
 
     package func run(_ application: any LoadedApplication, entry: String, input: [UInt8], limits: RunLimits) async throws
         -> RunOutput
     {
-        try await onThread { try application.run(entry: entry, input: input, limits: limits) }
+        let interrupt = RunInterrupt()
+        do {
+            return try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    queue.add {
+                        continuation.resume(
+                            with: Result { try application.run(entry: entry, input: input, limits: limits, interrupt: interrupt) })
+                    }
+                }
+            } onCancel: {
+                interrupt.stop()
+            }
+        } catch let trap as Trap where trap.kind == .interrupted {
+            throw CancellationError()
+        }
     }
 
-    private func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            queue.add { continuation.resume(with: Result(catching: body)) }
+    package func abandon() {
+        let waiting = loads.withLock { loads in
+            loads.isAbandoned = true
+            defer { loads.waiting = [] }
+            return loads.waiting
         }
+        for waiter in waiting { waiter.continuation.resume(throwing: CancellationError()) }
     }
 }
 
