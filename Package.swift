@@ -40,6 +40,7 @@ let package = Package(
         .executable(name: "mast", targets: ["mast"]),
         .executable(name: "bench", targets: ["bench"]),
         .executable(name: "bench-ours", targets: ["bench-ours"]),
+        .executable(name: "bench-attack", targets: ["bench-attack"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -97,6 +98,11 @@ let package = Package(
         .executableTarget(
             name: "bench-ours", dependencies: ["BenchContender", "MastCalls", "MastTransport", arguments],
             path: "bench/contenders/ours", swiftSettings: settings),
+        // Knows servers only by the wire.
+        .executableTarget(
+            name: "bench-attack",
+            dependencies: ["MastCalls", "MastDatagrams", "MastProcesses", "MastTransport", "MastRPC", "MastTimebase", arguments],
+            path: "bench/attack", swiftSettings: settings),
 
         .target(
             name: "TestKit", dependencies: ["MastTransport", "MastLinkModel", "MastTimebase", "MastRPC"],

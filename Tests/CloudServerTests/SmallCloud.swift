@@ -115,7 +115,7 @@ struct SmallCloud: Sendable {
 
     /// A user whom `client`, an operator's, has made.
     func user(_ name: String, asked client: TestClient, at center: Candidate) async throws -> OpenedProfile {
-        try await client.node(center).call(AdminMethods.addUser, AddUser(name: name), options: client.asOperator).profile.opened()
+        try await client.node(center).call(AdminMethods.addUser, AddUser(name: name), options: try await client.asOperator(center)).profile.opened()
     }
 
     func client(_ profile: OpenedProfile, port: UInt16) -> TestClient {
