@@ -101,7 +101,7 @@ let package = Package(
         // Knows servers only by the wire.
         .executableTarget(
             name: "bench-attack",
-            dependencies: ["MastCalls", "MastDatagrams", "MastProcesses", "MastTransport", "MastRPC", "MastTimebase", arguments],
+            dependencies: ["MastCalls", "MastDatagrams", "MastProcesses", "MastTransport", "MastRPC", "MastTimebase", arguments, crypto],
             path: "bench/attack", swiftSettings: settings),
 
         .target(

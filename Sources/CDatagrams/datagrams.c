@@ -74,6 +74,9 @@ int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bou
     // ICMP errors come with the address that they are about, instead of failing whatever is sent next.
     set(fd, IPPROTO_IP, IP_RECVERR, 1);
     if (ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    // Our datagrams fit any path; a forged "fragmentation needed" would cut them up for all that this machine sends there.
+    set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE);
+    if (ipv6) set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_INTERFACE);
 #endif
     struct sockaddr_storage storage;
     socklen_t length = to_sockaddr(address, ipv6, &storage);
