@@ -36,10 +36,13 @@ extension ProcessTests {
             }
             // As a terminal's Ctrl-C: to the whole group.
             #expect(kill(-child.processID, moment.signal) == 0)
-            #expect(await child.ending(within: .seconds(30)) == .exited(128 + moment.signal))
+            let ending = await child.ending(within: .seconds(30))
+            var said: [String] = []
             for stream in [child.output, child.errors] {
-                #expect(String(decoding: try #require(await stream?.rest(within: .seconds(30))), as: UTF8.self) == "")
+                said.append(String(decoding: try #require(await stream?.rest(within: .seconds(30))), as: UTF8.self))
             }
+            #expect(ending == .exited(128 + moment.signal), "\(said)")
+            #expect(said == ["", ""])
             #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == [])
             #expect(processes(naming: folder) == [])
         }

@@ -34,6 +34,10 @@ final class DemoProcess: Sendable {
             // What closed its output is about to end.
             let ending = await child.ending(within: .milliseconds(500))
             kill()
+            if case .killed(let signal) = ending, [SIGINT, SIGTERM, SIGHUP].contains(signal) {
+                // A terminal's, before the child had left our group. It has come to us as well, and is heard of in a moment.
+                try await Task.sleep(for: .seconds(1))
+            }
             let reason =
                 switch ending {
                 case .exited(let status): "ended with status \(status)"
