@@ -35,7 +35,8 @@ enum AttackCatalog {
                 Attack(name: "initiations", variant: "\(rate)/s", memoryBound: handshakes) { try HandshakeAttacks.initiations($0, rate: rate) }
             })
         + [
-            Attack(name: "connections", memoryBound: bytesHeld, leastSeconds: 15) { try HandshakeAttacks.connections($0) },
+            Attack(name: "connections", variant: "kept", memoryBound: bytesHeld, leastSeconds: 15) { try HandshakeAttacks.connections($0, areKept: true) },
+            Attack(name: "connections", variant: "left", memoryBound: bytesHeld, leastSeconds: 15) { try HandshakeAttacks.connections($0, areKept: false) },
             Attack(name: "recorded", memoryBound: nothingKept, listens: true) { try HandshakeAttacks.recorded($0) },
         ]
 

@@ -14,6 +14,7 @@ final class AttackField: Sendable {
     private struct State {
         var begins: Instant?
         var ends: Instant?
+        var closes: Instant?
         var notes: [String] = []
         var failures: [String] = []
         var isReady = false
@@ -45,11 +46,19 @@ final class AttackField: Sendable {
     private var hasBegun: Bool { state.withLock { $0.begins.map { $0 <= Attacker.clock.now() } ?? false } }
     var isReady: Bool { state.withLock { $0.isReady } }
 
-    func begin(until end: Instant) { state.withLock { ($0.begins, $0.ends) = (Attacker.clock.now(), end) } }
+    func begin(until end: Instant, closing: Instant) { state.withLock { ($0.begins, $0.ends, $0.closes) = (Attacker.clock.now(), end, closing) } }
 
     var isOn: Bool {
         guard !isStopped.load(ordering: .relaxed) else { return false }
         return state.withLock { $0.ends.map { Attacker.clock.now() < $0 } ?? false }
+    }
+
+    /// Keeps what the attack has until the run is over; `idly` 20 times a second.
+    func hold(_ idly: () -> Void = {}) {
+        while !isStopped.load(ordering: .relaxed), state.withLock({ $0.closes.map { Attacker.clock.now() < $0 } ?? false }) {
+            idly()
+            Attacker.sleep(milliseconds: 50)
+        }
     }
 
     /// Since the attack began.
@@ -76,10 +85,11 @@ final class AttackField: Sendable {
     // MARK: common loops
 
     /// Sends until the attack ends: at `rate` a second, or as fast as it goes when nil.
-    /// - Parameter send: one datagram; how many bytes it had.
+    /// - Parameter send: one datagram; how many bytes it had, 0 if the system did not take it.
     func flood(rate: Int?, _ send: () -> Int) {
         let began = Attacker.clock.now()
         var total = 0
+        var refused = 0
         // A bound beside the time: ten million datagrams are more than any machine here sends in a run.
         while isOn, total < 10_000_000 {
             var quota = 64
@@ -92,10 +102,17 @@ final class AttackField: Sendable {
                 // What a stall kept back comes at four times the pace, not all at once.
                 quota = min(due, max(1, rate / 250))
             }
-            var bytes = 0
-            for _ in 0..<quota { bytes += send() }
-            count(quota, bytes: bytes)
+            var (packets, bytes) = (0, 0)
+            for _ in 0..<quota {
+                let size = send()
+                packets += size > 0 ? 1 : 0
+                bytes += size
+            }
+            count(packets, bytes: bytes)
             total += quota
+            refused += quota - packets
         }
+        // An attack that this machine held back is no proof of anything.
+        if refused * 20 > total { fail("the attack was not made: the system did not take \(refused) of \(total) datagrams") }
     }
 }

@@ -61,7 +61,7 @@ struct AttackRun: Sendable {
             }
             group.addTask {
                 await Bystander.sleep(until: schedule.attack)
-                field.begin(until: schedule.after)
+                field.begin(until: schedule.after, closing: schedule.end)
                 guard attack.restarts else { return nil }
                 await Bystander.sleep(until: schedule.attack + length / 2)
                 relay?.cut(true)

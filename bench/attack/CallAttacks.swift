@@ -26,6 +26,7 @@ enum CallAttacks {
             Attacker.sleep(milliseconds: 100)
         }
         field.note("\(opened.reduce(0, +)) streams opened by packets of \(size) bytes; \(peers.count { $0.closed != nil }) of \(peers.count) connections closed")
+        field.hold { for peer in peers { peer.listen() } }
     }
 
     /// As many calls as are allowed, each with all but the last byte of the largest message.
@@ -89,5 +90,6 @@ enum CallAttacks {
         field.note(
             "\(peers.reduce(0) { $0 + $1.callsStarted }) calls on \(peers.count) connections, \(Double(bytes) / 1e6 > 1 ? "\(bytes / 1_000_000) MB" : "\(bytes) bytes") taken by the server"
                 + (closed.isEmpty ? "" : "; \(closed.count) connections ended: \(closed[0])"))
+        field.hold { for peer in peers { peer.listen() } }
     }
 }

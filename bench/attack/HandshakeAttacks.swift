@@ -15,7 +15,7 @@ enum HandshakeAttacks {
             let handshake = handshakes[index % handshakes.count]
             index += 1
             let packet = handshake.packet(cookie: cookie)
-            socket.send(packet)
+            let isSent = socket.send(packet)
             while let answer = socket.receive() {
                 switch PacketHeader.kind(of: answer) {
                 case .cookieReply:
@@ -30,7 +30,7 @@ enum HandshakeAttacks {
                 default: break
                 }
             }
-            return packet.count
+            return isSent ? packet.count : 0
         }
         field.note("\(answers) handshakes answered, \(cookies) cookies asked for")
     }
@@ -43,8 +43,9 @@ enum HandshakeAttacks {
         }
     }
 
-    /// One address opens as many connections as it can, and keeps them.
-    static func connections(_ field: AttackField) throws {
+    /// One address opens as many connections as it can, and keeps them, or is gone: then each datagram that the server
+    /// sends there brings an ICMP error back.
+    static func connections(_ field: AttackField, areKept: Bool) throws {
         let socket = try HostileSocket(.attacker(1), to: field.server)
         let handshakes = try prepare(field, count: 24_000)
         var waiting: [UInt64: (index: Int, sentAt: Instant)] = [:]  // lookup only
@@ -98,11 +99,13 @@ enum HandshakeAttacks {
             }
         }
         field.note("\(established.count) connections of one address, \(expired) attempts not answered")
-        // Kept, by a ping each.
+        guard areKept else { return }
+        // By a ping each.
         for index in established.indices {
             socket.send(established[index].ping())
             if index % 64 == 63 { Attacker.sleep(milliseconds: 5) }
         }
+        field.hold()
     }
 
     private struct Established {
@@ -150,8 +153,7 @@ enum HandshakeAttacks {
                 case 1: NetworkAddress.attacker(UInt32(1 + turn % 8)).with(port: 9_999)
                 default: .spoofed(&random)
                 }
-            raw.send(bytes, from: from, to: field.server)
-            return bytes.count
+            return raw.send(bytes, from: from, to: field.server) ? bytes.count : 0
         }
         field.note("\(recordings.count) first messages recorded")
     }

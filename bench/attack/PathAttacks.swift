@@ -58,7 +58,8 @@ enum PathAttacks {
         field.awaitStart()
         var flows: [NetworkAddress] = []
         var turn = 0
-        let codes: [UInt8] = [3, 1, 0, 13, 2, 4]
+        // Not 4, "too large": the kernel believes it, of this machine's loopback as a whole and for ten minutes.
+        let codes: [UInt8] = [3, 1, 0, 13, 2]
         field.flood(rate: 1_000) {
             if turn % 256 == 0 {
                 // The newest of what is heard: fresh connections too.
@@ -67,15 +68,15 @@ enum PathAttacks {
             }
             turn += 1
             guard !flows.isEmpty else { return 0 }
+            let isSent: Bool
             let flow = flows[turn % flows.count]
             let code = codes[turn / 2 / flows.count % codes.count]
-            let mtu: UInt16 = code == 4 ? 68 : 0
             if turn % 2 == 0 {
-                raw.sendUnreachable(code: code, mtu: mtu, from: field.server.with(port: 0), about: flow, sendingTo: field.server)
+                isSent = raw.sendUnreachable(code: code, from: field.server.with(port: 0), about: flow, sendingTo: field.server)
             } else {
-                raw.sendUnreachable(code: code, mtu: mtu, from: flow.with(port: 0), about: field.server, sendingTo: flow)
+                isSent = raw.sendUnreachable(code: code, from: flow.with(port: 0), about: field.server, sendingTo: flow)
             }
-            return 120
+            return isSent ? 120 : 0
         }
         field.note("about \(flows.count) flows at the end")
     }

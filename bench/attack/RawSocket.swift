@@ -13,17 +13,15 @@ final class RawSocket: Sendable {
     deinit { close(descriptor) }
 
     /// A datagram that says it is from `source`, port 0 included.
-    @discardableResult
     func send(_ payload: [UInt8], from source: NetworkAddress, to destination: NetworkAddress) -> Bool {
         send(Self.ipv4(protocol: 17, from: source, to: destination, payload: Self.udp(from: source, to: destination, payload)), to: destination)
     }
 
     /// "Destination unreachable", about the datagram that `victim` sent to `peer`.
-    /// - Parameter code: 1 host, 3 port, 13 forbidden; 4 is "too large", with an MTU.
-    @discardableResult
-    func sendUnreachable(code: UInt8, mtu: UInt16 = 0, from source: NetworkAddress, about victim: NetworkAddress, sendingTo peer: NetworkAddress) -> Bool {
+    /// - Parameter code: 0 network, 1 host, 2 protocol, 3 port, 13 forbidden.
+    func sendUnreachable(code: UInt8, from source: NetworkAddress, about victim: NetworkAddress, sendingTo peer: NetworkAddress) -> Bool {
         let quote = Self.ipv4(protocol: 17, from: victim, to: peer, payload: Self.udp(from: victim, to: peer, [UInt8](repeating: 0x41, count: 64)))
-        var message: [UInt8] = [3, code, 0, 0, 0, 0, UInt8(mtu >> 8), UInt8(mtu & 0xFF)] + quote
+        var message: [UInt8] = [3, code, 0, 0, 0, 0, 0, 0] + quote
         let sum = Self.checksum(message)
         (message[2], message[3]) = (UInt8(sum >> 8), UInt8(sum & 0xFF))
         return send(Self.ipv4(protocol: 1, from: source, to: victim, payload: message), to: victim)
@@ -46,7 +44,7 @@ final class RawSocket: Sendable {
     }
 
     private static func ipv4(protocol number: UInt8, from source: NetworkAddress, to destination: NetworkAddress, payload: [UInt8]) -> [UInt8] {
-        var header: [UInt8] = [0x45, 0] + bytes(UInt16(truncatingIfNeeded: 20 + payload.count)) + [0, 0, 0x40, 0, 64, number, 0, 0]
+        var header: [UInt8] = [0x45, 0] + bytes(UInt16(truncatingIfNeeded: 20 + payload.count)) + [0, 0, 0, 0, 64, number, 0, 0]
         header += bytes(source.ipv4 ?? 0) + bytes(destination.ipv4 ?? 0)
         let sum = checksum(header)
         (header[10], header[11]) = (UInt8(sum >> 8), UInt8(sum & 0xFF))

@@ -14,8 +14,7 @@ enum SpoofedAttacks {
         field.flood(rate: 3_000) {
             turn += 1
             let payload = turn % 3 == 0 ? query(&random) : turn % 3 == 1 ? stray(&random) : first[turn / 3 % first.count]
-            raw.send(payload, from: .attacker(UInt32(1 + turn % 8)), to: field.server)
-            return payload.count
+            return raw.send(payload, from: .attacker(UInt32(1 + turn % 8)), to: field.server) ? payload.count : 0
         }
     }
 
@@ -26,8 +25,7 @@ enum SpoofedAttacks {
         field.awaitStart()
         field.flood(rate: rate) {
             let payload = stray(&random)
-            raw.send(payload, from: .spoofed(&random), to: field.server)
-            return payload.count
+            return raw.send(payload, from: .spoofed(&random), to: field.server) ? payload.count : 0
         }
     }
 
@@ -38,8 +36,7 @@ enum SpoofedAttacks {
         field.awaitStart()
         field.flood(rate: rate) {
             let payload = query(&random)
-            raw.send(payload, from: .spoofed(&random), to: field.server)
-            return payload.count
+            return raw.send(payload, from: .spoofed(&random), to: field.server) ? payload.count : 0
         }
     }
 

@@ -64,9 +64,10 @@ enum TrafficAttacks {
                 case ..<4: headed(&random)
                 default: corpus.isEmpty ? headed(&random) : spoilt(corpus[Int(random.next(below: UInt64(corpus.count)))], &random)
                 }
-            sockets[turn % sockets.count].send(packet)
+            let isSent = sockets[turn % sockets.count].send(packet)
             if turn % 256 == 0 { for socket in sockets { while socket.receive() != nil {} } }
-            return packet.count
+            // Some have no bytes at all.
+            return isSent ? max(1, packet.count) : 0
         }
     }
 
