@@ -40,7 +40,8 @@
         private let tasks = Mutex(Tasks())
 
         // The thread's own.
-        private let handler: any DatagramHandler
+        /// Let go at the end: it knows whoever holds the loop.
+        private var handler: (any DatagramHandler)?
         private let incoming: UnsafeMutablePointer<mast_batch>
         let outgoing: UnsafeMutablePointer<mast_batch>
         private var sockets: [UInt64: EpollSocket] = [:]
@@ -127,12 +128,13 @@
                     wait(until: next, events)
                     perform()
                     if isStopping { break }
-                    next = handler.turn(at: now)
+                    next = handler?.turn(at: now)
                     sender?.flush()
                     if !broken.isEmpty, let retry = repair() { next = min(next ?? retry, retry) }
                 }
             }
             for socket in Array(sockets.values) { socket.close() }
+            handler = nil
             let rest = tasks.withLock { tasks in
                 defer { tasks = Tasks(isOver: true) }
                 return tasks
@@ -192,7 +194,7 @@
                         continue
                     }
                     let bytes = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: batch.lengths[index])
-                    handler.received(bytes, from: source, on: socket)
+                    handler?.received(bytes, from: source, on: socket)
                 }
                 if count < Self.receivePlaces.count { return }
             }
@@ -202,11 +204,11 @@
 
         func failed(_ code: Int32, to destination: NetworkAddress, on socket: EpollSocket) {
             log?.failed(code, to: destination, at: now)
-            handler.failed(code, to: destination, on: socket)
+            handler?.failed(code, to: destination, on: socket)
         }
 
         func networkError(_ code: Int32, to destination: NetworkAddress, on socket: EpollSocket) {
-            handler.failed(code, to: destination, on: socket)
+            handler?.failed(code, to: destination, on: socket)
         }
 
         func watch(_ socket: EpollSocket) -> Int32 { mast_poll_add(poll, socket.descriptor, socket.tag) }

@@ -43,7 +43,8 @@ package final class NIODatagramLoop: DatagramLoop {
 ///
 /// `@unchecked Sendable` is proved by confinement: after `init` nothing of it is touched but on `loop`.
 final class NIOLoopCore: @unchecked Sendable {
-    private let handler: any DatagramHandler
+    /// Let go at the end: it knows whoever holds the loop.
+    private var handler: (any DatagramHandler)?
     let loop: any EventLoop
     private let clock: SystemClock
     var log: SocketLog?
@@ -69,7 +70,7 @@ final class NIOLoopCore: @unchecked Sendable {
     func turn() {
         guard !isOver, !isInTurn else { return }
         isInTurn = true
-        let next = handler.turn(at: now)
+        let next = handler?.turn(at: now)
         for socket in Array(sockets.values) { socket.flush() }
         isInTurn = false
         timer?.cancel()
@@ -80,19 +81,20 @@ final class NIOLoopCore: @unchecked Sendable {
     }
 
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: NIOSocket) {
-        if !isOver { handler.received(bytes, from: source, on: socket) }
+        if !isOver { handler?.received(bytes, from: source, on: socket) }
     }
 
     func failed(_ code: Int32, on socket: NIOSocket) {
         let nowhere = NetworkAddress(high: 0, low: 0, port: 0)
         log?.failed(code, to: nowhere, at: now)
-        if !isOver { handler.failed(code, to: nowhere, on: socket) }
+        if !isOver { handler?.failed(code, to: nowhere, on: socket) }
     }
 
     func stop() {
         isOver = true
         timer?.cancel()
         for socket in Array(sockets.values) { socket.close() }
+        handler = nil
     }
 }
 

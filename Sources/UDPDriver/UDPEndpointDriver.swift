@@ -7,13 +7,20 @@ import Synchronization
 /// Moves one host's datagrams over one UDP socket, on a thread of its own.
 package final class UDPEndpointDriver: EndpointDriver {
     private struct State {
-        var loop: (any DatagramLoop)?
         var address = NetworkAddress(ipv4: 0, port: 0)
         var counters = SocketCounters()
     }
 
+    /// An existential in a reference: what an atomic can hold.
+    private final class LoopBox: Sendable {
+        let loop: any DatagramLoop
+        init(_ loop: any DatagramLoop) { self.loop = loop }
+    }
+
     private let clock = SystemClock()
     private let state = Mutex(State())
+    /// Set once. Every call and every answer of the host asks for it, from any thread, so it is behind no lock.
+    private let loop = AtomicLazyReference<LoopBox>()
 
     init() {}
 
@@ -30,17 +37,16 @@ package final class UDPEndpointDriver: EndpointDriver {
             unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened)
     }
 
-    package func scheduleFlush() { state.withLock { $0.loop }?.wake() }
+    package func scheduleFlush() { loop.load()?.loop.wake() }
 
     package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {
         SystemResolver.lookUp(name, port: port, answer)
     }
 
     func attach(_ loop: any DatagramLoop, at address: NetworkAddress) {
-        state.withLock { ($0.loop, $0.address) = (loop, address) }
+        state.withLock { $0.address = address }
+        _ = self.loop.storeIfNil(LoopBox(loop))
     }
-
-    func detach() { state.withLock { $0.loop = nil } }
 
     func note(_ counters: SocketCounters) { state.withLock { $0.counters = counters } }
 }
@@ -69,48 +75,37 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
         arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
-        if arrivals.count >= Self.received { deliver() }
+        if arrivals.count >= Self.received { _ = exchange(limit: 0) }
     }
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
         host.hint(PathHint(errno: code), about: destination, at: driver.now())
     }
 
-    private func deliver() {
-        guard !arrivals.isEmpty else { return }
-        host.receive(arrivals, at: driver.now())
+    private func exchange(limit: Int) -> (more: Bool, wakeup: Instant?) {
+        let result = host.turn(arrivals, into: &transmits, limit: limit, at: driver.now())
         arrivals.removeAll(keepingCapacity: true)
+        return result
     }
 
     func turn(at now: Instant) -> Instant? {
-        deliver()
         // The host's clock is the driver's, which began before the loop's.
         let begin = driver.now()
-        if let due = host.nextWakeup, due <= begin { host.handleTimeout(at: begin) }
-        let isDone = flush()
-        if let socket { driver.note(socket.counters) }
-        guard isDone else { return now }
-        guard let wakeup = host.nextWakeup else { return nil }
-        return now + (wakeup - begin)
-    }
-
-    /// - Returns: false when there is more to send and the socket takes it.
-    private func flush() -> Bool {
         for _ in 0..<Self.batchesInTurn {
             // A full socket: the host keeps its packets, and the socket's room brings us back.
-            guard let socket, !socket.isFull else { return true }
+            let room = socket.map { !$0.isFull } ?? false
+            let (more, wakeup) = exchange(limit: room ? Self.batch : 0)
+            if let socket {
+                for transmit in transmits { socket.send(transmit.payload, to: transmit.destination) }
+                socket.flush()
+                driver.note(socket.counters)
+            }
             transmits.removeAll(keepingCapacity: true)
-            let more = host.pollTransmits(into: &transmits, limit: Self.batch, at: driver.now())
-            for transmit in transmits { socket.send(transmit.payload, to: transmit.destination) }
-            socket.flush()
-            if !more { return true }
+            if !more { return wakeup.map { now + ($0 - begin) } }
         }
-        return false
+        return now
     }
 
     /// A last word before the socket closes.
-    func finish() {
-        deliver()
-        _ = flush()
-    }
+    func finish() { _ = turn(at: driver.now()) }
 }

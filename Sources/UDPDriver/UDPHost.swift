@@ -57,7 +57,6 @@ package func withUDPHost<R: Sendable>(
     do { result = .success(try await body(host)) } catch { result = .failure(error) }
     host.close(reason: "closing")
     _ = try? await loop.run { pump.finish() }
-    driver.detach()
     await loop.stop()
     return try result.get()
 }
