@@ -18,6 +18,8 @@ package struct Ticket: TrustRecord {
     package let user: UserRecord
     package let clientKey: PublicKey
     package let issuer: SignedRecord<NodeRecord>
+    /// What `issuer` says; believed only in a ticket that came out of `verified`.
+    package let issuerID: NodeID
     package let issued: WallTime
 
     package var notAfter: WallTime { issued + Self.lifetime }
@@ -35,6 +37,7 @@ package struct Ticket: TrustRecord {
         self.user = try user.unverified()
         self.clientKey = clientKey
         self.issuer = issuer
+        self.issuerID = try issuer.unverified().nodeID
         self.issued = now
     }
 
@@ -50,6 +53,7 @@ package struct Ticket: TrustRecord {
         user = try userRecord.unverified()
         clientKey = try reader.transportKey()
         issuer = try SignedRecord(from: &reader, atMost: NodeRecord.maximumBytes)
+        issuerID = try issuer.unverified().nodeID
         issued = try reader.time()
     }
 

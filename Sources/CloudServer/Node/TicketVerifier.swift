@@ -21,7 +21,7 @@ struct TicketVerifier: Sendable {
     ) throws(RPCError) -> Ticket {
         do {
             let ticket = try find(shown, clientKey: clientKey, at: now)
-            if let revocations, revocations.contains(ticket.serial) { throw TrustError.revoked(serial: ticket.serial) }
+            try revocations?.check(ticket)
             return ticket
         } catch {
             throw RunRefusal.ticketNeeded.error("\(error)")
