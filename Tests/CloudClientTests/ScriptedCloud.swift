@@ -186,7 +186,7 @@ final class ScriptedCloud: CloudWire {
             let signed = try? SignedRecord(ticket, signedBy: forger ?? center.signing)
         else { throw RPCError(.internal, "script") }
         return AttachReply(
-            ticket: signed, userName: "ada", ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: 99,
+            ticket: signed, userName: "ada", ticketLife: life, route: 99,
             center: candidate(center, route: 3), revocations: revocations)
     }
 

@@ -62,7 +62,7 @@ import Testing
                 proof: try profile.proof(handshakeHash: hash), handshakeHash: ByteString(hash),
                 clientKey: ByteString(profile.identity.publicKey.bytes))
             let ticket = try office.ticket(for: query, at: noon).verified(
-                root: cloud.keys.root.publicKey, clientKey: profile.identity.publicKey, at: noon)
+                root: cloud.keys.root.publicKey, clientKey: profile.identity.publicKey, at: CloudTime(own: noon))
             #expect(ticket.userName == "ada" && !ticket.grants.mayOperate)
             let duplicate = #expect(throws: RPCError.self) { try office.addUser(AddUser(name: "ada"), at: noon, using: &cloud.generator) }
             #expect(duplicate?.code == .alreadyExists)

@@ -23,10 +23,12 @@ struct SmallCloud: Sendable {
 
     let runs: RunConfiguration
 
-    init(stations: Int, runs: RunConfiguration = .init()) throws {
+    /// - Parameter clocks: how far clocks are ahead, by ports: the communication server's is 1, the center's 2, the stations'
+    ///   10 and on.
+    init(stations: Int, runs: RunConfiguration = .init(), clocks: [UInt16: Interval] = [:]) throws {
         self.runs = runs
         simulation = Simulation(seed: 100)
-        network = TestNetwork(simulation)
+        network = TestNetwork(simulation, clocks: clocks)
         let start = simulation.time.wallTime
         var generator = SeededGenerator(seed: 21)
         keys = CenterKeys(using: &generator)
@@ -36,7 +38,7 @@ struct SmallCloud: Sendable {
         var office = try CenterOffice(keys: keys, membership: membership, store: centerStore)
         operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: start, using: &generator).opened()
         var tokens: [JoinToken] = []
-        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start, using: &generator)) }
+        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start + (clocks[2] ?? .zero), using: &generator)) }
         self.tokens = tokens
         server = Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys, serverFiles)
     }
@@ -88,8 +90,8 @@ struct SmallCloud: Sendable {
     }
 
     /// Runs `body` in the cloud's time. What waits in vain fails when the limit is reached.
-    func run(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
-        try simulation.run(limit: .seconds(300)) { try await body(self) }
+    func run(limit: Interval = .seconds(300), _ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
+        try simulation.run(limit: limit) { try await body(self) }
     }
 
     /// Runs `body` beside the communication server and the center that has registered there.

@@ -92,7 +92,7 @@ extension CloudClient {
                 try reply.ticket.verified(root: profile.rootKey, clientKey: profile.identity.publicKey, at: nil))
         } catch { throw .untrusted("the communication server gave a ticket that this cloud did not issue: \(error)") }
         let now = wire.now()
-        let left = WallTime(milliseconds: reply.ticketEndsMilliseconds) - wire.wallTime()
+        let left = Interval.milliseconds(reply.ticketLifeMilliseconds)
         wire.adopt(route: reply.route)
         state.withLock { state in
             if state.ticket != reply.ticket { state.shown = [] }

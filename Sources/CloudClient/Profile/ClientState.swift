@@ -48,9 +48,9 @@ extension CloudClient.State {
     mutating func restore(_ kept: ClientState, rootKey: SigningPublicKey, clientKey: PublicKey, wall: WallTime, now: Instant) {
         if let signed = kept.revocations, let log = try? signed.verified(by: rootKey) { (revocations, signedRevocations) = (log, signed) }
         guard let ticket = kept.ticket,
-            let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: wall), (try? revocations.check(claims)) != nil
+            let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: CloudTime(own: wall)), (try? revocations.check(claims)) != nil
         else { return }
         self.ticket = ticket
-        ticketEnds = now + min(claims.notAfter - wall, Ticket.lifetime)
+        ticketEnds = now + ((try? claims.remaining(at: CloudTime(own: wall))) ?? .zero)
     }
 }

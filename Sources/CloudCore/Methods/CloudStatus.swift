@@ -20,12 +20,15 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package var sharesName: Bool
         /// It lacks revocations that others have.
         package var isBehind: Bool
+        /// Its clock minus the median of all; nil while there are fewer than three.
+        package var clockOffsetMilliseconds: Int64?
 
         package init(
             nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
             replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?, health: NodeHealth,
-            runsTwice: Bool, sharesName: Bool, isBehind: Bool
+            runsTwice: Bool, sharesName: Bool, isBehind: Bool, clockOffset: Interval?
         ) {
+            clockOffsetMilliseconds = clockOffset?.milliseconds
             (self.health, self.runsTwice, self.sharesName, self.isBehind) = (health, runsTwice, sharesName, isBehind)
             self.nodeID = nodeID
             self.name = name
@@ -46,6 +49,8 @@ package struct CloudStatus: Codable, Hashable, Sendable {
     package var revocationNumber: UInt64
     /// What goes wrong at the communication server itself.
     package var troubles: [String]
+    /// The communication server's own clock minus the median of all.
+    package var clockOffsetMilliseconds: Int64?
     package var attachedClients: Int
     /// The application processing module's copies.
     package var cachedApplications: Int
@@ -53,8 +58,9 @@ package struct CloudStatus: Codable, Hashable, Sendable {
 
     package init(
         nodes: [Node], applications: [ApplicationStatus], releaseNumber: UInt64, revocationNumber: UInt64, troubles: [String],
-        attachedClients: Int, cachedApplications: Int, cachedBytes: Int
+        clockOffset: Interval?, attachedClients: Int, cachedApplications: Int, cachedBytes: Int
     ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.revocationNumber, self.troubles) = (revocationNumber, troubles)
         self.nodes = nodes
         self.applications = applications

@@ -40,12 +40,15 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
     package var numbers: StateNumbers
     package var health: NodeHealth
+    /// The node's clock; absent where it says nothing of it.
+    package var wallMilliseconds: Int64?
 
     package init(
         record: SignedRecord<NodeRecord>, incarnation: UInt64, replicas: [ContentDigest], load: NodeLoad,
         releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil, numbers: StateNumbers,
-        health: NodeHealth = NodeHealth()
+        health: NodeHealth = NodeHealth(), clock: WallTime? = nil
     ) {
+        wallMilliseconds = clock?.milliseconds
         self.revocations = revocations
         self.health = health
         self.record = record
@@ -68,11 +71,14 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
     /// A newer record of the node than the one it showed.
     package var record: SignedRecord<NodeRecord>?
+    /// The node's clock minus the median of center, communication server and stations.
+    package var clockOffsetMilliseconds: Int64?
 
     package init(
         route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
-        revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil
+        revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil, clockOffset: Interval? = nil
     ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.revocations, self.record) = (revocations, record)
         self.route = route
         self.heartbeatMilliseconds = heartbeatMilliseconds
@@ -126,11 +132,14 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     /// The node's list, if the communication server's last answer showed an older one.
     package var revocations: SignedRecord<RevocationLog>?
     package var health: NodeHealth
+    /// The node's clock; absent where it says nothing of it.
+    package var wallMilliseconds: Int64?
 
     package init(
         incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers,
-        revocations: SignedRecord<RevocationLog>? = nil, health: NodeHealth = NodeHealth()
+        revocations: SignedRecord<RevocationLog>? = nil, health: NodeHealth = NodeHealth(), clock: WallTime? = nil
     ) {
+        wallMilliseconds = clock?.milliseconds
         (self.revocations, self.health) = (revocations, health)
         self.incarnation = incarnation
         self.load = load
@@ -146,8 +155,13 @@ package struct HeartbeatReply: Codable, Hashable, Sendable {
     package var heldRevocations: UInt64
     /// A newer list than the node's.
     package var revocations: SignedRecord<RevocationLog>?
+    /// The node's clock minus the median of center, communication server and stations.
+    package var clockOffsetMilliseconds: Int64?
 
-    package init(numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil) {
+    package init(
+        numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil, clockOffset: Interval? = nil
+    ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.numbers, self.heldRevocations, self.revocations) = (numbers, heldRevocations, revocations)
     }
 }
@@ -222,8 +236,8 @@ package struct AttachRequest: Codable, Hashable, Sendable {
 package struct AttachReply: Codable, Hashable, Sendable {
     package var ticket: SignedRecord<Ticket>
     package var userName: String
-    /// When the ticket ends: milliseconds since 1970, on the issuer's clock.
-    package var ticketEndsMilliseconds: Int64
+    /// How long the ticket still holds: a duration, since calendars differ.
+    package var ticketLifeMilliseconds: Int64
     /// The client's own route: its connection ids begin with it.
     package var route: UInt32
     /// For operators, and as the last resort. Absent while the center is down.
@@ -232,13 +246,13 @@ package struct AttachReply: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
 
     package init(
-        ticket: SignedRecord<Ticket>, userName: String, ticketEndsMilliseconds: Int64, route: UInt32, center: Candidate?,
+        ticket: SignedRecord<Ticket>, userName: String, ticketLife: Interval, route: UInt32, center: Candidate?,
         revocations: SignedRecord<RevocationLog>? = nil
     ) {
         self.revocations = revocations
         self.ticket = ticket
         self.userName = userName
-        self.ticketEndsMilliseconds = ticketEndsMilliseconds
+        self.ticketLifeMilliseconds = ticketLife.milliseconds
         self.route = route
         self.center = center
     }

@@ -36,10 +36,13 @@ package struct NodeSighting: Codable, Hashable, Sendable {
     package var health: NodeHealth
     /// Two processes registered as this node within the last moments: its folder was copied.
     package var runsTwice: Bool
+    package var clockOffsetMilliseconds: Int64?
 
     package init(
-        nodeID: NodeID, epoch: UInt64, observedAddress: String, isUp: Bool, replicas: Int, health: NodeHealth, runsTwice: Bool
+        nodeID: NodeID, epoch: UInt64, observedAddress: String, isUp: Bool, replicas: Int, health: NodeHealth, runsTwice: Bool,
+        clockOffset: Interval? = nil
     ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
         self.nodeID = nodeID
         self.epoch = epoch
         self.observedAddress = observedAddress

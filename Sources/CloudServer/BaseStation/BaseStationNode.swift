@@ -139,7 +139,7 @@ package actor BaseStationNode: ControlledNode {
         return RegisterRequest(
             record: await vault.membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
             releases: await vault.signedReleases, revocations: await vault.signedRevocations, numbers: await vault.numbers,
-            health: await health())
+            health: await health(), clock: host.wallTime())
     }
 
     private func health() async -> NodeHealth {
@@ -153,12 +153,13 @@ package actor BaseStationNode: ControlledNode {
         return HeartbeatRequest(
             incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
             numbers: numbers, revocations: numbers.revocations > serverRevocations ? await vault.signedRevocations : nil,
-            health: await health())
+            health: await health(), clock: host.wallTime())
     }
 
     func accepted(_ reply: HeartbeatReply) async {
         reportedReplicas = heartbeatReplicas
         serverRevocations = reply.heldRevocations
+        await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         await vault.take(reply.revocations, heard: reply.numbers.revocations)
         await learned(reply.numbers)
     }
@@ -166,6 +167,7 @@ package actor BaseStationNode: ControlledNode {
     func registered(_ reply: RegisterReply) async {
         await vault.take(reply.revocations, heard: reply.numbers.revocations)
         await vault.take(reply.record)
+        await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         await vault.taken()
         onRegistered?()
         restUntil = .zero

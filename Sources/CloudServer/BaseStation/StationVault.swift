@@ -84,8 +84,20 @@ actor StationVault: ApplicationSource {
     var signedRevocations: SignedRecord<RevocationLog>? { shelf.signed }
 
     /// What goes wrong here, a line each.
-    var troubles: [String] { [shelf.trouble, storageTrouble].compactMap(\.self) }
+    var troubles: [String] { [shelf.trouble, storageTrouble, time.complaint].compactMap(\.self) }
     var diskFreeBytes: Int64? { files.freeBytes }
+
+    // MARK: Time
+
+    private var clockOffset: Interval?
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockOffset) }
+
+    /// What the communication server makes of this clock.
+    func take(clockOffset offset: Interval?) {
+        let before = time.complaint
+        clockOffset = offset
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
 
     // MARK: Revocations
 
@@ -132,7 +144,7 @@ actor StationVault: ApplicationSource {
             throw RPCError(
                 .failedPrecondition, "\(record.name) holds revocations \(shelf.log.number) of \(newest): ask another", effect: .none)
         }
-        return try book.ticket(for: query, issuer: membership.record, signedBy: signing, at: host.wallTime())
+        return try book.ticket(for: query, issuer: membership.record, signedBy: signing, at: time.best)
     }
 
     // MARK: State of the center

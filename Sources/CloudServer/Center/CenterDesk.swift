@@ -74,6 +74,16 @@ actor CenterDesk: ApplicationSource {
     func module(_ digest: ContentDigest) throws -> [UInt8] { try office.module(digest) }
     var revocations: RevocationLog? { office.revocations }
 
+    private var clockOffset: Interval?
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockOffset) }
+
+    /// What the communication server makes of this clock.
+    func take(clockOffset offset: Interval?) {
+        let before = time.complaint
+        clockOffset = offset
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
     // MARK: For the communication server
 
     func admit(_ join: ForwardedJoin) throws -> SignedRecord<NodeRecord> {
@@ -87,7 +97,7 @@ actor CenterDesk: ApplicationSource {
         }
     }
 
-    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> { try office.ticket(for: query, at: host.wallTime()) }
+    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> { try office.ticket(for: query, at: time.best) }
     func changes(since known: StateNumbers) -> SyncReply { office.changes(since: known) }
     func seen(_ seen: NodesSeen) throws -> NodesSeenReply { NodesSeenReply(records: try office.seen(seen.sightings, at: host.wallTime())) }
 

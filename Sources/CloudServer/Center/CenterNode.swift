@@ -123,25 +123,30 @@ package actor CenterNode: ControlledNode {
         let news = await desk.published()
         return RegisterRequest(
             record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: news.releases,
-            revocations: news.revocations, numbers: news.numbers, health: health)
+            revocations: news.revocations, numbers: news.numbers, health: await health(), clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
         let news = await desk.published()
         return HeartbeatRequest(
             incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: news.numbers,
-            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: health)
+            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: await health(),
+            clock: host.wallTime())
     }
 
-    private var health: NodeHealth { NodeHealth(version: version, diskFreeBytes: diskFreeBytes()) }
+    private func health() async -> NodeHealth {
+        NodeHealth(version: version, diskFreeBytes: diskFreeBytes(), troubles: await desk.time.complaint.map { [$0] } ?? [])
+    }
 
     func registered(_ reply: RegisterReply) async {
+        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         onRegistered?()
         await complainIfBehind(reply.numbers)
     }
 
     func accepted(_ reply: HeartbeatReply) async {
         serverRevocations = reply.heldRevocations
+        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         await complainIfBehind(reply.numbers)
     }
 

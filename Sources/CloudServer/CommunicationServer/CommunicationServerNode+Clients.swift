@@ -21,10 +21,12 @@ extension CommunicationServerNode {
         let route = try openRoute(context, asNode: false)
         // The connection may have closed while a node was asked.
         guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
-        sessions[context.connection] = ClientSession(clientKey: context.peerKey, ticket: ticket, route: route)
+        // A ticket that was made this moment holds for all its life, whatever its issuer's calendar says.
+        let life = (try? ticket.remaining(at: time)) ?? Ticket.lifetime
+        sessions[context.connection] = ClientSession(clientKey: context.peerKey, ticket: ticket, ends: host.now() + life, route: route)
         log.debug("client attached", metadata: ["user": "\(ticket.userName)", "route": "\(route)"])
         return AttachReply(
-            ticket: signed, userName: ticket.userName, ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: route,
+            ticket: signed, userName: ticket.userName, ticketLife: life, route: route,
             center: registry.center?.candidate(for: nil),
             revocations: request.knownRevocations < shelf.log.number ? shelf.signed : nil)
     }
@@ -32,7 +34,7 @@ extension CommunicationServerNode {
     /// The ticket shown, or a new one from a node that stores the user's record.
     private func ticketFor(_ request: AttachRequest, _ context: CallContext) async throws -> (SignedRecord<Ticket>, Ticket) {
         if let shown = request.ticket {
-            if let ticket = try? shown.verified(root: rootKey, clientKey: context.peerKey, at: host.wallTime()),
+            if let ticket = try? shown.verified(root: rootKey, clientKey: context.peerKey, at: time),
                 (try? shelf.log.check(ticket)) != nil
             {
                 return (shown, ticket)
@@ -133,10 +135,10 @@ extension CommunicationServerNode {
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
                 roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
-                isBehind: node.numbers.revocations < numbers.revocations)
+                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node))
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,
-            troubles: shelf.trouble.map { [$0] } ?? [], attachedClients: sessions.count, cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
+            troubles: [shelf.trouble, time.complaint].compactMap(\.self), clockOffset: clockMedian.map { .zero - $0 }, attachedClients: sessions.count, cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
     }
 }

@@ -54,8 +54,10 @@ extension CommunicationServerNode {
         let node = RegisteredNode(
             record: record, signed: signed, connection: context.connection, incarnation: request.incarnation,
             route: route, load: request.load, replicas: request.replicas.prefix(4096).sorted(), lastHeartbeat: host.now(),
-            numbers: request.numbers, health: request.health.bounded)
+            numbers: request.numbers, health: request.health.bounded, clockAhead: clockAhead(request.wallMilliseconds, context))
         let isNew = registry.register(node)
+        // Afterwards twice a heartbeat is enough, however many come at once.
+        if clockMedian == nil { compareClocks() }
         log.info(
             "node up",
             metadata: [
@@ -74,7 +76,7 @@ extension CommunicationServerNode {
             route: route, heartbeatMilliseconds: configuration.heartbeatInterval.milliseconds, numbers: numbers,
             observedAddress: context.connection.address.description,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
-            record: signed == request.record ? nil : signed)
+            record: signed == request.record ? nil : signed, clockOffset: clockOffset(node))
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
@@ -82,13 +84,14 @@ extension CommunicationServerNode {
             throw RPCError(.failedPrecondition, "register first", effect: .none)
         }
         take(request.revocations)
-        let news = registry.heartbeat(node.nodeID, request, at: host.now())
+        let news = registry.heartbeat(node.nodeID, request, clockAhead: clockAhead(request.wallMilliseconds, context), at: host.now())
         if node.record.role == .center, numbers.isBehind(request.numbers) { numbers = numbers.joined(request.numbers) }
         if news.returned, let now = registry[node.nodeID] { returned(now) }
         if news.replicasChanged { hub.publish(NodeEvent(.placementChanged, nodeID: node.nodeID)) }
         return HeartbeatReply(
             numbers: numbers, heldRevocations: shelf.log.number,
-            revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil)
+            revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
+            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) })
     }
 
     private func returned(_ node: RegisteredNode) {
@@ -136,7 +139,7 @@ extension CommunicationServerNode {
     func sighting(_ node: RegisteredNode) -> NodeSighting {
         NodeSighting(
             nodeID: node.nodeID, epoch: node.record.epoch, observedAddress: node.connection.address.description, isUp: node.isUp,
-            replicas: node.replicas.count, health: node.health, runsTwice: runsTwice(node))
+            replicas: node.replicas.count, health: node.health, runsTwice: runsTwice(node), clockOffset: clockOffset(node))
     }
 
     /// Two processes of one node take turns within a second; after ten without it, one of them is gone.
@@ -181,7 +184,7 @@ extension CommunicationServerNode {
             LookupEngine.View(
                 nodeID: node.nodeID, role: node.record.role, load: node.load,
                 holdsReplica: node.candidate(for: digest).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
-                roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations)
+                roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)))
         }
     }
 

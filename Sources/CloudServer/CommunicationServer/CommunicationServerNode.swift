@@ -23,6 +23,8 @@ package struct CommunicationServerConfiguration: Sendable {
 struct ClientSession: Sendable {
     var clientKey: PublicKey
     var ticket: Ticket
+    /// On this host's monotone clock: no calendar ends a session early.
+    var ends: Instant
     var route: UInt32
 }
 
@@ -46,6 +48,8 @@ package actor CommunicationServerNode {
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
     var shelf: RevocationShelf
+    /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
+    var clockMedian: Interval?
     var joinsUnderWay = 0
     private var lastSightings = Instant.zero
 
@@ -148,7 +152,7 @@ package actor CommunicationServerNode {
         guard let session = sessions[context.connection] else {
             throw RunRefusal.ticketNeeded.error("attach first: this connection has not said who it is")
         }
-        guard host.wallTime() <= session.ticket.notAfter else {
+        guard host.now() <= session.ends else {
             throw RunRefusal.ticketNeeded.error("the ticket has expired: attach again")
         }
         do { try shelf.log.check(session.ticket) } catch { throw RunRefusal.ticketNeeded.error("\(error): attach again") }
@@ -208,8 +212,32 @@ package actor CommunicationServerNode {
             let now = host.now()
             for node in registry.expire(at: now, after: limit) { down(node, reason: "heartbeats missed") }
             shelf.keep()
+            compareClocks()
             if now - lastSightings >= Self.sightingInterval { errand.yield(.tellCenter) }
         }
+    }
+
+    // MARK: Time
+
+    /// This server's own clock is one among the others.
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockMedian.map { .zero - $0 }) }
+
+    /// A node's clock minus the median.
+    func clockOffset(_ node: RegisteredNode) -> Interval? {
+        guard let clockMedian, let ahead = node.clockAhead else { return nil }
+        return ahead - clockMedian
+    }
+
+    func compareClocks() {
+        let before = time.complaint
+        clockMedian = registry.clockMedian
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
+    func clockAhead(_ milliseconds: Int64?, _ context: CallContext) -> Interval? {
+        guard let milliseconds else { return nil }
+        let roundTrip = context.connection.statistics?.smoothedRTT ?? .zero
+        return (WallTime(milliseconds: milliseconds) - host.wallTime()) + roundTrip / 2
     }
 
     func down(_ node: RegisteredNode, reason: String) {

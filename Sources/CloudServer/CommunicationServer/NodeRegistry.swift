@@ -14,6 +14,8 @@ struct RegisteredNode: Sendable {
     var lastHeartbeat: Instant
     var numbers: StateNumbers
     var health: NodeHealth
+    /// Its clock minus this one's, half a round trip ago.
+    var clockAhead: Interval?
     var isUp = true
     /// When a process that another one of the same node had replaced was heard of again: both live.
     var twiceAt: Instant?
@@ -65,12 +67,13 @@ struct NodeRegistry: Sendable {
     }
 
     /// What a heartbeat says. Returns whether the node was down before and whether its replicas changed.
-    mutating func heartbeat(_ id: NodeID, _ request: HeartbeatRequest, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
+    mutating func heartbeat(_ id: NodeID, _ request: HeartbeatRequest, clockAhead: Interval?, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
         guard var node = nodes[id] else { return (false, false) }
         let replicas = request.replicas.map { $0.prefix(4096).sorted() }
         let returned = !node.isUp
         let changed = replicas != nil && replicas != node.replicas
         node.load = request.load
+        node.clockAhead = clockAhead
         node.numbers = request.numbers
         node.health = request.health.bounded
         node.replicas = replicas ?? node.replicas
@@ -79,6 +82,9 @@ struct NodeRegistry: Sendable {
         nodes[id] = node
         return (returned, changed)
     }
+
+    /// The median of all clocks minus this one's; nil while there are fewer than three.
+    var clockMedian: Interval? { ClockMedian.of([.zero] + up.compactMap(\.clockAhead)) }
 
     /// A newer record of a node that is here.
     mutating func update(_ id: NodeID, _ record: NodeRecord, _ signed: SignedRecord<NodeRecord>) {

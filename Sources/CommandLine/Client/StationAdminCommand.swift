@@ -38,6 +38,7 @@ struct StationRow: Encodable {
     var replicas: Int?
     var version: String?
     var diskFreeBytes: Int64?
+    var clockOffsetMs: Int64?
     var troubles: [String]
 
     init(_ station: CenterStatus.Station, now: WallTime) {
@@ -50,6 +51,7 @@ struct StationRow: Encodable {
         replicas = sighting?.replicas
         version = sighting.map { Output.printable($0.health.version) }
         diskFreeBytes = sighting?.health.diskFreeBytes
+        clockOffsetMs = sighting?.clockOffsetMilliseconds
         troubles = sighting?.health.troubles.map(Output.printable) ?? []
     }
 
@@ -59,15 +61,15 @@ struct StationRow: Encodable {
     }
 
     static func show(_ stations: [StationRow]) {
-        var rows = [["station", "", "node id", "address", "seen", "replicas", "version", "disk free", ""]]
+        var rows = [["station", "", "node id", "address", "seen", "replicas", "clock ms", "version", "disk free", ""]]
         for station in stations {
             rows.append([
                 station.name, station.state, station.nodeId, station.address,
                 TextLayout.duration(Double(station.lastSeenAgoMs) / 1_000) + " ago", station.replicas.map { "\($0)" } ?? "-",
-                station.version ?? "-", station.diskFreeBytes.map { TextLayout.bytes(Int($0)) } ?? "-", station.remarks,
+                station.clockOffsetMs.map { "\($0)" } ?? "-", station.version ?? "-", station.diskFreeBytes.map { TextLayout.bytes(Int($0)) } ?? "-", station.remarks,
             ])
         }
-        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 4, 6, 8]) { Output.line(line) }
+        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 4, 7, 9]) { Output.line(line) }
     }
 }
 

@@ -27,6 +27,7 @@ struct StatusCommand: AsyncParsableCommand {
         var diskFreeBytes: Int64?
         var runsTwice, sharesName, behind: Bool
         var troubles: [String]
+        var clockOffsetMs: Int64?
         /// When the node reported last, by the center's account; absent where only the communication server was asked.
         var lastSeenAgoMs: Int64?
 
@@ -47,6 +48,7 @@ struct StatusCommand: AsyncParsableCommand {
         var applications: [Application]
         var releaseNumber, revocationNumber: UInt64
         var troubles: [String]
+        var clockOffsetMs: Int64?
         var down: [String]
         var attachedClients, cachedApplications, cachedBytes: Int
     }
@@ -70,7 +72,7 @@ struct StatusCommand: AsyncParsableCommand {
                     replicas: status.nodes.filter { $0.isUp && $0.role == .station && $0.replicas.contains(application.digest) }.count)
             },
             releaseNumber: status.releaseNumber, revocationNumber: status.revocationNumber,
-            troubles: status.troubles.map(Output.printable), down: nodes.filter { !$0.up }.map(\.name), attachedClients: status.attachedClients,
+            troubles: status.troubles.map(Output.printable), clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name), attachedClients: status.attachedClients,
             cachedApplications: status.cachedApplications, cachedBytes: status.cachedBytes)
         if output.json { try Output.json(report) } else { show(report) }
         // The report is what there is to say.
@@ -88,7 +90,7 @@ struct StatusCommand: AsyncParsableCommand {
                 replicas: node.replicas.map(\.description), heartbeatAgeMs: node.heartbeatAgeMilliseconds, rttUs: node.roundTripMicroseconds,
                 version: node.health.version.isEmpty ? nil : Output.printable(node.health.version), diskFreeBytes: node.health.diskFreeBytes,
                 runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: node.health.troubles.map(Output.printable),
-                lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
+                clockOffsetMs: node.clockOffsetMilliseconds, lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
         }
         if !nodes.contains(where: { $0.role == NodeRole.center.rawValue }) {
             nodes.append(absent("center", .center, "-", "-", lastSeen: nil))
@@ -104,23 +106,23 @@ struct StatusCommand: AsyncParsableCommand {
         Node(
             name: name, role: role.rawValue, nodeId: id, address: address, up: false, running: 0, queued: 0, capacity: 0, replicas: [],
             heartbeatAgeMs: lastSeen?.milliseconds ?? -1, rttUs: nil, version: nil, diskFreeBytes: nil, runsTwice: false, sharesName: false,
-            behind: false, troubles: [], lastSeenAgoMs: lastSeen?.milliseconds)
+            behind: false, troubles: [], clockOffsetMs: nil, lastSeenAgoMs: lastSeen?.milliseconds)
     }
 
     private func show(_ report: Report) {
         Output.line("commserver \(report.commserver), release \(report.releaseNumber), \(report.attachedClients) clients, \(report.cachedApplications) applications cached (\(TextLayout.bytes(report.cachedBytes)))")
-        var rows = [["node", "role", "", "address", "runs", "replicas", "rtt ms", "version", "disk free", "heard of", ""]]
+        var rows = [["node", "role", "", "address", "runs", "replicas", "rtt ms", "clock ms", "version", "disk free", "heard of", ""]]
         for node in report.nodes {
             rows.append([
                 node.name, node.role, node.up ? "up" : "DOWN", node.address, "\(node.running)/\(node.capacity)", "\(node.replicas.count)",
                 node.rttUs.map { TextLayout.fixed(Double($0) / 1_000, 1) } ?? "-",
-                node.version ?? "-", node.diskFreeBytes.map { TextLayout.bytes(Int($0)) } ?? "-",
+                node.clockOffsetMs.map { "\($0)" } ?? "-", node.version ?? "-", node.diskFreeBytes.map { TextLayout.bytes(Int($0)) } ?? "-",
                 node.heartbeatAgeMs < 0 ? "never" : node.up ? "\(node.heartbeatAgeMs) ms ago" : TextLayout.duration(Double(node.heartbeatAgeMs) / 1_000) + " ago",
                 node.remarks,
             ])
         }
         Output.line("")
-        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 7, 9, 10]) { Output.line(line) }
+        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 8, 10, 11]) { Output.line(line) }
         for trouble in report.troubles { Output.line("commserver: \(trouble)") }
         Output.line("")
         rows = [["application", "version", "size", "stations", "sha256", ""]]
