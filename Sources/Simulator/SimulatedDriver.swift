@@ -28,14 +28,17 @@ package final class SimulatedDriver: EndpointDriver {
     private let carrier: any SimulatedCarrier
     /// Is handed what the transport traced, after each flush.
     private let onTrace: (@Sendable ([TracedEvent]) -> Void)?
+    /// How far the host's calendar clock is ahead of the world's.
+    private let clockAhead: Interval
     private let state: Mutex<State>
 
     package init(
-        world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress,
+        world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress, clockAhead: Interval = .zero,
         onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
     ) {
         self.world = world
         self.carrier = carrier
+        self.clockAhead = clockAhead
         self.onTrace = onTrace
         state = Mutex(State(address: address))
     }
@@ -52,7 +55,7 @@ package final class SimulatedDriver: EndpointDriver {
     package func move(to address: NetworkAddress) { state.withLock { $0.address = address } }
 
     package func now() -> Instant { world.now }
-    package func wallTime() -> WallTime { world.wallTime }
+    package func wallTime() -> WallTime { world.wallTime + clockAhead }
     package var localAddress: NetworkAddress { state.withLock { $0.address } }
 
     package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {

@@ -34,14 +34,17 @@ package final class Simulation: Sendable {
     }
 
     /// A host at `address`, alive until it is killed or the run ends.
-    /// - Parameter life: tells a restarted process from the one before, by its chance and hence its incarnation.
+    /// - Parameters:
+    ///   - life: tells a restarted process from the one before, by its chance and hence its incarnation.
+    ///   - clockAhead: of the host's calendar clock.
     package func host(
         _ identity: StaticKeyPair, at address: NetworkAddress, life: UInt64 = 0, access: LinkScenario = LinkScenario(),
+        clockAhead: Interval = .zero,
         configuration: HostConfiguration, onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
     ) -> SimulatedHost {
         var configuration = configuration
         if onTrace != nil { configuration.transport.tracing = true }
-        let driver = SimulatedDriver(world: time, carrier: network, address: address, onTrace: onTrace)
+        let driver = SimulatedDriver(world: time, carrier: network, address: address, clockAhead: clockAhead, onTrace: onTrace)
         let host = RPCHost(
             identity: identity, configuration: configuration, entropy: chance("host \(address)", life), driver: driver, logger: nil)
         network.connect(driver, at: address, access: access)

@@ -2,6 +2,7 @@ import MastCloudClient
 import MastCloudCore
 import MastSimulator
 import MastTimebase
+import Synchronization
 import Testing
 
 @Suite struct `Cloud client` {
@@ -246,9 +247,56 @@ import Testing
         }
         #expect(try story() == story())
     }
-}
 
-import Synchronization
+    // MARK: Whom it believes
+
+    private func wrongSigners(_ cloud: ScriptedCloud) -> [(name: String, key: SigningKeyPair)] {
+        var generator = SeededGenerator(seed: 66)
+        return [("a stranger", SigningKeyPair(using: &generator)), ("the user's own device", cloud.userSigning)]
+            + cloud.nodeSigners.map { ("the node \($0.name)", $0.key) }
+    }
+
+    @Test func `A placement, a ticket and a revocation list are believed from their signers only`() throws {
+        for index in 0..<5 {
+            try withClient { client, cloud in
+                let signer = wrongSigners(cloud)[index]
+                // The center issues the scripted tickets.
+                cloud.forge(tickets: signer.name == "the node center" ? SigningKeyPair(privateKey: Array(repeating: 5, count: 32)) : signer.key)
+                await #expect("tickets by \(signer.name)") { try await client.run("sort", input: [1]) } throws: { ($0 as? RunError)?.kind == .untrusted }
+                cloud.forge(records: signer.key)
+                await #expect("records by \(signer.name)") { try await client.run("sort", input: [1]) } throws: { ($0 as? RunError)?.kind == .untrusted }
+                cloud.forge()
+                try cloud.remove(["station-a"], number: 9, signedBy: signer.key)
+                #expect(try await client.run("sort", input: [1, 2]).servedBy?.name == "station-a", "revocations by \(signer.name)")
+            }
+        }
+    }
+
+    @Test func `A removed station is left at once, and never asked or believed again`() throws {
+        let store = MemoryStateStore()
+        try withClient(store: store) { client, cloud in
+            #expect(try await client.run("sort", input: [1]).servedBy?.name == "station-a")
+            cloud.set("station-a", .executesForever)
+            async let running = client.run("sort", input: [1, 2])
+            try await cloud.sleep(for: .milliseconds(200))
+            try cloud.remove(["station-a"], number: 3)
+            let outcome = try await running
+            #expect(outcome.servedBy?.name == "station-b" && outcome.timeline.duration < .seconds(1), "\(outcome.timeline)")
+            // The communication server goes on naming it, and an older list changes nothing.
+            cloud.set("station-a", .serves)
+            try cloud.remove([], number: 2)
+            cloud.clearLog()
+            for value in 0..<5 as Range<UInt8> { #expect(try await client.run("sort", input: [value]).servedBy?.name == "station-b") }
+            #expect(!cloud.log.contains("run on station-a"))
+        }
+        // Nor does the next process of this user ask it, before it has heard anything.
+        try withClient(store: store) { client, cloud in
+            let outcome = try await client.run("sort", input: [7])
+            #expect(outcome.servedBy?.name == "station-b")
+            #expect(!cloud.log.contains("run on station-a"))
+        }
+    }
+}
 
 final class MemoryStateStore: ClientStateStore {
     private let state = Mutex<ClientState?>(nil)

@@ -34,6 +34,10 @@ final class ScriptedCloud: CloudWire {
         var outages: [Range<Int64>] = []
         var sends: [(peer: String, send: Send)] = []
         var watchers: [AsyncStream<NodeEvent>.Continuation] = []
+        var revocations: SignedRecord<RevocationLog>?
+        /// Signs nodes' records in place of the root, and tickets in place of their issuer.
+        var recordForger: SigningKeyPair?
+        var ticketForger: SigningKeyPair?
         var generator = SeededGenerator(seed: 7)
     }
 
@@ -84,6 +88,7 @@ final class ScriptedCloud: CloudWire {
             }
         }
     }
+    var nodeSigners: [(name: String, key: SigningKeyPair)] { state.withLock { $0.nodes.map { ($0.record.name, $0.signing) } } }
     func nodeID(_ name: String) -> NodeID? { state.withLock { $0.nodes.first { $0.record.name == name }?.record.nodeID } }
     func addOutage(_ milliseconds: Range<Int64>) { state.withLock { $0.outages.append(milliseconds) } }
     func setApplicationKnown(_ known: Bool) { state.withLock { $0.knowsApplication = known } }
@@ -98,6 +103,17 @@ final class ScriptedCloud: CloudWire {
                 state.watchers = []
             }
         }
+    }
+    /// The center puts nodes out of the cloud, or somebody with another key says so; watching clients hear it.
+    func remove(_ names: [String], number: UInt64 = 1, signedBy key: SigningKeyPair? = nil) throws {
+        let signed = try SignedRecord(RevocationLog(number: number, nodes: names.compactMap(nodeID)), signedBy: key ?? root)
+        state.withLock { state in
+            state.revocations = signed
+            for watcher in state.watchers { watcher.yield(NodeEvent(.revoked, revocations: signed)) }
+        }
+    }
+    func forge(records: SigningKeyPair? = nil, tickets: SigningKeyPair? = nil) {
+        state.withLock { ($0.recordForger, $0.ticketForger) = (records, tickets) }
     }
     func tell(_ kind: NodeEvent.Kind, _ name: String) {
         let event = NodeEvent(kind, nodeID: nodeID(name))
@@ -156,27 +172,28 @@ final class ScriptedCloud: CloudWire {
     }
 
     private func reply() throws(RPCError) -> AttachReply {
-        let (nodes, life, serial) = state.withLock { state in
+        let (nodes, life, serial, revocations, forger) = state.withLock { state in
             state.attachedSession = state.session
-            return (state.nodes, state.ticketLife, state.generator.next() % 1_000)
+            return (state.nodes, state.ticketLife, state.generator.next() % 1_000, state.revocations, state.ticketForger)
         }
-        guard let issuer = nodes.first, let center = nodes.last else { throw RPCError(.internal, "script") }
+        guard let center = nodes.last else { throw RPCError(.internal, "script") }
         let record = UserRecord(
             userID: "ada", name: "ada", devices: [DeviceKeys(transportKey: user.publicKey, signingKey: userSigning.publicKey)],
             grants: [], quota: Quota(), serial: serial, epoch: 1, issued: WallTime(milliseconds: 0))
         guard let user = try? SignedRecord(record, signedBy: root),
             let ticket = try? Ticket(
-                user: user, clientKey: self.user.publicKey, issuer: issuer.contact, at: wallTime() + (life - Ticket.lifetime)),
-            let signed = try? SignedRecord(ticket, signedBy: issuer.signing)
+                user: user, clientKey: self.user.publicKey, issuer: center.contact, at: wallTime() + (life - Ticket.lifetime)),
+            let signed = try? SignedRecord(ticket, signedBy: forger ?? center.signing)
         else { throw RPCError(.internal, "script") }
         return AttachReply(
-            ticket: signed, userName: "ada", ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: 99,
-            center: candidate(center, route: 3))
+            ticket: signed, userName: "ada", ticketLife: life, route: 99,
+            center: candidate(center, route: 3), revocations: revocations)
     }
 
     private func candidate(_ node: Node, route: UInt32) -> Candidate {
-        Candidate(
-            nodeID: node.record.nodeID, name: node.record.name, role: node.record.role, record: node.contact, route: route,
+        let forged = state.withLock { $0.recordForger }.flatMap { try? SignedRecord(node.record, signedBy: $0) }
+        return Candidate(
+            nodeID: node.record.nodeID, name: node.record.name, role: node.record.role, record: forged ?? node.contact, route: route,
             holdsReplica: true)
     }
 

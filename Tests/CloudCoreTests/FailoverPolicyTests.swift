@@ -36,9 +36,13 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
             Step(5, a, .unknownApplication, .lookUp), Step(9, a, .unknownApplication, .fail(.unknownApplication)),
         ]),
         ("a denied request is final", [Step(5, a, .denied, .fail(.denied))]),
-        ("an old ticket is renewed for the same node, twice at most", [
-            Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .renewTicket),
-            Step(12, a, .ticketRefused, .fail(.ticketRefused)),
+        ("a node that refuses a fresh ticket is not the last word", [
+            Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .run(on: b)), Step(12, b, .answered, .finish),
+        ]),
+        ("what all nodes say of fresh tickets is final", [
+            Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .run(on: b)),
+            Step(12, b, .ticketRefused, .renewTicket), Step(15, b, .ticketRefused, .run(on: center)),
+            Step(18, center, .ticketRefused, .fail(.ticketRefused)),
         ]),
         ("nothing starts after the deadline", [Step(10_000, a, .silent, .fail(.deadline))]),
     ]

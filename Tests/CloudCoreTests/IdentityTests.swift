@@ -9,31 +9,31 @@ import Testing
     let hash = [UInt8](repeating: 7, count: 32)
 
     @Test func `whoever knows the root key can check a ticket alone`() throws {
-        let ticket = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+        let ticket = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: cast.now))
         #expect(ticket.userName == "ada" && ticket.grants.mayRun("word-count"))
         #expect(ticket.notAfter == cast.now + .seconds(900))
     }
 
     @Test func `a ticket ends, and says when`() throws {
         let end = cast.now + Ticket.lifetime
-        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: end)
+        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: end))
         #expect(throws: TrustError.expired(of: "ticket", at: end)) {
             try cast.ticket().verified(
-                root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: end + .milliseconds(1))
+                root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: end + .milliseconds(1)))
         }
     }
 
     @Test func `a ticket that begins in the future is not good yet, but for the width of honest clocks`() throws {
         let early = cast.now + (.zero - Ticket.clockTolerance)
-        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: early)
+        _ = try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: early))
         #expect(throws: TrustError.notYet(of: "ticket", from: cast.now)) {
-            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: early + .milliseconds(-1))
+            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: early + .milliseconds(-1)))
         }
     }
 
     @Test func `a ticket is worth nothing to another client`() throws {
         #expect(throws: TrustError.wrongKey(of: "ticket")) {
-            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.stationKeys.publicKey, at: cast.now)
+            try cast.ticket().verified(root: cast.root.publicKey, clientKey: cast.stationKeys.publicKey, at: CloudTime(own: cast.now))
         }
     }
 
@@ -44,7 +44,7 @@ import Testing
                 issuer: SignedRecord(cast.stationRecord, signedBy: cast.stationSigning), at: cast.now),
             signedBy: cast.stationSigning)
         #expect(throws: TrustError.wrongSignature(of: "node record")) {
-            try forged.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+            try forged.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: cast.now))
         }
         let borrowed = try SignedRecord(
             Ticket(
@@ -52,7 +52,7 @@ import Testing
                 issuer: SignedRecord(cast.stationRecord, signedBy: cast.root), at: cast.now),
             signedBy: cast.clientSigning)
         #expect(throws: TrustError.wrongSignature(of: "ticket")) {
-            try borrowed.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: cast.now)
+            try borrowed.verified(root: cast.root.publicKey, clientKey: cast.clientKeys.publicKey, at: CloudTime(own: cast.now))
         }
     }
 

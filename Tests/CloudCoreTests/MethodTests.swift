@@ -26,9 +26,9 @@ import Testing
     }
 
     @Test func `numbers of state only rise when joined`() {
-        let a = StateNumbers(releases: 3, users: 1)
-        let b = StateNumbers(releases: 2, users: 5)
-        #expect(a.joined(b) == StateNumbers(releases: 3, users: 5))
+        let a = StateNumbers(releases: 3, users: 1, revocations: 4)
+        let b = StateNumbers(releases: 2, users: 5, revocations: 2)
+        #expect(a.joined(b) == StateNumbers(releases: 3, users: 5, revocations: 4))
         #expect(a.isBehind(b) && b.isBehind(a) && !a.joined(b).isBehind(a))
     }
 

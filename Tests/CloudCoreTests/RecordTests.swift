@@ -70,6 +70,42 @@ import Testing
         #expect(IdentityProof(operatorProof: "no proof!") == nil && IdentityProof(operatorProof: nil) == nil)
     }
 
+    @Test func `a revocation list names users and nodes, in order and once`() throws {
+        let nodes = ["b", "a", "b"].map(NodeID.init(rawValue:))
+        let log = RevocationLog(number: 4, serials: [9, 3, 9, 5], nodes: nodes)
+        #expect(log.serials == [3, 5, 9] && log.nodes.map(\.rawValue) == ["a", "b"])
+        #expect([3, 5, 9].allSatisfy { log.contains($0 as UInt64) } && ![0, 4, 10].contains { log.contains($0 as UInt64) })
+        #expect(log.contains(NodeID(rawValue: "a")) && !log.contains(NodeID(rawValue: "c")) && !RevocationLog.empty.contains(7 as UInt64))
+        let signed = try SignedRecord(log, signedBy: cast.root)
+        #expect(try signed.verified(root: cast.root.publicKey, notOlderThan: 4) == log)
+        #expect(throws: TrustError.stale(of: "revocation log", known: 5, offered: 4)) {
+            try signed.verified(root: cast.root.publicKey, notOlderThan: 5)
+        }
+        // Look-ups rest on the order, so a list that lacks it is none.
+        var writer = CanonicalWriter()
+        writer.integer(1)
+        writer.list([5, 3] as [UInt64]) { $0.integer($1) }
+        writer.list([] as [String]) { $0.text($1) }
+        #expect(throws: TrustError.malformed("revocation log: not in order")) {
+            try SignedRecord<RevocationLog>(payload: ByteString(writer.bytes), signature: ByteString([])).unverified()
+        }
+    }
+
+    @Test func `a ticket ends with its user or with the station that issued it`() throws {
+        let ticket = try cast.ticket().unverified()
+        try RevocationLog(number: 1, serials: [8], nodes: [NodeID(rawValue: "0")]).check(ticket)
+        #expect(throws: TrustError.revoked(serial: 7)) { try RevocationLog(number: 1, serials: [7]).check(ticket) }
+        let issuer = cast.stationRecord.nodeID
+        #expect(throws: TrustError.removed(node: issuer.rawValue)) { try RevocationLog(number: 1, nodes: [issuer]).check(ticket) }
+    }
+
+    @Test func `the largest revocation list fits a record`() throws {
+        let log = RevocationLog(
+            number: 1, serials: Array(0..<UInt64(RevocationLog.mostSerials)),
+            nodes: (0..<RevocationLog.mostNodes).map { NodeID(rawValue: String(100_000_000_000_000_0 + $0)) })
+        #expect(try SignedRecord(log, signedBy: cast.root).verified(by: cast.root.publicKey) == log)
+    }
+
     @Test func `stations refuse a release index older than the one they know`() throws {
         let old = try SignedRecord(ReleaseIndex(number: 3, applications: []), signedBy: cast.root)
         #expect(try old.verified(root: cast.root.publicKey, notOlderThan: 3).number == 3)

@@ -62,7 +62,7 @@ import Testing
                 proof: try profile.proof(handshakeHash: hash), handshakeHash: ByteString(hash),
                 clientKey: ByteString(profile.identity.publicKey.bytes))
             let ticket = try office.ticket(for: query, at: noon).verified(
-                root: cloud.keys.root.publicKey, clientKey: profile.identity.publicKey, at: noon)
+                root: cloud.keys.root.publicKey, clientKey: profile.identity.publicKey, at: CloudTime(own: noon))
             #expect(ticket.userName == "ada" && !ticket.grants.mayOperate)
             let duplicate = #expect(throws: RPCError.self) { try office.addUser(AddUser(name: "ada"), at: noon, using: &cloud.generator) }
             #expect(duplicate?.code == .alreadyExists)
@@ -76,6 +76,43 @@ import Testing
             #expect(throws: RPCError.self) { try cloud.office(store).ticket(for: query, at: noon) }
             // The name is free again, for somebody else.
             _ = try office.addUser(AddUser(name: "ada"), at: noon, using: &cloud.generator)
+        }
+    }
+
+    @Test func `a station that was removed is on the list for good, and renamed ones keep their keys`() throws {
+        let folder = TemporaryFolder()
+        for store in try stores(folder) {
+            var cloud = try TestCloud()
+            var office = try cloud.office(store)
+            var keys: [NodeKeys] = []
+            for name in ["a", "b"] {
+                keys.append(NodeKeys(using: &cloud.generator))
+                let token = try office.makeJoinToken(at: noon, using: &cloud.generator)
+                _ = try office.admit(joinRequest(token, keys[keys.count - 1], name: name), at: noon)
+            }
+            let ids = keys.map { NodeID(of: $0.identity.publicKey) }
+            #expect(try office.renameStation(RenameStation(station: "b", name: "c"), at: noon).nodeID == ids[1])
+            let taken = #expect(throws: RPCError.self) { try office.renameStation(RenameStation(station: "c", name: "a"), at: noon) }
+            #expect(taken?.code == .alreadyExists)
+            let unknown = #expect(throws: RPCError.self) { try office.removeStation(RemoveStation(station: "b", staysListed: true)) }
+            #expect(unknown?.code == .notFound)
+
+            #expect(try office.removeStation(RemoveStation(station: "a", staysListed: true)).numbers.revocations == 1)
+            var restarted = try cloud.office(store)
+            #expect(restarted.numbers == office.numbers && restarted.numbers.revocations == 1)
+            #expect(restarted.status.stations.filter(\.isRevoked).map(\.name) == ["a"])
+            // Neither its used token nor a fresh one brings the same keys back.
+            let token = try restarted.makeJoinToken(at: noon, using: &cloud.generator)
+            #expect(throws: TrustError.removed(node: ids[0].rawValue)) { try restarted.admit(joinRequest(token, keys[0]), at: noon) }
+            // Off the list, and once is enough.
+            #expect(try restarted.removeStation(RemoveStation(station: "a", staysListed: false)).numbers.revocations == 1)
+            #expect(try cloud.office(store).status.stations.map(\.name) == ["c"])
+            // It was seen with its old record: the new one goes to it.
+            let seen = NodeSighting(
+                nodeID: ids[1], epoch: 1, observedAddress: "10.0.0.9:1", isUp: true, replicas: 3, health: NodeHealth(version: "1"), runsTwice: false)
+            let newer = try restarted.seen([seen], at: noon + .seconds(5))
+            #expect(try newer.map { try $0.verified(by: cloud.keys.root.publicKey).name } == ["c"])
+            #expect(restarted.status.stations.first?.address == "10.0.0.9:1" && restarted.status.stations.first?.sighting == seen)
         }
     }
 
@@ -97,7 +134,7 @@ import Testing
         #expect(known == office.numbers)
         try office.removeUser("user-5")
         let change = office.changes(since: known)
-        #expect(change.users.count == 1 && change.revocations != nil)
+        #expect(change.users.count == 1 && change.numbers == office.numbers && office.numbers.revocations == 1)
     }
 
     @Test func `releases are numbered, keep three versions, and survive a restart`() throws {

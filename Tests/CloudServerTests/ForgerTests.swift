@@ -3,6 +3,7 @@ import MastCloudServer
 import MastRPC
 import MastTimebase
 import MastTransport
+import Synchronization
 import Testing
 
 /// Every cell of the table "who may state what": each statement, by each wrong issuer, at each place that takes it.
@@ -51,6 +52,101 @@ import Testing
                 #expect(throws: TrustError.self, "\(signer.name)") { try forged.verified(root: robbed.root, notOlderThan: 0) }
             }
             #expect(forger.believed == [] && forger.attempts == 7)
+        }
+    }
+
+    @Test func `a revocation list is the root's alone, at the communication server`() throws {
+        try RobbedCloud.with { robbed in
+            let host = robbed.cloud.network.host(robbed.stationKeys.identity, port: 83)
+            let control = host.client(at: robbed.ada.communicationServer, peerKey: robbed.ada.communicationServerKey)
+            let victims = RevocationLog(number: 50, serials: [1, 2], nodes: [robbed.center.nodeID])
+            for signer in WrongSigners(robbed.cloud, station: robbed.stationKeys, user: robbed.ada).all {
+                await forger.tries("\(signer.name) revokes everybody, by a thief's registration") {
+                    _ = try await control.call(
+                        ControlMethods.register,
+                        RegisterRequest(
+                            record: robbed.stationRecord, incarnation: 1, replicas: [], load: NodeLoad(), releases: nil,
+                            revocations: SignedRecord(victims, signedBy: signer.key), numbers: StateNumbers(revocations: 50)))
+                    let status = try await robbed.operating.control.call(ControlMethods.status, Nothing())
+                    if status.revocationNumber == 0, status.nodes.count == 2, status.nodes.allSatisfy({ $0.isUp && !$0.isBehind }) { throw Forger.NotTaken() }
+                }
+            }
+            #expect(forger.believed == [] && forger.attempts == 7)
+        }
+    }
+
+    @Test func `a communication server tells a station nothing that the root did not sign`() throws {
+        let cloud = try SmallCloud(stations: 1)
+        let stores = StationStores.inMemory()
+        try cloud.run { cloud in
+            // A station that once joined; its communication server is now somebody who has the server's key.
+            var office = try CenterOffice(keys: cloud.keys, membership: cloud.membership, store: cloud.centerStore)
+            var generator = SeededGenerator(seed: 1000)
+            let keys = try NodeKeys.loadOrCreate(in: stores.files, using: &generator)
+            var membership = cloud.membership
+            membership.record = try office.admit(joinRequest(cloud.tokens[0], keys, name: "station-0"), at: cloud.simulation.time.wallTime)
+            try membership.save(to: stores.files)
+            let (station, _) = try await cloud.station(0, stores: stores)
+            let signers = WrongSigners(cloud, station: keys, user: cloud.operatorProfile).all
+            let genuine = try #require(try cloud.centerStore.load().users.first?.signed)
+            let turn = Mutex(0)
+            let registered = Mutex<PeerConnection?>(nil)
+            let host = cloud.network.host(cloud.serverKeys.identity, port: 1)
+            let server = RPCServer {
+                ControlMethods.register.handle { _, context in
+                    registered.withLock { $0 = context.connection }
+                    return RegisterReply(route: 7, heartbeatMilliseconds: 50, numbers: StateNumbers(releases: 9, users: 9, revocations: 9), observedAddress: "10.0.0.1:1")
+                }
+                ControlMethods.heartbeat.handle { _ in
+                    let signer = signers[turn.withLock { $0 % signers.count }].key
+                    return HeartbeatReply(
+                        numbers: StateNumbers(releases: 9, users: 9, revocations: 9), heldRevocations: 9,
+                        revocations: try SignedRecord(RevocationLog(number: 9, serials: [1]), signedBy: signer))
+                }
+                ControlMethods.sync.handle { _ in
+                    let number = turn.withLock { turn in
+                        turn += 1
+                        return turn
+                    }
+                    let signer = signers[number % signers.count].key
+                    var user = try genuine.unverified()
+                    user.grants = [Grant(role: .operator)]
+                    let users = [try SignedRecord(user, signedBy: signer)]
+                    let releases = try SignedRecord(ReleaseIndex(number: 9, applications: []), signedBy: signer)
+                    // Each kind of record alone, so that none hides behind another.
+                    return SyncReply(
+                        releases: number % 2 == 0 ? releases : nil, users: number % 2 == 0 ? [] : users,
+                        numbers: StateNumbers(releases: 9, users: number % 2 == 0 ? 0 : 9, revocations: 9), isComplete: true)
+                }
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try? await host.serve(server) }
+                group.addTask { try? await station.run() }
+                while turn.withLock({ $0 }) < 2 * signers.count { try await cloud.sleep(.milliseconds(50)) }
+                #expect(await station.numbers == StateNumbers())
+
+                // It has heard of revocations that it lacks: it issues for nobody unless nobody else is there.
+                let back = host.client(on: try #require(registered.withLock { $0 }))
+                let hash = Array(repeating: UInt8(4), count: 32)
+                var query = IdentityQuery(
+                    proof: try cloud.operatorProfile.proof(handshakeHash: hash), handshakeHash: ByteString(hash),
+                    clientKey: ByteString(cloud.operatorProfile.identity.publicKey.bytes))
+                let behind = await #expect(throws: RPCError.self) { _ = try await back.call(StationMethods.verifyIdentity, query) }
+                #expect(behind?.code == .failedPrecondition && behind?.message.contains("ask another") == true)
+                query.isLastResort = true
+                let unknown = await #expect(throws: RPCError.self) { _ = try await back.call(StationMethods.verifyIdentity, query) }
+                #expect(unknown?.code == .notFound)
+                // What it tells of the station itself needs the root as well.
+                for signer in signers {
+                    let record = try SignedRecord(
+                        NodeRecord(
+                            role: .station, name: "renamed", transportKey: keys.identity.publicKey, signingKey: keys.signing.publicKey,
+                            addresses: [], epoch: 9, issued: cloud.simulation.time.wallTime), signedBy: signer.key)
+                    _ = try await back.call(StationMethods.announce, Announcement(numbers: StateNumbers(), releases: nil, record: record))
+                    #expect(try Membership.load(from: stores.files)?.record == membership.record, "\(signer.name)")
+                }
+                group.cancelAll()
+            }
         }
     }
 
@@ -174,7 +270,7 @@ import Testing
         }
     }
 
-    /// The eight methods of operators, as the thief would use them.
+    /// The methods of operators, as the thief would use them.
     private func operate(_ center: RPCClient, _ options: CallOptions) -> [(name: String, call: () async throws -> Void)] {
         let module = Array("uppr".utf8), digest = ContentDigest(of: module)
         return [
@@ -192,6 +288,8 @@ import Testing
             ("applications", { _ = try await center.call(AdminMethods.pushApplication, PushApplication(name: "own", digest: digest), options: options) }),
             ("the end of applications", { _ = try await center.call(AdminMethods.removeApplication, RemoveApplication(name: "upper"), options: options) }),
             ("the list of applications", { _ = try await center.call(AdminMethods.listApplications, Nothing(), options: options) }),
+            ("names of stations", { _ = try await center.call(AdminMethods.renameStation, RenameStation(station: "station-0", name: "station-0"), options: options) }),
+            ("the end of stations", { _ = try await center.call(AdminMethods.removeStation, RemoveStation(station: "station-0", staysListed: true), options: options) }),
             ("the center's state", { _ = try await center.call(AdminMethods.status, Nothing(), options: options) }),
         ]
     }
@@ -222,7 +320,7 @@ import Testing
                 for method in operate(node, options) { await forger.tries("\(name), for \(method.name)") { try await method.call() } }
             }
             // A key that no user has reaches the center only through a client that is attached: the thief's own station.
-            #expect(forger.believed == [] && forger.attempts == presented.count * 9)
+            #expect(forger.believed == [] && forger.attempts == presented.count * 11)
 
             // The operator's device with another signing key, and its proof on another connection.
             var impostor = robbed.cloud.operatorProfile
@@ -279,7 +377,7 @@ import Testing
                 }
                 await forger.tries("\(name) syncs at the center") { _ = try await center.call(CenterMethods.sync, SyncRequest(known: StateNumbers())) }
                 await forger.tries("\(name) moves a station") {
-                    _ = try await center.call(CenterMethods.stationSeen, StationSeen(nodeID: station.nodeID, observedAddress: "1.2.3.4:5"))
+                    _ = try await center.call(CenterMethods.nodesSeen, NodesSeen(sightings: []))
                 }
             }
             // The station's disk gives its own rights, and no other's.

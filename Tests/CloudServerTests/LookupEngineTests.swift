@@ -7,11 +7,12 @@ import Testing
     private let engine = LookupEngine(heartbeatInterval: .seconds(1))
 
     private func station(
-        _ name: String, holds: Bool = true, running: Int = 0, age: Int64 = 100, roundTrip: Int64? = 10
+        _ name: String, holds: Bool = true, running: Int = 0, age: Int64 = 100, roundTrip: Int64? = 10, isCurrent: Bool = true
     ) -> LookupEngine.View {
         LookupEngine.View(
             nodeID: NodeID(rawValue: name), role: .station, load: NodeLoad(running: running, queued: 0, capacity: 2),
-            holdsReplica: holds, heartbeatAge: .milliseconds(age), roundTrip: roundTrip.map { .milliseconds($0) })
+            holdsReplica: holds, heartbeatAge: .milliseconds(age), roundTrip: roundTrip.map { .milliseconds($0) },
+            isCurrent: isCurrent)
     }
 
     private var center: LookupEngine.View {
@@ -45,6 +46,18 @@ import Testing
 
     @Test func `a busy station far off in load numbers cannot overflow the score`() {
         #expect(order([station("a", running: .max), station("b")]) == ["b", "a"])
+    }
+
+    @Test func `who is not fit to say who somebody is comes last, behind the center, and is not left out`() {
+        let views = [station("a", isCurrent: false), station("b"), station("c", isCurrent: false), center]
+        #expect(engine.verifiers(views).map(\.rawValue) == ["b", "0-center", "a", "c"])
+        #expect(engine.placement(views).map(\.rawValue) == ["a", "b", "c", "0-center"])
+    }
+
+    @Test func `however many stations there are, the center is among those who are asked`() {
+        let crowd = (0..<20).map { station("s\($0)") }
+        let asked = engine.verifiers(crowd + [center]).map(\.rawValue)
+        #expect(asked.count == 8 && asked.last == "0-center")
     }
 
     @Test func `for an identity a replica does not matter`() {

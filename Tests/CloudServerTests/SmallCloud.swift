@@ -16,16 +16,19 @@ struct SmallCloud: Sendable {
     let serverKeys: NodeKeys
     let membership: Membership
     let centerStore = MemoryCenterStore()
+    let serverFiles = MemoryBlobStore()
     let operatorProfile: OpenedProfile
     let tokens: [JoinToken]
     let server: CommunicationServerNode
 
     let runs: RunConfiguration
 
-    init(stations: Int, runs: RunConfiguration = .init()) throws {
+    /// - Parameter clocks: how far clocks are ahead, by ports: the communication server's is 1, the center's 2, the stations'
+    ///   10 and on.
+    init(stations: Int, runs: RunConfiguration = .init(), clocks: [UInt16: Interval] = [:]) throws {
         self.runs = runs
         simulation = Simulation(seed: 100)
-        network = TestNetwork(simulation)
+        network = TestNetwork(simulation, clocks: clocks)
         let start = simulation.time.wallTime
         var generator = SeededGenerator(seed: 21)
         keys = CenterKeys(using: &generator)
@@ -35,22 +38,23 @@ struct SmallCloud: Sendable {
         var office = try CenterOffice(keys: keys, membership: membership, store: centerStore)
         operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: start, using: &generator).opened()
         var tokens: [JoinToken] = []
-        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start, using: &generator)) }
+        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start + (clocks[2] ?? .zero), using: &generator)) }
         self.tokens = tokens
-        server = Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys)
+        server = Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys, serverFiles)
     }
 
-    private static func server(_ host: RPCHost, _ keys: CenterKeys, _ serverKeys: NodeKeys) -> CommunicationServerNode {
+    private static func server(_ host: RPCHost, _ keys: CenterKeys, _ serverKeys: NodeKeys, _ files: any BlobStore) -> CommunicationServerNode {
         var configuration = CommunicationServerConfiguration()
         configuration.heartbeatInterval = .milliseconds(100)
         return CommunicationServerNode(
-            host: host, rootKey: keys.root.publicKey, routeSecret: serverKeys.routeSecret, configuration: configuration, log: quiet)
+            host: host, rootKey: keys.root.publicKey, routeSecret: serverKeys.routeSecret, files: files, configuration: configuration, log: quiet)
     }
 
     /// The communication server after it was killed and started again: same keys, no memory.
-    func restartedServer() -> CommunicationServerNode {
+    /// - Parameter files: its disk, if it is another one than before.
+    func restartedServer(files: (any BlobStore)? = nil) -> CommunicationServerNode {
         network.unplug(port: 1)
-        return Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys)
+        return Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys, files ?? serverFiles)
     }
 
     func center(port: UInt16 = 2, onRegistered: (@Sendable () -> Void)? = nil) throws -> CenterNode {
@@ -63,11 +67,12 @@ struct SmallCloud: Sendable {
             entropy: SeededGenerator(seed: 5), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
 
-    func station(_ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init()) async throws
-        -> (node: BaseStationNode, port: UInt16)
-    {
+    /// - Parameter port: another than the station's own, for a second process of it.
+    func station(
+        _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil
+    ) async throws -> (node: BaseStationNode, port: UInt16) {
         var generator = SeededGenerator(seed: 1000 + UInt64(number))
-        let port = UInt16(10 + number)
+        let port = port ?? UInt16(10 + number)
         let keys = try NodeKeys.loadOrCreate(in: stores.files, using: &generator)
         let host = network.host(keys.identity, port: port)
         let membership: Membership
@@ -85,8 +90,8 @@ struct SmallCloud: Sendable {
     }
 
     /// Runs `body` in the cloud's time. What waits in vain fails when the limit is reached.
-    func run(_ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
-        try simulation.run(limit: .seconds(300)) { try await body(self) }
+    func run(limit: Interval = .seconds(300), _ body: @Sendable @escaping (SmallCloud) async throws -> Void) throws {
+        try simulation.run(limit: limit) { try await body(self) }
     }
 
     /// Runs `body` beside the communication server and the center that has registered there.

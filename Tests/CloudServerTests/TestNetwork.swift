@@ -16,7 +16,10 @@ final class TestNetwork: Sendable {
     private let simulation: Simulation
     private let state = Mutex(State())
 
-    init(_ simulation: Simulation) { self.simulation = simulation }
+    /// How far the calendar clock at a port is ahead.
+    private let clocks: [UInt16: Interval]
+
+    init(_ simulation: Simulation, clocks: [UInt16: Interval] = [:]) { (self.simulation, self.clocks) = (simulation, clocks) }
 
     func host(_ identity: StaticKeyPair, port: UInt16) -> RPCHost {
         // Each host has chance of its own: one that comes back at a port is another incarnation.
@@ -27,7 +30,7 @@ final class TestNetwork: Sendable {
         let delay = LinkProfile(delay: .milliseconds(1))
         let plugged = simulation.host(
             identity, at: .loopback(port: port), life: life, access: LinkScenario(name: "wire", up: delay, down: delay, seed: life),
-            configuration: .cloud)
+            clockAhead: clocks[port] ?? .zero, configuration: .cloud)
         state.withLock { $0.drivers[port] = plugged.driver }
         return plugged.host
     }

@@ -66,8 +66,20 @@ import Testing
         let roles = try await program.run("list", address, "--peer-key", serverKey)
         #expect(roles.output.contains("mast.v1.Control/lookup"))
 
+        // A station that is put out: by an operator, for good, and at once.
+        #expect(try await program.run("station", "ls", "--profile", user).status == 107)
+        #expect(try await program.run("station", "rename", "station-a", "roof", "--profile", profile).status == 0)
+        let listed = try await program.run("station", "ls", "--profile", profile, "--json").object()["stations"] as? [[String: Any]]
+        #expect(listed?.map { $0["name"] as? String } == ["roof"] && listed?.first?["up"] as? Bool == true)
+        #expect(try await program.run("station", "rm", "roof", "--profile", profile).status == 0)
+        #expect(try await program.run("station", "rm", "roof", "--profile", profile).status == 105)
+        let without = try await program.run("run", "textsearch", "--input", input, "--profile", user, "--run-id", "r3", "--json").object()
+        #expect(without["servedBy"] as? String == "center")
+        #expect(try await program.run("status", "--profile", user).status == 0)
+
         #expect(await station.stop() == 0)
         #expect(await center.stop() == 0)
+        #expect(try await program.run("status", "--profile", user).status == 69)
         #expect(await server.stop() == 0)
         let stopped = try await program.run("status", "--profile", user, "-t", "1s")
         #expect(stopped.status == 69, "\(stopped.errors)")

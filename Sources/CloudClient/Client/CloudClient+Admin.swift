@@ -72,6 +72,16 @@ extension CloudClient {
         _ = try await callCenter(AdminMethods.removeUser, RemoveUser(name: name), timeout: timeout)
     }
 
+    /// Puts a station out of the cloud, for good.
+    /// - Parameter station: its name, or its node id.
+    package func removeStation(_ station: String, staysListed: Bool, timeout: Interval = .seconds(10)) async throws(RPCError) -> StationReply {
+        try await callCenter(AdminMethods.removeStation, RemoveStation(station: station, staysListed: staysListed), timeout: timeout)
+    }
+
+    package func renameStation(_ station: String, to name: String, timeout: Interval = .seconds(10)) async throws(RPCError) -> StationReply {
+        try await callCenter(AdminMethods.renameStation, RenameStation(station: station, name: name), timeout: timeout)
+    }
+
     package func makeJoinToken(lifetimeSeconds: Int64 = 3600, timeout: Interval = .seconds(10))
         async throws(RPCError) -> MakeJoinTokenReply
     {

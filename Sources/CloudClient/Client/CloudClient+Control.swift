@@ -65,13 +65,14 @@ extension CloudClient {
             return (lasts && state.attachedOn == session.number, lasts ? state.ticket : nil)
         }
         if isKnown { return nil }
-        if let ticket { return AttachRequest(proof: nil, ticket: ticket) }
+        if let ticket { return AttachRequest(proof: nil, ticket: ticket, knownRevocations: knownRevocations) }
         return try proof(session)
     }
 
     private func proof(_ session: ControlSession) throws(ControlFailure) -> AttachRequest {
         do throws(TrustError) {
-            return AttachRequest(proof: try profile.proof(handshakeHash: session.handshakeHash), ticket: nil)
+            return AttachRequest(
+                proof: try profile.proof(handshakeHash: session.handshakeHash), ticket: nil, knownRevocations: knownRevocations)
         } catch { throw .untrusted("this profile cannot sign: \(error)") }
     }
 
@@ -80,13 +81,18 @@ extension CloudClient {
         RunRefusal(error) == .ticketNeeded || error.code == .unauthenticated
     }
 
+    private var knownRevocations: UInt64 { state.withLock { $0.revocations.number } }
+
     private func absorb(_ reply: AttachReply, _ session: ControlSession) throws(ControlFailure) {
+        absorb(reply.revocations)
+        let revocations = state.withLock { $0.revocations }
         do throws(TrustError) {
             // The end is not compared with our calendar, which may be wrong: see `ticketEnds`.
-            _ = try reply.ticket.verified(root: profile.rootKey, clientKey: profile.identity.publicKey, at: nil)
+            try revocations.check(
+                try reply.ticket.verified(root: profile.rootKey, clientKey: profile.identity.publicKey, at: nil))
         } catch { throw .untrusted("the communication server gave a ticket that this cloud did not issue: \(error)") }
         let now = wire.now()
-        let left = WallTime(milliseconds: reply.ticketEndsMilliseconds) - wire.wallTime()
+        let left = Interval.milliseconds(reply.ticketLifeMilliseconds)
         wire.adopt(route: reply.route)
         state.withLock { state in
             if state.ticket != reply.ticket { state.shown = [] }
@@ -99,6 +105,36 @@ extension CloudClient {
         attached.signal.yield()
         save()
     }
+
+    // MARK: Revocations
+
+    /// Takes a newer list: nodes on it get nothing more, and what they still answer is not taken.
+    private func absorb(_ offered: SignedRecord<RevocationLog>?) {
+        let known = knownRevocations
+        guard let offered, let log = try? offered.verified(by: profile.rootKey), log.number > known else { return }
+        let now = wire.now()
+        let key = profile.identity.publicKey
+        let broken = state.withLock { state -> [NodeContact] in
+            guard log.number > state.revocations.number else { return [] }
+            (state.revocations, state.signedRevocations) = (log, offered)
+            state.news += 1
+            state.placements = []
+            if let ticket = state.ticket.flatMap({ try? $0.verified(root: profile.rootKey, clientKey: key, at: nil) }),
+                (try? log.check(ticket)) == nil
+            {
+                (state.ticket, state.attachedOn, state.ticketEnds) = (nil, nil, .zero)
+            }
+            let broken = state.used.filter { log.contains($0.nodeID) }
+            state.used.removeAll { log.contains($0.nodeID) }
+            for contact in broken { state.gone.append((contact.nodeID, now)) }
+            if state.gone.count > 64 { state.gone.removeFirst(state.gone.count - 64) }
+            return broken
+        }
+        for contact in broken { wire.drop(contact) }
+        save()
+    }
+
+    func isRemoved(_ nodeID: NodeID) -> Bool { state.withLock { $0.revocations.contains(nodeID) } }
 
     // MARK: Looking up
 
@@ -157,6 +193,10 @@ extension CloudClient {
             logger?.warning("a node's record is not signed by this cloud's root key", metadata: ["node": "\(candidate.nodeID)"])
             return nil
         }
+        guard !isRemoved(record.nodeID) else {
+            logger?.info("a placement names a node that was removed", metadata: ["node": "\(record.name)"])
+            return nil
+        }
         let isCurrent = state.withLock { state in
             if let index = state.epochs.firstIndex(where: { $0.nodeID == record.nodeID }) {
                 guard record.epoch >= state.epochs[index].epoch else { return false }
@@ -208,6 +248,7 @@ extension CloudClient {
     }
 
     private func hear(_ event: NodeEvent) {
+        if event.kind == .revoked { return absorb(event.revocations) }
         let now = wire.now()
         let broken = state.withLock { state -> [NodeContact] in
             state.news += 1
@@ -227,7 +268,7 @@ extension CloudClient {
                 if !state.policy.isAvoided(nodeID, at: now) { broken = [] }
                 state.policy.stationReturned(nodeID)
                 state.placements = []
-            case .placementChanged:
+            case .placementChanged, .revoked:
                 state.placements = []
                 return []
             }
@@ -252,7 +293,10 @@ extension CloudClient {
 
     private func save() {
         guard let store else { return }
-        let kept = state.withLock { ClientState(ticket: $0.ticket, placements: $0.placements.filter { $0.digest == nil }.map(\.placement)) }
+        let kept = state.withLock {
+            ClientState(
+                ticket: $0.ticket, placements: $0.placements.filter { $0.digest == nil }.map(\.placement), revocations: $0.signedRevocations)
+        }
         do { try store.save(kept) } catch {
             logger?.warning("the ticket could not be kept", metadata: ["reason": "\(error)"])
         }

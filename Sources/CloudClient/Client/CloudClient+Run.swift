@@ -170,6 +170,11 @@ extension CloudClient {
                 noteRetransmissions(of: contact)
                 noteRetransmissions(of: nil)
                 switch end {
+                case .answered where isRemoved(contact.nodeID):
+                    // It was removed while it ran this.
+                    lastWords = "\(contact.name) was removed from this cloud"
+                    directive = ended(&run, candidate, .routeGone, placement, options.role)
+                    wire.drop(contact)
                 case .answered(let result) where result.runID == question.runID && isPinned(result, options, placement):
                     if let output = result.output {
                         _ = ended(&run, candidate, .answered, placement, options.role)

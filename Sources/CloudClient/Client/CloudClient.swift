@@ -52,6 +52,9 @@ public final class CloudClient: Sendable {
         var placements: [KnownPlacement] = []
         /// Newest record of each node: an older one is not believed again.
         var epochs: [(nodeID: NodeID, epoch: UInt64)] = []
+        /// Nodes that the center removed: not asked, not believed, from the moment the list is here.
+        var revocations = RevocationLog.empty
+        var signedRevocations: SignedRecord<RevocationLog>?
         /// Rises with every piece of news; who waits for a change looks at it.
         var news = 0
         /// Nodes that the communication server lost, and when we heard: attempts from before are over.

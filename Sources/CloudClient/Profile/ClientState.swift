@@ -5,12 +5,14 @@ import MastTransport
 
 /// What a client may keep between processes: it spares round trips and is never needed.
 public struct ClientState: Codable, Hashable, Sendable {
-    package var formatVersion = 1
+    package static let version = 2
+    package var formatVersion = ClientState.version
     package var ticket: SignedRecord<Ticket>?
     package var placements: [Placement]
+    package var revocations: SignedRecord<RevocationLog>?
 
-    package init(ticket: SignedRecord<Ticket>?, placements: [Placement]) {
-        (self.ticket, self.placements) = (ticket, placements)
+    package init(ticket: SignedRecord<Ticket>?, placements: [Placement], revocations: SignedRecord<RevocationLog>? = nil) {
+        (self.ticket, self.placements, self.revocations) = (ticket, placements, revocations)
     }
 }
 
@@ -29,7 +31,7 @@ public struct ClientStateFile: ClientStateStore {
 
     public func load() -> ClientState? {
         guard let bytes = DurableFile.read(path, limit: 4 << 20),
-            let state = try? JSONDecoder().decode(ClientState.self, from: Data(bytes)), state.formatVersion == 1
+            let state = try? JSONDecoder().decode(ClientState.self, from: Data(bytes)), state.formatVersion == ClientState.version
         else { return nil }
         return state
     }
@@ -44,10 +46,11 @@ public struct ClientStateFile: ClientStateStore {
 extension CloudClient.State {
     /// Takes over an earlier process's ticket, if it is still good.
     mutating func restore(_ kept: ClientState, rootKey: SigningPublicKey, clientKey: PublicKey, wall: WallTime, now: Instant) {
+        if let signed = kept.revocations, let log = try? signed.verified(by: rootKey) { (revocations, signedRevocations) = (log, signed) }
         guard let ticket = kept.ticket,
-            let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: wall)
+            let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: CloudTime(own: wall)), (try? revocations.check(claims)) != nil
         else { return }
         self.ticket = ticket
-        ticketEnds = now + min(claims.notAfter - wall, Ticket.lifetime)
+        ticketEnds = now + ((try? claims.remaining(at: CloudTime(own: wall))) ?? .zero)
     }
 }

@@ -12,12 +12,15 @@ package enum AdminMethods: RPCService {
     package static let removeUser = Unary<RemoveUser, Nothing>("mast.v1.Admin/removeUser", .idempotent)
     package static let makeJoinToken = Unary<MakeJoinToken, MakeJoinTokenReply>("mast.v1.Admin/makeJoinToken")
     package static let status = Unary<Nothing, CenterStatus>("mast.v1.Admin/status", .readOnly)
+    package static let removeStation = Unary<RemoveStation, StationReply>("mast.v1.Admin/removeStation", .idempotent)
+    package static let renameStation = Unary<RenameStation, StationReply>("mast.v1.Admin/renameStation", .idempotent)
 
     package static let rights: [MethodRow] = [
         ("mast.v1.Admin/uploadChunk", .operator), ("mast.v1.Admin/pushApplication", .operator),
         ("mast.v1.Admin/listApplications", .operator), ("mast.v1.Admin/removeApplication", .operator),
         ("mast.v1.Admin/addUser", .operator), ("mast.v1.Admin/removeUser", .operator),
         ("mast.v1.Admin/makeJoinToken", .operator), ("mast.v1.Admin/status", .operator),
+        ("mast.v1.Admin/removeStation", .operator), ("mast.v1.Admin/renameStation", .operator),
     ]
 }
 
@@ -126,6 +129,33 @@ package struct MakeJoinTokenReply: Codable, Hashable, Sendable {
     package init(token: String, endsMilliseconds: Int64) { (self.token, self.endsMilliseconds) = (token, endsMilliseconds) }
 }
 
+/// Puts a station out of the cloud, for good: its keys are on the revocation list from then on.
+package struct RemoveStation: Codable, Hashable, Sendable {
+    /// Its name, or its node id where two share a name.
+    package var station: String
+    /// Whether listings go on showing it, as removed.
+    package var staysListed: Bool
+
+    package init(station: String, staysListed: Bool) { (self.station, self.staysListed) = (station, staysListed) }
+}
+
+package struct RenameStation: Codable, Hashable, Sendable {
+    package var station: String
+    package var name: String
+
+    package init(station: String, name: String) { (self.station, self.name) = (station, name) }
+}
+
+package struct StationReply: Codable, Hashable, Sendable {
+    package var nodeID: NodeID
+    package var name: String
+    package var numbers: StateNumbers
+
+    package init(nodeID: NodeID, name: String, numbers: StateNumbers) {
+        (self.nodeID, self.name, self.numbers) = (nodeID, name, numbers)
+    }
+}
+
 /// The center's own view: what it has stored.
 package struct CenterStatus: Codable, Hashable, Sendable {
     package struct Station: Codable, Hashable, Sendable {
@@ -133,12 +163,21 @@ package struct CenterStatus: Codable, Hashable, Sendable {
         package var name: String
         package var address: String
         package var lastSeenMilliseconds: Int64
+        package var isRevoked: Bool
+        /// Another station that was not removed has the same name.
+        package var sharesName: Bool
+        /// As the communication server last told; nil before that.
+        package var sighting: NodeSighting?
 
-        package init(nodeID: NodeID, name: String, address: String, lastSeenMilliseconds: Int64) {
+        package init(
+            nodeID: NodeID, name: String, address: String, lastSeenMilliseconds: Int64, isRevoked: Bool, sharesName: Bool,
+            sighting: NodeSighting?
+        ) {
             self.nodeID = nodeID
             self.name = name
             self.address = address
             self.lastSeenMilliseconds = lastSeenMilliseconds
+            (self.isRevoked, self.sharesName, self.sighting) = (isRevoked, sharesName, sighting)
         }
     }
 

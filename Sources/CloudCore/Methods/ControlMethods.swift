@@ -1,4 +1,5 @@
 import MastRPC
+import MastTimebase
 
 /// What the communication server serves.
 package enum ControlMethods: RPCService {
@@ -36,12 +37,20 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
     package var load: NodeLoad
     /// The newest index the node holds, so that a restarted communication server knows it without the center.
     package var releases: SignedRecord<ReleaseIndex>?
+    package var revocations: SignedRecord<RevocationLog>?
     package var numbers: StateNumbers
+    package var health: NodeHealth
+    /// The node's clock; absent where it says nothing of it.
+    package var wallMilliseconds: Int64?
 
     package init(
         record: SignedRecord<NodeRecord>, incarnation: UInt64, replicas: [ContentDigest], load: NodeLoad,
-        releases: SignedRecord<ReleaseIndex>?, numbers: StateNumbers
+        releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil, numbers: StateNumbers,
+        health: NodeHealth = NodeHealth(), clock: WallTime? = nil
     ) {
+        wallMilliseconds = clock?.milliseconds
+        self.revocations = revocations
+        self.health = health
         self.record = record
         self.incarnation = incarnation
         self.replicas = replicas
@@ -58,8 +67,19 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var numbers: StateNumbers
     /// Where the communication server sees the node.
     package var observedAddress: String
+    /// A newer list than the node's.
+    package var revocations: SignedRecord<RevocationLog>?
+    /// A newer record of the node than the one it showed.
+    package var record: SignedRecord<NodeRecord>?
+    /// The node's clock minus the median of center, communication server and stations.
+    package var clockOffsetMilliseconds: Int64?
 
-    package init(route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String) {
+    package init(
+        route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
+        revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil, clockOffset: Interval? = nil
+    ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
+        (self.revocations, self.record) = (revocations, record)
         self.route = route
         self.heartbeatMilliseconds = heartbeatMilliseconds
         self.numbers = numbers
@@ -67,20 +87,28 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     }
 }
 
-/// How far a node's copy of the center's state is. Both only rise.
+/// How far a node's copy of the center's state is. All only rise.
 package struct StateNumbers: Codable, Hashable, Sendable {
     package var releases: UInt64
-    /// Rises with every change of a user or a revocation.
+    /// Rises with every change of a user.
     package var users: UInt64
+    /// Of the `RevocationLog`.
+    package var revocations: UInt64
 
-    package init(releases: UInt64 = 0, users: UInt64 = 0) { (self.releases, self.users) = (releases, users) }
+    package init(releases: UInt64 = 0, users: UInt64 = 0, revocations: UInt64 = 0) {
+        (self.releases, self.users, self.revocations) = (releases, users, revocations)
+    }
 
     package func joined(_ other: StateNumbers) -> StateNumbers {
-        StateNumbers(releases: max(releases, other.releases), users: max(users, other.users))
+        StateNumbers(
+            releases: max(releases, other.releases), users: max(users, other.users), revocations: max(revocations, other.revocations))
     }
 
     /// Whether `other` knows anything newer.
-    package func isBehind(_ other: StateNumbers) -> Bool { releases < other.releases || users < other.users }
+    package func isBehind(_ other: StateNumbers) -> Bool { lacksRecords(of: other) || revocations < other.revocations }
+
+    /// Whether `other` knows anything newer of what a sync brings: revocations travel by themselves.
+    package func lacksRecords(of other: StateNumbers) -> Bool { releases < other.releases || users < other.users }
 }
 
 package struct NodeLoad: Codable, Hashable, Sendable {
@@ -101,8 +129,18 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     /// All replicas held now; absent when unchanged since the last accepted heartbeat.
     package var replicas: [ContentDigest]?
     package var numbers: StateNumbers
+    /// The node's list, if the communication server's last answer showed an older one.
+    package var revocations: SignedRecord<RevocationLog>?
+    package var health: NodeHealth
+    /// The node's clock; absent where it says nothing of it.
+    package var wallMilliseconds: Int64?
 
-    package init(incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers) {
+    package init(
+        incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers,
+        revocations: SignedRecord<RevocationLog>? = nil, health: NodeHealth = NodeHealth(), clock: WallTime? = nil
+    ) {
+        wallMilliseconds = clock?.milliseconds
+        (self.revocations, self.health) = (revocations, health)
         self.incarnation = incarnation
         self.load = load
         self.replicas = replicas
@@ -113,7 +151,19 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
 package struct HeartbeatReply: Codable, Hashable, Sendable {
     /// The newest state that any node has reported.
     package var numbers: StateNumbers
-    package init(numbers: StateNumbers) { self.numbers = numbers }
+    /// The number of the list that the communication server holds: a node with a newer one sends it.
+    package var heldRevocations: UInt64
+    /// A newer list than the node's.
+    package var revocations: SignedRecord<RevocationLog>?
+    /// The node's clock minus the median of center, communication server and stations.
+    package var clockOffsetMilliseconds: Int64?
+
+    package init(
+        numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil, clockOffset: Interval? = nil
+    ) {
+        clockOffsetMilliseconds = clockOffset?.milliseconds
+        (self.numbers, self.heldRevocations, self.revocations) = (numbers, heldRevocations, revocations)
+    }
 }
 
 /// A station asks for what changed at the center since its own numbers.
@@ -126,18 +176,15 @@ package struct SyncReply: Codable, Hashable, Sendable {
     package var releases: SignedRecord<ReleaseIndex>?
     /// Changed users, oldest change first.
     package var users: [SignedRecord<UserRecord>]
-    package var revocations: SignedRecord<RevocationLog>?
     /// How far the station is after storing this. When there were more users than fit, it asks again.
     package var numbers: StateNumbers
     package var isComplete: Bool
 
     package init(
-        releases: SignedRecord<ReleaseIndex>?, users: [SignedRecord<UserRecord>], revocations: SignedRecord<RevocationLog>?,
-        numbers: StateNumbers, isComplete: Bool
+        releases: SignedRecord<ReleaseIndex>?, users: [SignedRecord<UserRecord>], numbers: StateNumbers, isComplete: Bool
     ) {
         self.releases = releases
         self.users = users
-        self.revocations = revocations
         self.numbers = numbers
         self.isComplete = isComplete
     }
@@ -147,9 +194,15 @@ package struct SyncReply: Codable, Hashable, Sendable {
 package struct Announcement: Codable, Hashable, Sendable {
     package var numbers: StateNumbers
     package var releases: SignedRecord<ReleaseIndex>?
+    package var revocations: SignedRecord<RevocationLog>?
+    /// To a station: its own newer record.
+    package var record: SignedRecord<NodeRecord>?
 
-    package init(numbers: StateNumbers, releases: SignedRecord<ReleaseIndex>?) {
-        (self.numbers, self.releases) = (numbers, releases)
+    package init(
+        numbers: StateNumbers, releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil,
+        record: SignedRecord<NodeRecord>? = nil
+    ) {
+        (self.numbers, self.releases, self.revocations, self.record) = (numbers, releases, revocations, record)
     }
 }
 
@@ -172,26 +225,34 @@ package struct ReplicaChunk: Codable, Hashable, Sendable {
 package struct AttachRequest: Codable, Hashable, Sendable {
     package var proof: IdentityProof?
     package var ticket: SignedRecord<Ticket>?
+    /// The number of the list that the client holds.
+    package var knownRevocations: UInt64
 
-    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?) { (self.proof, self.ticket) = (proof, ticket) }
+    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?, knownRevocations: UInt64 = 0) {
+        (self.proof, self.ticket, self.knownRevocations) = (proof, ticket, knownRevocations)
+    }
 }
 
 package struct AttachReply: Codable, Hashable, Sendable {
     package var ticket: SignedRecord<Ticket>
     package var userName: String
-    /// When the ticket ends: milliseconds since 1970, on the issuer's clock.
-    package var ticketEndsMilliseconds: Int64
+    /// How long the ticket still holds: a duration, since calendars differ.
+    package var ticketLifeMilliseconds: Int64
     /// The client's own route: its connection ids begin with it.
     package var route: UInt32
     /// For operators, and as the last resort. Absent while the center is down.
     package var center: Candidate?
+    /// A newer list than the client's.
+    package var revocations: SignedRecord<RevocationLog>?
 
     package init(
-        ticket: SignedRecord<Ticket>, userName: String, ticketEndsMilliseconds: Int64, route: UInt32, center: Candidate?
+        ticket: SignedRecord<Ticket>, userName: String, ticketLife: Interval, route: UInt32, center: Candidate?,
+        revocations: SignedRecord<RevocationLog>? = nil
     ) {
+        self.revocations = revocations
         self.ticket = ticket
         self.userName = userName
-        self.ticketEndsMilliseconds = ticketEndsMilliseconds
+        self.ticketLifeMilliseconds = ticketLife.milliseconds
         self.route = route
         self.center = center
     }
@@ -215,82 +276,4 @@ package struct LookupReply: Codable, Hashable, Sendable {
     package var attached: AttachReply?
 
     package init(placement: Placement, attached: AttachReply?) { (self.placement, self.attached) = (placement, attached) }
-}
-
-/// The cloud as its communication server sees it.
-package struct CloudStatus: Codable, Hashable, Sendable {
-    package struct Node: Codable, Hashable, Sendable {
-        package var nodeID: NodeID
-        package var name: String
-        package var role: NodeRole
-        package var isUp: Bool
-        package var address: String
-        package var route: UInt32
-        package var load: NodeLoad
-        package var replicas: [ContentDigest]
-        package var heartbeatAgeMilliseconds: Int64
-        package var roundTripMicroseconds: Int64?
-
-        package init(
-            nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
-            replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?
-        ) {
-            self.nodeID = nodeID
-            self.name = name
-            self.role = role
-            self.isUp = isUp
-            self.address = address
-            self.route = route
-            self.load = load
-            self.replicas = replicas
-            self.heartbeatAgeMilliseconds = heartbeatAgeMilliseconds
-            self.roundTripMicroseconds = roundTripMicroseconds
-        }
-    }
-
-    package var nodes: [Node]
-    package var applications: [ApplicationStatus]
-    package var releaseNumber: UInt64
-    package var attachedClients: Int
-    /// The application processing module's copies.
-    package var cachedApplications: Int
-    package var cachedBytes: Int
-
-    package init(
-        nodes: [Node], applications: [ApplicationStatus], releaseNumber: UInt64, attachedClients: Int,
-        cachedApplications: Int, cachedBytes: Int
-    ) {
-        self.nodes = nodes
-        self.applications = applications
-        self.releaseNumber = releaseNumber
-        self.attachedClients = attachedClients
-        self.cachedApplications = cachedApplications
-        self.cachedBytes = cachedBytes
-    }
-}
-
-package struct ApplicationStatus: Codable, Hashable, Sendable {
-    package var name: String
-    package var version: String
-    package var digest: ContentDigest
-    package var sizeBytes: UInt64
-    package var entry: String
-    package var limits: ApplicationLimits
-    package var isNewest: Bool
-
-    package init(_ application: ApplicationPackage, isNewest: Bool) {
-        name = application.name
-        version = application.version
-        digest = application.digest
-        sizeBytes = application.sizeBytes
-        entry = application.entry
-        limits = application.limits
-        self.isNewest = isNewest
-    }
-}
-
-extension ReleaseIndex {
-    package var statuses: [ApplicationStatus] {
-        applications.map { ApplicationStatus($0, isNewest: application($0.name)?.digest == $0.digest) }
-    }
 }

@@ -19,12 +19,12 @@ package enum CenterMethods: RPCService {
     package static let sync = Unary<SyncRequest, SyncReply>("mast.v1.Center/sync", .readOnly)
     package static let fetchApplication = ServerStream<ReplicaRequest, ReplicaChunk>(
         "mast.v1.Center/fetchApplication", .readOnly)
-    package static let stationSeen = Unary<StationSeen, Nothing>("mast.v1.Center/stationSeen", .idempotent)
+    package static let nodesSeen = Unary<NodesSeen, NodesSeenReply>("mast.v1.Center/nodesSeen", .idempotent)
 
     package static let rights: [MethodRow] = [
         ("mast.v1.Center/join", .communicationServer), ("mast.v1.Center/verifyIdentity", .communicationServer),
         ("mast.v1.Center/sync", .communicationServer), ("mast.v1.Center/fetchApplication", .communicationServer),
-        ("mast.v1.Center/stationSeen", .communicationServer),
+        ("mast.v1.Center/nodesSeen", .communicationServer),
     ]
 }
 
@@ -41,8 +41,16 @@ package struct IdentityQuery: Codable, Hashable, Sendable {
     package var proof: IdentityProof
     package var handshakeHash: ByteString
     package var clientKey: ByteString
+    /// The newest list of revocations that anybody told the communication server of: who holds an older one says so
+    /// instead of issuing.
+    package var newestRevocations: UInt64
+    /// Nobody who holds the newest list is up: whoever is asked does what it can.
+    package var isLastResort: Bool
 
-    package init(proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString) {
+    package init(
+        proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString, newestRevocations: UInt64 = 0, isLastResort: Bool = false
+    ) {
+        (self.newestRevocations, self.isLastResort) = (newestRevocations, isLastResort)
         self.proof = proof
         self.handshakeHash = handshakeHash
         self.clientKey = clientKey
@@ -67,10 +75,14 @@ package struct ForwardedJoin: Codable, Hashable, Sendable {
     }
 }
 
-/// A station registered from this address: the center keeps where its stations are.
-package struct StationSeen: Codable, Hashable, Sendable {
-    package var nodeID: NodeID
-    package var observedAddress: String
+/// Where the center's stations are and how they do, as the communication server sees it.
+package struct NodesSeen: Codable, Hashable, Sendable {
+    package var sightings: [NodeSighting]
+    package init(sightings: [NodeSighting]) { self.sightings = sightings }
+}
 
-    package init(nodeID: NodeID, observedAddress: String) { (self.nodeID, self.observedAddress) = (nodeID, observedAddress) }
+package struct NodesSeenReply: Codable, Hashable, Sendable {
+    /// Newer records than those that some of these nodes showed.
+    package var records: [SignedRecord<NodeRecord>]
+    package init(records: [SignedRecord<NodeRecord>]) { self.records = records }
 }

@@ -18,7 +18,7 @@ package struct FailoverPolicy: Sendable {
         package var maxAttempts = 40
         /// Rounds over all candidates, empty ones included, whatever the deadline.
         package var maxRounds = 40
-        /// A node that refuses a fresh ticket twice will refuse the third.
+        /// Tickets renewed for one run, over all nodes.
         package var maxRenewals = 2
 
         package init() {}
@@ -44,7 +44,7 @@ package struct FailoverPolicy: Sendable {
         case unknownApplication
         /// The request can never succeed: not allowed, or malformed.
         case denied
-        /// The node wants another ticket: expired, or from an issuer it does not trust.
+        /// The node wants another ticket: expired, or from an issuer it does not trust. Final when all nodes refuse fresh ones.
         case ticketRefused
         /// Overloaded or shutting down; the node says when to come back.
         case refused(retryAfter: Interval?)
@@ -94,6 +94,9 @@ package struct FailoverPolicy: Sendable {
         fileprivate var lookedUp = false
         fileprivate var unknown = false
         fileprivate var tried: [NodeID] = []
+        /// Nodes for which a ticket was renewed, and nodes that refused a fresh one. As many as there are candidates.
+        fileprivate var renewedFor: [NodeID] = []
+        fileprivate var refusing: [NodeID] = []
         /// Asked for by the nodes that refused in this round: the soonest.
         fileprivate var retryAfter: Interval?
 
@@ -180,10 +183,15 @@ package struct FailoverPolicy: Sendable {
             return .lookUp
         case .denied: return .fail(.denied)
         case .ticketRefused:
-            run.renewals += 1
-            guard run.renewals <= configuration.maxRenewals else { return .fail(.ticketRefused) }
-            run.tried.removeAll { $0 == node.nodeID }
-            return .renewTicket
+            if run.renewals < configuration.maxRenewals, !run.renewedFor.contains(node.nodeID) {
+                run.renewals += 1
+                run.renewedFor.append(node.nodeID)
+                run.tried.removeAll { $0 == node.nodeID }
+                return .renewTicket
+            }
+            // It refuses a fresh one: that may be its own fault, a wrong clock for instance. What all say is final.
+            if !run.refusing.contains(node.nodeID) { run.refusing.append(node.nodeID) }
+            if candidates.allSatisfy({ run.refusing.contains($0.nodeID) }) { return .fail(.ticketRefused) }
         case .noReplica: break
         case .refused(let retryAfter):
             // Busy is not broken: no suspicion, but somebody else first.

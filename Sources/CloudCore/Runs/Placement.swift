@@ -47,14 +47,21 @@ package struct NodeEvent: Codable, Hashable, Sendable {
         case stationReturned
         /// Replicas or releases changed: a cached placement may not be the best any more.
         case placementChanged
+        /// There is a newer list of revocations: `revocations` is set.
+        case revoked
     }
 
     package var kind: Kind
     package var nodeID: NodeID?
     package var route: UInt32?
     package var candidate: Candidate?
+    package var revocations: SignedRecord<RevocationLog>?
 
-    package init(_ kind: Kind, nodeID: NodeID? = nil, route: UInt32? = nil, candidate: Candidate? = nil) {
+    package init(
+        _ kind: Kind, nodeID: NodeID? = nil, route: UInt32? = nil, candidate: Candidate? = nil,
+        revocations: SignedRecord<RevocationLog>? = nil
+    ) {
+        self.revocations = revocations
         self.kind = kind
         self.nodeID = nodeID
         self.route = route

@@ -18,6 +18,8 @@ package struct Ticket: TrustRecord {
     package let user: UserRecord
     package let clientKey: PublicKey
     package let issuer: SignedRecord<NodeRecord>
+    /// What `issuer` says; believed only in a ticket that came out of `verified`.
+    package let issuerID: NodeID
     package let issued: WallTime
 
     package var notAfter: WallTime { issued + Self.lifetime }
@@ -35,6 +37,7 @@ package struct Ticket: TrustRecord {
         self.user = try user.unverified()
         self.clientKey = clientKey
         self.issuer = issuer
+        self.issuerID = try issuer.unverified().nodeID
         self.issued = now
     }
 
@@ -50,20 +53,24 @@ package struct Ticket: TrustRecord {
         user = try userRecord.unverified()
         clientKey = try reader.transportKey()
         issuer = try SignedRecord(from: &reader, atMost: NodeRecord.maximumBytes)
+        issuerID = try issuer.unverified().nodeID
         issued = try reader.time()
     }
 
-    /// Whether the ticket holds at `now`, on the verifier's calendar.
-    package func check(at now: WallTime) throws(TrustError) {
-        guard now <= notAfter else { throw .expired(of: "ticket", at: notAfter) }
-        guard issued <= now + Self.clockTolerance else { throw .notYet(of: "ticket", from: issued) }
+    /// How long the ticket still holds, by what the verifier knows of time.
+    @discardableResult
+    package func remaining(at time: CloudTime) throws(TrustError) -> Interval {
+        // A ticket that begins a little ahead of a verifier's clock lives no longer for it.
+        let left = time.readings.filter { $0 <= notAfter && issued <= $0 + Self.clockTolerance }.map { min(notAfter - $0, Self.lifetime) }
+        if let longest = left.max() { return longest }
+        throw time.best > notAfter ? .expired(of: "ticket", at: notAfter) : .notYet(of: "ticket", from: issued)
     }
 }
 
 extension SignedRecord<Ticket> {
     /// The ticket, if a node of this cloud signed it, for a device with `clientKey` of a user of this cloud.
-    /// - Parameter now: nil where calendars are not compared.
-    package func verified(root: SigningPublicKey, clientKey: PublicKey, at now: WallTime?) throws(TrustError) -> Ticket {
+    /// - Parameter time: nil where calendars are not compared.
+    package func verified(root: SigningPublicKey, clientKey: PublicKey, at time: CloudTime?) throws(TrustError) -> Ticket {
         let claimed = try unverified()
         let issuer = try claimed.issuer.verified(by: root)
         let ticket = try verified(by: issuer.signingKey)
@@ -71,7 +78,7 @@ extension SignedRecord<Ticket> {
         guard ticket.clientKey == clientKey, user.devices.contains(where: { $0.transportKey == clientKey }) else {
             throw .wrongKey(of: "ticket")
         }
-        if let now { try ticket.check(at: now) }
+        if let time { try ticket.remaining(at: time) }
         return ticket
     }
 }

@@ -16,6 +16,8 @@ package enum TrustError: Error, Hashable, Sendable {
     /// A proof that was made for something else.
     case wrongScope(of: String, expected: String)
     case revoked(serial: UInt64)
+    /// The center removed this node from the cloud.
+    case removed(node: String)
     /// A numbered record is older than the one already known.
     case stale(of: String, known: UInt64, offered: UInt64)
     case digestMismatch(expected: ContentDigest, actual: ContentDigest)
@@ -34,6 +36,7 @@ extension TrustError: CustomStringConvertible {
         case .notYet(let what, let from): "the \(what) begins at \(from.milliseconds) ms since 1970, which is not yet"
         case .wrongScope(let what, let expected): "the \(what) was not made for \(expected)"
         case .revoked(let serial): "user record \(serial) was revoked"
+        case .removed(let node): "node \(node) was removed from this cloud"
         case .stale(let what, let known, let offered): "\(what) number \(offered) is older than the known \(known)"
         case .digestMismatch(let expected, let actual): "content has SHA-256 \(actual), expected \(expected)"
         case .unknown(let what): "unknown \(what)"

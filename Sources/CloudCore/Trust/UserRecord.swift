@@ -119,26 +119,3 @@ package struct UserRecord: TrustRecord {
         issued = try reader.time()
     }
 }
-
-/// The center's numbered list of revoked user records; signed with the root key.
-package struct RevocationLog: TrustRecord {
-    package static var recordType: String { "revocation log" }
-
-    package var number: UInt64
-    /// Ascending.
-    package var serials: [UInt64]
-
-    package init(number: UInt64, serials: [UInt64]) { (self.number, self.serials) = (number, serials.sorted()) }
-
-    package func contains(_ serial: UInt64) -> Bool { serials.contains(serial) }
-
-    package func write(to writer: inout CanonicalWriter) {
-        writer.integer(number)
-        writer.list(serials) { $0.integer($1) }
-    }
-
-    package init(from reader: inout CanonicalReader) throws(TrustError) {
-        number = try reader.integer()
-        serials = try reader.list(atMost: 65_536) { (reader) throws(TrustError) in try reader.integer() }
-    }
-}

@@ -9,7 +9,8 @@ import MastWasmRuntime
 /// applications and user records, says who clients are, and keeps working while the center is away.
 package actor BaseStationNode: ControlledNode {
     private let host: RPCHost
-    private let membership: Membership
+    private let serverKey: PublicKey
+    private let version: String
     private let link: ControlLink
     private let vault: StationVault
     private let runs: RunService
@@ -21,6 +22,8 @@ package actor BaseStationNode: ControlledNode {
     private let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
     private var newest = StateNumbers()
+    /// The number of the list that the communication server holds.
+    private var serverRevocations: UInt64 = 0
     /// No maintenance before this, after one that failed.
     private var restUntil = Instant.zero
 
@@ -36,7 +39,8 @@ package actor BaseStationNode: ControlledNode {
         let record = try membership.record.verified(by: membership.rootKey)
         guard record.transportKey == keys.identity.publicKey else { throw TrustError.wrongKey(of: "node record") }
         self.host = host
-        self.membership = membership
+        serverKey = membership.communicationServerKey
+        version = configuration.version
         self.log = log
         self.onRegistered = onRegistered
         let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
@@ -74,7 +78,7 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private nonisolated func server() -> RPCServer {
-        let (runs, vault, serverKey) = (runs, vault, membership.communicationServerKey)
+        let (runs, vault, serverKey) = (runs, vault, serverKey)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
@@ -84,7 +88,10 @@ package actor BaseStationNode: ControlledNode {
                 }
             }
         ) {
-            RunMethods.run.handle { request, context in try await runs.run(request, context) }
+            RunMethods.run.handle { request, context in
+                try await vault.checkServing()
+                return try await runs.run(request, context)
+            }
             StationMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await vault.ticket(for: query)) }
             StationMethods.announce.handle { announcement in
                 await self.announced(announcement)
@@ -97,6 +104,8 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private func announced(_ announcement: Announcement) async {
+        await vault.take(announcement.revocations, heard: announcement.numbers.revocations)
+        await vault.take(announcement.record)
         if let releases = announcement.releases {
             do { try await vault.take(releases) } catch { log.warning("announcement refused", metadata: ["reason": "\(error)"]) }
         }
@@ -109,7 +118,7 @@ package actor BaseStationNode: ControlledNode {
         for await _ in signals {
             try Task.checkCancellation()
             do {
-                if await vault.numbers.isBehind(newest) { try await vault.sync() }
+                if await vault.numbers.lacksRecords(of: newest) { try await vault.sync() }
                 try await vault.refreshReplicas()
             } catch {
                 try Task.checkCancellation()
@@ -122,7 +131,7 @@ package actor BaseStationNode: ControlledNode {
     private func wake() async {
         let numbers = await vault.numbers
         let isMissing = await !vault.missing.isEmpty
-        if numbers.isBehind(newest) || isMissing, host.now() >= restUntil { signal.yield() }
+        if numbers.lacksRecords(of: newest) || isMissing, host.now() >= restUntil { signal.yield() }
     }
 
     // MARK: Under the communication server's eyes
@@ -130,24 +139,38 @@ package actor BaseStationNode: ControlledNode {
     func registration() async -> RegisterRequest {
         reportedReplicas = await vault.replicaDigests
         return RegisterRequest(
-            record: membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
-            releases: await vault.signedReleases, numbers: await vault.numbers)
+            record: await vault.membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
+            releases: await vault.signedReleases, revocations: await vault.signedRevocations, numbers: await vault.numbers,
+            health: await health(), clock: host.wallTime())
+    }
+
+    private func health() async -> NodeHealth {
+        NodeHealth(version: version, diskFreeBytes: await vault.diskFreeBytes, troubles: await vault.troubles)
     }
 
     func heartbeat() async -> HeartbeatRequest {
         let replicas = await vault.replicaDigests
         heartbeatReplicas = replicas
+        let numbers = await vault.numbers
         return HeartbeatRequest(
             incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
-            numbers: await vault.numbers)
+            numbers: numbers, revocations: numbers.revocations > serverRevocations ? await vault.signedRevocations : nil,
+            health: await health(), clock: host.wallTime())
     }
 
     func accepted(_ reply: HeartbeatReply) async {
         reportedReplicas = heartbeatReplicas
+        serverRevocations = reply.heldRevocations
+        await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+        await vault.take(reply.revocations, heard: reply.numbers.revocations)
         await learned(reply.numbers)
     }
 
     func registered(_ reply: RegisterReply) async {
+        await vault.take(reply.revocations, heard: reply.numbers.revocations)
+        await vault.take(reply.record)
+        await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+        await vault.taken()
         onRegistered?()
         restUntil = .zero
         await learned(reply.numbers)

@@ -10,6 +10,8 @@ package struct StationConfiguration: Sendable {
     package var replicaPatience = Interval.seconds(10)
     package var syncPatience = Interval.seconds(3)
     package var runs = RunConfiguration()
+    /// Of the program, for status.
+    package var version = ""
 
     package init() {}
 }

@@ -7,8 +7,8 @@ import MastTransport
 /// What a station keeps: users, releases, revocations and replicas, all signed by the root key or checked against
 /// something that is. It serves from this while the center and the communication server are away.
 actor StationVault: ApplicationSource {
-    private let membership: Membership
-    private let record: NodeRecord
+    private(set) var membership: Membership
+    private var record: NodeRecord
     private let signing: SigningKeyPair
     private let files: any BlobStore
     private let userFiles: any BlobStore
@@ -18,6 +18,11 @@ actor StationVault: ApplicationSource {
     private let log: Logger
 
     private var book = IdentityBook()
+    private var shelf: RevocationShelf
+    /// The newest revocations that anybody told of.
+    private var heardRevocations: UInt64 = 0
+    /// Whether the communication server took this station since it started. Before that it may have missed anything.
+    private var isTaken = false
     private(set) var releases = ReleaseIndex.empty
     private(set) var signedReleases: SignedRecord<ReleaseIndex>?
     private(set) var numbers = StateNumbers()
@@ -38,6 +43,7 @@ actor StationVault: ApplicationSource {
         self.host = host
         self.configuration = configuration
         self.log = log
+        shelf = RevocationShelf(root: membership.rootKey, store: stores.files, logger: log)
         replicas = try ReplicaCatalog(store: stores.replicas, capacityBytes: configuration.replicaCapacityBytes, log: log)
 
         var isWhole = true
@@ -59,11 +65,8 @@ actor StationVault: ApplicationSource {
             signedReleases = signed
             numbers.releases = index.number
         }
-        if let bytes = try files.read(File.revocations), let signed = try? SignedRecord<RevocationLog>(fileBytes: bytes),
-            let log = try? signed.verified(by: membership.rootKey)
-        {
-            book.revocations = log
-        }
+        book.revocations = shelf.log
+        numbers.revocations = shelf.log.number
         // A station that lost a record asks for all of them again.
         if isWhole, let bytes = try files.read(File.userNumber) {
             var reader = CanonicalReader(bytes)
@@ -73,17 +76,75 @@ actor StationVault: ApplicationSource {
 
     private enum File {
         static let releases = "releases"
-        static let revocations = "revocations"
         static let userNumber = "user-number"
     }
 
     var replicaDigests: [ContentDigest] { replicas.digests }
-    var revocations: RevocationLog? { book.revocations }
+    var revocations: RevocationLog? { shelf.log }
+    var signedRevocations: SignedRecord<RevocationLog>? { shelf.signed }
+
+    /// What goes wrong here, a line each.
+    var troubles: [String] { [shelf.trouble, storageTrouble, time.complaint].compactMap(\.self) }
+    var diskFreeBytes: Int64? { files.freeBytes }
+
+    // MARK: Time
+
+    private var clockOffset: Interval?
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockOffset) }
+
+    /// What the communication server makes of this clock.
+    func take(clockOffset offset: Interval?) {
+        let before = time.complaint
+        clockOffset = offset
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
+    // MARK: Revocations
+
+    /// Takes a newer list, whoever brings it, at once and before anything else.
+    func take(_ revocations: SignedRecord<RevocationLog>?, heard number: UInt64) {
+        if shelf.take(revocations) {
+            book.revocations = shelf.log
+            numbers.revocations = shelf.log.number
+        }
+        shelf.keep()
+        keepReleases()
+        heardRevocations = max(heardRevocations, number)
+    }
+
+    /// The communication server took this station.
+    func taken() { isTaken = true }
+
+    /// Throws when this station may serve nobody.
+    func checkServing() throws(RPCError) {
+        guard !shelf.log.contains(record.nodeID) else { throw RunRefusal.stopping.error("\(record.name) was removed from this cloud") }
+        guard isTaken else { throw RunRefusal.stopping.error("\(record.name) has not reported to the communication server yet") }
+    }
+
+    /// Takes the center's newer record of this station: it has another name.
+    func take(_ newer: SignedRecord<NodeRecord>?) {
+        guard let newer, newer != membership.record else { return }
+        do {
+            let renewed = try membership.renewed(newer)
+            record = try newer.verified(by: membership.rootKey)
+            membership = renewed
+            log.notice("this station has a new record", metadata: ["name": "\(record.name)"])
+            try renewed.save(to: files)
+        } catch {
+            log.warning("new record not kept", metadata: ["reason": "\(error)"])
+        }
+    }
 
     // MARK: Identity
 
     func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> {
-        try book.ticket(for: query, issuer: membership.record, signedBy: signing, at: host.wallTime())
+        try checkServing()
+        let newest = max(heardRevocations, query.newestRevocations)
+        guard shelf.log.number >= newest || query.isLastResort else {
+            throw RPCError(
+                .failedPrecondition, "\(record.name) holds revocations \(shelf.log.number) of \(newest): ask another", effect: .none)
+        }
+        return try book.ticket(for: query, issuer: membership.record, signedBy: signing, at: time.best)
     }
 
     // MARK: State of the center
@@ -91,45 +152,73 @@ actor StationVault: ApplicationSource {
     /// Takes a newer release index; an older one is an error.
     func take(_ signed: SignedRecord<ReleaseIndex>) throws {
         let index = try signed.verified(root: membership.rootKey, notOlderThan: releases.number)
-        guard index.number > releases.number else { return }
-        try files.write(File.releases, signed.fileBytes)
+        guard index.number > releases.number else { return keepReleases() }
         releases = index
         signedReleases = signed
         numbers.releases = index.number
+        areReleasesKept = false
         log.info("release index", metadata: ["number": "\(index.number)", "applications": "\(index.applications.count)"])
+        keepReleases()
+    }
+
+    private var areReleasesKept = true
+    private var areUsersKept = true
+    /// What cannot be written now; it is served from memory, and fetched again after a restart.
+    private var storageTrouble: String?
+
+    private func keepReleases() {
+        guard !areReleasesKept, let signedReleases else { return }
+        areReleasesKept = store { try files.write(File.releases, signedReleases.fileBytes) }
+    }
+
+    /// Returns whether it could be written.
+    private func store(_ write: () throws -> Void) -> Bool {
+        do {
+            try write()
+            storageTrouble = nil
+            return true
+        } catch {
+            let text = "cannot store what the center sent: \(error)"
+            if storageTrouble != text { log.error("cannot store what the center sent", metadata: ["reason": "\(error)"]) }
+            storageTrouble = text
+            return false
+        }
     }
 
     /// Asks the center, through the communication server, for what is newer than `numbers`.
     func sync() async throws {
         _ = try await syncFlight.run(0) {
+            // Each kind of record by itself: one that cannot be taken does not hold up the others.
+            var failure: (any Error)?
             // Bounded: a page always moves the numbers on, or there is no further one.
             for _ in 0..<1024 {
                 var options = CallOptions()
                 options.deadline = .in(configuration.syncPatience)
                 let reply = try await control.call(ControlMethods.sync, SyncRequest(known: numbers), options: options)
-                if let signed = reply.releases { try take(signed) }
-                if let signed = reply.revocations {
-                    let revocations = try signed.verified(by: membership.rootKey)
-                    if revocations.number >= book.revocations?.number ?? 0 {
-                        try files.write(File.revocations, signed.fileBytes)
-                        book.revocations = revocations
-                    }
-                }
                 for signed in reply.users {
                     let user = try signed.verified(by: membership.rootKey)
                     guard isValidName(user.userID) else { throw TrustError.malformed("user id") }
-                    try userFiles.write(user.userID, signed.fileBytes)
                     book.set(user, signed)
+                    areUsersKept = store { try userFiles.write(user.userID, signed.fileBytes) } && areUsersKept
+                }
+                if let signed = reply.releases {
+                    do { try take(signed) } catch { failure = error }
                 }
                 if reply.numbers.users > numbers.users {
-                    var writer = CanonicalWriter()
-                    writer.integer(reply.numbers.users)
-                    try files.write(File.userNumber, writer.bytes)
                     numbers.users = reply.numbers.users
+                    // Users that are not on the disk are asked for again after a restart.
+                    if areUsersKept {
+                        var writer = CanonicalWriter()
+                        writer.integer(reply.numbers.users)
+                        _ = store { try files.write(File.userNumber, writer.bytes) }
+                    }
                 } else if !reply.isComplete {
                     throw TrustError.malformed("sync: it makes no progress")
                 }
-                if reply.isComplete { return true }
+                if reply.isComplete {
+                    if let failure { throw failure }
+                    return true
+                }
             }
             return false
         }

@@ -41,18 +41,16 @@ actor CenterDesk: ApplicationSource {
             try Task.checkCancellation()
             var options = CallOptions()
             options.deadline = .in(.seconds(5))
-            let (releases, numbers) = published()
             do {
-                _ = try await control.call(
-                    ControlMethods.announce, Announcement(numbers: numbers, releases: releases), options: options)
+                _ = try await control.call(ControlMethods.announce, published(), options: options)
             } catch {
                 log.info("change not announced yet", metadata: ["reason": "\(error)"])
             }
         }
     }
 
-    func published() -> (releases: SignedRecord<ReleaseIndex>?, numbers: StateNumbers) {
-        (office.state.releases, office.numbers)
+    func published() -> Announcement {
+        Announcement(numbers: office.numbers, releases: office.state.releases, revocations: office.state.revocations)
     }
 
     // MARK: Running
@@ -76,6 +74,16 @@ actor CenterDesk: ApplicationSource {
     func module(_ digest: ContentDigest) throws -> [UInt8] { try office.module(digest) }
     var revocations: RevocationLog? { office.revocations }
 
+    private var clockOffset: Interval?
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockOffset) }
+
+    /// What the communication server makes of this clock.
+    func take(clockOffset offset: Interval?) {
+        let before = time.complaint
+        clockOffset = offset
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
     // MARK: For the communication server
 
     func admit(_ join: ForwardedJoin) throws -> SignedRecord<NodeRecord> {
@@ -89,9 +97,9 @@ actor CenterDesk: ApplicationSource {
         }
     }
 
-    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> { try office.ticket(for: query, at: host.wallTime()) }
+    func ticket(for query: IdentityQuery) throws -> SignedRecord<Ticket> { try office.ticket(for: query, at: time.best) }
     func changes(since known: StateNumbers) -> SyncReply { office.changes(since: known) }
-    func seen(_ seen: StationSeen) throws { try office.seen(seen, at: host.wallTime()) }
+    func seen(_ seen: NodesSeen) throws -> NodesSeenReply { NodesSeenReply(records: try office.seen(seen.sightings, at: host.wallTime())) }
 
     // MARK: For operators
 
@@ -183,6 +191,20 @@ actor CenterDesk: ApplicationSource {
         try office.removeUser(request.name)
         changeMade.yield()
         log.notice("user removed", metadata: ["name": "\(request.name)"])
+    }
+
+    func removeStation(_ request: RemoveStation) throws -> StationReply {
+        let station = try office.removeStation(request)
+        changeMade.yield()
+        log.notice("station removed", metadata: ["name": "\(station.name)", "id": "\(station.nodeID)"])
+        return station
+    }
+
+    func renameStation(_ request: RenameStation) throws -> StationReply {
+        let station = try office.renameStation(request, at: host.wallTime())
+        changeMade.yield()
+        log.notice("station renamed", metadata: ["from": "\(request.station)", "to": "\(station.name)", "id": "\(station.nodeID)"])
+        return station
     }
 
     func makeJoinToken(_ request: MakeJoinToken) throws -> MakeJoinTokenReply {

@@ -11,6 +11,8 @@ package struct CenterConfiguration: Sendable {
     /// Unfinished uploads kept in memory, and for how long after their last chunk.
     package var uploadBytes = 256 << 20
     package var uploadPatience = Interval.seconds(300)
+    /// Of the program, for status.
+    package var version = ""
 
     package init() {}
 }
@@ -23,19 +25,27 @@ package actor CenterNode: ControlledNode {
     private let desk: CenterDesk
     private let runs: RunService
     private let membership: Membership
+    private let version: String
     private let log: Logger
+    /// The number of the list that the communication server holds.
+    private var serverRevocations: UInt64 = 0
     private let onRegistered: (@Sendable () -> Void)?
+    private let diskFreeBytes: @Sendable () -> Int64?
 
     /// - Parameters:
     ///   - host: made with `office.keys.node.identity`.
     ///   - entropy: makes users' keys and tokens.
+    ///   - diskFreeBytes: beside the center's database, for status.
     package init(
         host: RPCHost, office: CenterOffice, engine: any ApplicationEngine, executor: any RunExecutor,
         entropy: any RandomNumberGenerator & Sendable,
-        configuration: CenterConfiguration = CenterConfiguration(), log: Logger, onRegistered: (@Sendable () -> Void)? = nil
+        configuration: CenterConfiguration = CenterConfiguration(), log: Logger, diskFreeBytes: @escaping @Sendable () -> Int64? = { nil },
+        onRegistered: (@Sendable () -> Void)? = nil
     ) throws {
+        self.diskFreeBytes = diskFreeBytes
         self.host = host
         self.membership = office.membership
+        version = configuration.version
         self.log = log
         self.onRegistered = onRegistered
         let record = try membership.record.verified(by: membership.rootKey)
@@ -88,10 +98,7 @@ package actor CenterNode: ControlledNode {
             CenterMethods.fetchApplication.handle { request, writer in
                 try await ReplicaTransfer.send(try await desk.module(request.digest), to: writer)
             }
-            CenterMethods.stationSeen.handle { seen in
-                try await desk.seen(seen)
-                return Nothing()
-            }
+            CenterMethods.nodesSeen.handle { seen in try await desk.seen(seen) }
             AdminMethods.uploadChunk.handle { chunk in try await desk.upload(chunk) }
             AdminMethods.pushApplication.handle { request in try await desk.push(request) }
             AdminMethods.listApplications.handle { _ in await desk.applications() }
@@ -106,6 +113,8 @@ package actor CenterNode: ControlledNode {
                 return Nothing()
             }
             AdminMethods.makeJoinToken.handle { request in try await desk.makeJoinToken(request) }
+            AdminMethods.removeStation.handle { request in try await desk.removeStation(request) }
+            AdminMethods.renameStation.handle { request in try await desk.renameStation(request) }
             AdminMethods.status.handle { _ in await desk.status() }
         }
     }
@@ -113,22 +122,35 @@ package actor CenterNode: ControlledNode {
     // MARK: Under the communication server's eyes
 
     func registration() async -> RegisterRequest {
-        let (releases, numbers) = await desk.published()
+        let news = await desk.published()
         return RegisterRequest(
-            record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: releases,
-            numbers: numbers)
+            record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: news.releases,
+            revocations: news.revocations, numbers: news.numbers, health: await health(), clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
-        HeartbeatRequest(incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: await desk.published().numbers)
+        let news = await desk.published()
+        return HeartbeatRequest(
+            incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: news.numbers,
+            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: await health(),
+            clock: host.wallTime())
+    }
+
+    private func health() async -> NodeHealth {
+        NodeHealth(version: version, diskFreeBytes: diskFreeBytes(), troubles: await desk.time.complaint.map { [$0] } ?? [])
     }
 
     func registered(_ reply: RegisterReply) async {
+        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         onRegistered?()
         await complainIfBehind(reply.numbers)
     }
 
-    func accepted(_ reply: HeartbeatReply) async { await complainIfBehind(reply.numbers) }
+    func accepted(_ reply: HeartbeatReply) async {
+        serverRevocations = reply.heldRevocations
+        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+        await complainIfBehind(reply.numbers)
+    }
 
     private var hasComplained = false
     private func complainIfBehind(_ numbers: StateNumbers) async {

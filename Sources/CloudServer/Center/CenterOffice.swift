@@ -40,7 +40,9 @@ package struct CenterOffice: Sendable {
     private(set) var state: CenterState
     private(set) var index = ReleaseIndex.empty
     private(set) var book = IdentityBook()
-    private(set) var revocations = RevocationLog(number: 0, serials: [])
+    private(set) var revocations = RevocationLog.empty
+    /// How the stations do, as the communication server last told; as many as there are stations. // lookup only
+    private var sightings: [NodeID: (sighting: NodeSighting, at: WallTime)] = [:]
 
     /// Users in one answer to a station's sync.
     static let pageSize = 256
@@ -58,7 +60,7 @@ package struct CenterOffice: Sendable {
         for user in state.users { book.set(try user.signed.verified(by: root), user.signed) }
     }
 
-    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber) }
+    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber, revocations: revocations.number) }
 
     // MARK: Stations
 
@@ -93,6 +95,8 @@ package struct CenterOffice: Sendable {
         var token = state.tokens[position]
         guard request.isAuthentic(verifier: token.verifier) else { throw TrustError.wrongSignature(of: "join request") }
         let nodeID = NodeID(of: transportKey)
+        // Its keys count no longer, whatever token it has: a new folder makes new ones.
+        guard !revocations.contains(nodeID) else { throw TrustError.removed(node: nodeID.rawValue) }
         if let usedBy = token.usedBy {
             guard usedBy == nodeID, let station = state.stations.first(where: { $0.nodeID == nodeID }) else {
                 throw TrustError.alreadyUsed("join token")
@@ -107,23 +111,100 @@ package struct CenterOffice: Sendable {
             addresses: request.addresses.compactMap { NetworkAddress($0) }, epoch: epoch, issued: now)
         let station = StoredStation(
             nodeID: nodeID, name: request.name, signed: try SignedRecord(record, signedBy: keys.root),
-            address: join.observedAddress, lastSeen: now)
+            address: join.observedAddress, lastSeen: now, isRevoked: false, isHidden: false)
         token.usedBy = nodeID
-        try store.save(station, using: token)
+        try store.save(station, using: token, revocations: nil)
         state.tokens[position] = token
         state.stations.removeAll { $0.nodeID == nodeID }
         state.stations.append(station)
         return station.signed
     }
 
-    mutating func seen(_ seen: StationSeen, at now: WallTime) throws {
-        guard let position = state.stations.firstIndex(where: { $0.nodeID == seen.nodeID }) else { return }
-        guard NetworkAddress(seen.observedAddress) != nil else { throw TrustError.malformed("station address") }
+    /// Where stations are and how they do. Written only when an address changed, or now and then.
+    /// - Returns: records that are newer than the ones that were seen.
+    package mutating func seen(_ seen: [NodeSighting], at now: WallTime) throws -> [SignedRecord<NodeRecord>] {
+        var newer: [SignedRecord<NodeRecord>] = []
+        let positions = Dictionary(state.stations.enumerated().map { ($1.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
+        for sighting in seen {
+            guard let position = positions[sighting.nodeID] else { continue }
+            guard NetworkAddress(sighting.observedAddress) != nil else { throw TrustError.malformed("station address") }
+            var sighting = sighting
+            sighting.health = sighting.health.bounded
+            sightings[sighting.nodeID] = (sighting, now)
+            var station = state.stations[position]
+            if let record = try? station.signed.unverified(), record.epoch > sighting.epoch { newer.append(station.signed) }
+            guard sighting.isUp, station.address != sighting.observedAddress || now - station.lastSeen > Self.sightingsKept || now < station.lastSeen
+            else { continue }
+            station.address = sighting.observedAddress
+            station.lastSeen = now
+            try store.save(station, using: nil, revocations: nil)
+            state.stations[position] = station
+        }
+        return newer
+    }
+
+    /// How old the stored time of a station's last report may be.
+    static let sightingsKept = Interval.seconds(300)
+
+    /// The listed station with that name or node id.
+    private func station(_ text: String) throws(RPCError) -> Int {
+        let listed = state.stations.indices.filter { !state.stations[$0].isHidden }
+        if let position = listed.first(where: { state.stations[$0].nodeID.rawValue == text }) { return position }
+        // One that was removed gives way to one that was not.
+        let named = listed.filter { state.stations[$0].name == text }
+        let positions = named.filter { !state.stations[$0].isRevoked }
+        if let position = positions.first ?? named.first, positions.count <= 1 { return position }
+        guard !positions.isEmpty else { throw RPCError(.notFound, "no station is called \(text)", effect: .none) }
+        let ids = positions.map { state.stations[$0].nodeID.rawValue }.joined(separator: ", ")
+        throw RPCError(.failedPrecondition, "\(positions.count) stations are called \(text): name one by its node id, \(ids)", effect: .none)
+    }
+
+    /// Puts a station's keys on the revocation list.
+    package mutating func removeStation(_ request: RemoveStation) throws -> StationReply {
+        let position = try station(request.station)
         var station = state.stations[position]
-        station.address = seen.observedAddress
-        station.lastSeen = now
-        try store.save(station, using: nil)
+        station.isHidden = !request.staysListed
+        if station.isRevoked {
+            try store.save(station, using: nil, revocations: nil)
+        } else {
+            guard revocations.nodes.count < RevocationLog.mostNodes else {
+                throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
+            }
+            station.isRevoked = true
+            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID])
+            let signed = try SignedRecord(next, signedBy: keys.root)
+            try store.save(station, using: nil, revocations: signed)
+            take(next, signed)
+        }
         state.stations[position] = station
+        return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
+    }
+
+    /// Gives a station another name. It learns it with its next report.
+    package mutating func renameStation(_ request: RenameStation, at now: WallTime) throws -> StationReply {
+        guard isValidName(request.name) else {
+            throw RPCError(.invalidArgument, "a station name has 1 to 128 letters, digits, dots, dashes or underscores", effect: .none)
+        }
+        let position = try station(request.station)
+        var station = state.stations[position]
+        guard !station.isRevoked else { throw RPCError(.failedPrecondition, "\(station.name) was removed", effect: .none) }
+        if station.name != request.name {
+            guard !state.stations.contains(where: { $0.name == request.name && !$0.isRevoked }) else {
+                throw RPCError(.alreadyExists, "there is a station \(request.name)", effect: .none)
+            }
+            var record = try station.signed.verified(by: keys.root.publicKey)
+            (record.name, record.epoch, record.issued) = (request.name, record.epoch + 1, now)
+            (station.name, station.signed) = (request.name, try SignedRecord(record, signedBy: keys.root))
+            try store.save(station, using: nil, revocations: nil)
+            state.stations[position] = station
+        }
+        return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
+    }
+
+    private mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
+        state.revocations = signed
+        revocations = next
+        book.revocations = next
     }
 
     // MARK: Users
@@ -178,15 +259,16 @@ package struct CenterOffice: Sendable {
         var user = state.users[position]
         user.isRevoked = true
         user.change = state.usersNumber + 1
-        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial])
+        guard revocations.serials.count < RevocationLog.mostSerials else {
+            throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
+        }
+        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes)
         let signed = try SignedRecord(log, signedBy: keys.root)
         try store.save(user, revocations: signed)
         state.users.remove(at: position)
         state.users.append(user)
         state.usersNumber = user.change
-        state.revocations = signed
-        revocations = log
-        book.revocations = log
+        take(log, signed)
     }
 
     package func ticket(for query: IdentityQuery, at now: WallTime) throws(RPCError) -> SignedRecord<Ticket> {
@@ -200,8 +282,9 @@ package struct CenterOffice: Sendable {
         let isComplete = page.count == changed.count
         return SyncReply(
             releases: known.releases < index.number ? state.releases : nil, users: page.map(\.signed),
-            revocations: changed.isEmpty ? nil : state.revocations,
-            numbers: StateNumbers(releases: index.number, users: page.last?.change ?? state.usersNumber), isComplete: isComplete)
+            numbers: StateNumbers(
+                releases: index.number, users: page.last?.change ?? state.usersNumber, revocations: revocations.number),
+            isComplete: isComplete)
     }
 
     // MARK: Applications
@@ -267,11 +350,17 @@ package struct CenterOffice: Sendable {
     }
 
     package var status: CenterStatus {
-        CenterStatus(
+        let named = Dictionary(grouping: state.stations.filter { !$0.isRevoked }, by: \.name)
+        return CenterStatus(
             numbers: numbers,
-            stations: state.stations.map {
-                CenterStatus.Station(
-                    nodeID: $0.nodeID, name: $0.name, address: $0.address, lastSeenMilliseconds: $0.lastSeen.milliseconds)
+            stations: state.stations.filter { !$0.isHidden }.map { station in
+                let seen = sightings[station.nodeID]
+                return CenterStatus.Station(
+                    nodeID: station.nodeID, name: station.name, address: station.address,
+                    lastSeenMilliseconds: max(station.lastSeen, seen.flatMap { $0.sighting.isUp ? $0.at : nil } ?? station.lastSeen).milliseconds,
+                    isRevoked: station.isRevoked,
+                    sharesName: named[station.name, default: []].count > 1,
+                    sighting: seen?.sighting)
             },
             users: state.users.map { CenterStatus.User(name: $0.name, isOperator: $0.isOperator, isRevoked: $0.isRevoked) },
             applications: index.statuses)

@@ -20,6 +20,10 @@ package struct StoredStation: Sendable, Hashable {
     package var signed: SignedRecord<NodeRecord>
     package var address: String
     package var lastSeen: WallTime
+    /// It is on the revocation list.
+    package var isRevoked: Bool
+    /// Listings show it no longer.
+    package var isHidden: Bool
 }
 
 /// An invitation. The secret itself is not kept, only what recognises it.
@@ -52,8 +56,8 @@ package protocol CenterStore: Sendable {
     /// A new index; `adding` is its new module, and modules that it does not name go.
     func save(_ releases: SignedRecord<ReleaseIndex>, _ index: ReleaseIndex, adding: (digest: ContentDigest, bytes: [UInt8])?) throws
     func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws
-    /// A station, and the token that it used up.
-    func save(_ station: StoredStation, using token: StoredToken?) throws
+    /// A station, the token that it used up, and the list on which it is now.
+    func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws
     func save(_ token: StoredToken) throws
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws

@@ -35,8 +35,9 @@ package final class MemoryCenterStore: CenterStore {
         }
     }
 
-    package func save(_ station: StoredStation, using token: StoredToken?) {
+    package func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) {
         contents.withLock { contents in
+            if let revocations { contents.state.revocations = revocations }
             contents.state.stations.removeAll { $0.nodeID == station.nodeID }
             contents.state.stations.append(station)
             contents.state.stations.sort { $0.nodeID < $1.nodeID }

@@ -50,6 +50,13 @@ package final class SQLiteCenterStore: CenterStore {
                         usedBy TEXT) STRICT;
                     """)
         }
+        migrator.registerMigration("2 stations can be removed") { database in
+            try database.execute(
+                sql: """
+                    ALTER TABLE station ADD COLUMN isRevoked INTEGER NOT NULL DEFAULT 0;
+                    ALTER TABLE station ADD COLUMN isHidden INTEGER NOT NULL DEFAULT 0;
+                    """)
+        }
         return migrator
     }
 
@@ -71,7 +78,8 @@ package final class SQLiteCenterStore: CenterStore {
                 state.stations.append(
                     StoredStation(
                         nodeID: NodeID(rawValue: row["nodeID"]), name: row["name"], signed: try Self.record(row),
-                        address: row["address"], lastSeen: WallTime(milliseconds: row["lastSeenMilliseconds"])))
+                        address: row["address"], lastSeen: WallTime(milliseconds: row["lastSeenMilliseconds"]),
+                        isRevoked: row["isRevoked"], isHidden: row["isHidden"]))
             }
             for row in try Row.fetchAll(database, sql: "SELECT * FROM token ORDER BY tokenID") {
                 let usedBy: String? = row["usedBy"]
@@ -144,16 +152,18 @@ package final class SQLiteCenterStore: CenterStore {
         }
     }
 
-    package func save(_ station: StoredStation, using token: StoredToken?) throws {
+    package func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws {
         try queue.write { database in
             try database.execute(
                 sql: """
-                    INSERT OR REPLACE INTO station (nodeID, name, address, lastSeenMilliseconds, record) VALUES (?, ?, ?, ?, ?)
+                    INSERT OR REPLACE INTO station (nodeID, name, address, lastSeenMilliseconds, record, isRevoked, isHidden)
+                    VALUES (?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     station.nodeID.rawValue, station.name, station.address, station.lastSeen.milliseconds,
-                    Data(station.signed.fileBytes),
+                    Data(station.signed.fileBytes), station.isRevoked, station.isHidden,
                 ])
+            if let revocations { try Self.setMeta("revocations", revocations.fileBytes, database) }
             if let token { try Self.write(token, database) }
         }
     }

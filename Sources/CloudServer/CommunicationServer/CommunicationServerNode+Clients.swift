@@ -21,25 +21,32 @@ extension CommunicationServerNode {
         let route = try openRoute(context, asNode: false)
         // The connection may have closed while a node was asked.
         guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
-        sessions[context.connection] = ClientSession(clientKey: context.peerKey, ticket: ticket, route: route)
+        // A ticket that was made this moment holds for all its life, whatever its issuer's calendar says.
+        let life = (try? ticket.remaining(at: time)) ?? Ticket.lifetime
+        sessions[context.connection] = ClientSession(clientKey: context.peerKey, ticket: ticket, ends: host.now() + life, route: route)
         log.debug("client attached", metadata: ["user": "\(ticket.userName)", "route": "\(route)"])
         return AttachReply(
-            ticket: signed, userName: ticket.userName, ticketEndsMilliseconds: ticket.notAfter.milliseconds, route: route,
-            center: registry.center?.candidate(for: nil))
+            ticket: signed, userName: ticket.userName, ticketLife: life, route: route,
+            center: registry.center?.candidate(for: nil),
+            revocations: request.knownRevocations < shelf.log.number ? shelf.signed : nil)
     }
 
     /// The ticket shown, or a new one from a node that stores the user's record.
     private func ticketFor(_ request: AttachRequest, _ context: CallContext) async throws -> (SignedRecord<Ticket>, Ticket) {
         if let shown = request.ticket {
-            if let ticket = try? shown.verified(root: rootKey, clientKey: context.peerKey, at: host.wallTime()) { return (shown, ticket) }
+            if let ticket = try? shown.verified(root: rootKey, clientKey: context.peerKey, at: time),
+                (try? shelf.log.check(ticket)) != nil
+            {
+                return (shown, ticket)
+            }
             guard request.proof != nil else {
                 throw RunRefusal.ticketNeeded.error("the ticket is not good here: send a proof")
             }
         }
         guard let proof = request.proof else { throw RunRefusal.ticketNeeded.error("send a proof or a ticket") }
-        let query = IdentityQuery(
+        var query = IdentityQuery(
             proof: proof, handshakeHash: ByteString(context.connection.handshakeHash),
-            clientKey: ByteString(context.peerKey.bytes))
+            clientKey: ByteString(context.peerKey.bytes), newestRevocations: numbers.revocations)
         var options = CallOptions()
         options.deadline = .in(configuration.identityPatience)
         options.failFast = true
@@ -47,11 +54,16 @@ extension CommunicationServerNode {
         var answers: [RPCError] = []
         for id in engine.verifiers(views(for: nil)) {
             guard let node = registry[id], node.isUp else { continue }
+            // Those who lack revocations come last, and only if nobody who has them knew the client.
+            query.isLastResort = node.numbers.revocations < numbers.revocations
+            if query.isLastResort, answers.contains(where: { $0.code == .unauthenticated }) { continue }
             let method = node.record.role == .center ? CenterMethods.verifyIdentity : StationMethods.verifyIdentity
             do {
                 let signed = try await client(of: node).call(method, query, options: options).ticket
                 // It was made this moment: what the issuer's calendar says of it is for others to compare.
-                return (signed, try signed.verified(root: rootKey, clientKey: context.peerKey, at: nil))
+                let ticket = try signed.verified(root: rootKey, clientKey: context.peerKey, at: nil)
+                do { try shelf.log.check(ticket) } catch { throw RPCError(.unauthenticated, "\(error)", effect: .none) }
+                return (signed, ticket)
             } catch {
                 try Task.checkCancellation()
                 log.debug("identity not verified there", metadata: ["node": "\(node.record.name)", "reason": "\(error)"])
@@ -114,15 +126,19 @@ extension CommunicationServerNode {
 
     func status() async -> CloudStatus {
         let now = host.now()
-        let nodes = registry.ordered.map { node in
+        let ordered = registry.ordered
+        let named = Dictionary(grouping: ordered, by: \.record.name)
+        let nodes = ordered.map { node in
             CloudStatus.Node(
                 nodeID: node.nodeID, name: node.record.name, role: node.record.role, isUp: node.isUp,
                 address: node.connection.address.description, route: node.route, load: node.load, replicas: node.replicas,
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
-                roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil)
+                roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
+                runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
+                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node))
         }
         return CloudStatus(
-            nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, attachedClients: sessions.count,
-            cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
+            nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,
+            troubles: [shelf.trouble, time.complaint].compactMap(\.self), clockOffset: clockMedian.map { .zero - $0 }, attachedClients: sessions.count, cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
     }
 }

@@ -29,12 +29,19 @@ extension CommunicationServerNode {
     }
 
     func register(_ request: RegisterRequest, _ context: CallContext) throws -> RegisterReply {
-        let record: NodeRecord
+        var record: NodeRecord
+        var signed = request.record
         do {
-            record = try request.record.verified(by: rootKey)
+            record = try signed.verified(by: rootKey)
             guard record.transportKey == context.peerKey else { throw TrustError.wrongKey(of: "node record") }
+            take(request.revocations)
+            guard !shelf.log.contains(record.nodeID) else { throw TrustError.removed(node: record.nodeID.rawValue) }
             if let known = registry[record.nodeID], known.record.epoch > record.epoch {
-                throw TrustError.stale(of: "node record", known: known.record.epoch, offered: record.epoch)
+                // It was renamed and has not heard of it; with other keys it is another node's old record.
+                guard known.record.signingKey == record.signingKey else {
+                    throw TrustError.stale(of: "node record", known: known.record.epoch, offered: record.epoch)
+                }
+                (record, signed) = (known.record, known.signed)
             }
         } catch {
             throw RPCError(.permissionDenied, "registration refused: \(error)", effect: .none)
@@ -45,9 +52,12 @@ extension CommunicationServerNode {
         guard context.connection.isOpen else { throw RPCError(.cancelled, "the connection closed", effect: .none) }
         let route = try openRoute(context, asNode: true)
         let node = RegisteredNode(
-            record: record, signed: request.record, connection: context.connection, incarnation: request.incarnation,
-            route: route, load: request.load, replicas: request.replicas.prefix(4096).sorted(), lastHeartbeat: host.now())
+            record: record, signed: signed, connection: context.connection, incarnation: request.incarnation,
+            route: route, load: request.load, replicas: request.replicas.prefix(4096).sorted(), lastHeartbeat: host.now(),
+            numbers: request.numbers, health: request.health.bounded, clockAhead: clockAhead(request.wallMilliseconds, context))
         let isNew = registry.register(node)
+        // Afterwards twice a heartbeat is enough, however many come at once.
+        if clockMedian == nil { compareClocks() }
         log.info(
             "node up",
             metadata: [
@@ -58,25 +68,30 @@ extension CommunicationServerNode {
         if record.role == .center { numbers = numbers.joined(request.numbers) }
         if isNew { returned(node) }
         if record.role == .station {
-            errand.yield(.stationSeen(StationSeen(nodeID: node.nodeID, observedAddress: context.connection.address.description)))
+            errand.yield(.tellCenter)
         } else if numbers != StateNumbers() {
             errand.yield(.announce)
         }
         return RegisterReply(
             route: route, heartbeatMilliseconds: configuration.heartbeatInterval.milliseconds, numbers: numbers,
-            observedAddress: context.connection.address.description)
+            observedAddress: context.connection.address.description,
+            revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
+            record: signed == request.record ? nil : signed, clockOffset: clockOffset(node))
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
         guard let node = registry.node(on: context.connection), node.incarnation == request.incarnation else {
             throw RPCError(.failedPrecondition, "register first", effect: .none)
         }
-        let news = registry.heartbeat(
-            node.nodeID, load: request.load, replicas: request.replicas.map { $0.prefix(4096).sorted() }, at: host.now())
+        take(request.revocations)
+        let news = registry.heartbeat(node.nodeID, request, clockAhead: clockAhead(request.wallMilliseconds, context), at: host.now())
         if node.record.role == .center, numbers.isBehind(request.numbers) { numbers = numbers.joined(request.numbers) }
         if news.returned, let now = registry[node.nodeID] { returned(now) }
         if news.replicasChanged { hub.publish(NodeEvent(.placementChanged, nodeID: node.nodeID)) }
-        return HeartbeatReply(numbers: numbers)
+        return HeartbeatReply(
+            numbers: numbers, heldRevocations: shelf.log.number,
+            revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
+            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) })
     }
 
     private func returned(_ node: RegisteredNode) {
@@ -101,10 +116,43 @@ extension CommunicationServerNode {
         }
     }
 
+    /// A newer list of revocations, whoever brings it: from this moment nothing on it counts here.
+    private func take(_ offered: SignedRecord<RevocationLog>?) {
+        guard shelf.take(offered) else { return }
+        numbers.revocations = max(numbers.revocations, shelf.log.number)
+        var removed: [PeerConnection] = []
+        for node in registry.ordered where shelf.log.contains(node.nodeID) {
+            guard let node = registry.remove(node.nodeID) else { continue }
+            removed.append(node.connection)
+            down(node, reason: "removed from the cloud")
+            // What still comes for it is not sent on.
+            release(node.route, node.connection)
+        }
+        // A user who was revoked has no business here; whose ticket's issuer was, attaches again.
+        let users = sessions.filter { shelf.log.contains($0.value.ticket.serial) }.keys.sorted { $0.handle < $1.handle }
+        for connection in users { connection.close(reason: "this user was removed from the cloud") }
+        hub.publish(NodeEvent(.revoked, revocations: shelf.signed))
+        if !removed.isEmpty { errand.yield(.dismiss(removed)) }
+        errand.yield(.announce)
+    }
+
+    func sighting(_ node: RegisteredNode) -> NodeSighting {
+        NodeSighting(
+            nodeID: node.nodeID, epoch: node.record.epoch, observedAddress: node.connection.address.description, isUp: node.isUp,
+            replicas: node.replicas.count, health: node.health, runsTwice: runsTwice(node), clockOffset: clockOffset(node))
+    }
+
+    /// Two processes of one node take turns within a second; after ten without it, one of them is gone.
+    func runsTwice(_ node: RegisteredNode) -> Bool {
+        node.twiceAt.map { host.now() - $0 < max(.seconds(10), configuration.heartbeatInterval * 10) } ?? false
+    }
+
     func announced(_ announcement: Announcement) throws {
+        take(announcement.revocations)
         if let offered = announcement.releases { take(offered) }
         numbers = numbers.joined(announcement.numbers)
         errand.yield(.announce)
+        errand.yield(.tellCenter)
     }
 
     func sync(_ request: SyncRequest) async throws -> SyncReply {
@@ -136,7 +184,7 @@ extension CommunicationServerNode {
             LookupEngine.View(
                 nodeID: node.nodeID, role: node.record.role, load: node.load,
                 holdsReplica: node.candidate(for: digest).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
-                roundTrip: roundTrip(node))
+                roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)))
         }
     }
 

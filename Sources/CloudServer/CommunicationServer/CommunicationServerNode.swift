@@ -23,6 +23,8 @@ package struct CommunicationServerConfiguration: Sendable {
 struct ClientSession: Sendable {
     var clientKey: PublicKey
     var ticket: Ticket
+    /// On this host's monotone clock: no calendar ends a session early.
+    var ends: Instant
     var route: UInt32
 }
 
@@ -45,12 +47,18 @@ package actor CommunicationServerNode {
     var releases = ReleaseIndex.empty
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
+    var shelf: RevocationShelf
+    /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
+    var clockMedian: Interval?
     var joinsUnderWay = 0
+    private var lastSightings = Instant.zero
 
     /// What is told to nodes on the side, so that nobody's call waits for it.
     enum Errand: Sendable {
         case announce
-        case stationSeen(StationSeen)
+        case tellCenter
+        /// Nodes that were removed: told so, and their connections closed.
+        case dismiss([PeerConnection])
     }
     private let errands: AsyncStream<Errand>
     let errand: AsyncStream<Errand>.Continuation
@@ -59,8 +67,9 @@ package actor CommunicationServerNode {
     ///   - host: made with the server's own identity.
     ///   - rootKey: whose signature makes a node part of this cloud.
     ///   - routeSecret: 32 bytes that stay the same across restarts.
+    ///   - files: keeps the revocations across restarts.
     package init(
-        host: RPCHost, rootKey: SigningPublicKey, routeSecret: [UInt8],
+        host: RPCHost, rootKey: SigningPublicKey, routeSecret: [UInt8], files: any BlobStore = MemoryBlobStore(),
         configuration: CommunicationServerConfiguration = CommunicationServerConfiguration(), log: Logger
     ) {
         self.host = host
@@ -70,6 +79,8 @@ package actor CommunicationServerNode {
         engine = LookupEngine(heartbeatInterval: configuration.heartbeatInterval)
         processor = ApplicationProcessor(capacityBytes: configuration.processorBytes, now: { host.now() }, log: log)
         routes = RouteBook(secret: routeSecret)
+        shelf = RevocationShelf(root: rootKey, store: files, logger: log)
+        numbers.revocations = shelf.log.number
         // Errands repeat what later ones say anyway; the oldest may go.
         (errands, errand) = AsyncStream.makeStream(of: Errand.self, bufferingPolicy: .bufferingNewest(1024))
     }
@@ -141,9 +152,10 @@ package actor CommunicationServerNode {
         guard let session = sessions[context.connection] else {
             throw RunRefusal.ticketNeeded.error("attach first: this connection has not said who it is")
         }
-        guard host.wallTime() <= session.ticket.notAfter else {
+        guard host.now() <= session.ends else {
             throw RunRefusal.ticketNeeded.error("the ticket has expired: attach again")
         }
+        do { try shelf.log.check(session.ticket) } catch { throw RunRefusal.ticketNeeded.error("\(error): attach again") }
         return session
     }
 
@@ -168,7 +180,7 @@ package actor CommunicationServerNode {
         if let route { release(route, connection) }
     }
 
-    private func release(_ route: UInt32, _ connection: PeerConnection) {
+    func release(_ route: UInt32, _ connection: PeerConnection) {
         if routes.release(connection, route: route) { host.withEndpoint { endpoint, _ in endpoint.forwarder.remove(route) } }
     }
 
@@ -197,11 +209,38 @@ package actor CommunicationServerNode {
         let limit = configuration.heartbeatInterval * max(1, configuration.missedHeartbeats)
         while true {
             try await host.sleep(for: configuration.heartbeatInterval / 2)
-            for node in registry.expire(at: host.now(), after: limit) { down(node, reason: "heartbeats missed") }
+            let now = host.now()
+            for node in registry.expire(at: now, after: limit) { down(node, reason: "heartbeats missed") }
+            shelf.keep()
+            compareClocks()
+            if now - lastSightings >= Self.sightingInterval { errand.yield(.tellCenter) }
         }
     }
 
-    private func down(_ node: RegisteredNode, reason: String) {
+    // MARK: Time
+
+    /// This server's own clock is one among the others.
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockMedian.map { .zero - $0 }) }
+
+    /// A node's clock minus the median.
+    func clockOffset(_ node: RegisteredNode) -> Interval? {
+        guard let clockMedian, let ahead = node.clockAhead else { return nil }
+        return ahead - clockMedian
+    }
+
+    func compareClocks() {
+        let before = time.complaint
+        clockMedian = registry.clockMedian
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
+    func clockAhead(_ milliseconds: Int64?, _ context: CallContext) -> Interval? {
+        guard let milliseconds else { return nil }
+        let roundTrip = context.connection.statistics?.smoothedRTT ?? .zero
+        return (WallTime(milliseconds: milliseconds) - host.wallTime()) + roundTrip / 2
+    }
+
+    func down(_ node: RegisteredNode, reason: String) {
         log.warning("node down", metadata: ["node": "\(node.record.name)", "id": "\(node.nodeID)", "reason": "\(reason)"])
         hub.publish(NodeEvent(.routeGone, nodeID: node.nodeID, route: node.route))
     }
@@ -213,17 +252,57 @@ package actor CommunicationServerNode {
             try Task.checkCancellation()
             switch errand {
             case .announce: await tellStations()
-            case .stationSeen(let seen):
-                guard let center = registry.center else { continue }
-                var options = CallOptions()
-                options.deadline = .in(.seconds(5))
-                _ = try? await host.client(on: center.connection).call(CenterMethods.stationSeen, seen, options: options)
+            case .tellCenter: await tellCenter()
+            case .dismiss(let connections): await dismiss(connections)
             }
         }
     }
 
+    /// How often the center hears how its stations do.
+    static let sightingInterval = Interval.seconds(10)
+
+    private func tellCenter() async {
+        guard let center = registry.center else { return }
+        lastSightings = host.now()
+        let seen = NodesSeen(sightings: registry.ordered.filter { $0.record.role == .station }.map { sighting($0) })
+        guard !seen.sightings.isEmpty else { return }
+        var options = CallOptions()
+        options.deadline = .in(.seconds(5))
+        guard let reply = try? await host.client(on: center.connection).call(CenterMethods.nodesSeen, seen, options: options) else { return }
+        for signed in reply.records.prefix(NodeRegistry.maximumNodes) {
+            guard let record = try? signed.verified(by: rootKey), let known = registry[record.nodeID], known.record.epoch < record.epoch,
+                known.record.signingKey == record.signingKey
+            else { continue }
+            registry.update(record.nodeID, record, signed)
+            hub.publish(NodeEvent(.placementChanged, nodeID: record.nodeID))
+            await tellRecord(record.nodeID)
+        }
+    }
+
+    /// A station that does not hear it is told when it registers again.
+    private func tellRecord(_ id: NodeID) async {
+        guard let node = registry[id], node.isUp, node.record.role == .station else { return }
+        var options = CallOptions()
+        options.deadline = .in(.seconds(1))
+        options.maxAttempts = 1
+        _ = try? await host.client(on: node.connection).call(
+            StationMethods.announce, Announcement(numbers: numbers, releases: nil, record: node.signed), options: options)
+    }
+
+    /// A removed station that is honest hears why, and stops serving whoever still reaches it.
+    private func dismiss(_ connections: [PeerConnection]) async {
+        let announcement = Announcement(numbers: numbers, releases: nil, revocations: shelf.signed)
+        var options = CallOptions()
+        options.deadline = .in(.milliseconds(500))
+        options.maxAttempts = 1
+        for connection in connections {
+            _ = try? await host.client(on: connection).call(StationMethods.announce, announcement, options: options)
+            connection.close(reason: "this node was removed from the cloud")
+        }
+    }
+
     private func tellStations() async {
-        let announcement = Announcement(numbers: numbers, releases: signedReleases)
+        let announcement = Announcement(numbers: numbers, releases: signedReleases, revocations: shelf.signed)
         let connections = registry.up.filter { $0.record.role == .station }.map(\.connection)
         let host = host
         var options = CallOptions()

@@ -13,10 +13,14 @@ package struct LookupEngine: Sendable {
         package var heartbeatAge: Interval
         /// Between communication server and node; nil when not yet measured.
         package var roundTrip: Interval?
+        /// Fit to say who somebody is: it holds the newest revocations.
+        package var isCurrent: Bool
 
         package init(
-            nodeID: NodeID, role: NodeRole, load: NodeLoad, holdsReplica: Bool, heartbeatAge: Interval, roundTrip: Interval?
+            nodeID: NodeID, role: NodeRole, load: NodeLoad, holdsReplica: Bool, heartbeatAge: Interval, roundTrip: Interval?,
+            isCurrent: Bool = true
         ) {
+            self.isCurrent = isCurrent
             self.nodeID = nodeID
             self.role = role
             self.load = load
@@ -56,13 +60,25 @@ package struct LookupEngine: Sendable {
         return Array(stations) + Array(center)
     }
 
-    /// Who is asked to verify an identity: the least busy stations, then the center. A replica does not matter.
+    /// More are not asked who somebody is: each may take `identityPatience`, and a client waits some seconds.
+    static let maximumVerifiers = 8
+
+    /// Who is asked to verify an identity, in order: the least busy stations, then the center, and then those that are
+    /// not fit for it, because a doubtful answer is better than none. A replica does not matter.
     package func verifiers(_ views: [View]) -> [NodeID] {
-        placement(views.map { view in
+        let views = views.map { view in
             var view = view
             view.holdsReplica = true
             return view
-        })
+        }
+        func order(_ views: [View]) -> [NodeID] {
+            inOrder(views.filter { $0.role == .station }) + views.filter { $0.role == .center }.map(\.nodeID).sorted()
+        }
+        let (fit, doubtful) = (views.filter(\.isCurrent), views.filter { !$0.isCurrent })
+        // The center knows everybody: a crowd of stations does not crowd it out.
+        let center = Array(order(fit.filter { $0.role == .center }).prefix(1))
+        let first = order(fit.filter { $0.role == .station }).prefix(Self.maximumVerifiers - center.count) + center
+        return Array((first + order(doubtful)).prefix(Self.maximumVerifiers))
     }
 
     private func inOrder(_ views: [View]) -> [NodeID] {

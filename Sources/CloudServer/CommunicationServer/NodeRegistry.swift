@@ -12,7 +12,13 @@ struct RegisteredNode: Sendable {
     var load: NodeLoad
     var replicas: [ContentDigest]
     var lastHeartbeat: Instant
+    var numbers: StateNumbers
+    var health: NodeHealth
+    /// Its clock minus this one's, half a round trip ago.
+    var clockAhead: Interval?
     var isUp = true
+    /// When a process that another one of the same node had replaced was heard of again: both live.
+    var twiceAt: Instant?
 
     var nodeID: NodeID { record.nodeID }
 
@@ -30,6 +36,8 @@ struct NodeRegistry: Sendable {
     static let maximumNodes = 10_000
     private var nodes: [NodeID: RegisteredNode] = [:]
     private var byConnection: [PeerConnection: NodeID] = [:]
+    /// The incarnation of a node that its present one replaced.
+    private var replaced: [NodeID: UInt64] = [:]
 
     /// By id, so that nothing depends on hash order.
     var ordered: [RegisteredNode] { nodes.keys.sorted().compactMap { nodes[$0] } }
@@ -43,23 +51,53 @@ struct NodeRegistry: Sendable {
     /// Adds or replaces. Returns whether the node was not up before.
     mutating func register(_ node: RegisteredNode) -> Bool {
         let old = nodes[node.nodeID]
-        if let old { byConnection[old.connection] = nil }
+        var node = node
+        if let old {
+            byConnection[old.connection] = nil
+            node.twiceAt = old.twiceAt
+            if old.incarnation != node.incarnation {
+                // A restarted node does not come back as the one it was before.
+                if replaced[node.nodeID] == node.incarnation { node.twiceAt = node.lastHeartbeat }
+                replaced[node.nodeID] = old.incarnation
+            }
+        }
         nodes[node.nodeID] = node
         byConnection[node.connection] = node.nodeID
         return !(old?.isUp ?? false)
     }
 
     /// What a heartbeat says. Returns whether the node was down before and whether its replicas changed.
-    mutating func heartbeat(_ id: NodeID, load: NodeLoad, replicas: [ContentDigest]?, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
+    mutating func heartbeat(_ id: NodeID, _ request: HeartbeatRequest, clockAhead: Interval?, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
         guard var node = nodes[id] else { return (false, false) }
+        let replicas = request.replicas.map { $0.prefix(4096).sorted() }
         let returned = !node.isUp
         let changed = replicas != nil && replicas != node.replicas
-        node.load = load
+        node.load = request.load
+        node.clockAhead = clockAhead
+        node.numbers = request.numbers
+        node.health = request.health.bounded
         node.replicas = replicas ?? node.replicas
         node.lastHeartbeat = now
         node.isUp = true
         nodes[id] = node
         return (returned, changed)
+    }
+
+    /// The median of all clocks minus this one's; nil while there are fewer than three.
+    var clockMedian: Interval? { ClockMedian.of([.zero] + up.compactMap(\.clockAhead)) }
+
+    /// A newer record of a node that is here.
+    mutating func update(_ id: NodeID, _ record: NodeRecord, _ signed: SignedRecord<NodeRecord>) {
+        nodes[id]?.record = record
+        nodes[id]?.signed = signed
+    }
+
+    /// The node belongs to the cloud no longer.
+    mutating func remove(_ id: NodeID) -> RegisteredNode? {
+        guard let node = nodes.removeValue(forKey: id) else { return nil }
+        if byConnection[node.connection] == id { byConnection[node.connection] = nil }
+        replaced[id] = nil
+        return node
     }
 
     /// The connection of a node closed. Returns the node if it was up.

@@ -11,6 +11,12 @@ package protocol BlobStore: Sendable {
     /// Ascending.
     func names() throws -> [String]
     func size(_ name: String) throws -> Int?
+    /// What can still be written; nil where nobody knows.
+    var freeBytes: Int64? { get }
+}
+
+extension BlobStore {
+    package var freeBytes: Int64? { nil }
 }
 
 /// A store that a simulated node keeps across its simulated restarts.

@@ -132,6 +132,13 @@ package struct DirectoryBlobStore: BlobStore {
         return Int(status.st_size)
     }
 
+    package var freeBytes: Int64? {
+        var figures = statvfs()
+        guard statvfs(path, &figures) == 0 else { return nil }
+        let (bytes, isHuge) = Int64(clamping: figures.f_bavail).multipliedReportingOverflow(by: Int64(clamping: figures.f_frsize))
+        return isHuge ? .max : bytes
+    }
+
     private func flushFolder() throws {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw StorageError.system("open", path) }

@@ -7,7 +7,7 @@ import MastTransport
 struct IdentityBook: Sendable {
     private var users: [String: (record: UserRecord, signed: SignedRecord<UserRecord>)] = [:]
     private var owners: [PublicKey: String] = [:]
-    var revocations: RevocationLog?
+    var revocations = RevocationLog.empty
 
     var count: Int { users.count }
 
@@ -31,7 +31,7 @@ struct IdentityBook: Sendable {
             let device = user.record.devices.first(where: { $0.transportKey == clientKey })
         else { throw RPCError(.notFound, "no stored user record has this client's key", effect: .none) }
         do throws(TrustError) {
-            if let revocations, revocations.contains(user.record.serial) { throw TrustError.revoked(serial: user.record.serial) }
+            if revocations.contains(user.record.serial) { throw TrustError.revoked(serial: user.record.serial) }
             try proof.verify(device: device, handshakeHash: handshakeHash, scope: scope)
         } catch {
             throw RPCError(.unauthenticated, "\(error)", effect: .none)

@@ -14,6 +14,7 @@ protocol ApplicationSource: Sendable {
     /// - Throws: `RunRefusal.noReplica`.
     func module(_ application: ApplicationPackage) async throws -> [UInt8]
     var revocations: RevocationLog? { get async }
+    var time: CloudTime { get async }
 }
 
 /// Bounds of a node's running; each is what a node of a few cores and some hundred megabytes can bear.
@@ -145,7 +146,7 @@ actor RunService {
                 "the input has \(request.input.bytes.count) bytes; at most \(configuration.maximumInputBytes) are taken")
         }
         let ticket = try verifier.verify(
-            request.ticket, clientKey: context.peerKey, at: host.wallTime(), revocations: await source.revocations)
+            request.ticket, clientKey: context.peerKey, at: await source.time, revocations: await source.revocations)
         guard ticket.grants.mayRun(request.application) else {
             throw RunRefusal.notGranted.error("\(ticket.userName) may not run \(request.application)")
         }

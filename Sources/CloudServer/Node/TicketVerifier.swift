@@ -17,27 +17,27 @@ struct TicketVerifier: Sendable {
     /// The client's good ticket: the one it shows, else the one it showed before.
     /// - Throws: `RunRefusal.ticketNeeded` as an `RPCError`.
     mutating func verify(
-        _ shown: SignedRecord<Ticket>?, clientKey: PublicKey, at now: WallTime, revocations: RevocationLog?
+        _ shown: SignedRecord<Ticket>?, clientKey: PublicKey, at now: CloudTime, revocations: RevocationLog?
     ) throws(RPCError) -> Ticket {
         do {
             let ticket = try find(shown, clientKey: clientKey, at: now)
-            if let revocations, revocations.contains(ticket.serial) { throw TrustError.revoked(serial: ticket.serial) }
+            try revocations?.check(ticket)
             return ticket
         } catch {
             throw RunRefusal.ticketNeeded.error("\(error)")
         }
     }
 
-    private mutating func find(_ shown: SignedRecord<Ticket>?, clientKey: PublicKey, at now: WallTime) throws(TrustError) -> Ticket {
+    private mutating func find(_ shown: SignedRecord<Ticket>?, clientKey: PublicKey, at now: CloudTime) throws(TrustError) -> Ticket {
         guard let shown else {
             guard let ticket = current.value(clientKey) else { throw .unknown("client: it showed no ticket") }
-            try ticket.check(at: now)
+            try ticket.remaining(at: now)
             return ticket
         }
         let name = ContentDigest(of: shown.payload.bytes + shown.signature.bytes)
         if let ticket = known.value(name) {
             guard ticket.clientKey == clientKey else { throw .wrongKey(of: "ticket") }
-            try ticket.check(at: now)
+            try ticket.remaining(at: now)
             current.insert(clientKey, ticket, cost: Self.cost(ticket))
             return ticket
         }

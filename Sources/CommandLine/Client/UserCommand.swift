@@ -71,7 +71,10 @@ struct UserCommand: ParsableCommand {
     struct Remove: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "rm", abstract: "Revoke a user.",
-            discussion: "Stations that hear of it give no more tickets; one given before is good for at most 15 minutes.")
+            discussion: """
+                Every node that is up hears of it within a heartbeat, and refuses the user's tickets from then on, those given \
+                before included. Runs under way are finished.
+                """)
 
         @Argument(help: ArgumentHelp("The user's name.", valueName: "name"))
         var name: String

@@ -26,12 +26,14 @@ struct CenterCommand: AsyncParsableCommand {
             let office = try CenterBootstrap.open(directory)
             let engine = try WasmtimeEngine()
             let executor = node.executor()
-            let (requests, grace) = (server.requests(), server.grace)
+            var configuration = CenterConfiguration()
+            configuration.version = MastVersion.text
+            let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
             try await withUDPHost(bind: node.listen, identity: office.keys.node.identity, configuration: .cloud, logger: log) { host in
                 let ready = ReadyOnce("center", host)
                 let node = try CenterNode(
-                    host: host, office: office, engine: engine, executor: executor, entropy: SystemRandomNumberGenerator(), log: log,
-                    onRegistered: { ready.print() })
+                    host: host, office: office, engine: engine, executor: executor, entropy: SystemRandomNumberGenerator(),
+                    configuration: prepared, log: log, diskFreeBytes: { directory.files.freeBytes }, onRegistered: { ready.print() })
                 try await Termination.run(until: requests, { try await node.run() }, stop: { await node.shutDown(grace: grace) })
             }
             withExtendedLifetime(directory) {}

@@ -78,7 +78,7 @@ struct CommunicationServerCommand: AsyncParsableCommand {
             let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
             try await withUDPHost(bind: listen, identity: keys.identity, configuration: .cloud, logger: log) { host in
                 let node = CommunicationServerNode(
-                    host: host, rootKey: rootKey, routeSecret: keys.routeSecret, configuration: prepared, log: log)
+                    host: host, rootKey: rootKey, routeSecret: keys.routeSecret, files: directory.files, configuration: prepared, log: log)
                 ReadyLine.print("commserver", host.localAddress, key: host.publicKey)
                 try await Termination.run(until: requests, { try await node.run() }, stop: { await node.shutDown(grace: grace) })
             }

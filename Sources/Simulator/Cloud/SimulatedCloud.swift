@@ -46,6 +46,7 @@ package final class SimulatedCloud: Sendable {
     /// The disks.
     private let centerStore = MemoryCenterStore()
     private let stationStores: [StationStores]
+    private let serverFiles = MemoryBlobStore()
     private let operatorProfile: ClientProfile
     private let userProfiles: [ClientProfile]
     private let state = Mutex(State())
@@ -130,7 +131,7 @@ package final class SimulatedCloud: Sendable {
         var settings = CommunicationServerConfiguration()
         settings.heartbeatInterval = configuration.heartbeatInterval
         let node = CommunicationServerNode(
-            host: host.host, rootKey: centerKeys.root.publicKey, routeSecret: serverKeys.routeSecret, configuration: settings,
+            host: host.host, rootKey: centerKeys.root.publicKey, routeSecret: serverKeys.routeSecret, files: serverFiles, configuration: settings,
             log: Self.quiet)
         return (host, { try await node.run() })
     }
