@@ -75,26 +75,27 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
         arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
-        if arrivals.count >= Self.received { _ = exchange(limit: 0) }
+        if arrivals.count >= Self.received { deliver() }
     }
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
         host.hint(PathHint(errno: code), about: destination, at: driver.now())
     }
 
-    private func exchange(limit: Int) -> (more: Bool, wakeup: Instant?) {
-        let result = host.turn(arrivals, into: &transmits, limit: limit, at: driver.now())
+    private func deliver() {
+        guard !arrivals.isEmpty else { return }
+        host.receive(arrivals, at: driver.now())
         arrivals.removeAll(keepingCapacity: true)
-        return result
     }
 
     func turn(at now: Instant) -> Instant? {
+        deliver()
         // The host's clock is the driver's, which began before the loop's.
         let begin = driver.now()
         for _ in 0..<Self.batchesInTurn {
             // A full socket: the host keeps its packets, and the socket's room brings us back.
             let room = socket.map { !$0.isFull } ?? false
-            let (more, wakeup) = exchange(limit: room ? Self.batch : 0)
+            let (more, wakeup) = host.turn(into: &transmits, limit: room ? Self.batch : 0, at: driver.now())
             if let socket {
                 for transmit in transmits { socket.send(transmit.payload, to: transmit.destination) }
                 socket.flush()

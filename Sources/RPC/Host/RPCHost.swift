@@ -238,14 +238,11 @@ public final class RPCHost: Sendable {
 
     package var nextWakeup: Instant? { core.withLock { core in core.nextWakeup() } }
 
-    /// One turn of a driver, under one lock: takes what has come, does what is due, appends up to `limit` datagrams to `output`.
+    /// A driver's turn after it has handed over what came, under one lock: does what is due, and appends up to `limit`
+    /// datagrams to `output`.
     /// - Returns: whether there may be more to send, and when to come back.
-    package func turn(_ arrivals: [ReceivedDatagram], into output: inout [Transmit], limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
+    package func turn(into output: inout [Transmit], limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
         let (transmits, wakeup, effects) = core.withLock { core in
-            for datagram in arrivals {
-                core.endpoint.receive(datagram.bytes, from: datagram.source, at: now)
-                core.drainEvents(at: now)
-            }
             if let due = core.nextWakeup(), due <= now { core.handleTimeout(at: now) }
             var transmits: [Transmit] = []
             while transmits.count < limit, let transmit = core.endpoint.pollTransmit(at: now) { transmits.append(transmit) }

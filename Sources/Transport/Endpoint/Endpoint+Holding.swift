@@ -77,7 +77,8 @@ extension Endpoint {
         let (nowHeld, nowUnread) = (slot.connection.streams.held, slot.connection.streams.unacknowledged)
         guard nowHeld != slot.charge.held || nowUnread != slot.charge.unread else { return }
         let grew = nowHeld > slot.charge.held
-        guard let source = source(slot.connection.handle) else { return }
+        guard !slot.isRetired else { return }
+        let source = source(slot)
         if let before = slot.charge.source, before != source { discharge(slot) }
         held.charge(source, nowHeld - slot.charge.held)
         unread.charge(source, nowUnread - slot.charge.unread)

@@ -85,6 +85,7 @@ extension Endpoint {
     mutating func retireIfClosed(_ slot: Slot) {
         guard slot.connection.isClosed else { return }
         discharge(slot)
+        slot.isRetired = true
         let handle = slot.connection.handle
         slots[handle] = nil
         byLocalID[slot.connection.localID] = nil

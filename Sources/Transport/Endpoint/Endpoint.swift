@@ -27,6 +27,8 @@ package struct Endpoint: ~Copyable {
         var address: NetworkAddress?
         /// When it was last sent to the end of its source's queue.
         var refreshed: Instant?
+        /// Out of all tables: whatever still happens to it counts nowhere.
+        var isRetired = false
         /// What the ledgers were told of this connection.
         var charge = Charge()
         init(_ connection: consuming Connection) { self.connection = connection }

@@ -18,20 +18,25 @@ package struct SourceLedger: Sendable {
     package mutating func charge(_ source: TrafficSource, _ bytes: Int) {
         guard bytes != 0 else { return }
         total += bytes
-        let sum = (bySource[source] ?? 0) + bytes
-        bySource[source] = sum == 0 ? nil : sum
+        bySource[source, default: 0] += bytes
+        if bytes < 0, bySource[source] == 0 { bySource[source] = nil }
     }
+
+    /// Less is held in all than any one source might: nobody need be looked up.
+    private var isQuiet: Bool { total <= perSource / 2 && total <= free / 2 }
 
     private var free: Int { inAll - total }
 
     /// Whether `source` may hold `bytes` more.
     package func allows(_ source: TrafficSource, _ bytes: Int = 0) -> Bool {
+        if bytes == 0, isQuiet { return true }
         let sum = self[source] + bytes
         return sum <= perSource && sum <= free - bytes
     }
 
     /// Whether `source` is far enough from its bound to be given credit ahead.
     package func isAtEase(_ source: TrafficSource) -> Bool {
+        if isQuiet { return true }
         let sum = self[source]
         return sum <= perSource / 2 && sum <= free / 2
     }

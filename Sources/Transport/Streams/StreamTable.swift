@@ -2,8 +2,11 @@ import Collections
 import MastTimebase
 
 /// All streams of one connection, both windows, and whose turn it is to send.
-struct StreamTable: Sendable {
-    struct Stream: Sendable {
+///
+/// `@unchecked Sendable` is proved by ownership: the table cannot be copied, and its streams are handed to nobody.
+struct StreamTable: ~Copyable, @unchecked Sendable {
+    /// A class to stay in place: each packet touches a stream several times.
+    private final class Stream {
         var send: SendStream
         var receive: ReceiveStream
         /// The peer opened it and the application has been told.
@@ -11,6 +14,10 @@ struct StreamTable: Sendable {
         /// Whether its number stands in `sendQueue`, and in `controlQueue`: in each once at most.
         var queued = false
         var controlQueued = false
+
+        init(send: SendStream, receive: ReceiveStream, announced: Bool) {
+            (self.send, self.receive, self.announced) = (send, receive, announced)
+        }
     }
 
     private let isInitiator: Bool
@@ -258,8 +265,7 @@ struct StreamTable: Sendable {
 
     mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> Arrival {
         guard try locate(frame.id) else { return .nothing }
-        guard var stream = streams[frame.id] else { return .nothing }
-        streams[frame.id] = nil
+        guard let stream = streams[frame.id] else { return .nothing }
         let wasReadable = stream.receive.isReadable
         let fresh = try stream.receive.receive(frame)
         try incoming.receive(fresh, "data beyond the connection's limit")
@@ -272,7 +278,6 @@ struct StreamTable: Sendable {
         } else if stream.announced, stream.receive.isReadable, !wasReadable || frame.fin {
             arrival = .readable
         }
-        streams[frame.id] = stream
         if stream.receive.isStopped { releaseAll(frame.id) }
         if !turns.isEmpty { serveTurns() }
         if stream.receive.stopCode != nil { retireIfDone(frame.id) }
