@@ -36,6 +36,7 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
             Step(5, a, .unknownApplication, .lookUp), Step(9, a, .unknownApplication, .fail(.unknownApplication)),
         ]),
         ("a denied request is final", [Step(5, a, .denied, .fail(.denied))]),
+        ("an application that no node can load is final", [Step(5, a, .unrunnable, .fail(.unrunnable))]),
         ("an old ticket is renewed for the same node, twice at most", [
             Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .renewTicket),
             Step(12, a, .ticketRefused, .fail(.ticketRefused)),

@@ -22,6 +22,7 @@ extension CloudClient {
         _ module: [UInt8], name: String, version: String? = nil, entry: String? = nil, limits: ApplicationLimits? = nil,
         timeout: Interval = .seconds(120), progress: (Int) -> Void = { _ in }
     ) async throws(RPCError) -> PushReply {
+        if let reason = ApplicationPackage.refusal(ofBytes: module.count) { throw RPCError(.invalidArgument, reason, effect: .none) }
         let digest = ContentDigest(of: module)
         let deadline = wire.now() + timeout
         var restarts = 0
@@ -88,6 +89,7 @@ extension CloudClient {
         var isRenewed = false
         while true {
             let center = try await center(until: deadline)
+            noteUse(of: center)
             guard let ticket = state.withLock({ $0.ticket }) else { throw RPCError(.unauthenticated, "there is no ticket", effect: .none) }
             do throws(RPCError) {
                 return try await wire.call(method, request, on: center, ticket: ticket, until: deadline)
