@@ -101,12 +101,34 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     /// All replicas held now; absent when unchanged since the last accepted heartbeat.
     package var replicas: [ContentDigest]?
     package var numbers: StateNumbers
+    /// What the node wants and cannot have; absent from nodes that do not say.
+    package var replicaTroubles: [ReplicaTrouble]?
 
-    package init(incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers) {
+    package init(
+        incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers, replicaTroubles: [ReplicaTrouble]? = nil
+    ) {
+        self.replicaTroubles = replicaTroubles
         self.incarnation = incarnation
         self.load = load
         self.replicas = replicas
         self.numbers = numbers
+    }
+}
+
+/// An application that a station should hold and does not.
+package struct ReplicaTrouble: Codable, Hashable, Sendable {
+    /// In one heartbeat; what is more is counted by nobody, since the first ones say what is wrong.
+    package static let mostReported = 16
+
+    package var digest: ContentDigest
+    /// One line of at most 200 bytes.
+    package var reason: String
+    package var attempts: Int
+    /// Absent: nothing is tried until releases or room change.
+    package var nextTryMilliseconds: Int64?
+
+    package init(digest: ContentDigest, reason: String, attempts: Int, nextTryMilliseconds: Int64?) {
+        (self.digest, self.reason, self.attempts, self.nextTryMilliseconds) = (digest, reason, attempts, nextTryMilliseconds)
     }
 }
 
@@ -230,11 +252,15 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package var replicas: [ContentDigest]
         package var heartbeatAgeMilliseconds: Int64
         package var roundTripMicroseconds: Int64?
+        /// What it should hold and does not; absent when there is nothing to tell.
+        package var replicaTroubles: [ReplicaTrouble]?
 
         package init(
             nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
-            replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?
+            replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?,
+            replicaTroubles: [ReplicaTrouble]? = nil
         ) {
+            self.replicaTroubles = replicaTroubles
             self.nodeID = nodeID
             self.name = name
             self.role = role

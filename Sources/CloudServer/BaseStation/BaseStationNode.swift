@@ -121,8 +121,8 @@ package actor BaseStationNode: ControlledNode {
 
     private func wake() async {
         let numbers = await vault.numbers
-        let isMissing = await !vault.missing.isEmpty
-        if numbers.isBehind(newest) || isMissing, host.now() >= restUntil { signal.yield() }
+        let wantsReplicas = await vault.wantsReplicas
+        if numbers.isBehind(newest) || wantsReplicas, host.now() >= restUntil { signal.yield() }
     }
 
     // MARK: Under the communication server's eyes
@@ -139,7 +139,7 @@ package actor BaseStationNode: ControlledNode {
         heartbeatReplicas = replicas
         return HeartbeatRequest(
             incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
-            numbers: await vault.numbers)
+            numbers: await vault.numbers, replicaTroubles: await vault.reportedTroubles)
     }
 
     func accepted(_ reply: HeartbeatReply) async {
@@ -150,6 +150,7 @@ package actor BaseStationNode: ControlledNode {
     func registered(_ reply: RegisterReply) async {
         onRegistered?()
         restUntil = .zero
+        await vault.peersChanged()
         await learned(reply.numbers)
     }
 

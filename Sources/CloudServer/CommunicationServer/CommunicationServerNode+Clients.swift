@@ -53,7 +53,7 @@ extension CommunicationServerNode {
             guard let node = registry[id], node.isUp else { continue }
             let method = node.record.role == .center ? CenterMethods.verifyIdentity : StationMethods.verifyIdentity
             do {
-                return try await client(of: node).call(method, query, options: options).ticket
+                return try await call(method, query, on: node, options: options).ticket
             } catch {
                 try Task.checkCancellation()
                 log.debug("identity not verified there", metadata: ["node": "\(node.record.name)", "reason": "\(error)"])
@@ -121,7 +121,8 @@ extension CommunicationServerNode {
                 nodeID: node.nodeID, name: node.record.name, role: node.record.role, isUp: node.isUp,
                 address: node.connection.address.description, route: node.route, load: node.load, replicas: node.replicas,
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
-                roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil)
+                roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil,
+                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, attachedClients: sessions.count,

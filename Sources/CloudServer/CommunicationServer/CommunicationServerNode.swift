@@ -46,6 +46,7 @@ package actor CommunicationServerNode {
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
     var joinsUnderWay = 0
+    var vigils = Vigils()
 
     /// What is told to nodes on the side, so that nobody's call waits for it.
     enum Errand: Sendable {
@@ -203,6 +204,7 @@ package actor CommunicationServerNode {
 
     private func down(_ node: RegisteredNode, reason: String) {
         log.warning("node down", metadata: ["node": "\(node.record.name)", "id": "\(node.nodeID)", "reason": "\(reason)"])
+        vigils.endAll(node.nodeID)
         hub.publish(NodeEvent(.routeGone, nodeID: node.nodeID, route: node.route))
     }
 
@@ -217,7 +219,7 @@ package actor CommunicationServerNode {
                 guard let center = registry.center else { continue }
                 var options = CallOptions()
                 options.deadline = .in(.seconds(5))
-                _ = try? await host.client(on: center.connection).call(CenterMethods.stationSeen, seen, options: options)
+                _ = try? await call(CenterMethods.stationSeen, seen, on: center, options: options)
             }
         }
     }

@@ -13,6 +13,7 @@ struct RegisteredNode: Sendable {
     var replicas: [ContentDigest]
     var lastHeartbeat: Instant
     var isUp = true
+    var replicaTroubles: [ReplicaTrouble] = []
 
     var nodeID: NodeID { record.nodeID }
 
@@ -50,12 +51,13 @@ struct NodeRegistry: Sendable {
     }
 
     /// What a heartbeat says. Returns whether the node was down before and whether its replicas changed.
-    mutating func heartbeat(_ id: NodeID, load: NodeLoad, replicas: [ContentDigest]?, at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
+    mutating func heartbeat(_ id: NodeID, load: NodeLoad, replicas: [ContentDigest]?, troubles: [ReplicaTrouble], at now: Instant) -> (returned: Bool, replicasChanged: Bool) {
         guard var node = nodes[id] else { return (false, false) }
         let returned = !node.isUp
         let changed = replicas != nil && replicas != node.replicas
         node.load = load
         node.replicas = replicas ?? node.replicas
+        node.replicaTroubles = troubles
         node.lastHeartbeat = now
         node.isUp = true
         nodes[id] = node
