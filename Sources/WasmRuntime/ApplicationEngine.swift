@@ -32,6 +32,10 @@ package protocol LoadedApplication: Sendable {
     ///
     /// - Throws: `Trap`, which is a final result like any other, except for `Trap.Kind.overloaded` and `.interrupted`.
     func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput
+
+    /// Everything that a run does before it has an input: looks for the entry, makes an instance within the limits and
+    /// initializes it. What throws here throws in every run.
+    func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) throws(Trap)
 }
 
 extension LoadedApplication {

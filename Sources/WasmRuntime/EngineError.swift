@@ -26,5 +26,13 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         self.message = message
     }
 
+    /// Whether it is the module that is at fault, and so would be on every node.
+    package var isModulesFault: Bool {
+        switch kind {
+        case .libraryMissing, .libraryMismatch, .libraryBroken: false
+        case .moduleTooLarge, .invalidModule, .unknownImport, .missingExport: true
+        }
+    }
+
     package var description: String { message }
 }

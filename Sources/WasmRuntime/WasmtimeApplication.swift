@@ -18,6 +18,11 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
                 .moduleTooLarge,
                 "the module has \(bytes.count) bytes; the limit is \(engine.configuration.maximumModuleBytes)")
         }
+        let largest = ModuleCost(bytes).largestFunctionBytes
+        guard largest <= ModuleCost.maximumFunctionBytes else {
+            throw EngineError(
+                .moduleTooLarge, "a function of the module has \(largest) bytes; the limit is \(ModuleCost.maximumFunctionBytes), divide it")
+        }
         var compiled: OpaquePointer?
         let error = bytes.withUnsafeBufferPointer { buffer -> OpaquePointer? in
             guard let start = buffer.baseAddress else { return nil }
@@ -76,25 +81,15 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
     }
 
     func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
-        guard entries.contains(entry) else {
-            throw Trap(.missingExport, "the application has no entry \"\(entry.prefix(100))\" of type (i32, i32) -> i64")
-        }
-        let memoryLimit = min(max(limits.memoryBytes, 0), engine.configuration.maximumMemoryBytes)
-        guard initialMemoryBytes <= memoryLimit else {
-            throw Trap(
-                .outOfMemory, "the application starts with \(initialMemoryBytes) bytes; the limit is \(memoryLimit)")
-        }
+        let memoryLimit = try memoryLimit(entry, limits)
         guard input.count <= memoryLimit else {
             throw Trap(.inputTooLarge, "the input has \(input.count) bytes; the memory limit is \(memoryLimit)")
         }
-        guard engine.begin() else {
-            throw Trap(.overloaded, "\(engine.configuration.maximumConcurrentRuns) runs are under way")
-        }
+        guard engine.begin() else { throw overloaded }
         defer { engine.end() }
 
         var guest = try Guest.make(engine.native, fuel: limits.fuel, memoryLimit: memoryLimit, interrupt: interrupt)
-        try guest.start(prepared, initialMemoryBytes: initialMemoryBytes)
-        if hasInitializer { _ = try guest.call("_initialize", results: 0) }
+        try initialize(&guest)
         var address: UInt32 = 0
         if !input.isEmpty {
             address = UInt32(truncatingIfNeeded: try guest.call("mast_alloc", Int32(truncatingIfNeeded: input.count)))
@@ -115,6 +110,32 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
         }
         let output = try guest.read(at: start, count: count)
         return RunOutput(bytes: output, fuelUsed: guest.fuelUsed, peakMemoryBytes: guest.memoryBytes)
+    }
+
+    func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) {
+        let memoryLimit = try memoryLimit(entry, limits)
+        guard engine.begin() else { throw overloaded }
+        defer { engine.end() }
+        var guest = try Guest.make(engine.native, fuel: limits.fuel, memoryLimit: memoryLimit, interrupt: interrupt)
+        try initialize(&guest)
+    }
+
+    private func memoryLimit(_ entry: String, _ limits: RunLimits) throws(Trap) -> Int {
+        guard entries.contains(entry) else {
+            throw Trap(.missingExport, "the application has no entry \"\(entry.prefix(100))\" of type (i32, i32) -> i64")
+        }
+        let limit = min(max(limits.memoryBytes, 0), engine.configuration.maximumMemoryBytes)
+        guard initialMemoryBytes <= limit else {
+            throw Trap(.outOfMemory, "the application starts with \(initialMemoryBytes) bytes; the limit is \(limit)")
+        }
+        return limit
+    }
+
+    private var overloaded: Trap { Trap(.overloaded, "\(engine.configuration.maximumConcurrentRuns) runs are under way") }
+
+    private func initialize(_ guest: inout Guest) throws(Trap) {
+        try guest.start(prepared, initialMemoryBytes: initialMemoryBytes)
+        if hasInitializer { _ = try guest.call("_initialize", results: 0) }
     }
 
     /// An application's error text is for people; more than this is cut off.

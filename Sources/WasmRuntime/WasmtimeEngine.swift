@@ -13,7 +13,7 @@ import Synchronization
 /// is stopped is stopped at the same instruction everywhere.
 package final class WasmtimeEngine: ApplicationEngine {
     package struct Configuration: Sendable, Hashable {
-        /// A larger module is refused before it is looked at: compiling takes time in proportion.
+        /// A larger module is refused before it is looked at: compiling takes time in proportion. The limit of all roles.
         package var maximumModuleBytes = 4 << 20
         /// The most memory any run can be given; at most 1 GiB, which keeps addresses below the error bit.
         package var maximumMemoryBytes = 256 << 20

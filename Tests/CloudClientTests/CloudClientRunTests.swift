@@ -1,3 +1,4 @@
+import Foundation
 import MastCloudClient
 import MastCloudCore
 import MastSimulator
@@ -169,6 +170,50 @@ import Testing
                 return trap.kind == "outOfFuel" && error.code == .aborted && error.message.contains("station-a")
             }
             #expect(cloud.log.count { $0.hasPrefix("run on") } == 1)
+        }
+    }
+
+    @Test(arguments: [ScriptedCloud.Behaviour.cannotLoad, .answersTooMuch])
+    func `What would fail on every node ends a run at once, with the cause`(_ behaviour: ScriptedCloud.Behaviour) throws {
+        try withClient { client, cloud in
+            cloud.set("station-a", behaviour)
+            await #expect { try await client.run("sort", input: [1]) } throws: { error in
+                guard let error = error as? RunError else { return false }
+                return error.kind == .unrunnable && error.code == .failedPrecondition
+                    && (error.message.contains("env.clock") || error.message.contains("over the limit"))
+            }
+            #expect(cloud.log.count { $0.hasPrefix("run on") } == 1)
+        }
+    }
+
+    @Test func `A result that the pool has no room for is handed out, and it is said that it is not kept`() throws {
+        let pool = MemoryPool(quotaBytes: 5)
+        try withClient(pool: pool) { client, cloud in
+            #expect(try await client.run("sort", input: [1, 2, 3, 4], options: RunOptions(runID: "r1")).notKept == nil)
+            _ = try pool.setPinned(true, "r1")
+            let outcome = try await client.run("sort", input: [1, 2])
+            #expect(outcome.output == [2, 1] && outcome.notKept?.contains("quota of 5 bytes") == true, "\(outcome.notKept ?? "")")
+        }
+        // Who wants nothing kept is told nothing.
+        try withClient(pool: MemoryPool(quotaBytes: 0)) { client, _ in
+            let outcome = try await client.run("sort", input: [1])
+            #expect(outcome.notKept == nil)
+        }
+    }
+
+    @Test func `A pool whose folder is removed in the middle is said to be gone`() throws {
+        let folder = TemporaryFolder()
+        let path = folder.path + "/pool"
+        let pool = try ResourcePool(directory: path)
+        try withClient(pool: pool) { client, cloud in
+            cloud.setInputLimit(10_000)
+            #expect(try await client.run("sort", input: [1], options: RunOptions(runID: "r1")).notKept == nil)
+            try FileManager.default.removeItem(atPath: path)
+            for size in [1, 5_000] {
+                // Small results live in the index, large ones in files.
+                let outcome = try await client.run("sort", input: [UInt8](repeating: 3, count: size))
+                #expect(outcome.output.count == size && outcome.notKept?.contains(path) == true, "\(outcome.notKept ?? "")")
+            }
         }
     }
 

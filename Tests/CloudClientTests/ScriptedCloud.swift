@@ -8,7 +8,7 @@ import Synchronization
 
 /// A communication server, two stations and a center as a client's wire sees them, with failures on demand.
 final class ScriptedCloud: CloudWire {
-    enum Behaviour { case serves, dead, noReplica, busy, traps, executesForever, wantsTicket, lies, wasRestarted }
+    enum Behaviour { case serves, dead, noReplica, busy, traps, executesForever, wantsTicket, lies, wasRestarted, cannotLoad, answersTooMuch }
 
     struct Node {
         var contact: SignedRecord<NodeRecord>
@@ -31,6 +31,7 @@ final class ScriptedCloud: CloudWire {
         var attachedSession: UInt64 = 0
         var ticketLife = Interval.seconds(900)
         var knowsApplication = true
+        var inputLimit = 1_000
         var outages: [Range<Int64>] = []
         var sends: [(peer: String, send: Send)] = []
         var watchers: [AsyncStream<NodeEvent>.Continuation] = []
@@ -92,6 +93,7 @@ final class ScriptedCloud: CloudWire {
     func nodeID(_ name: String) -> NodeID? { state.withLock { $0.nodes.first { $0.record.name == name }?.record.nodeID } }
     func addOutage(_ milliseconds: Range<Int64>) { state.withLock { $0.outages.append(milliseconds) } }
     func setApplicationKnown(_ known: Bool) { state.withLock { $0.knowsApplication = known } }
+    func setInputLimit(_ bytes: Int) { state.withLock { $0.inputLimit = bytes } }
     func setTicketLife(_ life: Interval) { state.withLock { $0.ticketLife = life } }
     /// The communication server dies; whoever is connected notices only when it is back.
     func setServerUp(_ up: Bool) {
@@ -223,7 +225,7 @@ final class ScriptedCloud: CloudWire {
 
     func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
         note("run on \(node.name)")
-        if request.input.bytes.count > 1_000 {
+        if request.input.bytes.count > state.withLock({ $0.inputLimit }) {
             var error = RPCError(.resourceExhausted, "too large", effect: .none)
             error.cause = .tooLarge
             throw error
@@ -237,6 +239,8 @@ final class ScriptedCloud: CloudWire {
         switch behaviour() {
         case .serves, .dead: break
         case .noReplica: throw RunRefusal.noReplica.error("not here")
+        case .cannotLoad: throw RunRefusal.unloadable.error("it imports env.clock")
+        case .answersTooMuch: throw RPCError(.resourceExhausted, "the response is over the limit", effect: .committed)
         case .busy: throw RunRefusal.overloaded.error("full", retryAfter: .milliseconds(30))
         case .traps: (output, trap) = (nil, RunTrap(kind: "outOfFuel", message: "too long"))
         case .executesForever: try await pause(.seconds(3_600))

@@ -36,6 +36,7 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
             Step(5, a, .unknownApplication, .lookUp), Step(9, a, .unknownApplication, .fail(.unknownApplication)),
         ]),
         ("a denied request is final", [Step(5, a, .denied, .fail(.denied))]),
+        ("what no node can load is final", [Step(5, a, .unrunnable, .fail(.unrunnable))]),
         ("a node that refuses a fresh ticket is not the last word", [
             Step(5, a, .ticketRefused, .renewTicket), Step(9, a, .ticketRefused, .run(on: b)), Step(12, b, .answered, .finish),
         ]),

@@ -88,7 +88,7 @@ import Testing
             try membership.save(to: stores.files)
             let (station, _) = try await cloud.station(0, stores: stores)
             let signers = WrongSigners(cloud, station: keys, user: cloud.operatorProfile).all
-            let genuine = try #require(try cloud.centerStore.load().users.first?.signed)
+            let genuine = try #require(cloud.centerStore.load().users.first?.signed)
             let turn = Mutex(0)
             let registered = Mutex<PeerConnection?>(nil)
             let host = cloud.network.host(cloud.serverKeys.identity, port: 1)

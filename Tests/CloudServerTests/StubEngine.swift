@@ -15,6 +15,7 @@ final class StubEngine: ApplicationEngine {
         case "uppr": return Stub(engine: self, trap: nil)
         case "long": return Stub(engine: self, trap: nil, fuel: Self.longFuel)
         case "ages": return Stub(engine: self, trap: nil, fuel: 8 * Self.longFuel)
+        case "huge": return Huge(engine: self)
         case "endl": return Endless()
         case "trap": return Stub(engine: self, trap: .unreachable)
         case "busy": return Stub(engine: self, trap: .overloaded)
@@ -28,6 +29,10 @@ final class StubEngine: ApplicationEngine {
         /// Nil: one for each byte.
         var fuel: UInt64?
 
+        func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) {
+            guard entry == "run" else { throw Trap(.missingExport, "no entry \"\(entry)\"") }
+        }
+
         func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
             engine.runs.wrappingAdd(1, ordering: .relaxed)
             if let trap { throw Trap(trap, "as asked", fuelUsed: 3) }
@@ -38,8 +43,22 @@ final class StubEngine: ApplicationEngine {
         }
     }
 
+    /// Answers with more than a message holds, if it may.
+    private struct Huge: LoadedApplication {
+        let engine: StubEngine
+        func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) {}
+        func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
+            engine.runs.wrappingAdd(1, ordering: .relaxed)
+            let bytes = [UInt8](repeating: 1, count: 18 << 20)
+            guard bytes.count <= limits.outputBytes else { throw Trap(.badOutput, "too much") }
+            return RunOutput(bytes: bytes, fuelUsed: 1, peakMemoryBytes: 65_536)
+        }
+    }
+
     /// On a thread: runs until it is interrupted, or its fuel is used up.
     private struct Endless: LoadedApplication {
+        func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) {}
+
         func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
             for step in 0..<limits.fuel where interrupt?.isStopped == true { throw Trap(.interrupted, "", fuelUsed: step) }
             throw Trap(.outOfFuel, "", fuelUsed: limits.fuel)

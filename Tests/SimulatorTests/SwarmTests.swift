@@ -101,6 +101,10 @@ private struct WrongEngine: ApplicationEngine {
     private struct Wrong: LoadedApplication {
         let right: any LoadedApplication
 
+        func rehearse(entry: String, limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) {
+            try right.rehearse(entry: entry, limits: limits, interrupt: interrupt)
+        }
+
         func run(entry: String, input: [UInt8], limits: RunLimits, interrupt: RunInterrupt?) throws(Trap) -> RunOutput {
             var output = try right.run(entry: entry, input: input, limits: limits, interrupt: interrupt)
             if output.bytes.count < 200, let last = output.bytes.indices.last { output.bytes[last] ^= 1 }

@@ -58,6 +58,35 @@ struct LoadTests {
         #expect(try refusal([UInt8](repeating: 0, count: (4 << 20) + 1))?.kind == .moduleTooLarge)
     }
 
+    @Test func `A function that would bury the compiler is refused by its length`() throws {
+        func module(_ size: Int) throws -> [UInt8] {
+            try WasmText.assemble(
+                """
+                (module (memory (export "memory") 1) \(Self.alloc) (func (export "small"))
+                  (func (export "large") \(String(repeating: "nop ", count: size))))
+                """)
+        }
+        // Beside the instructions a body has its count of locals and its end.
+        let most = ModuleCost.maximumFunctionBytes - 2
+        let cost = ModuleCost(try module(most))
+        #expect(cost.functions == 3 && cost.largestFunctionBytes == ModuleCost.maximumFunctionBytes)
+        #expect(try refusal(module(most)) == nil)
+        let error = try refusal(module(most + 1))
+        #expect(error?.kind == .moduleTooLarge && error?.message.contains("function") == true)
+    }
+
+    @Test func `The cost of what is no module is nothing`() {
+        var generator = SeededGenerator(seed: 3)
+        for length in 0..<200 {
+            var bytes = Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0].prefix(length) as ArraySlice<UInt8>)
+            while bytes.count < length { bytes.append(UInt8(truncatingIfNeeded: generator.next() % 16)) }
+            #expect(ModuleCost(bytes).largestFunctionBytes < 200)
+        }
+        // A section and a body that end beyond the end.
+        #expect(ModuleCost([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 10, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 0]).functions == 0)
+        #expect(ModuleCost([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 10, 3, 1, 0x7f, 0]).functions == 0)
+    }
+
     @Test func `Damaged modules give typed errors and never a crash`() throws {
         let engine = try Engines.pooled.get()
         var generator = SeededGenerator(seed: 11)

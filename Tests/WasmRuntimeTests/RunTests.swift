@@ -66,6 +66,22 @@ struct RunTests {
         #expect(trap { try application.run([1], limits: RunLimits(fuel: 10_000)) }?.kind == .outOfFuel)
     }
 
+    @Test func `A rehearsal finds what every run would meet before its input`() throws {
+        func rehearsal(_ application: any LoadedApplication, _ limits: RunLimits = RunLimits(fuel: 10_000), entry: String = "run") -> Trap? {
+            do throws(Trap) {
+                try application.rehearse(entry: entry, limits: limits, interrupt: nil)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        #expect(rehearsal(try application(echo)) == nil)
+        #expect(rehearsal(try application(echo, items: "(func $begin unreachable) (start $begin)"))?.kind == .unreachable)
+        #expect(rehearsal(try application(echo, items: #"(func (export "_initialize") (loop (br 0)))"#))?.kind == .outOfFuel)
+        #expect(rehearsal(try application(echo, memory: "32"), RunLimits(memoryBytes: 1 << 20))?.kind == .outOfMemory)
+        #expect(rehearsal(try application(echo), entry: "absent")?.kind == .missingExport)
+    }
+
     @Test func `An initializer runs before the entry`() throws {
         let application = try application(
             answering(address: 8, length: 3),

@@ -22,6 +22,7 @@ extension CloudClient {
         _ module: [UInt8], name: String, version: String? = nil, entry: String? = nil, limits: ApplicationLimits? = nil,
         timeout: Interval = .seconds(120), progress: (Int) -> Void = { _ in }
     ) async throws(RPCError) -> PushReply {
+        if let reason = ApplicationPackage.refusal(ofBytes: module.count) { throw RPCError(.invalidArgument, reason, effect: .none) }
         let digest = ContentDigest(of: module)
         let deadline = wire.now() + timeout
         var restarts = 0
@@ -99,6 +100,7 @@ extension CloudClient {
         var repeats = 0
         while true {
             let center = try await center(until: deadline)
+            noteUse(of: center)
             do throws(RPCError) {
                 return try await wire.operate(method, request, on: center, until: deadline) { hash throws(TrustError) in
                     try profile.proof(.operation, handshakeHash: hash)

@@ -16,14 +16,8 @@ extension CloudClient {
     func attempt(
         _ question: RunQuestion, on contact: NodeContact, digest: ContentDigest?, until deadline: Instant
     ) async -> AttemptEnd {
-        let (ticket, isShown) = state.withLock { state in
-            if !state.used.contains(contact) {
-                // A handful of nodes, each by one route; the oldest is out of use.
-                if state.used.count >= 32 { state.used.removeFirst() }
-                state.used.append(contact)
-            }
-            return (state.ticket, state.shown.contains(contact.nodeID))
-        }
+        noteUse(of: contact)
+        let (ticket, isShown) = state.withLock { ($0.ticket, $0.shown.contains(contact.nodeID)) }
         var request = RunRequest(
             application: question.application, digest: digest, entry: question.options.entry,
             input: ByteString(question.input), runID: question.runID, ticket: isShown ? nil : ticket)
@@ -48,6 +42,16 @@ extension CloudClient {
             if accepted, state.ticket == ticket, state.shown.count < 64 { state.shown.append(contact.nodeID) }
         }
         return end
+    }
+
+    /// Something goes over the connection to that node: it ends when the node is said to be gone.
+    func noteUse(of contact: NodeContact) {
+        state.withLock { state in
+            guard !state.used.contains(contact) else { return }
+            // A handful of nodes, each by one route; the oldest is out of use.
+            if state.used.count >= 32 { state.used.removeFirst() }
+            state.used.append(contact)
+        }
     }
 
     /// The call beside its watch: whichever ends first.
@@ -128,11 +132,14 @@ extension CloudClient {
             case .stopping: .refused(retryAfter: nil)
             case .ticketNeeded: .ticketRefused
             case .notGranted, .badRequest: .denied
+            case .unloadable: .unrunnable
             }
         }
         // It would be too large for every node.
         if error.cause == .tooLarge { return .denied }
         return switch error.code {
+        // It was run, and its answer is larger than a message.
+        case .resourceExhausted where error.effect == .committed: .unrunnable
         case .resourceExhausted: .refused(retryAfter: error.retryAfter)
         case .unauthenticated: .ticketRefused
         case .permissionDenied, .invalidArgument: .denied

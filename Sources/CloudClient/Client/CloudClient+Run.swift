@@ -94,12 +94,15 @@ extension CloudClient {
             if case .runIDInUse = error { throw failure(.pool(error), "\(error)", question, timeline) }
             // The answer is good even if it cannot be kept.
             commit = nil
+            outcome.notKept = "\(error)"
             timeline.note("not kept: \(error)", at: wire.now())
             logger?.warning("a result could not be kept", metadata: ["run": "\(question.runID)", "reason": "\(error)"])
         }
         switch commit {
         case nil: break
-        case .committed(let resource): outcome.resource = resource
+        case .committed(let resource):
+            outcome.resource = resource
+            outcome.notKept = unkept(resource)
         case .duplicateSame(let resource):
             (outcome.resource, outcome.isDuplicate) = (resource, true)
             state.withLock { $0.statistics.duplicates += 1 }
@@ -117,6 +120,12 @@ extension CloudClient {
         outcome.timeline = timeline
         state.withLock { $0.statistics.answered += 1 }
         return outcome
+    }
+
+    /// Why committed bytes are not there. A pool that is to keep none is no trouble.
+    private func unkept(_ resource: VirtualResource) -> String? {
+        guard !resource.resident, let statistics = try? pool.statistics(), statistics.quotaBytes > 0 else { return nil }
+        return "the pool's quota of \(statistics.quotaBytes) bytes has no room for \(resource.size) beside what is pinned or in use; raise it with mast pool quota, or unpin something"
     }
 
     // MARK: The nodes
@@ -269,6 +278,7 @@ extension CloudClient {
         case .unknownApplication:
             failure(.unknownApplication, "no node runs \(question.application) any more; see `mast app ls`", question, timeline)
         case .denied: failure(.denied, lastWords, question, timeline)
+        case .unrunnable: failure(.unrunnable, lastWords, question, timeline)
         case .ticketRefused: failure(.denied, "the ticket is refused again and again; \(lastWords)", question, timeline)
         case .deadline where wire.session == nil && run.attempts == 0:
             failure(

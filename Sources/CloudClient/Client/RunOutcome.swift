@@ -38,6 +38,8 @@ public struct RunOutcome: Sendable {
     public var fuelUsed: UInt64
     public var queueMicroseconds: Int64
     public var executionMicroseconds: Int64
+    /// One line on why the pool does not have the bytes, when it should: they are here, and nowhere else.
+    public var notKept: String?
 
     public var fromPool: Bool { servedBy == nil }
 }
@@ -80,6 +82,8 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         /// The application failed by itself, as it would on every node.
         case trapped(RunTrap)
         case unknownApplication
+        /// No node can run it: its module cannot be loaded, or its answer is too large for any message.
+        case unrunnable
         /// The user's grants do not cover it, or the cloud does not know the profile.
         case denied
         /// Too large, or contradicting an earlier request with the same run id.
@@ -108,6 +112,7 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         switch kind {
         case .trapped: .aborted
         case .unknownApplication: .notFound
+        case .unrunnable: .failedPrecondition
         case .denied: .permissionDenied
         case .invalid: .invalidArgument
         case .deadline: .deadlineExceeded

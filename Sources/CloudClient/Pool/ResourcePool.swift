@@ -189,6 +189,7 @@ extension PoolError {
     static func index(_ path: String, _ error: any Error) -> PoolError {
         if let error = error as? PoolError { return error }
         guard let error = error as? DatabaseError else { return .storage(path: path, reason: "\(error)") }
+        if error.extendedResultCode == .SQLITE_READONLY_DBMOVED { return .storage(path: path, reason: "it was removed while it was in use") }
         let reason = error.message ?? "SQLite error \(error.resultCode.rawValue)"
         return switch error.resultCode {
         case .SQLITE_BUSY, .SQLITE_LOCKED: .busy

@@ -73,9 +73,11 @@ package struct PushApplication: Codable, Hashable, Sendable {
 package struct PushReply: Codable, Hashable, Sendable {
     package var application: ApplicationStatus
     package var releaseNumber: UInt64
+    /// One line each on what was asked for and is not given in full.
+    package var warnings: [String]?
 
-    package init(application: ApplicationStatus, releaseNumber: UInt64) {
-        (self.application, self.releaseNumber) = (application, releaseNumber)
+    package init(application: ApplicationStatus, releaseNumber: UInt64, warnings: [String]? = nil) {
+        (self.application, self.releaseNumber, self.warnings) = (application, releaseNumber, warnings)
     }
 }
 

@@ -22,12 +22,16 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package var isBehind: Bool
         /// Its clock minus the median of all; nil while there are fewer than three.
         package var clockOffsetMilliseconds: Int64?
+        /// What it should hold and does not; absent when there is nothing to tell.
+        package var replicaTroubles: [ReplicaTrouble]?
 
         package init(
             nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
             replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?, health: NodeHealth,
-            runsTwice: Bool, sharesName: Bool, isBehind: Bool, clockOffset: Interval?
+            runsTwice: Bool, sharesName: Bool, isBehind: Bool, clockOffset: Interval?,
+            replicaTroubles: [ReplicaTrouble]? = nil
         ) {
+            self.replicaTroubles = replicaTroubles
             clockOffsetMilliseconds = clockOffset?.milliseconds
             (self.health, self.runsTwice, self.sharesName, self.isBehind) = (health, runsTwice, sharesName, isBehind)
             self.nodeID = nodeID

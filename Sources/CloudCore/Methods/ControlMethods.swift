@@ -134,17 +134,37 @@ package struct HeartbeatRequest: Codable, Hashable, Sendable {
     package var health: NodeHealth
     /// The node's clock; absent where it says nothing of it.
     package var wallMilliseconds: Int64?
+    /// What the node wants and cannot have; absent from nodes that do not say.
+    package var replicaTroubles: [ReplicaTrouble]?
 
     package init(
         incarnation: UInt64, load: NodeLoad, replicas: [ContentDigest]?, numbers: StateNumbers,
-        revocations: SignedRecord<RevocationLog>? = nil, health: NodeHealth = NodeHealth(), clock: WallTime? = nil
+        revocations: SignedRecord<RevocationLog>? = nil, health: NodeHealth = NodeHealth(), clock: WallTime? = nil,
+        replicaTroubles: [ReplicaTrouble]? = nil
     ) {
         wallMilliseconds = clock?.milliseconds
-        (self.revocations, self.health) = (revocations, health)
+        (self.revocations, self.health, self.replicaTroubles) = (revocations, health, replicaTroubles)
         self.incarnation = incarnation
         self.load = load
         self.replicas = replicas
         self.numbers = numbers
+    }
+}
+
+/// An application that a station should hold and does not.
+package struct ReplicaTrouble: Codable, Hashable, Sendable {
+    /// In one heartbeat; what is more is counted by nobody, since the first ones say what is wrong.
+    package static let mostReported = 16
+
+    package var digest: ContentDigest
+    /// One line of at most 200 bytes.
+    package var reason: String
+    package var attempts: Int
+    /// Absent: nothing is tried until releases or room change.
+    package var nextTryMilliseconds: Int64?
+
+    package init(digest: ContentDigest, reason: String, attempts: Int, nextTryMilliseconds: Int64?) {
+        (self.digest, self.reason, self.attempts, self.nextTryMilliseconds) = (digest, reason, attempts, nextTryMilliseconds)
     }
 }
 

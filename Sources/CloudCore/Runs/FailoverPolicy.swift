@@ -44,6 +44,8 @@ package struct FailoverPolicy: Sendable {
         case unknownApplication
         /// The request can never succeed: not allowed, or malformed.
         case denied
+        /// No node can run it, whatever the input: the module cannot be loaded. Final.
+        case unrunnable
         /// The node wants another ticket: expired, or from an issuer it does not trust. Final when all nodes refuse fresh ones.
         case ticketRefused
         /// Overloaded or shutting down; the node says when to come back.
@@ -74,6 +76,7 @@ package struct FailoverPolicy: Sendable {
         case trapped
         case unknownApplication
         case denied
+        case unrunnable
         case ticketRefused
         case deadline
         /// Every bound on repetition was reached before the deadline.
@@ -182,6 +185,7 @@ package struct FailoverPolicy: Sendable {
             run.lookedUp = true
             return .lookUp
         case .denied: return .fail(.denied)
+        case .unrunnable: return .fail(.unrunnable)
         case .ticketRefused:
             if run.renewals < configuration.maxRenewals, !run.renewedFor.contains(node.nodeID) {
                 run.renewals += 1

@@ -17,8 +17,10 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
     case notGranted
     /// The request contradicts itself or an earlier one with the same run id.
     case badRequest
-    /// The module cannot be loaded, or the engine failed.
+    /// The engine failed; another node's may not.
     case engineFailure
+    /// The module itself cannot be loaded, or the answer is larger than any: the same everywhere, so nobody else is asked.
+    case unloadable
 
     package var code: StatusCode {
         switch self {
@@ -29,6 +31,7 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
         case .notGranted: .permissionDenied
         case .badRequest: .invalidArgument
         case .engineFailure: .internal
+        case .unloadable: .failedPrecondition
         }
     }
 

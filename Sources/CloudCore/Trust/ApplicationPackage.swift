@@ -3,8 +3,11 @@ import MastTimebase
 /// One version of an application, as the center released it.
 package struct ApplicationPackage: TrustRecord {
     package static var recordType: String { "application package" }
-    /// A station refuses larger modules; compilation time and memory grow with size.
-    package static let maximumBytes = 64 << 20
+    /// The one limit of a module, for operators, center, communication server and stations alike: compilation time and
+    /// memory grow with size.
+    package static let maximumBytes = 4 << 20
+    /// What a record may state: earlier releases took more, and an index that lists one must stay readable.
+    static let maximumStatedBytes = 64 << 20
 
     package var name: String
     package var version: String
@@ -32,6 +35,12 @@ package struct ApplicationPackage: TrustRecord {
         self.issued = issued
     }
 
+    /// Why a module of so many bytes is not taken; nil when it is.
+    package static func refusal(ofBytes count: Int) -> String? {
+        guard count > maximumBytes else { return count > 0 ? nil : "the module is empty" }
+        return "the module has \(count) bytes; an application has at most \(maximumBytes), on every node"
+    }
+
     package func write(to writer: inout CanonicalWriter) {
         writer.text(name)
         writer.text(version)
@@ -55,7 +64,7 @@ package struct ApplicationPackage: TrustRecord {
             fuel: try reader.integer(), memoryBytes: try reader.integer(), outputBytes: try reader.integer())
         sequence = try reader.integer()
         issued = try reader.time()
-        guard sizeBytes <= UInt64(Self.maximumBytes) else { throw .malformed("application size \(sizeBytes)") }
+        guard sizeBytes <= UInt64(Self.maximumStatedBytes) else { throw .malformed("application size \(sizeBytes)") }
     }
 }
 

@@ -130,8 +130,8 @@ package actor BaseStationNode: ControlledNode {
 
     private func wake() async {
         let numbers = await vault.numbers
-        let isMissing = await !vault.missing.isEmpty
-        if numbers.lacksRecords(of: newest) || isMissing, host.now() >= restUntil { signal.yield() }
+        let wantsReplicas = await vault.wantsReplicas
+        if numbers.lacksRecords(of: newest) || wantsReplicas, host.now() >= restUntil { signal.yield() }
     }
 
     // MARK: Under the communication server's eyes
@@ -155,7 +155,7 @@ package actor BaseStationNode: ControlledNode {
         return HeartbeatRequest(
             incarnation: host.incarnation, load: await runs.load, replicas: replicas == reportedReplicas ? nil : replicas,
             numbers: numbers, revocations: numbers.revocations > serverRevocations ? await vault.signedRevocations : nil,
-            health: await health(), clock: host.wallTime())
+            health: await health(), clock: host.wallTime(), replicaTroubles: await vault.reportedTroubles)
     }
 
     func accepted(_ reply: HeartbeatReply) async {
@@ -173,6 +173,7 @@ package actor BaseStationNode: ControlledNode {
         await vault.taken()
         onRegistered?()
         restUntil = .zero
+        await vault.peersChanged()
         await learned(reply.numbers)
     }
 

@@ -46,12 +46,18 @@ package struct ReplicaCatalog: Sendable {
         return bytes
     }
 
+    /// The bytes that can be stored without losing anything in `wanted`.
+    package func room(beside wanted: [ContentDigest]) -> Int {
+        let wanted = Set(wanted)
+        return capacityBytes - entries.reduce(0) { $0 + (wanted.contains($1.digest) ? $1.size : 0) }
+    }
+
     /// Stores bytes whose digest the caller has checked. Makes room by dropping what was not used for longest,
     /// but nothing in `wanted`.
     /// - Returns: false when there is no room.
     package mutating func insert(_ digest: ContentDigest, _ bytes: [UInt8], wanted: [ContentDigest]) throws -> Bool {
         guard !contains(digest) else { return true }
-        guard bytes.count <= capacityBytes else { return false }
+        guard bytes.count <= room(beside: wanted) else { return false }
         while totalBytes > capacityBytes - bytes.count {
             guard let victim = entries.first(where: { !wanted.contains($0.digest) }) else { return false }
             try remove(victim.digest)

@@ -27,6 +27,7 @@ actor StationVault: ApplicationSource {
     private(set) var signedReleases: SignedRecord<ReleaseIndex>?
     private(set) var numbers = StateNumbers()
     private var replicas: ReplicaCatalog
+    private var replicaTroubles = ReplicaTroubles()
     private let syncFlight = SingleFlight<Int, Bool>()
     private let pullFlights = SingleFlight<ContentDigest, [UInt8]>()
 
@@ -238,8 +239,12 @@ actor StationVault: ApplicationSource {
 
     func module(_ application: ApplicationPackage) async throws -> [UInt8] {
         if let bytes = try replicas.read(application.digest) { return bytes }
+        if let reason = ApplicationPackage.refusal(ofBytes: Int(clamping: application.sizeBytes)) { throw RunRefusal.unloadable.error(reason) }
         do {
-            return try await pull(application.digest, within: configuration.replicaPatience)
+            if let reason = replicaTroubles.refusal(application.digest, at: host.now()) {
+                throw RPCError(.unavailable, "a moment ago: \(reason)", effect: .none)
+            }
+            return try await pull(application, within: configuration.replicaPatience)
         } catch {
             try Task.checkCancellation()
             throw RunRefusal.noReplica.error("\(record.name) has no replica of \(application.name) and cannot get one: \(error)")
@@ -254,30 +259,84 @@ actor StationVault: ApplicationSource {
         return bytes
     }
 
-    private func pull(_ digest: ContentDigest, within patience: Interval) async throws -> [UInt8] {
-        try await pullFlights.run(digest) {
+    private func pull(_ application: ApplicationPackage, within patience: Interval) async throws -> [UInt8] {
+        let digest = application.digest
+        return try await pullFlights.run(digest) {
             if let bytes = try replicas.read(digest) { return bytes }
-            let bytes = try await ReplicaTransfer.fetch(digest, ControlMethods.fetchReplica, from: control, within: patience)
-            let isKept = try replicas.insert(digest, bytes, wanted: wanted)
-            log.info("replica", metadata: ["digest": "\(digest)", "bytes": "\(bytes.count)", "kept": "\(isKept)"])
+            let bytes: [UInt8]
+            do {
+                bytes = try await ReplicaTransfer.fetch(digest, ControlMethods.fetchReplica, from: control, within: patience)
+            } catch {
+                try Task.checkCancellation()
+                replicaTroubles.failed(digest, .fetching, "\(error)", at: host.now())
+                throw error
+            }
+            // What cannot be kept can be used.
+            do {
+                if try replicas.insert(digest, bytes, wanted: wanted.map(\.digest)) {
+                    replicaTroubles.settled(digest)
+                    log.info("replica", metadata: ["digest": "\(digest)", "bytes": "\(bytes.count)"])
+                }
+            } catch {
+                replicaTroubles.failed(digest, .storing, "\(error)", at: host.now())
+                log.warning("replica not stored", metadata: ["digest": "\(digest)", "reason": "\(error)"])
+            }
             return bytes
         }
     }
 
     /// Newest versions: never evicted in favour of others.
-    private var wanted: [ContentDigest] {
-        releases.applications.filter { releases.application($0.name)?.digest == $0.digest }.map(\.digest)
+    private var wanted: [ApplicationPackage] {
+        releases.applications.filter { releases.application($0.name)?.digest == $0.digest }
     }
 
-    var missing: [ContentDigest] {
-        configuration.holdsAllApplications ? wanted.filter { !replicas.contains($0) } : []
+    /// What is wanted, not here, and worth a try now. What does not fit is known without fetching it.
+    private var due: [ApplicationPackage] {
+        guard configuration.holdsAllApplications else { return [] }
+        let (wanted, now) = (wanted, host.now())
+        let room = replicas.room(beside: wanted.map(\.digest))
+        return wanted.filter { application in
+            !replicas.contains(application.digest) && replicaTroubles.isDue(application.digest, at: now) && misfit(application, room) == nil
+        }
     }
 
-    /// Gets newest versions that are not here, and drops what was withdrawn.
+    /// Why an application cannot be kept here at all; nil when it can.
+    private func misfit(_ application: ApplicationPackage, _ room: Int) -> String? {
+        let size = Int(clamping: application.sizeBytes)
+        if let reason = ApplicationPackage.refusal(ofBytes: size) { return reason }
+        if size <= room { return nil }
+        return "\(application.name) \(application.version) of \(size) bytes does not fit into \(configuration.replicaCapacityBytes) beside the newest of others"
+    }
+
+    var wantsReplicas: Bool { !due.isEmpty }
+
+    /// What could not be had, for heartbeats and status.
+    var reportedTroubles: [ReplicaTrouble] {
+        let wanted = configuration.holdsAllApplications ? wanted : []
+        let room = replicas.room(beside: wanted.map(\.digest))
+        let misfits = wanted.compactMap { application -> ReplicaTrouble? in
+            guard !replicas.contains(application.digest), let reason = misfit(application, room) else { return nil }
+            return ReplicaTrouble(digest: application.digest, reason: reason, attempts: 0, nextTryMilliseconds: nil)
+        }
+        return Array((misfits + replicaTroubles.report(at: host.now())).prefix(ReplicaTrouble.mostReported))
+    }
+
+    /// The communication server knows us anew: others may have come as well.
+    func peersChanged() { replicaTroubles.peersChanged() }
+
+    /// Gets newest versions that are not here, and drops what was withdrawn. What fails is tried again later, and keeps
+    /// nothing else from being had.
     func refreshReplicas() async throws {
         if releases.number > 0 {
             for digest in replicas.digests where releases.application(digest: digest) == nil { try replicas.remove(digest) }
+            let digests = wanted.map(\.digest)
+            replicaTroubles.keep { digests.contains($0) || !configuration.holdsAllApplications }
         }
-        for digest in missing { _ = try await pull(digest, within: ReplicaTransfer.deadline) }
+        for application in due {
+            do { _ = try await pull(application, within: ReplicaTransfer.deadline) } catch {
+                try Task.checkCancellation()
+                log.info("no replica yet", metadata: ["digest": "\(application.digest)", "reason": "\(error)"])
+            }
+        }
     }
 }

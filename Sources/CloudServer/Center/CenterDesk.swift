@@ -109,10 +109,11 @@ actor CenterDesk: ApplicationSource {
     func upload(_ chunk: UploadChunk) throws -> UploadProgress {
         let now = host.now()
         uploads = uploads.filter { now - $0.value.touched < configuration.uploadPatience }
-        guard chunk.sizeBytes > 0, chunk.sizeBytes <= UInt64(ApplicationPackage.maximumBytes), chunk.offset <= chunk.sizeBytes,
-            chunk.bytes.bytes.count <= UploadChunk.maximumBytes
-        else {
-            throw RPCError(.invalidArgument, "a module has 1 to \(ApplicationPackage.maximumBytes) bytes", effect: .none)
+        if let reason = ApplicationPackage.refusal(ofBytes: Int(clamping: chunk.sizeBytes)) {
+            throw RPCError(.invalidArgument, reason, effect: .none)
+        }
+        guard chunk.offset <= chunk.sizeBytes, chunk.bytes.bytes.count <= UploadChunk.maximumBytes else {
+            throw RPCError(.invalidArgument, "a chunk lies inside the module and has at most \(UploadChunk.maximumBytes) bytes", effect: .none)
         }
         let size = Int(chunk.sizeBytes)
         if uploads[chunk.digest] == nil {
@@ -145,15 +146,16 @@ actor CenterDesk: ApplicationSource {
 
     private static let restart = RPCError(.failedPrecondition, "this upload is not known (any more); begin at offset 0", effect: .none)
 
+    /// The module that is to be released: uploaded a moment ago, or stored.
+    func uploaded(_ digest: ContentDigest) throws -> [UInt8] {
+        if let upload = uploads[digest], upload.bytes.count == upload.sizeBytes { return upload.bytes }
+        if let stored = try store(digest) { return stored }
+        throw Self.restart
+    }
+
+    /// Releases a module that was found good.
     func push(_ request: PushApplication) throws -> PushReply {
-        let module: [UInt8]
-        if let upload = uploads[request.digest], upload.bytes.count == upload.sizeBytes {
-            module = upload.bytes
-        } else if let stored = try store(request.digest) {
-            module = stored
-        } else {
-            throw Self.restart
-        }
+        let module = try uploaded(request.digest)
         let application = try office.release(request, module: module, at: host.wallTime())
         uploads[request.digest] = nil
         changeMade.yield()

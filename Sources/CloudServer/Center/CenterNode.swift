@@ -100,7 +100,16 @@ package actor CenterNode: ControlledNode {
             }
             CenterMethods.nodesSeen.handle { seen in try await desk.seen(seen) }
             AdminMethods.uploadChunk.handle { chunk in try await desk.upload(chunk) }
-            AdminMethods.pushApplication.handle { request in try await desk.push(request) }
+            AdminMethods.pushApplication.handle { request in
+                var request = request
+                let (limits, warnings) = runs.capped(request.limits ?? .standard)
+                let module = try await desk.uploaded(request.digest)
+                try await runs.validate(module, digest: request.digest, entry: request.entry ?? "run", limits: limits)
+                request.limits = limits
+                var reply = try await desk.push(request)
+                reply.warnings = warnings.isEmpty ? nil : warnings
+                return reply
+            }
             AdminMethods.listApplications.handle { _ in await desk.applications() }
             AdminMethods.removeApplication.handle { request in
                 let gone = try await desk.remove(request)

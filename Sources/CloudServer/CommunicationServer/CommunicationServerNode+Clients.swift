@@ -59,7 +59,7 @@ extension CommunicationServerNode {
             if query.isLastResort, answers.contains(where: { $0.code == .unauthenticated }) { continue }
             let method = node.record.role == .center ? CenterMethods.verifyIdentity : StationMethods.verifyIdentity
             do {
-                let signed = try await client(of: node).call(method, query, options: options).ticket
+                let signed = try await call(method, query, on: node, options: options).ticket
                 // It was made this moment: what the issuer's calendar says of it is for others to compare.
                 let ticket = try signed.verified(root: rootKey, clientKey: context.peerKey, at: nil)
                 do { try shelf.log.check(ticket) } catch { throw RPCError(.unauthenticated, "\(error)", effect: .none) }
@@ -135,7 +135,8 @@ extension CommunicationServerNode {
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
                 roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
-                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node))
+                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node),
+                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,

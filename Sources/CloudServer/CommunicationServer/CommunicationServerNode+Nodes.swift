@@ -7,11 +7,40 @@ import MastTransport
 extension CommunicationServerNode {
     func client(of node: RegisteredNode) -> RPCClient { host.client(on: node.connection) }
 
-    private func connectedCenter() throws -> RPCClient {
+    /// A call that ends when the node is declared down, and not at its own deadline.
+    func call<Q: Sendable, R: Sendable>(
+        _ method: Unary<Q, R>, _ request: Q, on node: RegisteredNode, options: CallOptions = CallOptions()
+    ) async throws(RPCError) -> R {
+        let client = client(of: node)
+        return try await whileUp(node) { () async throws(RPCError) in try await client.call(method, request, options: options) }
+    }
+
+    /// Does `body` until the node is declared down.
+    /// - Throws: what `body` throws; `unavailable` when the node is down.
+    func whileUp<R: Sendable, E: Error>(_ node: RegisteredNode, _ body: @escaping @Sendable () async throws(E) -> R) async throws(RPCError) -> R {
+        let (life, end) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingOldest(1))
+        let number = vigils.begin(node.nodeID, end)
+        defer { vigils.end(number) }
+        let name = node.record.name
+        let outcome = await withTaskGroup(of: Result<R, RPCError>.self) { group in
+            group.addTask {
+                do { return .success(try await body()) } catch { return .failure(error as? RPCError ?? RPCError(.unavailable, "\(error)", effect: .none)) }
+            }
+            group.addTask {
+                for await _ in life {}
+                return .failure(RPCError(.unavailable, "\(name) is down", effect: .none))
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(RPCError(.cancelled, "nothing was asked", effect: .none))
+        }
+        return try outcome.get()
+    }
+
+    private func connectedCenter() throws(RPCError) -> RegisteredNode {
         guard let center = registry.center else {
             throw RPCError(.unavailable, "the center is not connected", effect: .none, retryAfter: configuration.heartbeatInterval)
         }
-        return client(of: center)
+        return center
     }
 
     func join(_ request: JoinRequest, _ context: CallContext) async throws -> JoinReply {
@@ -21,11 +50,11 @@ extension CommunicationServerNode {
         }
         joinsUnderWay += 1
         defer { joinsUnderWay -= 1 }
-        return try await connectedCenter().call(
+        return try await call(
             CenterMethods.join,
             ForwardedJoin(
                 request: request, peerKey: ByteString(context.peerKey.bytes),
-                observedAddress: context.connection.address.description))
+                observedAddress: context.connection.address.description), on: try connectedCenter())
     }
 
     func register(_ request: RegisterRequest, _ context: CallContext) throws -> RegisterReply {
@@ -156,7 +185,7 @@ extension CommunicationServerNode {
     }
 
     func sync(_ request: SyncRequest) async throws -> SyncReply {
-        try await connectedCenter().call(CenterMethods.sync, request)
+        try await call(CenterMethods.sync, request, on: try connectedCenter())
     }
 
     /// The application processing module's answer to a station that lacks a replica.
@@ -168,10 +197,11 @@ extension CommunicationServerNode {
         let asking = registry.node(on: context.connection)?.nodeID
         let holders = views(for: digest).filter { $0.holdsReplica && $0.nodeID != asking }
         let host = host
+        // A node that goes down in the middle is one that does not have it.
         let sources = engine.placement(holders).compactMap { registry[$0] }.map { node in
             ReplicaSource(name: node.record.name) { digest in
                 let method = node.record.role == .center ? CenterMethods.fetchApplication : StationMethods.fetchReplica
-                return try await ReplicaTransfer.fetch(digest, method, from: host.client(on: node.connection))
+                return try await self.whileUp(node) { try await ReplicaTransfer.fetch(digest, method, from: host.client(on: node.connection)) }
             }
         }
         return try await processor.replica(digest, from: sources)

@@ -52,6 +52,7 @@ package actor CommunicationServerNode {
     var clockMedian: Interval?
     var joinsUnderWay = 0
     private var lastSightings = Instant.zero
+    var vigils = Vigils()
 
     /// What is told to nodes on the side, so that nobody's call waits for it.
     enum Errand: Sendable {
@@ -242,6 +243,7 @@ package actor CommunicationServerNode {
 
     func down(_ node: RegisteredNode, reason: String) {
         log.warning("node down", metadata: ["node": "\(node.record.name)", "id": "\(node.nodeID)", "reason": "\(reason)"])
+        vigils.endAll(node.nodeID)
         hub.publish(NodeEvent(.routeGone, nodeID: node.nodeID, route: node.route))
     }
 

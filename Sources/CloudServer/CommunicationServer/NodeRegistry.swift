@@ -19,6 +19,7 @@ struct RegisteredNode: Sendable {
     var isUp = true
     /// When a process that another one of the same node had replaced was heard of again: both live.
     var twiceAt: Instant?
+    var replicaTroubles: [ReplicaTrouble] = []
 
     var nodeID: NodeID { record.nodeID }
 
@@ -77,6 +78,7 @@ struct NodeRegistry: Sendable {
         node.numbers = request.numbers
         node.health = request.health.bounded
         node.replicas = replicas ?? node.replicas
+        node.replicaTroubles = (request.replicaTroubles ?? []).prefix(ReplicaTrouble.mostReported).filter { $0.reason.utf8.count <= 600 }
         node.lastHeartbeat = now
         node.isUp = true
         nodes[id] = node

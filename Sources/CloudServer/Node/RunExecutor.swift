@@ -14,6 +14,9 @@ package protocol RunExecutor: Sendable {
     /// - Throws: `Trap`; `CancellationError` within about a millisecond of the caller's being cancelled, when the
     ///   application has been stopped.
     func run(_ application: any LoadedApplication, entry: String, input: [UInt8], limits: RunLimits) async throws -> RunOutput
+    /// What a run does before it has an input.
+    /// - Throws: as `run`.
+    func rehearse(_ application: any LoadedApplication, entry: String, limits: RunLimits) async throws
     /// The process ends: nobody waits for a compiler any more.
     func abandon()
 }
@@ -52,6 +55,10 @@ package final class InlineRunExecutor: RunExecutor {
             try await pass(Int64(clamping: trap.fuelUsed), at: fuelPerSecond)
             throw trap
         }
+    }
+
+    package func rehearse(_ application: any LoadedApplication, entry: String, limits: RunLimits) async throws {
+        try application.rehearse(entry: entry, limits: limits, interrupt: nil)
     }
 
     package func abandon() {}

@@ -23,6 +23,13 @@ package struct RunConfiguration: Sendable {
     package var maximumActiveRuns = 256
     /// Input of one run, in bytes.
     package var maximumInputBytes = 16 << 20
+    /// Inputs of all runs that wait or execute, in bytes; beyond that they are refused with a time to come back. Memory
+    /// holds some three times as much: an input as it came, decoded, and in its application.
+    package var maximumHeldBytes = 256 << 20
+    /// Output of one run: what fits into a message beside the rest of a result.
+    package var maximumOutputBytes = 16 << 20
+    /// Memory of one run: the engine's own maximum.
+    package var maximumMemoryBytes = 256 << 20
     /// A client that was not heard for so long lets others go first: while it waits it gives a sign of life every half
     /// second, and if it is gone for good its connection ends it.
     package var clientPatience = Interval.seconds(2)
@@ -82,15 +89,21 @@ actor RunService {
     private var verifier: TicketVerifier
     private var remembered: BoundedCache<RunKey, Remembered>
     private var compiled: BoundedCache<ContentDigest, any LoadedApplication>
+    /// Why a module cannot be compiled: the same whenever it is tried. One line each.
+    private var unloadable = BoundedCache<ContentDigest, String>(maximumCount: 256)
     private let flights = SharedWork<RunKey, RunResult>()
     /// A compiled application is worth having, and its compiler cannot be stopped anyway.
     private let loads = SharedWork<ContentDigest, any LoadedApplication>(outlivesCallers: true)
     private let slots: RunSlots
+    /// A compiler takes up to some gigabytes for a large module: one at a time, which also leaves runs their threads.
+    private let compilers: RunSlots
     /// As many as `active`, or fewer.
     private var underWay: [RunKey: Audience] = [:]
     private var active = 0
     private var executing = 0
     private var activeByUser: [String: Int] = [:]
+    /// Inputs of those who wait for a run, whether they began it or joined.
+    private var heldBytes = 0
     private var isStopping = false
     private(set) var executedRuns: UInt64 = 0
 
@@ -111,6 +124,7 @@ actor RunService {
             maximumCost: configuration.rememberedResultBytes, maximumCount: configuration.rememberedResults)
         compiled = BoundedCache(maximumCost: configuration.compiledModuleBytes, maximumCount: configuration.compiledCount)
         slots = RunSlots(capacity: executor.capacity, closing: Self.stopping(nodeName))
+        compilers = RunSlots(capacity: 1, closing: Self.stopping(nodeName))
     }
 
     /// What does not execute waits for a thread, a replica or a compiler.
@@ -128,6 +142,7 @@ actor RunService {
     func stop() {
         isStopping = true
         slots.close()
+        compilers.close()
     }
 
     /// After the last run: the process ends, whatever is being compiled.
@@ -156,6 +171,12 @@ actor RunService {
             guard earlier.fingerprint == fingerprint else { throw Self.reused(request.runID) }
             return earlier.result
         }
+        let size = request.input.bytes.count
+        guard size <= max(configuration.maximumHeldBytes, configuration.maximumInputBytes) - heldBytes else {
+            throw RunRefusal.overloaded.error("\(nodeName) holds \(heldBytes) bytes of inputs", retryAfter: .milliseconds(200))
+        }
+        heldBytes += size
+        defer { heldBytes -= size }
         if let audience = underWay[key], audience.fingerprint != fingerprint { throw Self.reused(request.runID) }
         if let place = flights.join(key) {
             underWay[key]?.add(context.connection)
@@ -223,9 +244,7 @@ actor RunService {
         do {
             let output = try await executor.run(
                 loaded, entry: request.entry ?? application.entry, input: request.input.bytes,
-                limits: RunLimits(
-                    fuel: limits.fuel, memoryBytes: Int(clamping: limits.memoryBytes),
-                    outputBytes: Int(clamping: limits.outputBytes)))
+                limits: runLimits(limits))
             result.output = ByteString(output.bytes)
             result.fuelUsed = output.fuelUsed
             result.peakMemoryBytes = UInt64(clamping: output.peakMemoryBytes)
@@ -252,21 +271,65 @@ actor RunService {
     /// The compiled application, compiling it first if need be.
     private func loaded(_ application: ApplicationPackage) async throws -> any LoadedApplication {
         if let ready = compiled.value(application.digest) { return ready }
-        let place = loads.join(application.digest) ?? loads.start(application.digest) { try await self.compile(application) }
+        return try await loaded(application.digest) { try await self.source.module(application) }
+    }
+
+    private func loaded(_ digest: ContentDigest, _ module: @escaping @Sendable () async throws -> [UInt8]) async throws -> any LoadedApplication {
+        let place = loads.join(digest) ?? loads.start(digest) { try await self.compile(digest, try await module()) }
         return try await place.value()
     }
 
-    private func compile(_ application: ApplicationPackage) async throws -> any LoadedApplication {
-        let module = try await source.module(application)
-        return try await slots.use {
-            do {
-                let ready = try await executor.load(module, with: engine)
-                compiled.insert(application.digest, ready, cost: max(1, module.count))
-                return ready
-            } catch let error as EngineError {
-                throw RunRefusal.engineFailure.error("\(application.name) cannot be loaded: \(error)")
-            }
+    private func compile(_ digest: ContentDigest, _ module: [UInt8]) async throws -> any LoadedApplication {
+        try await compilers.use {
+            if let reason = unloadable.value(digest) { throw Self.unloadable(reason) }
+            return try await slots.use { try await compileNow(digest, module) }
         }
+    }
+
+    private func compileNow(_ digest: ContentDigest, _ module: [UInt8]) async throws -> any LoadedApplication {
+        do {
+            let ready = try await executor.load(module, with: engine)
+            compiled.insert(digest, ready, cost: max(1, module.count))
+            return ready
+        } catch let error as EngineError {
+            guard error.isModulesFault else { throw RunRefusal.engineFailure.error("the application cannot be loaded: \(error)") }
+            unloadable.insert(digest, error.message)
+            throw Self.unloadable(error.message)
+        }
+    }
+
+    private static func unloadable(_ reason: String) -> RPCError { RunRefusal.unloadable.error("the application cannot be loaded: \(reason)") }
+
+    // MARK: Before a release
+
+    /// What a run can have of `limits`, and a line on each limit that is more than that.
+    nonisolated func capped(_ limits: ApplicationLimits) -> (limits: ApplicationLimits, warnings: [String]) {
+        let most = ApplicationLimits(
+            fuel: Quota().fuelPerRun, memoryBytes: UInt64(configuration.maximumMemoryBytes), outputBytes: UInt64(configuration.maximumOutputBytes))
+        let rows = [("fuel", limits.fuel, most.fuel), ("memory bytes", limits.memoryBytes, most.memoryBytes), ("output bytes", limits.outputBytes, most.outputBytes)]
+        return (limits.capped(by: most), rows.filter { $0.1 > $0.2 }.map { "a run gets at most \($0.2) \($0.0), not the \($0.1) asked for" })
+    }
+
+    /// Compiles a module and makes an instance of it within its limits, as each run will.
+    /// - Throws: `invalidArgument` with the cause, when no run of it could succeed.
+    func validate(_ module: [UInt8], digest: ContentDigest, entry: String, limits: ApplicationLimits) async throws {
+        do {
+            let application: any LoadedApplication
+            if let ready = compiled.value(digest) { application = ready } else { application = try await loaded(digest) { module } }
+            let limits = runLimits(limits)
+            try await slots.use { try await executor.rehearse(application, entry: entry, limits: limits) }
+        } catch let error as RPCError where RunRefusal(error) == .unloadable {
+            throw RPCError(.invalidArgument, "not released: \(error.message)", effect: .none)
+        } catch let trap as Trap {
+            if trap.kind == .overloaded { throw RunRefusal.overloaded.error(trap.message, retryAfter: .milliseconds(50)) }
+            throw RPCError(.invalidArgument, "not released: it does not start: \(trap)", effect: .none)
+        }
+    }
+
+    private func runLimits(_ limits: ApplicationLimits) -> RunLimits {
+        RunLimits(
+            fuel: limits.fuel, memoryBytes: min(Int(clamping: limits.memoryBytes), configuration.maximumMemoryBytes),
+            outputBytes: min(Int(clamping: limits.outputBytes), configuration.maximumOutputBytes))
     }
 
     /// Drops what was compiled of a withdrawn application.
@@ -277,7 +340,8 @@ actor RunService {
         writer.text(request.application)
         writer.text(request.digest?.description ?? "")
         writer.text(request.entry ?? "")
-        writer.bytes(request.input.bytes)
+        // Not the bytes: there may be megabytes of them.
+        writer.bytes(ContentDigest(of: request.input.bytes).bytes)
         writer.integer(request.limits?.fuel ?? 0)
         writer.integer(request.limits?.memoryBytes ?? 0)
         writer.integer(request.limits?.outputBytes ?? 0)

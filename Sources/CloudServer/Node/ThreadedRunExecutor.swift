@@ -53,14 +53,19 @@ package final class ThreadedRunExecutor: RunExecutor {
     package func run(_ application: any LoadedApplication, entry: String, input: [UInt8], limits: RunLimits) async throws
         -> RunOutput
     {
+        try await onThread { interrupt in try application.run(entry: entry, input: input, limits: limits, interrupt: interrupt) }
+    }
+
+    package func rehearse(_ application: any LoadedApplication, entry: String, limits: RunLimits) async throws {
+        try await onThread { interrupt in try application.rehearse(entry: entry, limits: limits, interrupt: interrupt) }
+    }
+
+    private func onThread<Value: Sendable>(_ body: @escaping @Sendable (RunInterrupt) throws -> Value) async throws -> Value {
         let interrupt = RunInterrupt()
         do {
             return try await withTaskCancellationHandler {
                 try await withCheckedThrowingContinuation { continuation in
-                    queue.add {
-                        continuation.resume(
-                            with: Result { try application.run(entry: entry, input: input, limits: limits, interrupt: interrupt) })
-                    }
+                    queue.add { continuation.resume(with: Result { try body(interrupt) }) }
                 }
             } onCancel: {
                 interrupt.stop()

@@ -48,6 +48,7 @@ struct ApplicationCommand: ParsableCommand {
         private struct Report: Encodable {
             var name, version, sha256: String
             var sizeBytes, releaseNumber: UInt64
+            var warnings: [String]
         }
 
         func run() async throws {
@@ -60,12 +61,13 @@ struct ApplicationCommand: ParsableCommand {
                 }
             }
             Output.endProgress()
+            for warning in reply.warnings ?? [] { Output.note("\(name): \(warning)") }
             let pushed = reply.application
             if output.json {
                 try Output.json(
                     Report(
                         name: pushed.name, version: pushed.version, sha256: pushed.digest.description, sizeBytes: pushed.sizeBytes,
-                        releaseNumber: reply.releaseNumber))
+                        releaseNumber: reply.releaseNumber, warnings: reply.warnings ?? []))
             } else {
                 Output.line("\(pushed.name) \(pushed.version), \(TextLayout.bytes(Int(clamping: pushed.sizeBytes))), sha256 \(pushed.digest), release \(reply.releaseNumber)")
             }
@@ -83,6 +85,7 @@ struct ApplicationCommand: ParsableCommand {
             guard bytes.starts(with: [0x00, 0x61, 0x73, 0x6D]) else {
                 throw Failure(.badData, "\(path) is not a WebAssembly module; build one as Sources/Applications shows")
             }
+            if let reason = ApplicationPackage.refusal(ofBytes: bytes.count) { throw Failure(.badData, "\(path): \(reason)") }
             let name = name ?? ScenarioFile.name(path)
             guard isValidName(name) else { throw Failure(.usage, "'\(name)' is not a name of letters, digits and -_.; give --name") }
             return (bytes, name)

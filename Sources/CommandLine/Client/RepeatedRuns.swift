@@ -40,6 +40,7 @@ struct RepeatedRuns: Sendable {
         var failures: [RunError] = []
         var failed = 0
         var duplicated = 0
+        var notKept: (runs: Int, reason: String) = (0, "")
         var outputs: [ContentDigest] = []
     }
 
@@ -63,7 +64,7 @@ struct RepeatedRuns: Sendable {
         }
         let elapsed = now() - began
         let statistics = client.statistics
-        return tally.withLock { RepeatReport(self, $0.latencies, $0.servedBy, $0.failures, failed: $0.failed, duplicated: $0.duplicated, outputs: $0.outputs.count, statistics, elapsed: elapsed) }
+        return tally.withLock { RepeatReport(self, $0.latencies, $0.servedBy, $0.failures, failed: $0.failed, duplicated: $0.duplicated, notKept: $0.notKept, outputs: $0.outputs.count, statistics, elapsed: elapsed) }
     }
 
     private func next(_ tally: inout Tally) -> Int? {
@@ -83,6 +84,7 @@ struct RepeatedRuns: Sendable {
                 tally.latencies.append(outcome.timeline.duration)
                 if let index = tally.servedBy.firstIndex(where: { $0.name == node }) { tally.servedBy[index].runs += 1 } else { tally.servedBy.append((node, 1)) }
                 if outcome.isDuplicate { tally.duplicated += 1 }
+                if let reason = outcome.notKept { tally.notKept = (tally.notKept.runs + 1, reason) }
                 // More than a few are no longer worth telling apart.
                 if tally.outputs.count < 100, !tally.outputs.contains(outcome.resource.digest) { tally.outputs.append(outcome.resource.digest) }
             }
@@ -102,7 +104,7 @@ struct RepeatedRuns: Sendable {
 /// What many runs came to. *Duplicated* is counted where results enter the pool: a second result for a run id.
 struct RepeatReport: Encodable, Sendable {
     var application, runIdPrefix: String
-    var runs, failed, duplicated, fromPool, distinctOutputs, concurrency: Int
+    var runs, failed, duplicated, notKept, fromPool, distinctOutputs, concurrency: Int
     var servedBy: [String: Int]
     var failovers, radioOutages, attaches, lookups: Int
     var retransmitted: UInt64
@@ -112,18 +114,20 @@ struct RepeatReport: Encodable, Sendable {
     var failures: [String]
     private var nodes: [String] = []
     private var firstFailure: ExitStatus?
+    private var whyNotKept = ""
 
     private enum CodingKeys: String, CodingKey {
-        case application, runIdPrefix, runs, failed, duplicated, fromPool, distinctOutputs, concurrency, servedBy, failovers, radioOutages
+        case application, runIdPrefix, runs, failed, duplicated, notKept, fromPool, distinctOutputs, concurrency, servedBy, failovers, radioOutages
         case attaches, lookups, retransmitted, p50Ms, p95Ms, p99Ms, maxMs, elapsedMs, runsPerS, failures
     }
 
     fileprivate init(
         _ plan: RepeatedRuns, _ latencies: [Interval], _ servedBy: [(name: String, runs: Int)], _ failures: [RunError], failed: Int, duplicated: Int,
-        outputs: Int, _ statistics: CloudClientStatistics, elapsed: Interval
+        notKept: (runs: Int, reason: String), outputs: Int, _ statistics: CloudClientStatistics, elapsed: Interval
     ) {
         (application, runIdPrefix, concurrency) = (plan.application, plan.prefix, plan.concurrency)
         (runs, self.failed, self.duplicated, distinctOutputs) = (latencies.count + failed, failed, max(duplicated, statistics.duplicates), outputs)
+        (self.notKept, whyNotKept) = notKept
         self.servedBy = Dictionary(uniqueKeysWithValues: servedBy.map { ($0.name, $0.runs) })
         nodes = servedBy.map { "\($0.name) \($0.runs)" }
         (fromPool, failovers, radioOutages) = (statistics.fromPool, statistics.failovers, statistics.radioOutages)
@@ -152,15 +156,17 @@ struct RepeatReport: Encodable, Sendable {
             "latency     p50 \(number(p50Ms)) ms, p95 \(number(p95Ms)) ms, p99 \(number(p99Ms)) ms, longest \(number(maxMs)) ms",
             "on the way  failovers \(failovers), radio outages \(radioOutages), packets sent again \(retransmitted)",
         ]
+        if notKept > 0 { lines.append("not kept    \(notKept): \(whyNotKept)") }
         if distinctOutputs > 1 { lines.append("outputs     \(distinctOutputs) different ones") }
         lines += failures.map { "failed      \($0)" }
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// Nil when every run was answered, once.
+    /// Nil when every run was answered, once, and the pool has what it should.
     var failure: Failure? {
         if failed > 0 { return Failure(firstFailure ?? .ownFault, "\(failed) of \(runs) runs failed; \(failures.first ?? "")") }
         if duplicated > 0 { return Failure(.call(.dataLoss), "\(duplicated) of \(runs) runs were answered twice; see mast pool stat") }
+        if notKept > 0 { return Failure(.unavailable, "\(notKept) of \(runs) results are not kept: \(whyNotKept)") }
         return nil
     }
 }

@@ -71,6 +71,8 @@ struct RunCommand: AsyncParsableCommand {
         } else if out == nil {
             Output.bytes(outcome.output)
         }
+        // The answer is there; that it can be had only this once is for the caller to know.
+        if let reason = outcome.notKept { throw Failure(.unavailable, "the output is complete, but run \(outcome.resource.runID) is not kept: \(reason)") }
     }
 
     /// The time limit is each run's own.
@@ -97,6 +99,7 @@ struct RunCommand: AsyncParsableCommand {
         try object.set("role", outcome.servedBy?.role)
         try object.set("fromPool", outcome.fromPool)
         try object.set("duplicate", outcome.isDuplicate)
+        try object.set("notKept", outcome.notKept)
         try object.set("attempts", outcome.attempts)
         try object.set("durationMs", outcome.timeline.duration.inMilliseconds)
         try object.set("fuelUsed", outcome.fuelUsed)

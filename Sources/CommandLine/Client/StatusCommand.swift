@@ -89,7 +89,7 @@ struct StatusCommand: AsyncParsableCommand {
                 running: node.load.running, queued: node.load.queued, capacity: node.load.capacity,
                 replicas: node.replicas.map(\.description), heartbeatAgeMs: node.heartbeatAgeMilliseconds, rttUs: node.roundTripMicroseconds,
                 version: node.health.version.isEmpty ? nil : Output.printable(node.health.version), diskFreeBytes: node.health.diskFreeBytes,
-                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: node.health.troubles.map(Output.printable),
+                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: (node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" }).map(Output.printable),
                 clockOffsetMs: node.clockOffsetMilliseconds, lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
         }
         if !nodes.contains(where: { $0.role == NodeRole.center.rawValue }) {
