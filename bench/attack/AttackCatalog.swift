@@ -2,8 +2,10 @@
 enum AttackCatalog {
     // What a server may spend, MB beyond what it had in calm. Packets that belong to nobody must cost nothing that
     // stays: 24 is the allocator's slack and full queues. A thousand half-open connections come to 10, beside that slack.
-    // Bytes that a peer makes the server hold may come to 64. A packet of 40 bytes is worth no memory: 16 is slack alone.
-    private static let nothingKept = 24.0, handshakes = 48.0, bytesHeld = 64.0, streamsHeld = 16.0
+    // Bytes that one source makes the server hold may come to 64 MiB as the server counts them, and half as much again goes
+    // with them; its unread answers to 128 MiB, likewise (RPC.docc/Shares). A packet of 40 bytes is worth no memory: 16 is
+    // slack alone.
+    private static let nothingKept = 24.0, handshakes = 48.0, bytesHeld = 96.0, answersHeld = 192.0, streamsHeld = 16.0
 
     static let all: [Attack] = stateless + handshaking + calls + traffic + paths
     static var names: [String] { all.reduce(into: []) { if !$0.contains($1.name) { $0.append($1.name) } } }
@@ -46,9 +48,9 @@ enum AttackCatalog {
         }
         + onBoth([Attack(name: "unfinished", memoryBound: bytesHeld) { try CallAttacks.unfinished($0, deadline: nil) }])
         + [
-            Attack(name: "unread", memoryBound: bytesHeld) { try CallAttacks.unread($0, deadline: nil) },
+            Attack(name: "unread", memoryBound: answersHeld) { try CallAttacks.unread($0, deadline: nil) },
             Attack(name: "long-deadline", variant: "unfinished", memoryBound: bytesHeld) { try CallAttacks.unfinished($0, deadline: HostileCall.anHour) },
-            Attack(name: "long-deadline", variant: "unread", memoryBound: bytesHeld) { try CallAttacks.unread($0, deadline: HostileCall.anHour) },
+            Attack(name: "long-deadline", variant: "unread", memoryBound: answersHeld) { try CallAttacks.unread($0, deadline: HostileCall.anHour) },
             Attack(name: "slots", memoryBound: bytesHeld) { try CallAttacks.slots($0) },
             Attack(name: "burst", memoryBound: bytesHeld) { BurstAttack.run($0) },
         ]
