@@ -106,6 +106,9 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
     private(set) var localAddress: NetworkAddress
     private var channel: (any Channel)?
     var counters = SocketCounters()
+    /// Sent before the event loop had the socket: at most one batch.
+    private var early: [(bytes: [UInt8], destination: NetworkAddress)] = []
+    private static let mostEarly = 64
     private var isClosed = false
     private var hasWritten = false
     private var retryPause = Interval.milliseconds(100)
@@ -137,6 +140,10 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
             self.channel = channel
             if retryPause > .milliseconds(100) { log { $0.back(localAddress) } }
             retryPause = .milliseconds(100)
+            let waiting = early
+            early = []
+            for (bytes, destination) in waiting { send(bytes, to: destination) }
+            flush()
             core.turn()
         case .failure: isGone(0)
         }
@@ -147,7 +154,10 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
     var isFull: Bool { !(channel?.isWritable ?? false) }
 
     func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) {
-        guard let channel else { return counters.fail(Self.noSocket) }
+        guard let channel else {
+            guard !isClosed, early.count < Self.mostEarly else { return counters.fail(Self.noSocket) }
+            return early.append((Array(bytes), destination))
+        }
         let address = destination.socketAddress(forIPv6Socket: !localAddress.isIPv4)
         let promise = channel.eventLoop.makePromise(of: Void.self)
         promise.futureResult.whenFailure { self.failed($0) }

@@ -50,14 +50,23 @@ final class LoopPeer: DatagramHandler, @unchecked Sendable {
         for continuation in met { continuation.resume() }
     }
 
+    /// A test that waits in vain fails at its time limit, which cancels it.
     private func wait(_ isMet: @escaping @Sendable (Seen) -> Bool) async {
-        await withCheckedContinuation { continuation in
-            let now = seen.withLock { seen in
-                if isMet(seen) { return true }
-                seen.waiting.append((isMet, continuation))
-                return false
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let now = seen.withLock { seen in
+                    if isMet(seen) || Task.isCancelled { return true }
+                    seen.waiting.append((isMet, continuation))
+                    return false
+                }
+                if now { continuation.resume() }
             }
-            if now { continuation.resume() }
+        } onCancel: {
+            let waiting = seen.withLock { seen in
+                defer { seen.waiting = [] }
+                return seen.waiting
+            }
+            for (_, continuation) in waiting { continuation.resume() }
         }
     }
 

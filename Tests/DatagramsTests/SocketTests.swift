@@ -148,7 +148,9 @@ import Testing
             let code = withUnsafeMutablePointer(to: &name) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
             }
-            guard code == 0, name.sin_family == sa_family_t(AF_INET), UInt16(bigEndian: name.sin_port) == address.port else { continue }
+            guard code == 0, name.sin_family == sa_family_t(AF_INET), UInt16(bigEndian: name.sin_port) == address.port,
+                UInt32(bigEndian: name.sin_addr.s_addr) == address.ipv4
+            else { continue }
             let nothing = open("/dev/null", O_RDWR | O_CLOEXEC)
             dup2(nothing, descriptor)
             close(nothing)
