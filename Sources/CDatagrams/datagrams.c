@@ -52,7 +52,7 @@ static void from_sockaddr(const struct sockaddr_storage *storage, struct mast_en
 
 static void set(int socket, int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); }
 
-int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bound) {
+int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct mast_endpoint *bound) {
     int ipv6 = !is_ipv4(address);
 #ifdef __linux__
     int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -72,8 +72,8 @@ int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bou
     set(fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
 #ifdef __linux__
     // ICMP errors come with the address that they are about, instead of failing whatever is sent next.
-    set(fd, IPPROTO_IP, IP_RECVERR, 1);
-    if (ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    if (tells_errors) set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (tells_errors && ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     // Our datagrams fit any path; a forged "fragmentation needed" would cut them up for all that this machine sends there.
     set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE);
     if (ipv6) set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_INTERFACE);

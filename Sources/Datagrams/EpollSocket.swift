@@ -27,7 +27,7 @@
 
         init(_ loop: EpollLoop, tag: UInt64, _ address: NetworkAddress) throws(SocketError) {
             (self.loop, self.tag, isIPv6) = (loop, tag, !address.isIPv4)
-            (descriptor, localAddress) = try BoundSocket.open(address)
+            (descriptor, localAddress) = try BoundSocket.open(address, tellsErrors: true)
             let code = loop.watch(self)
             if code < 0 {
                 mast_close(descriptor)
@@ -143,7 +143,7 @@
         func reopen(at now: Instant) {
             guard descriptor < 0 else { return }
             do throws(SocketError) {
-                (descriptor, localAddress) = try BoundSocket.open(localAddress)
+                (descriptor, localAddress) = try BoundSocket.open(localAddress, tellsErrors: true)
                 let code = loop.watch(self)
                 guard code == 0 else {
                     mast_close(descriptor)

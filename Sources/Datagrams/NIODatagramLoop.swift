@@ -115,7 +115,7 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
 
     init(_ core: NIOLoopCore, _ address: NetworkAddress) throws(SocketError) {
         self.core = core
-        let (descriptor, bound) = try BoundSocket.open(address)
+        let (descriptor, bound) = try BoundSocket.open(address, tellsErrors: false)
         localAddress = bound
         register(descriptor)
     }
@@ -199,7 +199,7 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
     private func reopen() {
         guard !isClosed, !core.isOver, channel == nil else { return }
         do throws(SocketError) {
-            let (descriptor, bound) = try BoundSocket.open(localAddress)
+            let (descriptor, bound) = try BoundSocket.open(localAddress, tellsErrors: false)
             localAddress = bound
             counters.reopened += 1
             register(descriptor)

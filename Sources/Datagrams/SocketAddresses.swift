@@ -22,9 +22,10 @@ extension NetworkAddress {
 
 /// A bound socket, as the loops have in common.
 enum BoundSocket {
-    static func open(_ address: NetworkAddress) throws(SocketError) -> (descriptor: Int32, address: NetworkAddress) {
+    /// - Parameter tellsErrors: only for a loop that takes them: SwiftNIO's stops the process at an error that it cannot read.
+    static func open(_ address: NetworkAddress, tellsErrors: Bool) throws(SocketError) -> (descriptor: Int32, address: NetworkAddress) {
         var (wanted, bound) = (address.endpoint, mast_endpoint())
-        let descriptor = mast_udp_open(&wanted, &bound)
+        let descriptor = mast_udp_open(&wanted, tellsErrors ? 1 : 0, &bound)
         guard descriptor >= 0 else { throw SocketError(code: -descriptor, address: address) }
         return (descriptor, NetworkAddress(bound))
     }

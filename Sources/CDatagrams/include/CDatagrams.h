@@ -13,8 +13,9 @@ struct mast_endpoint {
     uint16_t port;
 };
 
-// A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address.
-int mast_udp_open(const struct mast_endpoint *address, struct mast_endpoint *bound);
+// A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address. One that `tells_errors`
+// has `mast_udp_take_error`; whoever waits for it must look there.
+int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct mast_endpoint *bound);
 // Whether the socket's addresses are IPv6's.
 int mast_udp_is_ipv6(int socket);
 void mast_close(int descriptor);
