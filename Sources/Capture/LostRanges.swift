@@ -1,6 +1,6 @@
 /// Segments of one TCP direction that were lost, by the sequence numbers that they end up with: in the order in which they
 /// were sent, whatever the order in which they were sent again or came. Bounded: the last `most` bursts stay open.
-struct LostRanges: Sendable {
+package struct LostRanges: Sendable {
     private struct Burst: Sendable {
         var from: UInt32
         var to: UInt32
@@ -11,16 +11,18 @@ struct LostRanges: Sendable {
     private static let most = 64
 
     /// Segments.
-    private(set) var count = 0
+    package private(set) var count = 0
     /// Bursts that can grow no more.
     private var closed = 0
     private var open: [Burst] = []
 
+    package init() {}
+
     /// Runs of segments lost in a row; never more than `count`.
-    var bursts: Int { min(count, closed + open.count) }
+    package var bursts: Int { min(count, closed + open.count) }
 
     /// - Returns: whether it is the first of its burst.
-    mutating func add(from: UInt32, to: UInt32) -> Bool {
+    package mutating func add(from: UInt32, to: UInt32) -> Bool {
         count += 1
         var whole = Burst(from: from, to: to, segments: 1)
         var joined = false
@@ -41,7 +43,7 @@ struct LostRanges: Sendable {
     }
 
     /// One that had arrived after all.
-    mutating func remove(from: UInt32, to: UInt32) {
+    package mutating func remove(from: UInt32, to: UInt32) {
         guard count > 0 else { return }
         count -= 1
         guard let index = open.lastIndex(where: { Self.distance($0.from, from) >= 0 && Self.distance(from, $0.to) > 0 }) else { return }
