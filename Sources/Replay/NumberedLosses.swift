@@ -39,7 +39,7 @@ extension FitView {
         }
         // Nothing missing from a count that others may share is nothing missing from this flow.
         guard losses.missing > 0 else { return losses }
-        var others = NumberIndex(events)
+        let others = NumberIndex(events)
         for counter in counted where counter.gaps.contains(where: { !$0.isExcluded }) {
             if others.bear(counter.gaps, besides: counter.flow, direction) {
                 losses.isShared = true
@@ -149,9 +149,10 @@ private struct NumberIndex {
         }
     }
 
-    /// Whether more of the missing numbers are those of other packets about that time than chance has it.
-    mutating func bear(_ gaps: [DatagramCounter.Gap], besides flow: Int32, _ direction: FlowDirection) -> Bool {
-        var (checked, found) = (0, 0)
+    /// Whether more of the missing numbers are those of other packets about that time than chance has it. Where others bear the
+    /// numbers that are not missing as well, theirs is another counter that runs beside this one.
+    func bear(_ gaps: [DatagramCounter.Gap], besides flow: Int32, _ direction: FlowDirection) -> Bool {
+        var (checked, found, beside, present) = (0, 0, 0, 0)
         var byChance = 0.0
         for gap in gaps where !gap.isExcluded && checked < Self.mostChecked {
             let from = events[gap.before].time - Numbering.slack
@@ -159,21 +160,27 @@ private struct NumberIndex {
             var (low, high) = (gap.before, gap.after)
             while low > events.startIndex, events[low - 1].time >= from, gap.before - low < 4_096 { low -= 1 }
             while high + 1 < events.endIndex, events[high + 1].time <= to, high - gap.after < 4_096 { high += 1 }
+            func isElsewhere(_ number: UInt16) -> Bool {
+                var place = last[Int(number)]
+                while place >= 0 {
+                    let index = events.startIndex + Int(place)
+                    if index < low { return false }
+                    if index <= high, events[index].flow != flow || events[index].direction != direction { return true }
+                    place = previous[Int(place)]
+                }
+                return false
+            }
             for offset in 0..<min(gap.count, Self.mostChecked - checked) {
                 checked += 1
                 byChance += Double(high - low) / 65_536
-                var place = last[Int(gap.first &+ UInt16(truncatingIfNeeded: offset))]
-                while place >= 0 {
-                    let index = events.startIndex + Int(place)
-                    if index < low { break }
-                    if index <= high, events[index].flow != flow || events[index].direction != direction {
-                        found += 1
-                        break
-                    }
-                    place = previous[Int(place)]
-                }
+                if isElsewhere(gap.first &+ UInt16(truncatingIfNeeded: offset)) { found += 1 }
+            }
+            for index in [gap.before, gap.after] {
+                present += 1
+                if isElsewhere(events[index].identification) { beside += 1 }
             }
         }
+        guard beside * checked * 2 <= found * present else { return false }
         return Double(found) > 3 * byChance + 1 && found * 10 >= checked || found * 2 >= checked
     }
 }

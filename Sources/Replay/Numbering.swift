@@ -93,7 +93,7 @@ extension FitView {
         guard numbering.isTrustworthy, let last = recent.first else { return nil }
         let missing = max(0, numbering.next(events[after].identification, at: events[after].time))
         guard missing > 1 else { return missing }
-        guard numbersBorneElsewhere(after: before, until: after, missing: missing) * 4 < missing else { return nil }
+        guard !isSharedBetween(before, after, missing: missing) else { return nil }
         if events[after].marks.contains(.tcp) { return missing }
         // A count of this flow's own goes on as its pace does; chance, or other flows, need not.
         let pairs = zip(recent.dropFirst(), recent).map { (pause: $1.time - $0.time, step: $1.number &- $0.number) }
@@ -104,20 +104,26 @@ extension FitView {
         return abs(Double(missing + 1) - expected) <= max(2, expected / 5) ? missing : nil
     }
 
-    /// Of the numbers left out between two packets, those of other packets about that time.
-    private func numbersBorneElsewhere(after before: Int, until after: Int, missing: Int) -> Int {
+    /// Whether other packets about that time bear the numbers left out between two packets. Where they bear those before as well,
+    /// theirs is another counter that runs beside this one.
+    private func isSharedBetween(_ before: Int, _ after: Int, missing: Int) -> Bool {
         let first = events[before].identification
         let until = events[after].time + Numbering.slack
         var index = before
         while index > events.startIndex, events[before].time - events[index - 1].time <= Numbering.slack { index -= 1 }
-        var found = 0
+        var (found, beside, own) = (0, 0, 0)
         while index < events.endIndex, events[index].time <= until {
             let event = events[index]
             index += 1
-            guard event.flow != events[after].flow || event.direction != events[after].direction, event.identification != 0 else { continue }
+            let isBefore = (0..<missing).contains(Int(first &- event.identification))
+            guard event.flow != events[after].flow || event.direction != events[after].direction, event.identification != 0 else {
+                if isBefore { own += 1 }
+                continue
+            }
             if (1...missing).contains(Int(event.identification &- first)) { found += 1 }
+            if isBefore { beside += 1 }
         }
-        return found
+        return found * 4 >= missing && beside * 2 <= own
     }
 }
 

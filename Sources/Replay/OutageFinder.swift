@@ -90,7 +90,7 @@ struct OutageFinder {
                     endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
                     basis: "what had arrived before the silence was not acknowledged to the sender either"))
         }
-        return outages
+        return outages + refusals(beside: outages)
     }
 
     /// One outage may cause several silences: what is said of it again is said better.
