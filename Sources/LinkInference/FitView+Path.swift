@@ -4,6 +4,7 @@ import MastTimebase
 extension FitView {
     /// Where the capture was made, from which side of it the round trips are short.
     func vantage() -> (value: LinkFit.Vantage, basis: String) {
+        if let cooked = cookedVantage() { return cooked }
         var toClient = Interval.zero
         var toServer = Interval.zero
         var weight = -1
@@ -31,6 +32,28 @@ extension FitView {
         if missing.down > 0, missing.up == 0 { return (.client, "only RTP towards the client has sequence gaps") }
         if missing.up > 0, missing.down == 0 { return (.server, "only RTP towards the server has sequence gaps") }
         return (.unknown, "nothing in the capture tells")
+    }
+
+    /// By which packets the recording host sent: those had not crossed the link yet.
+    private func cookedVantage() -> (LinkFit.Vantage, String)? {
+        var counts = (sentUp: 0, cameUp: 0, sentDown: 0, cameDown: 0)
+        for event in events where !event.marks.isDisjoint(with: [.outgoing, .incoming]) {
+            switch (event.direction, event.marks.contains(.outgoing)) {
+            case (.up, true): counts.sentUp += 1
+            case (.up, false): counts.cameUp += 1
+            case (.down, true): counts.sentDown += 1
+            case (.down, false): counts.cameDown += 1
+            }
+        }
+        let isClient = counts.sentUp + counts.cameDown
+        let isServer = counts.sentDown + counts.cameUp
+        guard isClient + isServer > 0, isClient + isServer == events.count || isClient + isServer >= 20 else { return nil }
+        // A few of another conversation may go the other way.
+        if isServer * 50 <= isClient { return (.client, "by the packet type: the recording host sent what goes up") }
+        if isClient * 50 <= isServer { return (.server, "by the packet type: the recording host sent what goes down") }
+        if (counts.cameUp + counts.cameDown) * 50 <= counts.sentUp + counts.sentDown { return (.between, "by the packet type: both ends are on the recording host") }
+        if (counts.sentUp + counts.sentDown) * 50 <= counts.cameUp + counts.cameDown { return (.between, "by the packet type: the recording host is neither end") }
+        return nil
     }
 
     private func split(_ toClient: Interval, _ toServer: Interval, _ basis: String) -> (LinkFit.Vantage, String) {

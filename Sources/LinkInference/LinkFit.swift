@@ -30,8 +30,10 @@ package struct LinkFit: Sendable, Hashable {
         package var queueBasis: String
         /// Nothing passed that would tell the capacity.
         package var isCapacityAssumed = false
-        /// Something in this direction shows losses.
+        /// Something in this direction shows losses; else `loss` is 0 and says nothing.
         package var isLossKnown = true
+        /// No more than this was lost, where the loss is not known.
+        package var lossAtMost: Double?
         /// The losses are the queue's doing, and come by themselves where its limit is replayed.
         package var isLossOfQueue = false
         package var lossCount = LossCount()

@@ -7,7 +7,10 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var capacityMbps: Double
         package var lowerBound: Bool
         package var capacityBasis: String
-        package var lossRate: Double
+        /// 0...1, outside outages; nil: not known.
+        package var lossRate: Double?
+        /// A bound, where the loss itself is not known.
+        package var lossRateAtMost: Double?
         package var meanBurst: Double?
         package var lossBasis: String
         package var queueBytes: Int
@@ -57,6 +60,22 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package var migrations: [Migration]
 }
 
+// What is unknown is null rather than left out, so that a script finds every key.
+extension LinkFitReport.Direction {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(capacityMbps, forKey: .capacityMbps)
+        try object.encode(lowerBound, forKey: .lowerBound)
+        try object.encode(capacityBasis, forKey: .capacityBasis)
+        try object.encode(lossRate, forKey: .lossRate)
+        try object.encode(lossRateAtMost, forKey: .lossRateAtMost)
+        try object.encode(meanBurst, forKey: .meanBurst)
+        try object.encode(lossBasis, forKey: .lossBasis)
+        try object.encode(queueBytes, forKey: .queueBytes)
+        try object.encode(queueBasis, forKey: .queueBasis)
+    }
+}
+
 extension LinkFit {
     package var report: LinkFitReport {
         LinkFitReport(
@@ -88,7 +107,7 @@ extension LinkFit {
         let fitted = self[direction]
         return LinkFitReport.Direction(
             capacityMbps: fitted.capacity.inMegabitsPerSecond, lowerBound: fitted.isLowerBound,
-            capacityBasis: fitted.capacityBasis, lossRate: fitted.loss, meanBurst: fitted.meanBurst,
+            capacityBasis: fitted.capacityBasis, lossRate: fitted.isLossKnown ? fitted.loss : nil, lossRateAtMost: fitted.lossAtMost, meanBurst: fitted.meanBurst,
             lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
     }
 
@@ -107,7 +126,12 @@ extension LinkFit {
             if fitted.rates.contains(where: { $0 != fitted.rates.first }) {
                 lines.append("          " + TextLayout.sparkline(fitted.rates.map(\.inMegabitsPerSecond), columns: max(10, width - 10)))
             }
-            let loss = fitted.loss == 0 ? "" : "\(TextLayout.fixed(fitted.loss * 100, 2)) %: "
+            let loss =
+                if let bound = fitted.lossAtMost {
+                    "at most \(TextLayout.fixed(bound * 100, 2)) %, "
+                } else {
+                    fitted.loss == 0 ? "" : "\(TextLayout.fixed(fitted.loss * 100, 2)) %: "
+                }
             lines.append("          loss \(loss)\(fitted.lossBasis)")
             lines.append("          queue \(TextLayout.bytes(fitted.queueBytes)): \(fitted.queueBasis)")
         }

@@ -9,7 +9,7 @@ extension LinkReport {
         var rows = [["", "capacity", "loss", "mean burst"] + (isBoth ? ["loss in all", "one-way ms: min", "p50", "p95", "max"] : [])]
         for (name, way) in [("down", down), ("up", up)] {
             let capacity = way.capacityMbps.map { (way.lowerBound ? ">= " : "") + TextLayout.bitRate($0 * 1e6) } ?? "-"
-            var row = [name, capacity, percent(way.lossRate), way.meanBurst.map { TextLayout.fixed($0, 2) } ?? "-"]
+            var row = [name, capacity, way.lossRateAtMost.map { "<= " + percent($0) } ?? percent(way.lossRate), way.meanBurst.map { TextLayout.fixed($0, 2) } ?? "-"]
             if isBoth {
                 let delay = way.oneWayDelayMs
                 row += [percent(way.lossRateTotal)]

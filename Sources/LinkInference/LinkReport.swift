@@ -8,6 +8,8 @@ package struct LinkReport: Codable, Sendable, Hashable {
         /// The sender was the limit: the link carries at least this.
         package var lowerBound: Bool
         package var lossRate: Double?
+        /// A bound, where the loss itself is not known.
+        package var lossRateAtMost: Double?
         package var meanBurst: Double?
         /// With what the outages took; only from two captures.
         package var lossRateTotal: Double?
@@ -61,7 +63,7 @@ extension LinkReport.Direction {
     init(_ fit: LinkFit.Direction, _ report: LinkFitReport.Direction) {
         capacityMbps = fit.isCapacityAssumed ? nil : report.capacityMbps
         lowerBound = report.lowerBound
-        lossRate = fit.isLossKnown ? report.lossRate : nil
+        (lossRate, lossRateAtMost) = (report.lossRate, report.lossRateAtMost)
         meanBurst = report.meanBurst
         (capacityBasis, lossBasis) = (report.capacityBasis, report.lossBasis)
         capacitySeriesMbps = fit.rates.contains { $0 != fit.rates.first } ? fit.rates.map(\.inMegabitsPerSecond) : nil
@@ -72,6 +74,7 @@ extension LinkReport.Direction {
         try object.encode(capacityMbps, forKey: .capacityMbps)
         try object.encode(lowerBound, forKey: .lowerBound)
         try object.encode(lossRate, forKey: .lossRate)
+        try object.encode(lossRateAtMost, forKey: .lossRateAtMost)
         try object.encode(meanBurst, forKey: .meanBurst)
         try object.encodeIfPresent(lossRateTotal, forKey: .lossRateTotal)
         try object.encodeIfPresent(capacityBasis, forKey: .capacityBasis)

@@ -180,6 +180,9 @@ package struct LinkSurvey: Sendable {
         }
         joined.isLossKnown = count.packets > 0
         joined.lossCount = count
+        // A bound holds for the whole if it does for each piece.
+        let bounds = run.map { $0.fit[direction].lossAtMost }
+        joined.lossAtMost = joined.isLossKnown || bounds.contains { $0 == nil } ? nil : bounds.compactMap { $0 }.max()
         joined.loss = count.packets > 0 ? Double(count.lost) / Double(count.packets) : 0
         joined.meanBurst = count.lost > 0 ? Double(count.lost) / Double(max(1, count.bursts)) : nil
         joined.isLossOfQueue = ofQueue * 2 > count.lost

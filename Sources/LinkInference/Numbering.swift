@@ -16,9 +16,13 @@ struct Numbering: Sendable {
     private var span = Interval.zero
 
     /// How far numbers jump at most, in a loss or between packets that changed places.
-    private static let reach = 4_096
+    static let reach = 4_096
     /// In which Linux adds chance to the numbers of a socket without a peer.
     private static let tick = Interval.milliseconds(4)
+    /// Two of the longest ticks at least, so that chance would show.
+    static let longPause = Interval.milliseconds(20)
+    /// By how much packets that were numbered one after the other may pass apart.
+    static let slack = Interval.milliseconds(100)
 
     /// - Returns: how many packets are missing before this one, if numbers tell; negative for one that comes late.
     mutating func next(_ number: UInt16, at now: Instant) -> Int {
@@ -45,30 +49,13 @@ struct Numbering: Sendable {
 }
 
 extension FitView {
-    /// By flow, what is missing from the numbering of datagrams in one direction outside of `excluded`; nil where no flow
-    /// of weight is numbered.
+    /// By flow, what is missing from the numbering of datagrams in one direction outside of `excluded`, whether or not it is shown
+    /// to be the flow's own; nil where no flow of weight is numbered by itself.
     func missingDatagrams(
         _ direction: FlowDirection, excluding isExcluded: (Timeline.Event) -> Bool
     ) -> (seen: Int, missing: Int, bursts: Int)? {
-        var numberings = Array(repeating: Numbering(), count: flows.count)
-        var counts = Array(repeating: (seen: 0, missing: 0, bursts: 0), count: flows.count)
-        for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount {
-            let flow = Int(event.flow)
-            let missing = numberings[flow].next(event.identification, at: event.time)
-            guard !isExcluded(event) else { continue }
-            counts[flow].seen += 1
-            guard missing != 0 else { continue }
-            // One that comes late was counted as missing before.
-            counts[flow].missing += missing
-            counts[flow].bursts += missing > 0 ? 1 : -1
-        }
-        var sum = (seen: 0, missing: 0, bursts: 0)
-        for flow in weightyFlows where numberings[flow].isTrustworthy {
-            sum.seen += counts[flow].seen
-            sum.missing += max(0, counts[flow].missing)
-            sum.bursts += max(0, counts[flow].bursts)
-        }
-        return sum.seen > 0 ? sum : nil
+        guard let losses = numberedLosses(direction, excluding: isExcluded), !losses.isShared else { return nil }
+        return (losses.seen, losses.missing, losses.bursts)
     }
 
     /// Whether the time between two datagrams is longer where one is missing between them: then they were lost from an even
@@ -90,7 +77,8 @@ extension FitView {
         return across * 2 >= usual * 3
     }
 
-    /// Packets missing from the numbering between two datagrams of a flow; nil where the sender does not count.
+    /// Packets missing from the numbering between two packets of a flow; nil where the sender does not count, or the numbers may
+    /// be another flow's.
     func missing(after before: Int, until after: Int) -> Int? {
         let flow = events[after].flow
         guard flows[Int(flow)].mayCount else { return nil }
@@ -102,12 +90,44 @@ extension FitView {
             index -= 1
         }
         for packet in recent.reversed() { _ = numbering.next(packet.number, at: packet.time) }
-        guard numbering.isTrustworthy else { return nil }
-        return max(0, numbering.next(events[after].identification, at: events[after].time))
+        guard numbering.isTrustworthy, let last = recent.first else { return nil }
+        let missing = max(0, numbering.next(events[after].identification, at: events[after].time))
+        guard missing > 1 else { return missing }
+        guard !isSharedBetween(before, after, missing: missing) else { return nil }
+        if events[after].marks.contains(.tcp) { return missing }
+        // A count of this flow's own goes on as its pace does; chance, or other flows, need not.
+        let pairs = zip(recent.dropFirst(), recent).map { (pause: $1.time - $0.time, step: $1.number &- $0.number) }
+        let slow = pairs.filter { $0.pause >= Numbering.longPause }
+        if slow.count >= 10, slow.allSatisfy({ $0.step == 1 }) { return missing }
+        guard let usual = Quantile.of(pairs.filter { $0.step == 1 }.map(\.pause), 0.5), usual > .zero else { return nil }
+        let expected = Double((events[after].time - last.time).nanoseconds) / Double(usual.nanoseconds)
+        return abs(Double(missing + 1) - expected) <= max(2, expected / 5) ? missing : nil
+    }
+
+    /// Whether other packets about that time bear the numbers left out between two packets. Where they bear those before as well,
+    /// theirs is another counter that runs beside this one.
+    private func isSharedBetween(_ before: Int, _ after: Int, missing: Int) -> Bool {
+        let first = events[before].identification
+        let until = events[after].time + Numbering.slack
+        var index = before
+        while index > events.startIndex, events[before].time - events[index - 1].time <= Numbering.slack { index -= 1 }
+        var (found, beside, own) = (0, 0, 0)
+        while index < events.endIndex, events[index].time <= until {
+            let event = events[index]
+            index += 1
+            let isBefore = (0..<missing).contains(Int(first &- event.identification))
+            guard event.flow != events[after].flow || event.direction != events[after].direction, event.identification != 0 else {
+                if isBefore { own += 1 }
+                continue
+            }
+            if (1...missing).contains(Int(event.identification &- first)) { found += 1 }
+            if isBefore { beside += 1 }
+        }
+        return found * 4 >= missing && beside * 2 <= own
     }
 }
 
 extension FlowState {
     /// QUIC's servers, and many of its clients, send to all peers from one socket without a peer, whose numbers are no count.
-    fileprivate var mayCount: Bool { !isQUIC }
+    var mayCount: Bool { !isQUIC }
 }

@@ -90,7 +90,7 @@ struct OutageFinder {
                     endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
                     basis: "what had arrived before the silence was not acknowledged to the sender either"))
         }
-        return outages
+        return outages + refusals(beside: outages)
     }
 
     /// One outage may cause several silences: what is said of it again is said better.
@@ -150,11 +150,22 @@ struct OutageFinder {
     }
 
     private func judge(_ gap: Gap) -> Verdict? {
+        if isUnrecorded(gap) { return nil }
         let event = view.events[points[gap.before].event]
         if event.marks.contains(.tcp) {
             return curve.source == .acknowledgements ? judgeTCPSender(gap) : judgeTCPReceiver(gap)
         }
         return judgeDatagrams(gap)
+    }
+
+    /// The recorder was silent, not the link: what the capture does not hold was acknowledged.
+    private func isUnrecorded(_ gap: Gap) -> Bool {
+        let until = gap.end + max(baseRTT, .milliseconds(50)) * 2
+        for event in view.events[points[gap.before].event...].dropFirst() {
+            if view.time(event) > until { break }
+            if event.marks.contains(.unrecorded) { return true }
+        }
+        return false
     }
 
     /// Datagrams at a regular pace: were the missing ones late, or lost?

@@ -20,7 +20,7 @@ package struct Timeline: Sendable {
         package var identification: UInt16 = 0
         /// TCP's timestamp; only where it is `stamped`.
         package var stamp: UInt32 = 0
-        /// TCP's, of the first byte.
+        /// TCP's, of the first byte; RTP's.
         package var sequence: UInt32 = 0
     }
 
@@ -37,6 +37,13 @@ package struct Timeline: Sendable {
         package static let spin = Marks(rawValue: 64)
         package static let beginsLossBurst = Marks(rawValue: 128)
         package static let stamped = Marks(rawValue: 256)
+        /// Sent again, while the original had arrived.
+        package static let needless = Marks(rawValue: 512)
+        /// It acknowledges what the capture does not hold.
+        package static let unrecorded = Marks(rawValue: 1_024)
+        /// The recording host sent it, or received it; neither where the capture does not say.
+        package static let outgoing = Marks(rawValue: 2_048)
+        package static let incoming = Marks(rawValue: 4_096)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -64,6 +71,12 @@ package struct Timeline: Sendable {
     package private(set) var isReduced = false
     private(set) var beginning: [Event] = []
     private var isSorted = true
+    /// Events let go of before the first that is held.
+    private var letGo = 0
+    /// Segments sent again of which an answer may still tell that they were not lost, by their number since the beginning.
+    private var sentAgain: [Int] = []
+    /// More are not under way at once.
+    private static let mostSentAgain = 256
     /// The densest minute so far, once there was more than memory holds.
     private var best: (events: [Event], roundTrips: [RoundTrip], bytes: Int) = ([], [], -1)
     /// Pieces are taken out as they fill; nothing is let go by itself.
@@ -113,6 +126,9 @@ package struct Timeline: Sendable {
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
+            if tcp.isNeedless { event.marks.insert(.needless) }
+            if tcp.acknowledgesUnrecorded { event.marks.insert(.unrecorded) }
+            if let sequence = tcp.needless { judge(sequence, flow: event.flow, seen.direction.other) }
             if let rtt = tcp.rtt ?? tcp.stampRTT, isWanted {
                 roundTrips.append(
                     RoundTrip(
@@ -128,15 +144,34 @@ package struct Timeline: Sendable {
             }
         }
         if case .udp(let udp) = packet.headers.transport {
-            if udp.rtp != nil { event.marks.insert(.rtp) }
+            if let rtp = udp.rtp {
+                event.marks.insert(.rtp)
+                event.sequence = UInt32(rtp.sequence)
+            }
             if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
             if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }
         }
+        if let isOutgoing = packet.headers.isOutgoing { event.marks.insert(isOutgoing ? .outgoing : .incoming) }
         if beginning.count < Self.mostOfBeginning { beginning.append(event) }
         guard isWanted else { return }
         if let last = events.last, event.time < last.time { isSorted = false }
+        if event.marks.contains(.retransmission), !event.marks.contains(.needless) {
+            if sentAgain.count >= Self.mostSentAgain { sentAgain.removeFirst() }
+            sentAgain.append(letGo + events.count)
+        }
         events.append(event)
         if chosen == nil, !isPiecewise, events.count >= 2 * Self.mostOfWindow { reduce() }
+    }
+
+    /// The first segment sent again from there whose answer is not known yet.
+    private mutating func judge(_ sequence: UInt32, flow: Int32, _ direction: FlowDirection) {
+        let place = sentAgain.firstIndex { number in
+            // After records out of order a number may be another event's.
+            guard events.indices.contains(number - letGo) else { return false }
+            let event = events[number - letGo]
+            return event.flow == flow && event.direction == direction && event.sequence == sequence && event.marks.contains(.retransmission)
+        }
+        if let place { events[sentAgain.remove(at: place) - letGo].marks.insert(.needless) }
     }
 
     /// Remembers the densest minute of what is held if it beats the one before, and keeps only what a later minute may
@@ -149,6 +184,7 @@ package struct Timeline: Sendable {
         let limit = events.count - Self.mostOfWindow + 1
         let first = events[limit...].firstIndex { end - $0.time <= length } ?? events.count
         events.removeFirst(first)
+        letGo += first
         let from = events.first?.time ?? end
         roundTrips.removeAll { $0.time < from }
     }
@@ -174,6 +210,7 @@ package struct Timeline: Sendable {
     mutating func removeFirst(_ count: Int) {
         isReduced = true
         events.removeFirst(count)
+        letGo += count
         guard let from = events.first?.time else { return roundTrips.removeAll() }
         roundTrips.removeAll { $0.time < from }
     }

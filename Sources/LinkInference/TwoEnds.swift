@@ -99,6 +99,7 @@ package enum TwoEnds {
         }
         let lost = outside.reduce(0) { $0 + $1.range.count }
         let inOutages = way.lost - lost
+        report.lossRateAtMost = nil
         report.lossRate = Double(lost) / Double(max(1, way.packets.count - inOutages))
         report.lossRateTotal = Double(way.lost) / Double(way.packets.count)
         report.meanBurst = outside.isEmpty ? nil : Double(lost) / Double(outside.count)

@@ -48,13 +48,19 @@ extension ReportData {
         thin()
     }
 
+    private func loss(_ side: LinkFitReport.Direction) -> String {
+        if let bound = side.lossRateAtMost { return "at most \(TextLayout.fixed(bound * 100, 2)) %, " }
+        guard let share = side.lossRate, share > 0 else { return "" }
+        return "\(TextLayout.fixed(share * 100, 2)) %\(side.meanBurst.map { ", \(TextLayout.fixed($0, 1)) in a row" } ?? ""), "
+    }
+
     private mutating func add(_ fit: LinkFit) {
         let report = fit.report
         facts.append("Vantage point: \(report.vantage) (\(report.vantageBasis)).")
         facts.append("Base round trip: \(TextLayout.fixed(report.baseRttMs, 1)) ms (\(report.baseRttBasis)).")
         for (name, side) in [("Down", report.down), ("Up", report.up)] {
             let rate = TextLayout.bitRate(side.capacityMbps * 1e6)
-            facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(side.lossRate == 0 ? "" : "\(TextLayout.fixed(side.lossRate * 100, 2)) %\(side.meanBurst.map { ", \(TextLayout.fixed($0, 1)) in a row" } ?? ""), ")\(side.lossBasis).")
+            facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(loss(side))\(side.lossBasis).")
         }
         if report.windowLengthS + 1 < lengthS {
             notes.append("Capacity and outages were estimated for \(TextLayout.fixed(report.windowStartS, 1)) s to \(TextLayout.fixed(report.windowStartS + report.windowLengthS, 1)) s: \(report.windowBasis).")

@@ -5,12 +5,18 @@ extension CaptureSummary {
     /// What was sent again is exact only where it was sent: of each flow that `other` shows too, either side is told by the
     /// capture that saw more of it sent again.
     package mutating func takeSenders(from other: CaptureSummary) {
-        var places: [String: Int] = [:]  // lookup only
-        for (place, flow) in other.flows.enumerated() { places[flow.ends] = places[flow.ends] ?? place }
-        for index in flows.indices {
-            guard let place = places[flows[index].ends] else { continue }
-            flows[index].up.takeSender(other.flows[place].up)
-            flows[index].down.takeSender(other.flows[place].down)
+        // Between the same ends there may have been several connections, one after the other.
+        var places: [String: [Int]] = [:]  // lookup only
+        for place in other.flows.indices.sorted(by: { (other.flows[$0].firstS, $0) < (other.flows[$1].firstS, $1) }) {
+            places[other.flows[place].ends, default: []].append(place)
+        }
+        var taken: [String: Int] = [:]  // lookup only
+        for index in flows.indices.sorted(by: { (flows[$0].firstS, $0) < (flows[$1].firstS, $1) }) {
+            let number = taken[flows[index].ends, default: 0]
+            taken[flows[index].ends] = number + 1
+            guard let same = places[flows[index].ends], number < same.count else { continue }
+            flows[index].up.takeSender(other.flows[same[number]].up)
+            flows[index].down.takeSender(other.flows[same[number]].down)
         }
     }
 }
@@ -28,6 +34,7 @@ extension CaptureSummary.FlowSide {
         timeoutRetransmissions = other.timeoutRetransmissions
         tailRetransmissions = other.tailRetransmissions
         spuriousRetransmissions = other.spuriousRetransmissions
+        (synRetransmissions, finRetransmissions) = (other.synRetransmissions, other.finRetransmissions)
         (lost, meanBurst) = (other.lost, other.meanBurst)
     }
 }

@@ -9,7 +9,7 @@ extension CaptureSummary.Flow {
             client: hasPorts ? state.client.description : state.client.host,
             server: hasPorts ? state.server.description : state.server.host, clientKnownBy: state.clientKnownBy,
             firstS: rounded(state.first.sinceStart.inSeconds, 6), lastS: rounded(state.last.sinceStart.inSeconds, 6),
-            up: Self.side(state, .up), down: Self.side(state, .down), rttMs: Self.rtt(state))
+            up: Self.side(state, .up), down: Self.side(state, .down), rttMs: Self.rtt(state), state: state.tcp?.state.rawValue)
     }
 
     private static func side(_ state: FlowState, _ direction: FlowDirection) -> CaptureSummary.FlowSide {
@@ -26,11 +26,12 @@ extension CaptureSummary.Flow {
             result.timeoutRetransmissions = tcp.causes.timeout
             result.tailRetransmissions = tcp.causes.tail
             result.spuriousRetransmissions = tcp.causes.spurious
+            (result.synRetransmissions, result.finRetransmissions) = (tcp.synAgain, tcp.finAgain)
+            (result.keepAlives, result.windowProbes) = (tcp.keepAlives, tcp.windowProbes)
             result.outOfOrder = tcp.reordered
             result.lost = tcp.lost
-            if tcp.lost > 0, tcp.lossBursts > 0 {
-                result.meanBurst = rounded(Double(tcp.sentAgain) / Double(tcp.lossBursts), 3)
-            }
+            if tcp.lossBursts > 0 { result.meanBurst = rounded(Double(tcp.lost) / Double(tcp.lossBursts), 3) }
+            result.unrecordedBytes = tcp.unrecordedBytes
             result.duplicateAcks = tcp.duplicateAcknowledgements
             result.zeroWindows = tcp.zeroWindows
             result.inFlightBytesMax = tcp.inFlight.largest
@@ -38,7 +39,7 @@ extension CaptureSummary.Flow {
         } else if let rtp = side.rtp, rtp.isRTP {
             result.outOfOrder = rtp.late
             result.lost = rtp.missing
-            if rtp.missing > 0, rtp.bursts > 0 { result.meanBurst = rounded(Double(rtp.missing) / Double(rtp.bursts), 3) }
+            if rtp.bursts > 0 { result.meanBurst = rounded(Double(rtp.missing) / Double(rtp.bursts), 3) }
             result.jitterMs = rtp.jitter.map { rounded($0.inMilliseconds, 3) }
         }
         return result

@@ -6,7 +6,7 @@ extension CaptureSummary {
         package var bytes: Int
         package var ipBytes: Int
         package var payloadBytes: Int
-        /// TCP segments that had to be sent again: they passed here twice, or filled a hole late. nil: no TCP.
+        /// TCP segments that were sent again: they passed here twice, or filled a hole late. nil: no TCP.
         package var retransmissions: Int?
         /// By duplicate acknowledgements or SACK, by timer, by tail loss probe: told where the sender was seen.
         package var fastRetransmissions: Int?
@@ -14,11 +14,19 @@ extension CaptureSummary {
         package var tailRetransmissions: Int?
         /// Of all of these, those whose original had arrived.
         package var spuriousRetransmissions: Int?
+        /// Of all of these, SYN or SYN-ACK, and FIN without data: what was lost, they or their answers, is not seen.
+        package var synRetransmissions: Int?
+        package var finRetransmissions: Int?
+        /// Neither sent again nor lost: they ask whether the peer, or its window, is still there.
+        package var keepAlives: Int?
+        package var windowProbes: Int?
         package var outOfOrder: Int?
-        /// TCP: sent again and not spurious. RTP: missing in sequence. nil: nothing here tells.
+        /// TCP: segments with data that were sent again and whose original had not arrived. RTP: missing in sequence. nil: nothing here tells.
         package var lost: Int?
         /// Packets lost in a row, mean; nil without a loss.
         package var meanBurst: Double?
+        /// TCP bytes that were acknowledged and that the capture does not hold: the recorder's loss.
+        package var unrecordedBytes: Int?
         package var duplicateAcks: Int?
         package var zeroWindows: Int?
         /// TCP bytes sent and not acknowledged; of use where the sender was seen.
@@ -64,6 +72,22 @@ extension CaptureSummary {
 
 // What is unknown is null rather than left out, so that a script finds every key.
 
+extension CaptureSummary.Flow {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(protocolName, forKey: .protocolName)
+        try object.encode(client, forKey: .client)
+        try object.encode(server, forKey: .server)
+        try object.encode(clientKnownBy, forKey: .clientKnownBy)
+        try object.encode(firstS, forKey: .firstS)
+        try object.encode(lastS, forKey: .lastS)
+        try object.encode(up, forKey: .up)
+        try object.encode(down, forKey: .down)
+        try object.encode(rttMs, forKey: .rttMs)
+        try object.encode(state, forKey: .state)
+    }
+}
+
 extension CaptureSummary.FlowSide {
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)
@@ -76,9 +100,14 @@ extension CaptureSummary.FlowSide {
         try object.encode(timeoutRetransmissions, forKey: .timeoutRetransmissions)
         try object.encode(tailRetransmissions, forKey: .tailRetransmissions)
         try object.encode(spuriousRetransmissions, forKey: .spuriousRetransmissions)
+        try object.encode(synRetransmissions, forKey: .synRetransmissions)
+        try object.encode(finRetransmissions, forKey: .finRetransmissions)
+        try object.encode(keepAlives, forKey: .keepAlives)
+        try object.encode(windowProbes, forKey: .windowProbes)
         try object.encode(outOfOrder, forKey: .outOfOrder)
         try object.encode(lost, forKey: .lost)
         try object.encode(meanBurst, forKey: .meanBurst)
+        try object.encode(unrecordedBytes, forKey: .unrecordedBytes)
         try object.encode(duplicateAcks, forKey: .duplicateAcks)
         try object.encode(zeroWindows, forKey: .zeroWindows)
         try object.encode(inFlightBytesMax, forKey: .inFlightBytesMax)

@@ -14,6 +14,7 @@ extension CaptureSummary {
         if capturedBytes < bytes { lines.append("snap length   \(TextLayout.bytes(capturedBytes)) of \(TextLayout.bytes(bytes)) captured; sizes are those on the wire") }
         if duplicates > 0 { lines.append("duplicates    \(duplicates) packets were recorded more than once") }
         if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack == 1 ? "once" : "\(timeStepsBack) times")") }
+        lines += connections?.lines ?? []
         lines += periodLines() + rateLines(width) + flowLines(mostFlows) + silenceLines(mostSilences)
         return lines.joined(separator: "\n") + "\n"
     }
@@ -41,7 +42,7 @@ extension CaptureSummary {
 
     private func flowLines(_ most: Int) -> [String] {
         guard !flows.isEmpty else { return [] }
-        var rows = [["proto", "client", "server", "start s", "length s", "up pkts", "up", "down pkts", "down", "rtt ms", "resent", "lost"]]
+        var rows = [["proto", "client", "server", "start s", "length s", "up pkts", "up", "down pkts", "down", "rtt ms", "resent", "lost", "state"]]
         for flow in flows.prefix(most) {
             let rtt = flow.rttMs.p50 ?? flow.rttMs.handshake
             let resent = sum(flow.up.retransmissions, flow.down.retransmissions)
@@ -51,9 +52,10 @@ extension CaptureSummary {
                 TextLayout.fixed(flow.lastS - flow.firstS, 3), "\(flow.up.packets)", TextLayout.bytes(flow.up.bytes),
                 "\(flow.down.packets)", TextLayout.bytes(flow.down.bytes), rtt.map { TextLayout.fixed($0, 1) } ?? "-",
                 resent.map { "\($0)" } ?? "-", lost.map { "\($0)" } ?? "-",
+                flow.state.flatMap(TCPConnectionState.init(rawValue:))?.text ?? "-",
             ])
         }
-        var lines = ["", "flows (\(flowCount))"] + TextLayout.table(rows, left: [0, 1, 2]).map { "  " + $0 }
+        var lines = ["", "flows (\(flowCount))"] + TextLayout.table(rows, left: [0, 1, 2, 12]).map { "  " + $0 }
         if flowCount > most { lines.append("  and \(flowCount - most) smaller ones (all with --json)") }
         if untrackedPackets > 0 { lines.append("  \(untrackedPackets) packets belong to flows beyond the table's limit") }
         return lines

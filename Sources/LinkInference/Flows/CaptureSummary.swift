@@ -24,10 +24,12 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
         package var up: FlowSide
         package var down: FlowSide
         package var rttMs = RTT()
+        /// A `TCPConnectionState`; nil: no TCP.
+        package var state: String?
 
         enum CodingKeys: String, CodingKey {
             case protocolName = "protocol"
-            case client, server, clientKnownBy, firstS, lastS, up, down, rttMs
+            case client, server, clientKnownBy, firstS, lastS, up, down, rttMs, state
         }
     }
 
@@ -76,6 +78,8 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     package var flows: [Flow] = []
     /// Packets of flows beyond the table's limit.
     package var untrackedPackets = 0
+    /// Of all flows; nil: no TCP.
+    package var connections: Connections?
     package var periods: [Period] = []
     package var periodsOmitted = 0
     package var rate: Rates?
@@ -183,6 +187,7 @@ extension CaptureSummary {
             if let earliest, let latest { summary.durationS = rounded((latest - earliest).inSeconds, 9) }
             summary.untrackedPackets = table.untrackedPackets
             summary.flowCount = table.flows.count
+            summary.connections = Connections(table.flows)
             summary.flows = table.busiestFirst.prefix(mostFlows).map { Flow(table.flows[$0]) }
             summary.silences = silences.silences
             summary.silencesOmitted = silences.omitted

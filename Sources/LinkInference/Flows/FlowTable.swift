@@ -9,7 +9,7 @@ package enum FlowDirection: Int, Sendable, Hashable, CaseIterable {
     package var name: String { self == .up ? "up" : "down" }
 }
 
-/// One conversation as the capture shows it.
+/// One conversation as the capture shows it; of TCP one connection, even where a later one has the same ports.
 package struct FlowState: Sendable {
     package var key: FlowKey
     package var client: NetworkAddress
@@ -108,7 +108,7 @@ package struct FlowTable: Sendable {
         let isDuplicate = duplicates.contains(packet.headers.fingerprint, at: packet.time)
         let (key, _) = FlowKey.of(
             protocolNumber: ip.protocolNumber, source: ip.source, destination: ip.destination)
-        guard let number = index[key] ?? begin(key, ip, packet) else {
+        guard let number = connection(key, ip, packet) ?? begin(key, ip, packet) else {
             untrackedPackets += 1
             return nil
         }
@@ -145,6 +145,13 @@ package struct FlowTable: Sendable {
         flows[number].first = min(flows[number].first, packet.time)
         flows[number].last = max(flows[number].last, packet.time)
         return observation
+    }
+
+    /// The newest flow between these ends, unless the packet begins another connection.
+    private func connection(_ key: FlowKey, _ ip: IPHeader, _ packet: CapturedPacket) -> Int? {
+        guard let number = index[key], case .tcp(let tcp) = packet.headers.transport, tcp.flags.contains(.syn) else { return index[key] }
+        let isReused = flows[number].tcp?.isReused(by: tcp, ip.source == flows[number].client ? .up : .down) ?? false
+        return isReused ? nil : number
     }
 
     private mutating func begin(_ key: FlowKey, _ ip: IPHeader, _ packet: CapturedPacket) -> Int? {

@@ -4,10 +4,9 @@ import MastTimebase
 /// Follows one RTP stream in one direction: gaps in its sequence numbers are packets lost before this point.
 package struct RTPTracker: Sendable, Hashable {
     package private(set) var packets = 0
-    package private(set) var missing = 0
-    package private(set) var bursts = 0
     /// Packets that came after a later one.
     package private(set) var late = 0
+    private var holes = SequenceHoles()
     private var source: UInt32?
     private var next: UInt16 = 0
     private var inOrder = 0
@@ -29,6 +28,9 @@ package struct RTPTracker: Sendable, Hashable {
 
     /// Sequence numbers ran on long enough to be RTP and nothing else.
     package var isRTP: Bool { inOrder >= 20 && inOrder >= 8 * strays }
+    package var missing: Int { holes.missing }
+    /// Runs of missing packets, once what came late has come.
+    package var bursts: Int { holes.bursts }
     /// Share of packets that never arrived here.
     package var lossShare: Double { packets + missing == 0 ? 0 : Double(missing) / Double(packets + missing) }
     /// Interarrival jitter (RFC 3550 section 6.4.1) at the end; nil while the media's clock is unknown.
@@ -51,15 +53,13 @@ package struct RTPTracker: Sendable, Hashable {
         let ahead = Int(Int16(bitPattern: rtp.sequence &- next))
         if ahead == 0 || (1...1000).contains(ahead) {
             next = rtp.sequence &+ 1
-            if ahead == 0 { inOrder += 1 } else { missing += ahead; bursts += 1 }
+            if ahead == 0 { inOrder += 1 } else { holes.skip(ahead, before: rtp.sequence) }
             return ahead
         }
         if ahead < 0, ahead >= -100 {
             // Late after all: it was counted missing when the later one came.
             late += 1
-            guard missing > 0 else { return 0 }
-            missing -= 1
-            return -1
+            return holes.fill(rtp.sequence) ? -1 : 0
         } else {
             strays += 1
             next = rtp.sequence &+ 1

@@ -15,7 +15,7 @@ package struct RetransmissionCounts: Sendable, Hashable {
     package var fast = 0
     package var timeout = 0
     package var tail = 0
-    /// Of all causes: the original had arrived (DSACK, RFC 2883; without SACK timestamps, RFC 3522).
+    /// Of all causes: the original had arrived (acknowledged before; DSACK, RFC 2883; without SACK timestamps, RFC 3522).
     package var spurious = 0
 
     mutating func add(_ cause: RetransmissionCause) {
@@ -40,7 +40,12 @@ struct RetransmissionClassifier: Sendable {
     /// The data sent when loss was first noticed ends here; until it is acknowledged one recovery goes on.
     private var recovery: (end: UInt32, cause: RetransmissionCause)?
     /// The stamp of a segment sent again whose acknowledgement is awaited.
-    private var probe: (end: UInt32, stamp: UInt32)?
+    private var probe: (from: UInt32, end: UInt32, stamp: UInt32)?
+    /// What was sent again last, oldest first, of which nothing tells yet whether its original had arrived: only an answer to
+    /// one of these counts.
+    private var unjudged: [(from: UInt32, to: UInt32)] = []
+    /// A window's worth that is sent again needlessly is answered within a round trip.
+    private static let mostUnjudged = 128
     private var sawSACK = false
 
     mutating func sent(at now: Instant, wasIdle: Bool) {
@@ -66,7 +71,10 @@ struct RetransmissionClassifier: Sendable {
         if cause != .tail, recovery?.cause != cause || recovery == nil { recovery = (next, cause) }
         // The timer runs on through a fast recovery, and is set anew when it ran out.
         if cause != .fast { timerSet = now }
-        if probe == nil, let stamp { probe = (range.to, stamp) }
+        if Self.distance(acknowledged, range.to) <= 0 { return cause }
+        if probe == nil, let stamp { probe = (range.from, range.to, stamp) }
+        if unjudged.count >= Self.mostUnjudged { unjudged.removeFirst() }
+        unjudged.append(range)
         return cause
     }
 
@@ -83,25 +91,33 @@ struct RetransmissionClassifier: Sendable {
         return waited >= Self.timerFloor ? .timeout : .fast
     }
 
-    /// True when the echo shows that the original of what was sent again had arrived.
-    mutating func acknowledged(_ acknowledgement: UInt32, echo: UInt32?, at now: Instant) -> Bool {
+    /// - Returns: the segment sent again of which the echo shows that its original had arrived.
+    mutating func acknowledged(_ acknowledgement: UInt32, echo: UInt32?, at now: Instant) -> (from: UInt32, to: UInt32)? {
         timerSet = now
         duplicates = 0
         if let recovery, Self.distance(recovery.end, acknowledgement) >= 0 { self.recovery = nil }
-        guard let probe, Self.distance(probe.end, acknowledgement) >= 0 else { return false }
+        guard let probe, Self.distance(probe.end, acknowledgement) >= 0 else { return nil }
         self.probe = nil
-        guard !sawSACK, let echo else { return false }
-        return Self.distance(echo, probe.stamp) > 0
+        guard !sawSACK, let echo, Self.distance(echo, probe.stamp) > 0 else { return nil }
+        return judge(probe.from, probe.end)
     }
 
     /// RFC 2883: a first block below the acknowledgement, or inside the second, is data that came twice.
-    mutating func isDuplicate(
+    ///
+    /// - Returns: the segment that was sent again needlessly. Keep-alives are answered so too, and so is what the network
+    ///   doubled: those were never sent again.
+    mutating func duplicate(
         _ sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?), _ acknowledgement: UInt32
-    ) -> Bool {
+    ) -> (from: UInt32, to: UInt32)? {
         sawSACK = true
-        if Self.distance(sack.first.to, acknowledgement) >= 0 { return true }
-        guard let second = sack.second else { return false }
-        return Self.distance(second.from, sack.first.from) >= 0 && Self.distance(sack.first.to, second.to) >= 0
+        let isInside = sack.second.map { Self.distance($0.from, sack.first.from) >= 0 && Self.distance(sack.first.to, $0.to) >= 0 } ?? false
+        guard Self.distance(sack.first.to, acknowledgement) >= 0 || isInside else { return nil }
+        return judge(sack.first.from, sack.first.to)
+    }
+
+    private mutating func judge(_ from: UInt32, _ to: UInt32) -> (from: UInt32, to: UInt32)? {
+        guard let index = unjudged.firstIndex(where: { Self.distance($0.from, to) > 0 && Self.distance(from, $0.to) > 0 }) else { return nil }
+        return unjudged.remove(at: index)
     }
 
     private static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }

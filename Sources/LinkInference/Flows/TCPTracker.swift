@@ -21,6 +21,12 @@ package struct TCPObservation: Sendable, Hashable {
     package var outstanding = 0
     /// Why it was sent again.
     package var cause: RetransmissionCause?
+    /// What was sent again had been acknowledged already: the original was not lost.
+    package var isNeedless = false
+    /// Where a segment of the other direction began that was sent again, and whose original had arrived as this packet shows.
+    package var needless: UInt32?
+    /// It acknowledges bytes that the capture does not hold: whoever recorded it missed them.
+    package var acknowledgesUnrecorded = false
 
     package init() {}
 }
@@ -34,10 +40,14 @@ package struct TCPTracker: Sendable {
         package var retransmissions = 0
         /// Of those, by cause, and those whose original had arrived after all.
         package var causes = RetransmissionCounts()
+        /// SYN or SYN-ACK, and FIN without data, sent again. What was lost, they or their answers, is not seen.
+        package var synAgain = 0
+        package var finAgain = 0
+        package var keepAlives = 0
+        /// Data sent into a closed window to learn whether it is open.
+        package var windowProbes = 0
         package var filledLosses = 0
         package var reordered = 0
-        /// Runs of segments lost in a row.
-        package var lossBursts = 0
         package var duplicateAcknowledgements = 0
         package var zeroWindows = 0
         package var minimumRTT: Interval?
@@ -55,18 +65,45 @@ package struct TCPTracker: Sendable {
         /// A timestamp whose echo is awaited, and the newest one seen.
         fileprivate var stamped: (value: UInt32, at: Instant)?
         fileprivate var newestStamp: UInt32?
-        fileprivate var holes: [(from: UInt32, to: UInt32, since: Instant)] = []
+        fileprivate var holes: [Hole] = []
+        /// Acknowledged, and not seen: a record that comes late may still fill them.
+        fileprivate var missed: [Hole] = []
+        fileprivate var missedForGood = 0
         fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int)?
+        fileprivate var sawFIN = false
+        fileprivate var sawRST = false
+        /// It sent something beside SYN and RST.
+        fileprivate var hasSpoken = false
         fileprivate var window: UInt16?
+        fileprivate var probeEnd: UInt32?
+        /// Far from all that was followed: of another connection, or the start of a part that was not recorded.
+        fileprivate var stray: UInt32?
         fileprivate var recovery = RetransmissionClassifier()
-        /// Where the last segment that had been lost ended.
-        fileprivate var lastLostEnd: UInt32?
+        fileprivate var losses = LostRanges()
 
         init() {}
 
         /// Segments of this direction that had to be sent again, wherever they were lost.
-        package var sentAgain: Int { retransmissions + filledLosses }
-        package var lost: Int { max(0, retransmissions - causes.spurious) + filledLosses }
+        package var sentAgain: Int { retransmissions + synAgain + finAgain + filledLosses }
+        /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived.
+        package var lost: Int { losses.count }
+        /// Runs of them, in the order of their sequence.
+        package var lossBursts: Int { losses.bursts }
+        /// Bytes that were acknowledged and that the capture does not hold.
+        package var unrecordedBytes: Int { missedForGood + missed.reduce(0) { $0 + $1.bytes } }
+
+        /// Whether what ends with `end` was acknowledged.
+        package func isAcknowledged(until end: UInt32) -> Bool { acknowledged.map { distance($0, end) <= 0 } ?? false }
+    }
+
+    /// Bytes that did not pass while later ones did.
+    fileprivate struct Hole: Sendable {
+        var from: UInt32
+        var to: UInt32
+        var since: Instant
+        /// The timestamp of the segment that left it out.
+        var stamp: UInt32?
+        var bytes: Int { distance(from, to) }
     }
 
     package private(set) var up = Side()
@@ -77,6 +114,9 @@ package struct TCPTracker: Sendable {
     package private(set) var clientSideHandshake: Interval?
 
     private static let mostHoles = 256
+    private static let mostMissed = 16
+    /// More than a window holds, or a recorder leaves out: what lies so far off belongs to another connection.
+    private static let farthest = 1 << 28
     /// A hole filled sooner than this was reordering, where the round trip is not known (RACK's floor for a
     /// reordering window is of this size).
     private static let reorderingWindow = Interval.milliseconds(5)
@@ -91,6 +131,24 @@ package struct TCPTracker: Sendable {
 
     package subscript(direction: FlowDirection) -> Side { direction == .up ? up : down }
 
+    /// How far the connection came.
+    package var state: TCPConnectionState {
+        let sawSYN = up.sawSYN != nil || down.sawSYN != nil
+        if up.sawFIN, down.sawFIN { return .closed }
+        let isOpen = up.hasSpoken || (down.hasSpoken && down.sawSYN == nil)
+        if up.sawRST || down.sawRST { return isOpen || !sawSYN ? .reset : down.sawSYN == nil ? .refused : .halfOpen }
+        if up.sawFIN || down.sawFIN { return .closing }
+        if isOpen || !sawSYN { return sawSYN ? .open : .midway }
+        return down.sawSYN == nil ? .neverOpened : .halfOpen
+    }
+
+    /// Whether this SYN begins another connection between the same ports: what was followed had another initial sequence number.
+    package func isReused(by tcp: TCPHeader, _ direction: FlowDirection) -> Bool {
+        guard tcp.flags.contains(.syn), !tcp.flags.contains(.ack) else { return false }
+        if let syn = direction == .up ? up.sawSYN : down.sawSYN { return syn.sequence != tcp.sequence }
+        return (direction == .up ? up.next : down.next) != nil
+    }
+
     package mutating func observe(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) -> TCPObservation {
         followHandshake(tcp, direction, at: now)
         // What was sent again because it was missed comes a round trip later at least.
@@ -104,8 +162,13 @@ package struct TCPTracker: Sendable {
         _ tcp: TCPHeader, side: inout Side, peer: inout Side, soon: Interval, at now: Instant
     ) -> TCPObservation {
         var observation = TCPObservation()
+        if tcp.flags.contains(.rst) {
+            side.sawRST = true
+            return observation
+        }
+        if isStray(tcp, &side) { return observation }
         take(tcp, side: &side, peer: peer.window, soon: soon, at: now, &observation)
-        if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
+        if tcp.flags.contains(.ack) {
             acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
         }
         if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now, &observation) }
@@ -116,11 +179,29 @@ package struct TCPTracker: Sendable {
         return observation
     }
 
+    /// Packets of a connection that had these ports before may come late. When a second one comes from there, the recorder
+    /// left out what lies between.
+    private static func isStray(_ tcp: TCPHeader, _ side: inout Side) -> Bool {
+        guard let next = side.next, !tcp.flags.contains(.syn) else { return false }
+        guard distance(next, tcp.sequence).magnitude > farthest else {
+            side.stray = nil
+            return false
+        }
+        guard let before = side.stray, distance(before, tcp.sequence).magnitude <= farthest else {
+            side.stray = tcp.sequence
+            return true
+        }
+        (side.stray, side.next, side.acknowledged, side.timed, side.probeEnd) = (nil, nil, nil, nil, nil)
+        side.holes = []
+        return false
+    }
+
     private mutating func followHandshake(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) {
         if tcp.flags.contains(.syn) {
             let old = self[direction].sawSYN
             let again = old?.sequence == tcp.sequence
             var side = again ? self[direction] : Side()
+            if again { side.synAgain += 1 }
             side.sawSYN = (tcp.sequence, now, again ? (old?.sent ?? 0) + 1 : 1)
             if direction == .up { up = side } else { down = side }
             if direction == .down, tcp.flags.contains(.ack), let syn = up.sawSYN, syn.sent == 1, !again {
@@ -140,8 +221,11 @@ package struct TCPTracker: Sendable {
     ) {
         let length = tcp.payloadBytes + (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
         if tcp.payloadBytes > 0 { side.segmentsWithData += 1 }
+        if !tcp.flags.contains(.syn) { side.hasSpoken = true }
+        let isFirstFIN = tcp.flags.contains(.fin) && !side.sawFIN
+        if tcp.flags.contains(.fin) { side.sawFIN = true }
         guard length > 0 else {
-            if side.next == nil { side.next = tcp.sequence }
+            if let next = side.next { if distance(next, tcp.sequence) == -1 { side.keepAlives += 1 } } else { side.next = tcp.sequence }
             return
         }
         let end = tcp.sequence &+ UInt32(truncatingIfNeeded: length)
@@ -154,55 +238,88 @@ package struct TCPTracker: Sendable {
         }
         let ahead = distance(next, tcp.sequence)
         if ahead >= 0 {
-            if ahead > 0 {
-                if side.holes.count >= mostHoles { side.holes.removeFirst() }
-                side.holes.append((next, tcp.sequence, now))
+            let isIdle = side.acknowledged.map { distance($0, next) <= 0 } ?? false
+            // All is acknowledged and the window is closed: whether it was taken is for the answer to say.
+            if ahead == 0, window == 0, isIdle, tcp.payloadBytes > 0, length == tcp.payloadBytes {
+                side.windowProbes += 1
+                side.probeEnd = end
+                return
             }
-            side.recovery.sent(at: now, wasIdle: side.acknowledged.map { distance($0, next) <= 0 } ?? false)
+            // Unless one goes on where it ended.
+            if ahead > 0, side.probeEnd != tcp.sequence {
+                if side.holes.count >= mostHoles { side.holes.removeFirst() }
+                side.holes.append(Hole(from: next, to: tcp.sequence, since: now, stamp: tcp.timestamp?.value))
+            }
+            side.probeEnd = nil
+            side.recovery.sent(at: now, wasIdle: isIdle)
             side.next = end
             if side.timed == nil { side.timed = (end, now) }
             return
         }
+        if tcp.flags.contains(.syn) { return }
         // Keep-alives repeat one acknowledged byte on purpose (RFC 9293 section 3.8.4), and so do probes of a closed window.
         let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
-        if tcp.payloadBytes <= 1, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin), isOld || window == 0 { return }
-        if distance(next, end) > 0 { side.next = end }
-        if let hole = side.holes.firstIndex(where: {
-            distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0
-        }) {
-            fill(&side.holes, at: hole, from: tcp.sequence, to: end, soon, now, &observation)
-            if observation.filledLoss { side.filledLosses += 1 } else { side.reordered += 1 }
-        } else if tcp.payloadBytes > 0 {
-            observation.isRetransmission = true
-            side.retransmissions += 1
-            let cause = side.recovery.sentAgain(
-                (tcp.sequence, end), isLast: distance(next, end) >= 0, next: next,
-                acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, at: now)
-            side.causes.add(cause)
-            observation.cause = cause
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld || window == 0 {
+            if isOld { side.keepAlives += 1 } else { side.windowProbes += 1 }
+            return
         }
-        if observation.isRetransmission || observation.filledLoss {
-            if side.lastLostEnd != tcp.sequence {
-                side.lossBursts += 1
-                observation.beginsLossBurst = true
+        if distance(next, end) > 0 { side.next = end }
+        if let hole = side.holes.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }) {
+            let since = side.holes[hole].since
+            let isEarlier = isOriginal(tcp, side.holes[hole].stamp)
+            fill(&side.holes, at: hole, from: tcp.sequence, to: end)
+            if isEarlier ?? (now - since <= soon) {
+                observation.isReordered = true
+                side.reordered += 1
+            } else {
+                observation.filledLoss = true
+                side.filledLosses += 1
             }
-            side.lastLostEnd = end
+        } else if let hole = side.missed.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }),
+            now - side.missed[hole].since <= soon
+        {
+            // Only its record came after that of its acknowledgement.
+            fill(&side.missed, at: hole, from: tcp.sequence, to: end)
+            observation.isReordered = true
+            side.reordered += 1
+        } else if tcp.payloadBytes > 0 {
+            sentAgain(tcp, to: end, next: next, side: &side, at: now, &observation)
+        } else if tcp.flags.contains(.fin), !isFirstFIN {
+            side.finAgain += 1
+        }
+        if observation.filledLoss || (observation.isRetransmission && !observation.isNeedless) {
+            observation.beginsLossBurst = side.losses.add(from: tcp.sequence, to: end)
         }
         side.timed = nil
     }
 
-    private static func fill(
-        _ holes: inout [(from: UInt32, to: UInt32, since: Instant)], at index: Int, from: UInt32, to: UInt32,
-        _ soon: Interval, _ now: Instant, _ observation: inout TCPObservation
+    private static func sentAgain(
+        _ tcp: TCPHeader, to end: UInt32, next: UInt32, side: inout Side, at now: Instant, _ observation: inout TCPObservation
     ) {
-        let hole = holes.remove(at: index)
-        if distance(hole.from, from) > 0 { holes.insert((hole.from, from, hole.since), at: index) }
-        if distance(to, hole.to) > 0 { holes.insert((to, hole.to, hole.since), at: min(index, holes.count)) }
-        if now - hole.since > soon {
-            observation.filledLoss = true
-        } else {
-            observation.isReordered = true
+        observation.isRetransmission = true
+        side.retransmissions += 1
+        let cause = side.recovery.sentAgain(
+            (tcp.sequence, end), isLast: distance(next, end) >= 0, next: next,
+            acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, at: now)
+        side.causes.add(cause)
+        observation.cause = cause
+        // Its acknowledgement passed here before.
+        if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
+            observation.isNeedless = true
+            side.causes.spurious += 1
         }
+    }
+
+    /// Whether a segment in a hole was sent before the one that left the hole; nil where timestamps do not tell.
+    private static func isOriginal(_ tcp: TCPHeader, _ stamp: UInt32?) -> Bool? {
+        guard let stamp, let own = tcp.timestamp?.value, own != stamp else { return nil }
+        return distance(own, stamp) > 0
+    }
+
+    private static func fill(_ holes: inout [Hole], at index: Int, from: UInt32, to: UInt32) {
+        let hole = holes.remove(at: index)
+        if distance(to, hole.to) > 0 { holes.insert(Hole(from: to, to: hole.to, since: hole.since, stamp: hole.stamp), at: index) }
+        if distance(hole.from, from) > 0 { holes.insert(Hole(from: hole.from, to: from, since: hole.since, stamp: hole.stamp), at: index) }
     }
 
     private static func acknowledge(
@@ -212,7 +329,7 @@ package struct TCPTracker: Sendable {
         if tcp.window == 0, !tcp.flags.contains(.syn) { side.zeroWindows += 1 }
         let sameWindow = side.window == tcp.window
         side.window = tcp.window
-        if let sack = tcp.sack, peer.recovery.isDuplicate(sack, acknowledgement) { peer.causes.spurious += 1 }
+        if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement) { needless(again, &peer, &observation) }
         if let before = peer.acknowledged {
             let progress = distance(before, acknowledgement)
             if progress == 0, tcp.payloadBytes == 0, sameWindow || tcp.sack != nil, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin),
@@ -221,13 +338,12 @@ package struct TCPTracker: Sendable {
                 side.duplicateAcknowledgements += 1
                 peer.recovery.duplicateAcknowledgement(at: now)
             }
-            guard progress > 0 else { return }
+            guard progress > 0, progress <= farthest else { return }
             observation.newlyAcknowledged = progress
         }
         peer.acknowledged = acknowledgement
-        // Holes below a cumulative acknowledgement were never holes at the receiver: the capture missed packets.
-        peer.holes.removeAll { distance($0.to, acknowledgement) >= 0 }
-        if peer.recovery.acknowledged(acknowledgement, echo: tcp.timestamp?.echo, at: now) { peer.causes.spurious += 1 }
+        miss(below: acknowledgement, &peer, at: now, &observation)
+        if let again = peer.recovery.acknowledged(acknowledgement, echo: tcp.timestamp?.echo, at: now) { needless(again, &peer, &observation) }
         if let timed = peer.timed, distance(timed.end, acknowledgement) >= 0 {
             peer.timed = nil
             if let rtt = positive(now - timed.at) {
@@ -238,6 +354,45 @@ package struct TCPTracker: Sendable {
                 peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
                 peer.maximumRTT = max(peer.maximumRTT ?? rtt, rtt)
             }
+        }
+    }
+
+    private static func needless(_ again: (from: UInt32, to: UInt32), _ peer: inout Side, _ observation: inout TCPObservation) {
+        peer.causes.spurious += 1
+        peer.losses.remove(from: again.from, to: again.to)
+        observation.needless = again.from
+    }
+
+    /// What is acknowledged and was not seen is no hole at the receiver: the capture misses packets.
+    private static func miss(below acknowledgement: UInt32, _ peer: inout Side, at now: Instant, _ observation: inout TCPObservation) {
+        guard let next = peer.next else { return }
+        var found: [Hole] = []
+        if !peer.holes.isEmpty {
+            peer.holes = peer.holes.compactMap { hole in
+                guard distance(hole.from, acknowledgement) > 0 else { return hole }
+                var (part, rest) = (hole, hole)
+                part.since = now
+                guard distance(acknowledgement, hole.to) > 0 else {
+                    found.append(part)
+                    return nil
+                }
+                (part.to, rest.from) = (acknowledgement, acknowledgement)
+                found.append(part)
+                return rest
+            }
+        }
+        let beyond = distance(next, acknowledgement)
+        if beyond > 0, beyond <= farthest {
+            peer.next = acknowledgement
+            // One byte may be a SYN or a FIN, and a probe may have been taken.
+            if peer.probeEnd != acknowledgement, beyond > 1 { found.append(Hole(from: next, to: acknowledgement, since: now)) }
+            peer.probeEnd = nil
+        }
+        guard !found.isEmpty else { return }
+        observation.acknowledgesUnrecorded = true
+        for hole in found {
+            if peer.missed.count >= mostMissed { peer.missedForGood += peer.missed.removeFirst().bytes }
+            peer.missed.append(hole)
         }
     }
 
@@ -265,5 +420,5 @@ package struct TCPTracker: Sendable {
     private static func positive(_ interval: Interval) -> Interval? { interval >= .zero ? interval : nil }
 
     /// From `a` to `b` on the sequence circle, in -2^31 ..< 2^31.
-    private static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
+    fileprivate static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
 }
