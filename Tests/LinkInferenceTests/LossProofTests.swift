@@ -1,6 +1,7 @@
+import CaptureKit
 import MastCapture
 import MastLinkModel
-import MastReplay
+import MastLinkInference
 import MastTimebase
 import Testing
 
