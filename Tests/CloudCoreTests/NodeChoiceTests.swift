@@ -76,8 +76,17 @@ import Testing
             counts[first.nodeID.rawValue, default: 0] += 1
         }
         #expect(counts.count == 3 && counts.values.allSatisfy { $0 >= 12 && $0 <= 26 }, "\(counts)")
-        for _ in 0..<(counts["a"] ?? 0) { choice.left(node("a")) }
+        for _ in 0..<(counts["a"] ?? 0) { choice.left(node("a"), at: .zero) }
         #expect(choice.expectedWait(node("a"), of: digest, at: .zero) == .zero)
+    }
+
+    @Test func `where none of many comes back the next one is not sent, whatever was expected`() {
+        var choice = NodeChoice()
+        choice.heard(NodeLoad(running: 2, queued: 20, capacity: 2, wait: .milliseconds(50)), of: node("a"), at: .zero)
+        for _ in 0..<21 { choice.went(to: node("a"), at: .zero) }
+        #expect(choice.expectedWait(node("a"), of: digest, at: .zero + .milliseconds(500)) == .seconds(5))
+        choice.left(node("a"), at: .zero + .milliseconds(500))
+        #expect(choice.expectedWait(node("a"), of: digest, at: .zero + .milliseconds(500)) < .milliseconds(100))
     }
 
     @Test func `a station without the replica comes behind one with it, however idle`() {

@@ -258,6 +258,7 @@ import Testing
             try await withClients(cloud, 2) { cloud, clients in
                 let (heavy, light) = (clients[0], clients[1])
                 _ = try await light.run("upper", input: [97])
+                _ = try await heavy.run("long", input: [97])
                 let began = cloud.simulation.now
                 let (waits, outcomes) = try await withThrowingTaskGroup(of: RunOutcome.self) { group in
                     for _ in 0..<64 { group.addTask { try await heavy.run("long", input: [97], options: RunOptions(timeout: .seconds(120))) } }

@@ -168,7 +168,11 @@ extension CloudClient {
                 await waitForNews(until: until)
                 directive = next(&run, placement, options.role)
             case .run(let candidate):
-                defer { state.withLock { $0.choice.left(candidate.nodeID) } }
+                var isAnswered = false
+                defer {
+                    let now = wire.now()
+                    state.withLock { $0.choice.left(candidate.nodeID, at: now, hasAnswer: isAnswered) }
+                }
                 guard let contact = placement?.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
                     directive = ended(&run, candidate, .unreachable, placement, options.role)
                     continue
@@ -180,6 +184,7 @@ extension CloudClient {
                     question, on: contact, digest: options.digest ?? placement?.placement.digest,
                     patience: run.isPatient ? nil : patience(with: candidate, placement, options.role), until: run.deadline)
                 noteLoad(of: contact, end)
+                if case .answered = end { isAnswered = true }
                 noteRetransmissions(of: contact)
                 noteRetransmissions(of: nil)
                 switch end {

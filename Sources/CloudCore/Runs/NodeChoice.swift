@@ -37,6 +37,8 @@ package struct NodeChoice: Sendable {
         /// This client's runs there, now and when `load` was heard.
         var own = 0
         var ownThen = 0
+        /// Of this client's runs there none has come back since.
+        var since = Instant.zero
         /// Applications that it has run for this client.
         var warm: [ContentDigest] = []
     }
@@ -67,10 +69,15 @@ package struct NodeChoice: Sendable {
         (nodes[index].load, nodes[index].heard, nodes[index].ownThen) = (load, now, nodes[index].own)
     }
 
-    package mutating func went(to nodeID: NodeID, at now: Instant) { nodes[index(of: nodeID)].own += 1 }
+    package mutating func went(to nodeID: NodeID, at now: Instant) {
+        let index = index(of: nodeID)
+        if nodes[index].own == 0 { nodes[index].since = now }
+        nodes[index].own += 1
+    }
 
-    package mutating func left(_ nodeID: NodeID) {
+    package mutating func left(_ nodeID: NodeID, at now: Instant, hasAnswer: Bool = true) {
         guard let index = nodes.firstIndex(where: { $0.nodeID == nodeID }) else { return }
+        if hasAnswer { nodes[index].since = now }
         nodes[index].own = max(0, nodes[index].own - 1)
         nodes[index].ownThen = min(nodes[index].ownThen, nodes[index].own)
     }
@@ -101,12 +108,14 @@ package struct NodeChoice: Sendable {
         guard let node = nodes.first(where: { $0.nodeID == nodeID }) else { return .zero }
         let load = node.load
         let wait = max(.zero, load.wait - (now - node.heard))
-        let free = load.wait > .zero ? 0 : max(0, load.threads - load.busy)
-        let more = max(0, Int64(node.own - node.ownThen) - free + 1)
-        guard node.own > node.ownThen, more > 0 else { return wait }
         // By what ended, or by what the node expects of those that wait.
         let took = max(durations.first { $0.digest == digest }?.took ?? Self.assumedRun, load.wait * load.threads / max(1, load.busy))
-        return wait + took * more / load.threads
+        let free = load.wait > .zero ? 0 : max(0, load.threads - load.busy)
+        let added = Int64(node.own - node.ownThen)
+        let behindAdded = added > 0 ? took * max(0, added - free + 1) / load.threads : .zero
+        // Whatever was expected: where nothing comes back, the next one does not either.
+        let behindOwn = max(took, now - node.since) * max(0, Int64(node.own) - load.threads + 1) / load.threads
+        return max(wait + behindAdded, behindOwn)
     }
 
     /// Until an answer from there, but for the run itself.
@@ -132,6 +141,7 @@ package struct NodeChoice: Sendable {
         _ views: [View], of digest: ContentDigest?, at now: Instant, using chance: inout some RandomNumberGenerator
     ) -> [FailoverPolicy.Candidate] {
         let delays = views.map { expectedDelay($0, of: digest, at: now) }
+        func wait(_ index: Int) -> Interval { expectedWait(views[index].candidate.nodeID, of: digest, at: now) }
         func better(_ a: Int, _ b: Int) -> Bool { (delays[a], a) < (delays[b], b) }
         let stations = views.indices.filter { !views[$0].candidate.isCenter }.sorted(by: better)
         var order = stations + views.indices.filter { views[$0].candidate.isCenter }
@@ -143,7 +153,7 @@ package struct NodeChoice: Sendable {
             chosen = winner
         }
         if let center = order.last, views[center].candidate.isCenter,
-            expectedWait(views[chosen].candidate.nodeID, of: digest, at: now) > delays[center] * Self.factor + Self.slack
+            wait(chosen) > (delays[center] - wait(center)) * Self.factor + Self.slack + wait(center)
         {
             chosen = center
         }
