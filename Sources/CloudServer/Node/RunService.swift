@@ -262,12 +262,14 @@ actor RunService {
         _ request: RunRequest, _ ticket: Ticket, _ audience: Audience, arrived: Instant
     ) async throws -> RunResult {
         let application = try await source.application(request.application, digest: request.digest)
-        let loaded = try await loaded(application)
         let (host, silence) = (host, configuration.clientPatience)
         let order = RunSlots.Order(
             user: ticket.userID, weight: ticket.quota.concurrentRuns, application: application.digest,
             isSilent: { audience.isSilent(at: host.now(), for: silence) }, patience: { audience.patience })
         do {
+            // Nothing is fetched and compiled for a run that will be offered elsewhere.
+            if !compiled.contains(application.digest) { try slots.consider(order) }
+            let loaded = try await loaded(application)
             return try await slots.use(order) { try await execute(request, ticket, application, loaded, arrived: arrived) }
         } catch let error as RunSlots.TooLong {
             throw RunRefusal.overloaded.error(

@@ -105,6 +105,13 @@ final class RunSlots: Sendable {
     /// How long a run that came now would wait.
     func wait(for order: Order) -> Interval { state.withLock { $0.wait(of: nil, order, at: now()) } }
 
+    /// - Throws: `TooLong`, if a run that came now would wait longer than its patience.
+    func consider(_ order: Order) throws {
+        guard let patience = order.patience() else { return }
+        let wait = wait(for: order)
+        guard wait <= patience else { throw TooLong(wait: wait) }
+    }
+
     /// Somebody waits who was heard of lately.
     var isWanted: Bool { state.withLock { state in state.waiters.values.contains { !$0.order.isSilent() } } }
     var isWaitedFor: Bool { state.withLock { !$0.waiters.isEmpty } }
