@@ -262,7 +262,7 @@ import Testing
         let pool = MemoryPool(quotaBytes: 0)  // keeps no bytes, so the run is made again
         try withClient(pool: pool) { client, cloud in
             _ = try await client.run("sort", input: [1, 2], options: RunOptions(runID: "r1"))
-            cloud.set("station-a", .lies)
+            for name in ["station-a", "station-b"] { cloud.set(name, .lies) }
             await #expect { try await client.run("sort", input: [1, 2], options: RunOptions(runID: "r1")) } throws: { error in
                 (error as? RunError)?.kind == .divergent
             }
@@ -311,6 +311,7 @@ import Testing
                 cloud.forge(records: signer.key)
                 await #expect("records by \(signer.name)") { try await client.run("sort", input: [1]) } throws: { ($0 as? RunError)?.kind == .untrusted }
                 cloud.forge()
+                cloud.set("station-b", .serves, listed: false)
                 try cloud.remove(["station-a"], number: 9, signedBy: signer.key)
                 #expect(try await client.run("sort", input: [1, 2]).servedBy?.name == "station-a", "revocations by \(signer.name)")
             }

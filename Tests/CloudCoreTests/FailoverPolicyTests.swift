@@ -29,6 +29,26 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         ]),
         ("a station without the replica", [Step(5, a, .noReplica, .run(on: b)), Step(9, b, .answered, .finish)]),
         ("a busy station", [Step(5, a, .refused(retryAfter: .milliseconds(70)), .run(on: b))]),
+        ("a node that would keep it waiting for longer than another one takes", [
+            Step(5, a, .declined, .run(on: b)), Step(9, b, .answered, .finish),
+        ]),
+        ("all would: it waits at the best", [
+            Step(5, a, .declined, .run(on: b)), Step(9, b, .declined, .run(on: center)),
+            Step(70, center, .declined, .run(on: a)), Step(3_000, a, .answered, .finish),
+        ]),
+        ("the node where it waits dies: then at the best that is left", [
+            Step(5, a, .declined, .run(on: b)), Step(9, b, .declined, .run(on: center)),
+            Step(70, center, .declined, .run(on: a)), Step(1_000, a, .silent, .run(on: b)),
+            Step(1_400, b, .silent, .run(on: center)), Step(9_000, center, .answered, .finish),
+        ]),
+        ("the others are dead: it waits", [
+            Step(5, a, .declined, .run(on: b)), Step(405, b, .silent, .run(on: center)),
+            Step(805, center, .unreachable, .run(on: a)), Step(9_005, a, .answered, .finish),
+        ]),
+        ("it declines a run that has been everywhere: that comes back later", [
+            Step(5, a, .declined, .run(on: b)), Step(9, b, .noReplica, .run(on: center)), Step(20, center, .noReplica, .run(on: a)),
+            Step(25, a, .declined, .lookUp),
+        ]),
         ("a lost route", [Step(5, a, .routeGone, .run(on: b)), Step(6, b, .routeGone, .run(on: center))]),
         ("a broken connection", [Step(5, a, .unreachable, .run(on: b))]),
         ("a trap is final", [Step(5, a, .trapped, .fail(.trapped))]),
@@ -56,14 +76,21 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         for step in story.steps {
             let directive = policy.ended(&run, on: step.on, step.outcome, candidates: all, at: ms(step.at))
             #expect(directive == step.then, "\(story.name) at \(step.at) ms")
-            if directive == .renewTicket || directive == .lookUp { #expect(policy.next(&run, candidates: all, at: ms(step.at)) == .run(on: step.on)) }
+            if directive == .renewTicket || directive == .lookUp, step.outcome != .declined { #expect(policy.next(&run, candidates: all, at: ms(step.at)) == .run(on: step.on)) }
         }
     }
 
-    @Test func `The center comes after every station, whatever the placement's order`() {
+    @Test func `A run that waits where all are busy has no patience left to offer it elsewhere`() {
         var policy = FailoverPolicy()
-        var run = FailoverPolicy.Run(deadline: ms(1_000))
-        #expect(policy.next(&run, candidates: [center, b, a], at: .zero) == .run(on: b))
+        var run = FailoverPolicy.Run(deadline: ms(10_000))
+        _ = policy.next(&run, candidates: all, at: .zero)
+        for node in all {
+            #expect(!run.isPatient)
+            _ = policy.ended(&run, on: node, .declined, candidates: all, at: ms(1))
+        }
+        #expect(run.isPatient && run.attempts == 4)
+        // Nobody is suspected of anything.
+        #expect(all.allSatisfy { !policy.isAvoided($0.nodeID, at: ms(1)) })
     }
 
     @Test func `What one run learns spares the next one the wait`() {
@@ -204,7 +231,7 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
                     now += .milliseconds(Int64(generator.next() % 500))
                     let outcomes: [FailoverPolicy.Outcome] = [
                         .answered, .noReplica, .unreachable, .silent, .routeGone, .ticketRefused,
-                        .refused(retryAfter: nil), .refused(retryAfter: .milliseconds(30)),
+                        .refused(retryAfter: nil), .refused(retryAfter: .milliseconds(30)), .declined,
                     ]
                     let outcome = outcomes[Int(generator.next() % UInt64(outcomes.count))]
                     directive = policy.ended(&run, on: node, outcome, candidates: all, at: now)

@@ -180,6 +180,9 @@ extension CloudClient {
             // A client uses a handful of applications; the oldest placement is the cheapest to lose.
             if state.placements.count > 64 { state.placements.removeFirst() }
             state.policy.listed(contacts.map(\.candidate))
+            for candidate in placement.candidates.prefix(8) {
+                if let load = candidate.load { state.choice.heard(load, of: candidate.nodeID, at: known.known) }
+            }
         }
         save()
         return known

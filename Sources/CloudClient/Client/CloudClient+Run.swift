@@ -168,6 +168,11 @@ extension CloudClient {
                 await waitForNews(until: until)
                 directive = next(&run, placement, options.role)
             case .run(let candidate):
+                var isAnswered = false
+                defer {
+                    let now = wire.now()
+                    state.withLock { $0.choice.left(candidate.nodeID, at: now, hasAnswer: isAnswered) }
+                }
                 guard let contact = placement?.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
                     directive = ended(&run, candidate, .unreachable, placement, options.role)
                     continue
@@ -175,7 +180,11 @@ extension CloudClient {
                 try await attachPatiently(&timeline, question, until: run.deadline)
                 timeline.note("asking \(contact.name)", at: wire.now())
                 if run.attempts > 1 { state.withLock { $0.statistics.failovers += 1 } }
-                let end = await attempt(question, on: contact, digest: options.digest ?? placement?.placement.digest, until: run.deadline)
+                let end = await attempt(
+                    question, on: contact, digest: options.digest ?? placement?.placement.digest,
+                    patience: run.isPatient ? nil : patience(with: candidate, placement, options.role), until: run.deadline)
+                noteLoad(of: contact, end)
+                if case .answered = end { isAnswered = true }
                 noteRetransmissions(of: contact)
                 noteRetransmissions(of: nil)
                 switch end {
@@ -219,29 +228,74 @@ extension CloudClient {
         }
     }
 
-    private func candidates(_ placement: KnownPlacement?, _ role: NodeRole?) -> [FailoverPolicy.Candidate] {
-        (placement?.contacts ?? []).filter { role == nil || $0.role == role }.map(\.candidate)
+    /// What is known of the nodes that may be asked.
+    private func views(_ placement: KnownPlacement?, _ role: NodeRole?) -> [NodeChoice.View] {
+        guard let placement else { return [] }
+        let control = wire.statistics(of: nil)?.roundTrip ?? .zero
+        return placement.contacts.filter { role == nil || $0.role == role }.map { contact in
+            let listed = placement.placement.candidates.first { $0.nodeID == contact.nodeID }
+            let statistics = wire.statistics(of: contact)
+            let isConnected = statistics?.isEstablished == true
+            return NodeChoice.View(
+                candidate: contact.candidate, roundTrip: isConnected ? statistics?.roundTrip : nil,
+                assumedRoundTrip: control + (listed?.roundTripMicroseconds.map { max(.microseconds($0), .zero) } ?? NodeChoice.assumedRoundTrip),
+                isConnected: isConnected, holdsReplica: listed?.holdsReplica ?? true)
+        }
+    }
+
+    /// Asks the policy, with the nodes in the order of this moment, and counts the run where it goes.
+    private func decide(
+        _ placement: KnownPlacement?, _ role: NodeRole?, _ ask: (inout FailoverPolicy, [FailoverPolicy.Candidate], Instant) -> FailoverPolicy.Directive
+    ) -> FailoverPolicy.Directive {
+        let views = views(placement, role)
+        let now = wire.now()
+        return state.withLock { state in
+            var entropy = state.entropy
+            let candidates = state.choice.order(views, of: placement?.placement.digest, at: now, using: &entropy)
+            state.entropy = entropy
+            let directive = ask(&state.policy, candidates, now)
+            if case .run(let candidate) = directive { state.choice.went(to: candidate.nodeID, at: now) }
+            return directive
+        }
     }
 
     private func next(_ run: inout FailoverPolicy.Run, _ placement: KnownPlacement?, _ role: NodeRole?) -> FailoverPolicy.Directive {
-        let candidates = candidates(placement, role)
-        let now = wire.now()
         var copy = run
-        let directive = state.withLock { $0.policy.next(&copy, candidates: candidates, at: now) }
-        run = copy
-        return directive
+        defer { run = copy }
+        return decide(placement, role) { policy, candidates, now in policy.next(&copy, candidates: candidates, at: now) }
     }
 
     private func ended(
         _ run: inout FailoverPolicy.Run, _ node: FailoverPolicy.Candidate, _ outcome: FailoverPolicy.Outcome,
         _ placement: KnownPlacement?, _ role: NodeRole?
     ) -> FailoverPolicy.Directive {
-        let candidates = candidates(placement, role)
-        let now = wire.now()
         var copy = run
-        let directive = state.withLock { $0.policy.ended(&copy, on: node, outcome, candidates: candidates, at: now) }
-        run = copy
-        return directive
+        defer { run = copy }
+        return decide(placement, role) { policy, candidates, now in policy.ended(&copy, on: node, outcome, candidates: candidates, at: now) }
+    }
+
+    /// How long the run should rather wait there than be told to go elsewhere; nil if there is nowhere else.
+    private func patience(with node: FailoverPolicy.Candidate, _ placement: KnownPlacement?, _ role: NodeRole?) -> Interval? {
+        let views = views(placement, role)
+        let now = wire.now()
+        return state.withLock { state in
+            let others = views.filter { $0.candidate != node && !state.policy.isAvoided($0.candidate.nodeID, at: now) }
+            return state.choice.patience(with: others, of: placement?.placement.digest, at: now)
+        }
+    }
+
+    private func noteLoad(of node: NodeContact, _ end: AttemptEnd) {
+        let now = wire.now()
+        state.withLock { state in
+            switch end {
+            case .answered(let result):
+                if let load = result.load { state.choice.heard(load, of: node.nodeID, at: now) }
+                state.choice.ran(result.digest, on: node.nodeID, took: .microseconds(result.executionMicroseconds))
+            case .failed(let error):
+                if let load = RunRefusal.load(error) { state.choice.heard(load, of: node.nodeID, at: now) }
+            case .silent, .routeGone: break
+            }
+        }
     }
 
     private func isPinned(_ result: RunResult, _ options: RunOptions, _ placement: KnownPlacement?) -> Bool {

@@ -40,6 +40,7 @@ public final class CloudClient: Sendable {
 
     struct State {
         var policy = FailoverPolicy()
+        var choice = NodeChoice()
         var attachedOn: UInt64?
         var ticket: SignedRecord<Ticket>?
         /// On this host's clock: the issuer's may differ.

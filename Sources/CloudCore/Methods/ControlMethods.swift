@@ -117,9 +117,31 @@ package struct NodeLoad: Codable, Hashable, Sendable {
     package var queued: Int
     /// Runs that can execute at once.
     package var capacity: Int
+    /// How long the node expects the next run to wait for a thread: the asker's own in an answer to a run, else that of a
+    /// user who has nothing there.
+    package var waitMicroseconds: Int64
 
-    package init(running: Int = 0, queued: Int = 0, capacity: Int = 1) {
+    package init(running: Int = 0, queued: Int = 0, capacity: Int = 1, wait: Interval = .zero) {
         (self.running, self.queued, self.capacity) = (running, queued, capacity)
+        waitMicroseconds = wait.microseconds
+    }
+
+    /// A wait is believed up to so much.
+    package static let longestWait = Interval.seconds(600)
+    package var wait: Interval { min(max(.microseconds(waitMicroseconds), .zero), Self.longestWait) }
+    /// Runs there, whatever a peer says: never negative, and small enough to be added.
+    package var busy: Int64 { Int64(min(max(running, 0), 1 << 20)) + Int64(min(max(queued, 0), 1 << 20)) }
+    package var threads: Int64 { Int64(min(max(capacity, 1), 1 << 20)) }
+
+    /// `running/queued/capacity/wait`, as a refusal says it.
+    package var wireText: String { "\(running)/\(queued)/\(capacity)/\(waitMicroseconds)" }
+
+    package init?(wireText: some StringProtocol) {
+        let fields = wireText.split(separator: "/", omittingEmptySubsequences: false)
+        guard fields.count == 4, let running = Int(fields[0]), let queued = Int(fields[1]), let capacity = Int(fields[2]),
+            let wait = Int64(fields[3])
+        else { return nil }
+        self.init(running: running, queued: queued, capacity: capacity, wait: .microseconds(wait))
     }
 }
 

@@ -50,6 +50,8 @@ package struct FailoverPolicy: Sendable {
         case ticketRefused
         /// Overloaded or shutting down; the node says when to come back.
         case refused(retryAfter: Interval?)
+        /// It would keep the run waiting for longer than the client's patience (`NodeChoice`).
+        case declined
         /// No connection, or it broke.
         case unreachable
         /// Reached by the network's proof, and says nothing: see `SilenceWatch`.
@@ -102,6 +104,10 @@ package struct FailoverPolicy: Sendable {
         fileprivate var refusing: [NodeID] = []
         /// Asked for by the nodes that refused in this round: the soonest.
         fileprivate var retryAfter: Interval?
+        /// Nodes that declined in this round. As many as there are candidates.
+        fileprivate var declined: [NodeID] = []
+        /// Everybody has declined: it waits, however long, and keeps its place.
+        package fileprivate(set) var isPatient = false
 
         package init(deadline: Instant) { self.deadline = deadline }
     }
@@ -125,15 +131,20 @@ package struct FailoverPolicy: Sendable {
     // MARK: A run
 
     /// The next step of a run.
-    /// - Parameter candidates: as the placement lists them, best first; stations go before the center.
+    /// - Parameter candidates: in the order of `NodeChoice`, best first.
     package mutating func next(_ run: inout Run, candidates: [Candidate], at now: Instant) -> Directive {
         guard now < run.deadline else { return .fail(.deadline) }
         guard run.attempts < configuration.maxAttempts, run.rounds < configuration.maxRounds else {
             return .fail(.exhausted(attempts: run.attempts))
         }
-        let ordered = candidates.filter { !$0.isCenter } + candidates.filter(\.isCenter)
-        let untried = ordered.filter { !run.tried.contains($0.nodeID) }
+        let untried = candidates.filter { !run.tried.contains($0.nodeID) }
         if let choice = untried.first(where: { !isAvoided($0.nodeID, at: now) }) {
+            return start(choice, &run, at: now)
+        }
+        // All are busy: it waits where that is shortest by now. Offering it again and again would only lose its place.
+        if let choice = candidates.first(where: { run.declined.contains($0.nodeID) && !isAvoided($0.nodeID, at: now) }) {
+            run.declined.removeAll { $0 == choice.nodeID }
+            run.isPatient = true
             return start(choice, &run, at: now)
         }
         if !run.lookedUp {
@@ -151,6 +162,7 @@ package struct FailoverPolicy: Sendable {
         run.tried = []
         run.lookedUp = false
         run.retryAfter = nil
+        (run.declined, run.isPatient) = ([], false)
         return .wait(until: min(now + pause, run.deadline))
     }
 
@@ -200,6 +212,10 @@ package struct FailoverPolicy: Sendable {
         case .refused(let retryAfter):
             // Busy is not broken: no suspicion, but somebody else first.
             if let retryAfter { run.retryAfter = min(run.retryAfter ?? .max, retryAfter) }
+        case .declined:
+            // Alive, and said so.
+            forgive(node.nodeID)
+            if !run.isPatient, !run.declined.contains(node.nodeID) { run.declined.append(node.nodeID) }
         case .unreachable, .silent: suspect(node.nodeID, since: run.began, at: now)
         case .routeGone: suspect(node.nodeID, lost: true, since: run.began, at: now)
         }

@@ -10,10 +10,16 @@ package struct Candidate: Codable, Hashable, Sendable {
     package var record: SignedRecord<NodeRecord>
     package var route: UInt32
     package var holdsReplica: Bool
+    /// By the node's last heartbeat, and what the communication server has sent there since.
+    package var load: NodeLoad?
+    /// Between the communication server and the node, if it was measured: a client's packets take the same way.
+    package var roundTripMicroseconds: Int64?
 
     package init(
-        nodeID: NodeID, name: String, role: NodeRole, record: SignedRecord<NodeRecord>, route: UInt32, holdsReplica: Bool
+        nodeID: NodeID, name: String, role: NodeRole, record: SignedRecord<NodeRecord>, route: UInt32, holdsReplica: Bool,
+        load: NodeLoad? = nil, roundTrip: Interval? = nil
     ) {
+        (self.load, roundTripMicroseconds) = (load, roundTrip?.microseconds)
         self.nodeID = nodeID
         self.name = name
         self.role = role

@@ -7,7 +7,8 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
     case noReplica
     /// No released application has this name and digest, as far as the node knows.
     case unknownApplication
-    /// The node's queue is full; the error says when to try again.
+    /// The node's queue is full, or longer than the asker's patience (then the error has the node's load); the error says
+    /// when to try again.
     case overloaded
     /// The node is stopping.
     case stopping
@@ -35,16 +36,26 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
         }
     }
 
-    /// The error that says so on the wire: `detail` holds the refusal's name.
-    package func error(_ message: String, retryAfter: Interval? = nil) -> RPCError {
-        RPCError(code, message, effect: .none, retryAfter: retryAfter, detail: ByteString("refusal \(rawValue)"))
+    /// The error that says so on the wire: `detail` holds the refusal's name, and the node's load where that is why.
+    package func error(_ message: String, retryAfter: Interval? = nil, load: NodeLoad? = nil) -> RPCError {
+        RPCError(code, message, effect: .none, retryAfter: retryAfter, detail: ByteString("refusal \(rawValue)\(load.map { " \($0.wireText)" } ?? "")"))
     }
 
     /// The refusal that `error` carries, if a node sent one.
     package init?(_ error: RPCError) {
-        guard let detail = error.detail else { return nil }
-        let text = String(decoding: detail.bytes, as: UTF8.self)
-        guard text.hasPrefix("refusal ") else { return nil }
-        self.init(rawValue: String(text.dropFirst(8)))
+        guard let word = Self.words(error).first else { return nil }
+        self.init(rawValue: String(word))
+    }
+
+    /// The load of the node that refused, if it said that it would keep a run waiting.
+    package static func load(_ error: RPCError) -> NodeLoad? {
+        let words = words(error)
+        return words.count == 2 && words[0] == overloaded.rawValue ? NodeLoad(wireText: words[1]) : nil
+    }
+
+    private static func words(_ error: RPCError) -> [Substring] {
+        guard let detail = error.detail, detail.bytes.count <= 256 else { return [] }
+        let words = String(decoding: detail.bytes, as: UTF8.self).split(separator: " ", maxSplits: 2)
+        return words.first == "refusal" ? Array(words.dropFirst()) : []
     }
 }

@@ -1,4 +1,5 @@
 import MastRPC
+import MastTimebase
 
 /// A run's name, chosen by the client: one run id has one result, however often and wherever it is executed.
 public struct RunID: RawRepresentable, Hashable, Comparable, Codable, Sendable, CustomStringConvertible {
@@ -27,11 +28,16 @@ package struct RunRequest: Codable, Hashable, Sendable {
     package var ticket: SignedRecord<Ticket>?
     /// Can only lower the application's own limits.
     package var limits: ApplicationLimits?
+    /// How long the client lets this run wait for a thread before it would rather be told (`overloaded`, with the node's
+    /// load) and go elsewhere. Absent: it waits, however long.
+    package var patienceMicroseconds: Int64?
+    package var patience: Interval? { patienceMicroseconds.map { max(.microseconds($0), .zero) } }
 
     package init(
         application: String, digest: ContentDigest? = nil, entry: String? = nil, input: ByteString, runID: RunID,
-        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil
+        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil, patience: Interval? = nil
     ) {
+        patienceMicroseconds = patience?.microseconds
         self.application = application
         self.digest = digest
         self.entry = entry

@@ -26,6 +26,8 @@ package struct RunResult: Codable, Hashable, Sendable {
     package var executionMicroseconds: Int64
     /// Waiting for a free thread, a replica or its compilation.
     package var queueMicroseconds: Int64
+    /// The node's, when it answered.
+    package var load: NodeLoad?
 
     package init(
         runID: RunID, nodeID: NodeID, nodeName: String, application: String, version: String, digest: ContentDigest,

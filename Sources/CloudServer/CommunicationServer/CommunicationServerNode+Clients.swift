@@ -106,9 +106,10 @@ extension CommunicationServerNode {
                 "no application is called \(request.application)\(request.digest.map { " with SHA-256 \($0)" } ?? "")")
         }
         let candidates = engine.placement(views(for: application.digest)).compactMap { id in
-            registry[id]?.candidate(for: application.digest)
+            registry[id].map { $0.candidate(for: application.digest, roundTrip: roundTrip($0)) }
         }
-        guard !candidates.isEmpty else { throw nobody() }
+        guard let first = candidates.first else { throw nobody() }
+        registry.placed(on: first.nodeID)
         return LookupReply(
             placement: Placement(
                 application: application.name, version: application.version, digest: application.digest,

@@ -212,7 +212,7 @@ extension CommunicationServerNode {
         let now = host.now()
         return registry.up.map { node in
             LookupEngine.View(
-                nodeID: node.nodeID, role: node.record.role, load: node.load,
+                nodeID: node.nodeID, role: node.record.role, load: node.expectedLoad,
                 holdsReplica: node.candidate(for: digest).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
                 roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)))
         }

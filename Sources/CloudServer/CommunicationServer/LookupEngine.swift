@@ -45,8 +45,8 @@ package struct LookupEngine: Sendable {
     /// How long an answer from that node is expected to take.
     package func expectedDelay(_ view: View) -> Interval {
         var delay = view.roundTrip ?? Self.assumedRoundTrip
-        let busy = Int64(clamping: max(0, view.load.running)) + Int64(clamping: max(0, view.load.queued))
-        delay += Self.assumedRun * busy / Int64(clamping: max(1, view.load.capacity))
+        // What the node says of waiting, and a little for each run: of two that keep nobody waiting the idler one is better.
+        delay += view.load.wait + Self.assumedRun * view.load.busy / view.load.threads
         if !view.holdsReplica { delay += Self.assumedTransfer }
         // One heartbeat late is a hint, not a verdict.
         if view.heartbeatAge > heartbeatInterval * 2 { delay += Self.assumedOutage }

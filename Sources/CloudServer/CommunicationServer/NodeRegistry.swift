@@ -9,7 +9,10 @@ struct RegisteredNode: Sendable {
     var connection: PeerConnection
     var incarnation: UInt64
     var route: UInt32
+    /// By the last heartbeat.
     var load: NodeLoad
+    /// Placements since then that name this node first: runs to come, of which it cannot have told yet.
+    var placed = 0
     var replicas: [ContentDigest]
     var lastHeartbeat: Instant
     var numbers: StateNumbers
@@ -23,10 +26,16 @@ struct RegisteredNode: Sendable {
 
     var nodeID: NodeID { record.nodeID }
 
-    func candidate(for digest: ContentDigest?) -> Candidate {
+    var expectedLoad: NodeLoad {
+        var load = load
+        load.queued = min(max(load.queued, 0), 1 << 20) + placed
+        return load
+    }
+
+    func candidate(for digest: ContentDigest?, roundTrip: Interval? = nil) -> Candidate {
         Candidate(
             nodeID: nodeID, name: record.name, role: record.role, record: signed, route: route,
-            holdsReplica: record.role == .center || digest.map(replicas.contains) ?? false)
+            holdsReplica: record.role == .center || digest.map(replicas.contains) ?? false, load: expectedLoad, roundTrip: roundTrip)
     }
 }
 
@@ -73,7 +82,7 @@ struct NodeRegistry: Sendable {
         let replicas = request.replicas.map { $0.prefix(4096).sorted() }
         let returned = !node.isUp
         let changed = replicas != nil && replicas != node.replicas
-        node.load = request.load
+        (node.load, node.placed) = (request.load, 0)
         node.clockAhead = clockAhead
         node.numbers = request.numbers
         node.health = request.health.bounded
@@ -83,6 +92,12 @@ struct NodeRegistry: Sendable {
         node.isUp = true
         nodes[id] = node
         return (returned, changed)
+    }
+
+    /// A client was sent there.
+    mutating func placed(on id: NodeID) {
+        // A heartbeat ends it; without one nobody is sent there for long.
+        if let node = nodes[id], node.placed < 1 << 20 { nodes[id]?.placed += 1 }
     }
 
     /// The median of all clocks minus this one's; nil while there are fewer than three.

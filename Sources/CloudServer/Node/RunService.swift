@@ -33,6 +33,10 @@ package struct RunConfiguration: Sendable {
     /// A client that was not heard for so long lets others go first: while it waits it gives a sign of life every half
     /// second, and if it is gone for good its connection ends it.
     package var clientPatience = Interval.seconds(2)
+    /// A client that was not heard for so long loses its runs to others who wait for their threads. Most outages of a
+    /// radio are over by then; a client that comes back later asks again, which costs it no more than the time that
+    /// the run had had. Without others who wait, a run goes on until its connection ends, and its result is kept.
+    package var silenceThatEnds = Interval.seconds(10)
     /// Results kept for clients that ask again.
     package var rememberedResults = 4096
     package var rememberedResultBytes = 64 << 20
@@ -54,14 +58,22 @@ actor RunService {
     private final class Audience: Sendable {
         let fingerprint: ContentDigest
         private let connections: Mutex<[PeerConnection]>
+        private let offer: Mutex<Interval?>
 
-        init(_ fingerprint: ContentDigest, _ connection: PeerConnection) {
+        init(_ fingerprint: ContentDigest, _ connection: PeerConnection, patience: Interval?) {
             self.fingerprint = fingerprint
             connections = Mutex([connection])
+            offer = Mutex(patience)
         }
 
         /// Bounded by the calls that a host lets be under way.
-        func add(_ connection: PeerConnection) { connections.withLock { if !$0.contains(connection) { $0.append(connection) } } }
+        func add(_ connection: PeerConnection, patience new: Interval?) {
+            connections.withLock { if !$0.contains(connection) { $0.append(connection) } }
+            offer.withLock { old in old = old.flatMap { old in new.map { max(old, $0) } } }
+        }
+
+        /// Of whoever has the most.
+        var patience: Interval? { offer.withLock { $0 } }
 
         func isSilent(at now: Instant, for patience: Interval) -> Bool {
             connections.withLock { $0 }.allSatisfy { connection in
@@ -123,18 +135,40 @@ actor RunService {
         remembered = BoundedCache(
             maximumCost: configuration.rememberedResultBytes, maximumCount: configuration.rememberedResults)
         compiled = BoundedCache(maximumCost: configuration.compiledModuleBytes, maximumCount: configuration.compiledCount)
-        slots = RunSlots(capacity: executor.capacity, closing: Self.stopping(nodeName))
-        compilers = RunSlots(capacity: 1, closing: Self.stopping(nodeName))
+        slots = RunSlots(capacity: executor.capacity, closing: Self.stopping(nodeName), host: host)
+        compilers = RunSlots(capacity: 1, closing: Self.stopping(nodeName), host: host)
     }
 
+    /// As a user sees it who has nothing here yet.
+    var load: NodeLoad { load(for: RunSlots.Order(user: "", weight: Quota().concurrentRuns)) }
+
     /// What does not execute waits for a thread, a replica or a compiler.
-    var load: NodeLoad { NodeLoad(running: executing, queued: max(0, active - executing), capacity: executor.capacity) }
+    private func load(for order: RunSlots.Order) -> NodeLoad {
+        NodeLoad(running: executing, queued: max(0, active - executing), capacity: executor.capacity, wait: slots.wait(for: order))
+    }
 
     /// Does what is asked for, until cancelled.
     nonisolated func serve() async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.flights.serve() }
             group.addTask { await self.loads.serve() }
+            group.addTask { await self.endUnheard() }
+        }
+    }
+
+    /// While others wait, looks after the runs of those who were not heard for long.
+    private func endUnheard() async {
+        for await _ in slots.waits {
+            while slots.isWaitedFor {
+                do { try await host.sleep(for: configuration.clientPatience / 4) } catch { return }
+                guard slots.isWanted else { continue }
+                let now = host.now()
+                let unheard = underWay.filter { $0.value.isSilent(at: now, for: configuration.silenceThatEnds) }.keys
+                for key in unheard.sorted(by: { ($0.runID, $0.client) < ($1.runID, $1.client) }) {
+                    log.debug("ended, not heard of", metadata: ["run": "\(key.runID)"])
+                    flights.end(key, RunRefusal.overloaded.error("you were not heard for \(configuration.silenceThatEnds.milliseconds) ms, and others waited: ask again", retryAfter: .milliseconds(50)))
+                }
+            }
         }
     }
 
@@ -179,15 +213,22 @@ actor RunService {
         defer { heldBytes -= size }
         if let audience = underWay[key], audience.fingerprint != fingerprint { throw Self.reused(request.runID) }
         if let place = flights.join(key) {
-            underWay[key]?.add(context.connection)
-            return try await place.value()
+            underWay[key]?.add(context.connection, patience: request.patience)
+            return try await told(place.value(), ticket)
         }
         try admit(ticket)
-        let audience = Audience(fingerprint, context.connection)
+        let audience = Audience(fingerprint, context.connection, patience: request.patience)
         underWay[key] = audience
         active += 1
         activeByUser[ticket.userID, default: 0] += 1
-        return try await flights.start(key) { try await self.lead(request, ticket, key, audience, arrived: arrived) }.value()
+        return try await told(flights.start(key) { try await self.lead(request, ticket, key, audience, arrived: arrived) }.value(), ticket)
+    }
+
+    /// The result, and beside it how things are here now.
+    private func told(_ result: RunResult, _ ticket: Ticket) -> RunResult {
+        var result = result
+        result.load = load(for: RunSlots.Order(user: ticket.userID, weight: ticket.quota.concurrentRuns, application: result.digest))
+        return result
     }
 
     private func lead(
@@ -221,10 +262,18 @@ actor RunService {
         _ request: RunRequest, _ ticket: Ticket, _ audience: Audience, arrived: Instant
     ) async throws -> RunResult {
         let application = try await source.application(request.application, digest: request.digest)
-        let loaded = try await loaded(application)
-        let (host, patience) = (host, configuration.clientPatience)
-        return try await slots.use(isSilent: { audience.isSilent(at: host.now(), for: patience) }) {
-            try await execute(request, ticket, application, loaded, arrived: arrived)
+        let (host, silence) = (host, configuration.clientPatience)
+        let order = RunSlots.Order(
+            user: ticket.userID, weight: ticket.quota.concurrentRuns, application: application.digest,
+            isSilent: { audience.isSilent(at: host.now(), for: silence) }, patience: { audience.patience })
+        do {
+            // Nothing is fetched and compiled for a run that will be offered elsewhere.
+            if !compiled.contains(application.digest) { try slots.consider(order) }
+            let loaded = try await loaded(application)
+            return try await slots.use(order) { try await execute(request, ticket, application, loaded, arrived: arrived) }
+        } catch let error as RunSlots.TooLong {
+            throw RunRefusal.overloaded.error(
+                "a run would wait some \(error.wait.milliseconds) ms for a thread of \(nodeName)", retryAfter: error.wait, load: load(for: order))
         }
     }
 

@@ -86,6 +86,11 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         return place
     }
 
+    /// Ends the work for `key` if it is under way: whoever waits for it is told `error`.
+    func end(_ key: Key, _ error: any Error) {
+        settle(state.withLock { $0.flights.removeValue(forKey: key) }, .failure(error))
+    }
+
     private static func place(_ work: SharedWork, _ key: Key, _ state: inout State) -> Place {
         let (stream, continuation) = AsyncStream.makeStream(of: Outcome.self, bufferingPolicy: .bufferingOldest(1))
         let number = state.number()
@@ -121,6 +126,10 @@ final class SharedWork<Key: Hashable & Sendable, Value: Sendable>: Sendable {
             guard state.flights[job.key]?.number == job.number else { return nil }
             return state.flights.removeValue(forKey: job.key)
         }
+        settle(flight, outcome)
+    }
+
+    private func settle(_ flight: Flight?, _ outcome: Outcome) {
         guard let flight else { return }
         for waiter in flight.waiters {
             waiter.stream.yield(outcome)
