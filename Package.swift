@@ -129,7 +129,7 @@ let package = Package(
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",
              "MastWasmRuntime"]),
         tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastProcesses", "MastTimebase", "MastWasmRuntime", crypto]),
-        tests("CommandLine", ["MastCapture", "MastProcesses", "MastTimebase"]),
+        tests("CommandLine", ["MastCalls", "MastCapture", "MastCloudCore", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport"]),
     ]
 )
 

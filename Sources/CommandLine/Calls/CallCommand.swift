@@ -120,12 +120,12 @@ private final class CallSession: Sendable {
             if self.json {
                 self.state.withLock { $0.responses.append(response.text) }
             } else {
-                Output.line(response.text)
+                Output.document(response.text)
             }
         }
         if json {
             state.withLock { $0.connection = client.connectionStatistics }
-            Output.line(try report().text)
+            Output.document(try report().text)
         }
     }
 
@@ -134,7 +134,7 @@ private final class CallSession: Sendable {
         var object = JSONObject()
         try object.set("method", method)
         try object.set("kind", state.kind)
-        object.set("responses", raw: "[" + state.responses.joined(separator: ",") + "]")
+        try object.set("responses", foreign: state.responses)
         try object.set("attempts", timeline.attempts)
         try object.set("retransmittedPackets", timeline.retransmittedPackets)
         try object.set("servedBy", timeline.servedBy?.description)

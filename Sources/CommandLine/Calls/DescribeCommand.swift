@@ -22,9 +22,9 @@ struct DescribeCommand: AsyncParsableCommand {
             try object.set("path", found.path)
             try object.set("kind", found.kind)
             try object.set("semantics", found.semantics)
-            if let template = found.requestTemplate { object.set("requestTemplate", raw: template) }
-            if let template = found.responseTemplate { object.set("responseTemplate", raw: template) }
-            Output.line(object.text)
+            if let template = found.requestTemplate { try object.set("requestTemplate", foreign: template) }
+            if let template = found.responseTemplate { try object.set("responseTemplate", foreign: template) }
+            Output.document(object.text)
             return
         }
         Output.line("\(found.path)  \(found.kind), \(found.semantics)")

@@ -141,7 +141,7 @@ struct CaptureCommand: AsyncParsableCommand {
         recorder.writer?.flush()
         let report = CaptureReport(recorder, statistics, linkType: linkType)
         if output.json {
-            if file == "-" { Output.error(try Output.jsonText(report)) } else { try Output.json(report) }
+            if file == "-" { Output.errorDocument(try Output.jsonText(report)) } else { try Output.json(report) }
         } else if dissect || file == "-" {
             Output.note(report.text)
         } else {
@@ -159,7 +159,7 @@ struct CaptureCommand: AsyncParsableCommand {
             try Output.json(["interfaces": interfaces])
         } else {
             let rows = interfaces.map { [$0.name, $0.isUp ? "up" : "down", $0.isLoopback ? "loopback" : "", $0.about] }
-            for line in TextLayout.table([["interface", "state", "", "about"]] + rows, left: [0, 1, 2, 3]) { Output.line(line) }
+            Output.table([["interface", "state", "", "about"]] + rows, left: [0, 1, 2, 3])
         }
     }
 }
