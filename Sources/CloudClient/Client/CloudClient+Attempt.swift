@@ -131,7 +131,7 @@ extension CloudClient {
             case .overloaded: .refused(retryAfter: error.retryAfter)
             case .stopping: .refused(retryAfter: nil)
             case .ticketNeeded: .ticketRefused
-            case .notGranted, .badRequest: .denied
+            case .notGranted, .badRequest, .runIDInUse: .denied
             case .unloadable: .unrunnable
             }
         }

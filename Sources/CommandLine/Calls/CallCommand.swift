@@ -14,7 +14,7 @@ struct CallCommand: AsyncParsableCommand {
               mast call 127.0.0.1 echo.v1.Echo/chat -d @- < lines.ndjson
             """)
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
 
     @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
@@ -148,7 +148,7 @@ private final class CallSession: Sendable {
         if error.code == .cancelled, error.cause == .cancelled { return CancellationError() }
         var failure = Failure(error)
         if error.code == .notFound, !wasCalled {
-            failure = Failure(.call(.notFound), "notFound: \(server) has no method \(method); see mast list \(server)")
+            failure = Failure(.call(.unimplemented), "unimplemented: \(server) has no method \(method); see mast list \(server)")
         }
         if json { failure.json = account(of: error) }
         return failure

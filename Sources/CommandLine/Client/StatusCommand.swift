@@ -56,15 +56,15 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let limit = cloud.timeout
         let profile = try ProfileFile.load(cloud.profilePath)
-        let (status, stored) = try await cloud.withCloud { client -> (CloudStatus, CenterStatus?) in
+        let (status, stored, server) = try await cloud.withCloud { client -> (CloudStatus, CenterStatus?, HostPort) in
             let status = try await client.status(timeout: limit)
-            guard status.nodes.contains(where: { $0.role == .center && $0.isUp }) else { return (status, nil) }
+            guard status.nodes.contains(where: { $0.role == .center && $0.isUp }) else { return (status, nil, client.communicationServer) }
             // Only operators may ask the center; others see what the communication server sees.
-            do { return (status, try await client.centerStatus(timeout: min(limit, .seconds(5)))) } catch { return (status, nil) }
+            do { return (status, try await client.centerStatus(timeout: min(limit, .seconds(5))), client.communicationServer) } catch { return (status, nil, client.communicationServer) }
         }
         let nodes = Self.nodes(status, stored)
         let report = Report(
-            user: profile.userName, commserver: profile.communicationServer, nodes: nodes,
+            user: profile.userName, commserver: server.description, nodes: nodes,
             applications: status.applications.map { application in
                 Application(
                     name: application.name, version: application.version, sha256: application.digest.description,

@@ -50,7 +50,7 @@ struct CaptureCommand: AsyncParsableCommand {
     @Flag(help: "Print each datagram of our transport on a line: kind, connection IDs, packet number.")
     var dissect = false
 
-    @Option(help: ArgumentHelp("A port whose datagrams are our transport's (besides 4433, 4460 and whoever shakes hands).", valueName: "port"))
+    @Option(help: ArgumentHelp("A port whose datagrams are our transport's (besides \(DefaultPort.all.map(String.init).joined(separator: ", ")) and whoever shakes hands).", valueName: "port"))
     var port: [UInt16] = []
 
     @Option(help: ArgumentHelp("Whom to go on as when started by root; `root` gives nothing up.", valueName: "user"))

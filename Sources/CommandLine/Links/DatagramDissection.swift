@@ -94,7 +94,7 @@ struct DatagramDissection {
 /// a handshake, a key query or their answers, which have a version and a length to be known by.
 struct DatagramDissector {
     /// The ports that this program's servers are usually given.
-    static let usualPorts: Set<UInt16> = [4433, 4460]
+    static let usualPorts = Set(DefaultPort.all)
     private static let mostConversations = 4_096
 
     private let ports: Set<UInt16>

@@ -24,7 +24,7 @@ struct StationCommand: AsyncParsableCommand {
         @OptionGroup var folder: FolderOptions
 
         @Option(help: ArgumentHelp("A join token, as mast center token prints one; @FILE reads it from a file.", valueName: "token"))
-        var join: String?
+        var join: SecretArgument?
 
         @Option(help: ArgumentHelp("The station's name in listings; by default this machine's. Once it has joined, mast station rename changes it.", valueName: "name"))
         var name: String?
@@ -87,11 +87,7 @@ struct StationCommand: AsyncParsableCommand {
         }
 
         private func joinToken() throws -> JoinToken? {
-            guard var text = join else { return nil }
-            if text.hasPrefix("@") {
-                text = String(decoding: try InputFile.read(String(text.dropFirst()), limit: 8_192), as: UTF8.self)
-            }
-            return try JoinToken(text: text.trimmingCharacters(in: .whitespacesAndNewlines))
+            try join.map { try JoinToken(text: try $0.value()) }
         }
 
         private static var machineName: String {

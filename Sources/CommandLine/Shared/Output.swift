@@ -30,6 +30,13 @@ enum Output {
         bytes.withUnsafeBytes { write(1, $0) }
     }
 
+    /// A result that exists nowhere else: that it could not be written is no success.
+    static func secret(_ bytes: [UInt8]) throws(Failure) {
+        guard bytes.withUnsafeBytes({ write(1, $0) }) else {
+            throw Failure(.unavailable, "cannot write to standard output: \(String(cString: strerror(errno))); what was to be written is lost: take it back, and try again")
+        }
+    }
+
     /// One JSON object on one line, its keys sorted.
     static func json(_ value: some Encodable) throws { document(try jsonText(value)) }
 
@@ -92,7 +99,9 @@ enum Output {
         text.withUTF8 { write(descriptor, UnsafeRawBufferPointer($0)) }
     }
 
-    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) {
+    /// - Returns: whether all was written.
+    @discardableResult
+    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
@@ -103,9 +112,10 @@ enum Output {
                 var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&wait, 1, 1_000)
             } else if errno != EINTR {
-                return
+                return false
             }
         }
+        return true
     }
 }
 
