@@ -28,7 +28,7 @@ import Testing
                 #expect(first.output == ByteString("HELLO") && first.nodeName == "station-0")
                 #expect(try await client.run("upper", "hello", on: placement.candidates[0], id: "r1") == first)
                 #expect(cloud.engine.runs.load(ordering: .relaxed) == 1)
-                #expect(await refusal { _ = try await client.run("upper", "other", on: placement.candidates[0], id: "r1") } == .badRequest)
+                #expect(await refusal { _ = try await client.run("upper", "other", on: placement.candidates[0], id: "r1") } == .runIDInUse)
                 // The node remembers the ticket.
                 let second = try await client.run("upper", "x", on: placement.candidates[0], id: "r2", withTicket: false)
                 #expect(second.output == ByteString("X"))

@@ -39,7 +39,7 @@ package actor BaseStationNode: ControlledNode {
         let record = try membership.record.verified(by: membership.rootKey)
         guard record.transportKey == keys.identity.publicKey else { throw TrustError.wrongKey(of: "node record") }
         self.host = host
-        contact = try ServerContact(membership, host: host)
+        contact = ServerContact(try membership.choice, root: membership.rootKey, host: host)
         version = configuration.version
         self.log = log
         self.onRegistered = onRegistered

@@ -82,6 +82,13 @@ package struct Membership: Sendable, Hashable {
         return membership
     }
 
+    /// The same with another way to the cloud: the server that a new token knows of.
+    package func led(by token: JoinToken) -> Membership {
+        var membership = self
+        (membership.communicationServer, membership.communicationServerKey) = (token.communicationServer, token.communicationServerKey)
+        return membership
+    }
+
     /// Joins the cloud that `token` invites to. Sends keys, a name and a proof of knowing the token's secret.
     /// - Throws: the center's `RPCError`, or `TrustError` when the answer is not what the token's root key signed.
     package static func join(

@@ -14,10 +14,8 @@ package final class ServerContact: Sendable {
     private let root: SigningPublicKey
     private let state: Mutex<State>
 
-    /// - Throws: `TrustError` when the membership's list is not genuine.
-    package init(_ membership: Membership, host: RPCHost) throws(TrustError) {
-        let choice = try membership.choice
-        (self.host, root) = (host, membership.rootKey)
+    package init(_ choice: ServerChoice, root: SigningPublicKey, host: RPCHost) {
+        (self.host, self.root) = (host, root)
         state = Mutex(State(choice: choice, client: Self.client(choice.dialled, host)))
     }
 

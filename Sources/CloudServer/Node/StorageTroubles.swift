@@ -3,9 +3,9 @@ import MastTimebase
 
 /// What a node cannot write at the moment. The line for status stays until it succeeds; the log hears of it at once and
 /// then ever more seldom, so that a disk that is full for a week is some lines and not some hundred thousand.
-struct StorageTroubles: Sendable {
-    static let firstPause = Interval.seconds(60)
-    static let longestPause = Interval.seconds(3_600)
+package struct StorageTroubles: Sendable {
+    package static let firstPause = Interval.seconds(60)
+    package static let longestPause = Interval.seconds(3_600)
 
     private struct Trouble {
         var what: String
@@ -19,13 +19,13 @@ struct StorageTroubles: Sendable {
     /// As many as there are kinds of things that a node writes.
     private var troubles: [Trouble] = []
 
-    init(log: Logger) { self.log = log }
+    package init(log: Logger) { self.log = log }
 
     /// One line each.
-    var lines: [String] { troubles.map { "\($0.what) cannot be stored: \($0.reason)" } }
+    package var lines: [String] { troubles.map { "\($0.what) cannot be stored: \($0.reason)" } }
 
     /// - Parameter what: the same words each time.
-    mutating func failed(_ what: String, _ error: any Error, at now: Instant) {
+    package mutating func failed(_ what: String, _ error: any Error, at now: Instant) {
         let reason = "\(error)"
         guard let index = troubles.firstIndex(where: { $0.what == what }) else {
             troubles.append(Trouble(what: what, reason: reason, nextLine: now + Self.firstPause))
@@ -40,7 +40,7 @@ struct StorageTroubles: Sendable {
         log.warning("\(what) cannot be stored", metadata: ["reason": "\(reason)", "failures": "\(troubles[index].failures)"])
     }
 
-    mutating func succeeded(_ what: String) {
+    package mutating func succeeded(_ what: String) {
         guard let index = troubles.firstIndex(where: { $0.what == what }) else { return }
         let trouble = troubles.remove(at: index)
         log.notice("\(what) can be stored again", metadata: ["failures": "\(trouble.failures)"])
@@ -48,7 +48,7 @@ struct StorageTroubles: Sendable {
 
     /// Does `write` and notes how it went.
     /// - Returns: whether it could be written.
-    mutating func noting(_ what: String, at now: Instant, _ write: () throws -> Void) -> Bool {
+    package mutating func noting(_ what: String, at now: Instant, _ write: () throws -> Void) -> Bool {
         do {
             try write()
             succeeded(what)

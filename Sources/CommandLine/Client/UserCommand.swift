@@ -58,9 +58,9 @@ struct UserCommand: ParsableCommand {
                     try await client.addUser(name, isOperator: isOperator, applications: patterns, timeout: limit)
                 }
             }
-            var office = try CenterBootstrap.open(try FolderOptions.center(centerDir))
+            var registry = try CenterBootstrap.open(try FolderOptions.center(centerDir))
             var generator = SystemRandomNumberGenerator()
-            return try office.addUser(
+            return try registry.addUser(
                 AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)
         }
     }

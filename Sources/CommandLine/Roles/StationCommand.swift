@@ -44,12 +44,14 @@ struct StationCommand: AsyncParsableCommand {
             let stores = try StationStores(directory)
             var generator = SystemRandomNumberGenerator()
             let keys = try NodeKeys.loadOrCreate(in: directory.files, using: &generator)
-            let known = try Membership.load(from: stores.files)
-            if let known, let token {
-                guard known.rootKey == token.rootKey else {
-                    throw Failure(.badData, "\(folder.dir) belongs to another cloud (root key \(known.rootKey)); choose another folder")
+            let stored = try Membership.load(from: stores.files)
+            // A member needs no token, but may need to be told where the cloud has gone.
+            let known = token.flatMap { stored?.led(by: $0) } ?? stored
+            if let member = stored, let token {
+                guard member.rootKey == token.rootKey else {
+                    throw Failure(.badData, "\(folder.dir) belongs to another cloud (root key \(member.rootKey)); choose another folder")
                 }
-                Output.note("\(folder.dir) is a member already; the join token is not used")
+                Output.note("\(folder.dir) is a member already; of the join token only the communication server's address is used")
             }
             guard known != nil || token != nil else {
                 throw Failure(.noInput, "\(folder.dir) is not a member of a cloud yet; give --join with a token from mast center token")
