@@ -417,6 +417,6 @@ import Testing
 extension RobbedCloud {
     /// The operator's genuine record, which every station stores.
     func operators() async throws -> SignedRecord<UserRecord>? {
-        cloud.centerStore.load().users.first { $0.name == "op" }?.signed
+        try cloud.centerStore.load().users.first { $0.name == "op" }?.signed
     }
 }

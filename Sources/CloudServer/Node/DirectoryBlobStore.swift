@@ -17,7 +17,7 @@ package struct StorageError: Error, CustomStringConvertible, Hashable, Sendable 
     package var description: String { message }
 
     /// What the last system call left, in the words of whoever has to mend it.
-    static func system(_ action: String, _ path: String) -> StorageError {
+    package static func system(_ action: String, _ path: String) -> StorageError {
         let code = errno
         let text = "cannot \(action) \(path): \(String(cString: strerror(code)))"
         return switch code {

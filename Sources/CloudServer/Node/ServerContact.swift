@@ -1,5 +1,6 @@
 import MastCloudCore
 import MastRPC
+import MastTimebase
 import MastTransport
 import Synchronization
 

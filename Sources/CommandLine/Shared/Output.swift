@@ -20,14 +20,14 @@ enum Output {
 
     /// Rows of a table, the first one its head.
     /// - Parameter left: the columns that begin at the same place; the others end there.
-    static func table(_ rows: [[String]], left: Set<Int>) {
+    static func table(_ rows: [[String]], left: [Int]) {
         for row in TextLayout.table(rows.map { $0.map { $0.printable(atMost: mostOfACell) } }, left: left) { line(row) }
     }
 
     /// A result's bytes as they are, for a file or a program; a terminal gets what it can show.
     static func bytes(_ bytes: [UInt8]) {
         if isatty(1) == 1 { return write(1, String(decoding: bytes, as: UTF8.self).printable(keepingLines: true)) }
-        bytes.withUnsafeBytes { write(1, $0) }
+        _ = bytes.withUnsafeBytes { write(1, $0) }
     }
 
     /// A result that exists nowhere else: that it could not be written is no success.
@@ -96,7 +96,7 @@ enum Output {
 
     private static func write(_ descriptor: Int32, _ text: String) {
         var text = text
-        text.withUTF8 { write(descriptor, UnsafeRawBufferPointer($0)) }
+        _ = text.withUTF8 { write(descriptor, UnsafeRawBufferPointer($0)) }
     }
 
     /// - Returns: whether all was written.
