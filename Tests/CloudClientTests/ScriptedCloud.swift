@@ -223,6 +223,7 @@ final class ScriptedCloud: CloudWire {
     }
 
     func adopt(route: UInt32) {}
+    func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply { throw RPCError(.notFound, "", effect: .none) }
     func reach(_ server: CommunicationServer, until deadline: Instant) async -> Bool { true }
     func use(_ server: CommunicationServer) {}
 

@@ -78,6 +78,11 @@ import Testing
                     #expect(try await client.run("upper", input: Array("c".utf8)).output == Array("C".utf8))
                     #expect(try await client.communicationServers().servers == [Self.newPlace])
                 }
+                // Somebody who was away, and finds the old server deserted.
+                try await withClient(cloud, port: 63) { client in
+                    let outcome = try await client.run("upper", input: Array("e".utf8))
+                    #expect(outcome.output == Array("E".utf8) && client.communicationServer == Self.newPlace.address)
+                }
                 // Gone for good. A new process of each knows where to go.
                 cloud.network.unplug(port: 1)
                 let membership = try #require(try Membership.load(from: stores.files))

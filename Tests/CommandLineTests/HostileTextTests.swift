@@ -74,7 +74,7 @@ import Testing
             let failed = try await program.run("call", address, "evil.v1.Evil/fail", "--peer-key", key)
             #expect(failed.status == 110)
             #expect(failed.errorLines.count == 1)
-            expectHarmless(failed, longest: 4_000)
+            expectHarmless(failed, longest: 8_000)
             let asJSON = try await program.run("call", address, "evil.v1.Evil/fail", "--peer-key", key, "--json")
             expectHarmless(asJSON)
             let account = try JSONSerialization.jsonObject(with: Data(asJSON.errors.utf8)) as? [String: Any]

@@ -29,10 +29,15 @@ extension CloudClient {
     /// Makes sure that the control connection is open and attached, with a ticket that lasts.
     /// - Parameter refused: a ticket that a node did not take; whoever comes first renews it for all.
     func ensureAttached(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(ControlFailure) {
-        if refused == nil, isAttached { return }
+        if refused == nil, isAttached, !isDueToMove { return }
         try await control.pass { () async throws(ControlFailure) in
-            try await self.attach(until: deadline, refused: refused)
-            if await self.follow(until: deadline) { try await self.attach(until: deadline) }
+            do throws(ControlFailure) {
+                try await self.attach(until: deadline, refused: refused)
+                guard await self.follow(until: deadline) else { return }
+            } catch {
+                guard case .rpc(let reason) = error, await self.wasLeft(reason, until: deadline) else { throw error }
+            }
+            try await self.attach(until: deadline)
         }
     }
 
@@ -54,6 +59,11 @@ extension CloudClient {
         guard let session = wire.session else { return false }
         let now = wire.now()
         return state.withLock { $0.attachedOn == session.number && $0.ticketEnds - now > configuration.ticketMargin }
+    }
+
+    private var isDueToMove: Bool {
+        let now = wire.now()
+        return state.withLock { $0.servers.better != nil && now >= $0.nextMove }
     }
 
     private func soon(_ deadline: Instant) -> Instant { min(deadline, wire.now() + Self.controlPatience) }
@@ -83,6 +93,15 @@ extension CloudClient {
         logger?.notice("following the communication server", metadata: ["to": "\(communicationServer)"])
         save()
         return true
+    }
+
+    /// A server that everybody has left finds nobody who could vouch for a client; but it knows where they went.
+    /// - Returns: whether the client has gone there.
+    private func wasLeft(_ error: RPCError, until deadline: Instant) async -> Bool {
+        guard error.code == .unavailable, error.cause == .remote, let reply = try? await wire.servers(until: soon(deadline)) else { return false }
+        absorb(reply.servers)
+        state.withLock { $0.nextMove = .zero }
+        return await follow(until: deadline)
     }
 
     /// Dials another server from now on. What is known of nodes is known by the routes of the one before.
@@ -212,8 +231,13 @@ extension CloudClient {
             do throws(RPCError) {
                 reply = try await self.wire.lookup(request, until: self.soon(deadline))
             } catch {
-                guard attach?.proof == nil, Self.wantsProof(error) else { throw .rpc(error) }
-                request.attach = try self.proof(session)
+                if await self.wasLeft(error, until: deadline) {
+                    try await self.attach(until: deadline)
+                    request.attach = nil
+                } else {
+                    guard attach?.proof == nil, Self.wantsProof(error) else { throw .rpc(error) }
+                    request.attach = try self.proof(session)
+                }
                 do throws(RPCError) { reply = try await self.wire.lookup(request, until: self.soon(deadline)) } catch { throw .rpc(error) }
             }
             if let attached = reply.attached { try self.absorb(attached, session) }

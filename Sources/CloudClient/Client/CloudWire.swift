@@ -54,6 +54,8 @@ package protocol CloudWire: Sendable {
     func connect(until deadline: Instant) async throws(RPCError) -> ControlSession
     func attach(_ request: AttachRequest, until deadline: Instant) async throws(RPCError) -> AttachReply
     func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply
+    /// The list of communication servers, as the one dialled has it.
+    func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply
     func status(until deadline: Instant) async throws(RPCError) -> CloudStatus
     /// Returns or throws when the stream of events ends.
     func watch(_ event: @Sendable (NodeEvent) -> Void) async throws
@@ -134,6 +136,10 @@ package final class RPCWire: CloudWire {
 
     package func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
         try await control.call(ControlMethods.lookup, request, options: Self.once(deadline))
+    }
+
+    package func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply {
+        try await control.call(ControlMethods.servers, Nothing(), options: Self.once(deadline))
     }
 
     package func status(until deadline: Instant) async throws(RPCError) -> CloudStatus {

@@ -14,12 +14,17 @@ package enum ControlMethods: RPCService {
     package static let watch = ServerStream<Nothing, NodeEvent>("mast.v1.Control/watch", .readOnly)
     package static let status = Unary<Nothing, CloudStatus>("mast.v1.Control/status", .readOnly)
 
+    /// Where the cloud is, for whoever finds nobody here any more.
+    package static let servers = Unary<Nothing, CommunicationServersReply>("mast.v1.Control/servers", .readOnly)
+
     package static let rights: [MethodRow] = [
         ("mast.v1.Control/join", .anonymous), ("mast.v1.Control/register", .anonymous),
         ("mast.v1.Control/heartbeat", .node), ("mast.v1.Control/sync", .station), ("mast.v1.Control/announce", .center),
         ("mast.v1.Control/fetchReplica", .station), ("mast.v1.Control/attach", .anonymous),
         // A lookup may carry the proof itself.
         ("mast.v1.Control/lookup", .anonymous), ("mast.v1.Control/watch", .user), ("mast.v1.Control/status", .user),
+        // The list is signed, and no secret.
+        ("mast.v1.Control/servers", .anonymous),
     ]
 }
 

@@ -131,6 +131,12 @@ package actor CommunicationServerNode {
             ControlMethods.watch.handle { _, writer, context in
                 for await event in await self.watch(context) { try await writer.send(event) }
             }
+            ControlMethods.servers.handle { _ in
+                guard let signed = await self.servers.signed else {
+                    throw RPCError(.notFound, "no node has brought the list of communication servers yet", effect: .none)
+                }
+                return CommunicationServersReply(servers: signed)
+            }
             ControlMethods.status.handle { _ in await self.status() }
         }
     }

@@ -10,7 +10,7 @@ enum Output {
     /// More than any line of ours has.
     private static let mostOfALine = 16_384
     private static let mostOfARemark = 2_048
-    private static let mostOfACell = 1_000
+    private static let mostOfACell = 400
 
     /// One line of result.
     static func line(_ text: String) { write(1, text.printable(atMost: mostOfALine) + "\n") }
