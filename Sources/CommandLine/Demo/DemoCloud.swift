@@ -3,6 +3,7 @@ import MastCalls
 import MastCloudCore
 import MastCloudServer
 import MastDatagrams
+import MastFiles
 import MastLinkEmulator
 import MastLinkModel
 import MastTransport
