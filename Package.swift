@@ -151,7 +151,7 @@ let package = Package(
             "Replay",
             ["MastReplay", "MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime",
              "CaptureKit"]),
-        tests("CommandLine", ["MastCapture", "MastProcesses", "MastTimebase"]),
+        tests("CommandLine", ["MastCalls", "MastCapture", "MastCloudCore", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport"]),
     ]
 )
 

@@ -3,7 +3,7 @@
 -- Try it:       tshark -X lua_script:captures/mast.lua -r captures/calls.pcapng
 -- Install it:   copy this file to Wireshark's personal Lua plugins folder (Help > About > Folders).
 --
--- UDP ports 4433 and 4460 are taken for Mast's (Preferences > Protocols > MAST); on others a conversation is known by its
+-- UDP ports 4433, 4460 and 4600 are taken for Mast's (Preferences > Protocols > MAST); on others a conversation is known by its
 -- handshake, its key query or their answers. The layouts are in Sources/Transport/Transport.docc/WireFormat.md.
 
 local mast = Proto("mast", "Mast Transport")
@@ -59,7 +59,7 @@ local e = {
 }
 mast.experts = { e.size, e.kind, e.flags, e.padding, e.version, e.cut, e.reset }
 
-mast.prefs.ports = Pref.range("UDP ports", "4433,4460", "UDP ports whose datagrams are Mast's", 65535)
+mast.prefs.ports = Pref.range("UDP ports", "4433,4460,4600", "UDP ports whose datagrams are Mast's", 65535)
 mast.prefs.heuristic = Pref.bool("Find it on other ports", true, "Take conversations that shake hands as Mast does for Mast's")
 
 local function kind_of(tvb) return math.floor(tvb(0, 1):uint() / 16) end

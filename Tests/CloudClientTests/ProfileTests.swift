@@ -20,6 +20,7 @@ import Testing
             userID: "u", name: "ada", devices: [], grants: [], quota: Quota(), serial: 1, epoch: 1, issued: WallTime(milliseconds: 0))
         return ClientProfile(
             userName: "ada", communicationServer: .loopback(port: 4433), communicationServerKey: identity.publicKey,
+            servers: try SignedRecord(CommunicationServers(number: 1, servers: [.init(address: .loopback(port: 4433), key: identity.publicKey)]), signedBy: root),
             rootKey: root.publicKey, identity: identity, signing: signing, userRecord: try SignedRecord(record, signedBy: root))
     }
 

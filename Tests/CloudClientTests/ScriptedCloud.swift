@@ -73,6 +73,7 @@ final class ScriptedCloud: CloudWire {
             issued: WallTime(milliseconds: 0))
         return try ClientProfile(
             userName: "ada", communicationServer: .loopback(port: 1), communicationServerKey: user.publicKey,
+            servers: SignedRecord(CommunicationServers(number: 1, servers: [.init(address: .loopback(port: 1), key: user.publicKey)]), signedBy: root),
             rootKey: root.publicKey, identity: user, signing: userSigning, userRecord: SignedRecord(record, signedBy: root)
         ).opened()
     }
@@ -222,6 +223,9 @@ final class ScriptedCloud: CloudWire {
     }
 
     func adopt(route: UInt32) {}
+    func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply { throw RPCError(.notFound, "", effect: .none) }
+    func reach(_ server: CommunicationServer, until deadline: Instant) async -> Bool { true }
+    func use(_ server: CommunicationServer) {}
 
     func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
         note("run on \(node.name)")

@@ -109,6 +109,8 @@ import Testing
     @Test func `a profile opens to the keys it was made of, and names a field that is wrong`() throws {
         let profile = ClientProfile(
             userName: "ada", communicationServer: .loopback(port: 4433), communicationServerKey: cast.stationKeys.publicKey,
+            servers: try SignedRecord(
+                CommunicationServers(number: 1, servers: [.init(address: .loopback(port: 4433), key: cast.stationKeys.publicKey)]), signedBy: cast.root),
             rootKey: cast.root.publicKey, identity: cast.clientKeys, signing: cast.clientSigning,
             userRecord: try SignedRecord(cast.user, signedBy: cast.root))
         let opened = try profile.opened()

@@ -16,7 +16,7 @@ import Testing
 
     @Test func `a refusal travels in an error and comes out of it`() {
         for refusal in [
-            RunRefusal.noReplica, .unknownApplication, .overloaded, .stopping, .ticketNeeded, .notGranted, .badRequest, .engineFailure, .unloadable,
+            RunRefusal.noReplica, .unknownApplication, .overloaded, .stopping, .ticketNeeded, .notGranted, .badRequest, .runIDInUse, .engineFailure, .unloadable,
         ] {
             let error = refusal.error("why", retryAfter: .milliseconds(5))
             #expect(RunRefusal(error) == refusal)

@@ -28,7 +28,7 @@ import Testing
                 #expect(first.output == ByteString("HELLO") && first.nodeName == "station-0")
                 #expect(try await client.run("upper", "hello", on: placement.candidates[0], id: "r1") == first)
                 #expect(cloud.engine.runs.load(ordering: .relaxed) == 1)
-                #expect(await refusal { _ = try await client.run("upper", "other", on: placement.candidates[0], id: "r1") } == .badRequest)
+                #expect(await refusal { _ = try await client.run("upper", "other", on: placement.candidates[0], id: "r1") } == .runIDInUse)
                 // The node remembers the ticket.
                 let second = try await client.run("upper", "x", on: placement.candidates[0], id: "r2", withTicket: false)
                 #expect(second.output == ByteString("X"))
@@ -200,6 +200,32 @@ import Testing
             impostor.signing = SigningKeyPair(using: &generator)
             let refused = await #expect(throws: RPCError.self) { _ = try await cloud.client(impostor, port: 52).attach() }
             #expect(refused?.code == .unauthenticated)
+        }
+    }
+
+    @Test func `a method that nobody has is unimplemented at every role, one for others is not this peer's`() throws {
+        let cloud = try SmallCloud(stations: 1)
+        try cloud.whileServing { cloud in
+            let operating = cloud.client(cloud.operatorProfile, port: 50)
+            let center = try #require(try await operating.attach().center)
+            _ = try await operating.push("upper", Array("uppr".utf8), to: center)
+            let (station, _) = try await cloud.station(0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await station.run() }
+                _ = try await operating.wait { $0.nodes.contains { $0.role == .station && !$0.replicas.isEmpty } }
+                let candidate = try #require(try await operating.lookup("upper").candidates.first { $0.role == .station })
+                let unknown = Unary<Nothing, Nothing>("mast.v1.Nobody/nothing", .readOnly)
+                for client in [operating.control, try operating.node(center), try operating.node(candidate)] {
+                    let error = await #expect(throws: RPCError.self) { try await client.call(unknown, Nothing()) }
+                    #expect(error?.code == .unimplemented && error?.effect == Effect.none)
+                }
+                // A station has it, and it is the communication server's.
+                let error = await #expect(throws: RPCError.self) {
+                    try await operating.node(candidate).call(StationMethods.announce, Announcement(numbers: StateNumbers(), releases: nil))
+                }
+                #expect(error?.code == .permissionDenied)
+                group.cancelAll()
+            }
         }
     }
 }

@@ -140,10 +140,10 @@ import Testing
                     #expect(refused?.code == .unauthenticated)
                 }
                 let status = try await operating.wait { $0.nodes.contains { !$0.health.troubles.isEmpty } }
-                #expect(status.nodes.flatMap(\.health.troubles).contains { $0.hasPrefix("revocations count, but cannot be stored") })
+                #expect(status.nodes.flatMap(\.health.troubles).contains { $0.hasPrefix("the list of revocations, which counts already, cannot be stored: the disk is full") })
                 #expect(disk.memory.read("revocations") == nil)
                 disk.isFull.withLock { $0 = false }
-                _ = try await operating.wait { $0.nodes.allSatisfy { !$0.health.troubles.contains { $0.hasPrefix("revocations") } } }
+                _ = try await operating.wait { $0.nodes.allSatisfy { !$0.health.troubles.contains { $0.hasPrefix("the list of revocations") } } }
                 #expect(disk.memory.read("revocations") != nil)
                 group.cancelAll()
             }
@@ -272,7 +272,7 @@ final class FillableStore: BlobStore {
 
     func read(_ name: String) -> [UInt8]? { memory.read(name) }
     func write(_ name: String, _ bytes: [UInt8]) throws {
-        guard !isFull.withLock({ $0 }) else { throw StorageError(.inputOutput, "no space left on device") }
+        guard !isFull.withLock({ $0 }) else { throw StorageError(.full, "the disk is full: no space left on device") }
         memory.write(name, bytes)
     }
     func remove(_ name: String) { memory.remove(name) }

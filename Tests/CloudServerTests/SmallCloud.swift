@@ -15,7 +15,7 @@ struct SmallCloud: Sendable {
     let keys: CenterKeys
     let serverKeys: NodeKeys
     let membership: Membership
-    let centerStore = MemoryCenterStore()
+    let centerStore: any CenterStore
     let serverFiles = MemoryBlobStore()
     let operatorProfile: OpenedProfile
     let tokens: [JoinToken]
@@ -25,7 +25,8 @@ struct SmallCloud: Sendable {
 
     /// - Parameter clocks: how far clocks are ahead, by ports: the communication server's is 1, the center's 2, the stations'
     ///   10 and on.
-    init(stations: Int, runs: RunConfiguration = .init(), clocks: [UInt16: Interval] = [:]) throws {
+    init(stations: Int, runs: RunConfiguration = .init(), clocks: [UInt16: Interval] = [:], centerStore: any CenterStore = MemoryCenterStore()) throws {
+        self.centerStore = centerStore
         self.runs = runs
         simulation = Simulation(seed: 100)
         network = TestNetwork(simulation, clocks: clocks)

@@ -43,6 +43,12 @@ import Testing
         #expect(first.status == 0, "\(first.errors)")
         #expect(try first.object()["servedBy"] as? String == "station-a")
         let again = try await program.run("run", "textsearch", "--input", input, "--profile", user, "--run-id", "r1", "--json").object()
+        // One run id, one input: the pool knows, and so does the node where the pool is another.
+        let other = try program.write("other.txt", Array("needle\nanother hay\n".utf8))
+        for pool in [[], ["--pool", program.path("elsewhere")]] {
+            let reused = try await program.run(["run", "textsearch", "--input", other, "--profile", user, "--run-id", "r1"] + pool)
+            #expect(reused.status == 106 && reused.errors.contains("alreadyExists") || pool.isEmpty && reused.status == 106, "\(reused.errors)")
+        }
         #expect(again["fromPool"] as? Bool == true)
         #expect(try await program.run("run", "no-such-app", "--profile", user).status == 105)
 

@@ -83,6 +83,23 @@ extension CloudClient {
         try await callCenter(AdminMethods.renameStation, RenameStation(station: station, name: name), timeout: timeout)
     }
 
+    /// The signed list, by the center's own word.
+    package func communicationServers(timeout: Interval = .seconds(10)) async throws(RPCError) -> CommunicationServers {
+        try verified(try await callCenter(AdminMethods.communicationServers, Nothing(), timeout: timeout))
+    }
+
+    /// Moves the communication server: nodes and clients follow as soon as it answers there.
+    package func setCommunicationServers(_ servers: [CommunicationServer], timeout: Interval = .seconds(10)) async throws(RPCError) -> CommunicationServers {
+        let request = SetCommunicationServers(servers: servers.map { .init(address: $0.address.description, key: $0.key.description) })
+        return try verified(try await callCenter(AdminMethods.setCommunicationServers, request, timeout: timeout))
+    }
+
+    private func verified(_ reply: CommunicationServersReply) throws(RPCError) -> CommunicationServers {
+        do throws(TrustError) { return try reply.servers.verified(by: profile.rootKey) } catch {
+            throw RPCError(.dataLoss, "the center's answer is not good: \(error)", effect: .unknown)
+        }
+    }
+
     package func makeJoinToken(lifetimeSeconds: Int64 = 3600, timeout: Interval = .seconds(10))
         async throws(RPCError) -> MakeJoinTokenReply
     {

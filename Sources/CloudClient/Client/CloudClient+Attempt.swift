@@ -131,7 +131,7 @@ extension CloudClient {
             case .overloaded: RunRefusal.load(error) == nil ? .refused(retryAfter: error.retryAfter) : .declined
             case .stopping: .refused(retryAfter: nil)
             case .ticketNeeded: .ticketRefused
-            case .notGranted, .badRequest: .denied
+            case .notGranted, .badRequest, .runIDInUse: .denied
             case .unloadable: .unrunnable
             }
         }

@@ -21,26 +21,38 @@ enum ControlFailure: Error {
 extension CloudClient {
     /// Longest wait for one answer of the communication server: beyond it the caller's policy decides anew.
     static let controlPatience = Interval.seconds(5)
+    /// How long the server that one is at waits for the one that is to be better.
+    static let movePatience = Interval.seconds(2)
 
     // MARK: Attaching
 
     /// Makes sure that the control connection is open and attached, with a ticket that lasts.
     /// - Parameter refused: a ticket that a node did not take; whoever comes first renews it for all.
     func ensureAttached(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(ControlFailure) {
-        if refused == nil, isAttached { return }
+        if refused == nil, isAttached, !isDueToMove { return }
         try await control.pass { () async throws(ControlFailure) in
-            let session = try await self.session(until: deadline)
-            guard let request = try self.attachRequest(session, refused: refused) else { return }
-            var reply: AttachReply
-            do throws(RPCError) {
-                reply = try await self.wire.attach(request, until: self.soon(deadline))
+            do throws(ControlFailure) {
+                try await self.attach(until: deadline, refused: refused)
+                guard await self.follow(until: deadline) else { return }
             } catch {
-                guard request.ticket != nil, Self.wantsProof(error) else { throw .rpc(error) }
-                let proof = try self.proof(session)
-                do throws(RPCError) { reply = try await self.wire.attach(proof, until: self.soon(deadline)) } catch { throw .rpc(error) }
+                guard case .rpc(let reason) = error, await self.wasLeft(reason, until: deadline) else { throw error }
             }
-            try self.absorb(reply, session)
+            try await self.attach(until: deadline)
         }
+    }
+
+    private func attach(until deadline: Instant, refused: SignedRecord<Ticket>? = nil) async throws(ControlFailure) {
+        let session = try await session(until: deadline)
+        guard let request = try attachRequest(session, refused: refused) else { return }
+        var reply: AttachReply
+        do throws(RPCError) {
+            reply = try await wire.attach(request, until: soon(deadline))
+        } catch {
+            guard request.ticket != nil, Self.wantsProof(error) else { throw .rpc(error) }
+            let proof = try proof(session)
+            do throws(RPCError) { reply = try await wire.attach(proof, until: soon(deadline)) } catch { throw .rpc(error) }
+        }
+        try absorb(reply, session)
     }
 
     private var isAttached: Bool {
@@ -49,10 +61,72 @@ extension CloudClient {
         return state.withLock { $0.attachedOn == session.number && $0.ticketEnds - now > configuration.ticketMargin }
     }
 
+    private var isDueToMove: Bool {
+        let now = wire.now()
+        return state.withLock { $0.servers.better != nil && now >= $0.nextMove }
+    }
+
     private func soon(_ deadline: Instant) -> Instant { min(deadline, wire.now() + Self.controlPatience) }
 
     private func session(until deadline: Instant) async throws(ControlFailure) -> ControlSession {
-        do { return try await wire.connect(until: soon(deadline)) } catch { throw .rpc(error) }
+        do throws(RPCError) { return try await wire.connect(until: soon(deadline)) } catch {
+            // The server that was left may still be there, or the one that was not there yet.
+            guard state.withLock({ $0.servers.hasOthers }), wire.now() < deadline else { throw .rpc(error) }
+            change { $0.next() }
+            do throws(RPCError) { return try await wire.connect(until: soon(deadline)) } catch { throw .rpc(error) }
+        }
+    }
+
+    // MARK: Where the communication server is
+
+    /// Goes to the best communication server of the newest list, if it is not there and that one answers.
+    /// - Returns: whether it went.
+    private func follow(until deadline: Instant) async -> Bool {
+        let now = wire.now()
+        guard let better = state.withLock({ now >= $0.nextMove ? $0.servers.better : nil }) else { return false }
+        guard await wire.reach(better, until: min(deadline, now + Self.movePatience)) else {
+            logger?.info("the communication server's new place does not answer yet", metadata: ["address": "\(better.address)"])
+            state.withLock { $0.nextMove = wire.now() + .seconds(30) }
+            return false
+        }
+        change { $0.moved() }
+        logger?.notice("following the communication server", metadata: ["to": "\(communicationServer)"])
+        save()
+        return true
+    }
+
+    /// A server that everybody has left finds nobody who could vouch for a client; but it knows where they went.
+    /// - Returns: whether the client has gone there.
+    private func wasLeft(_ error: RPCError, until deadline: Instant) async -> Bool {
+        guard error.code == .unavailable, error.cause == .remote, let reply = try? await wire.servers(until: soon(deadline)) else { return false }
+        absorb(reply.servers)
+        state.withLock { $0.nextMove = .zero }
+        return await follow(until: deadline)
+    }
+
+    /// Dials another server from now on. What is known of nodes is known by the routes of the one before.
+    private func change(_ body: (inout ServerChoice) -> Void) {
+        let now = wire.now()
+        let (server, broken) = state.withLock { state -> (CommunicationServer, [NodeContact]) in
+            body(&state.servers)
+            let broken = state.used
+            for contact in broken { state.gone.append((contact.nodeID, now)) }
+            if state.gone.count > 64 { state.gone.removeFirst(state.gone.count - 64) }
+            (state.used, state.placements, state.center, state.attachedOn) = ([], [], nil, nil)
+            state.news += 1
+            return (state.servers.dialled, broken)
+        }
+        for contact in broken { wire.drop(contact) }
+        wire.use(server)
+    }
+
+    /// Takes a newer list: the next attachment follows it.
+    private func absorb(_ offered: SignedRecord<CommunicationServers>?) {
+        guard let offered else { return }
+        state.withLock { state in
+            guard (try? state.servers.take(offered, root: profile.rootKey)) != nil else { return }
+            state.nextMove = .zero
+        }
     }
 
     /// What to say on a connection; nil if it knows us already.
@@ -65,14 +139,15 @@ extension CloudClient {
             return (lasts && state.attachedOn == session.number, lasts ? state.ticket : nil)
         }
         if isKnown { return nil }
-        if let ticket { return AttachRequest(proof: nil, ticket: ticket, knownRevocations: knownRevocations) }
+        if let ticket { return AttachRequest(proof: nil, ticket: ticket, knownRevocations: knownRevocations, knownServers: knownServers) }
         return try proof(session)
     }
 
     private func proof(_ session: ControlSession) throws(ControlFailure) -> AttachRequest {
         do throws(TrustError) {
             return AttachRequest(
-                proof: try profile.proof(handshakeHash: session.handshakeHash), ticket: nil, knownRevocations: knownRevocations)
+                proof: try profile.proof(handshakeHash: session.handshakeHash), ticket: nil, knownRevocations: knownRevocations,
+                knownServers: knownServers)
         } catch { throw .untrusted("this profile cannot sign: \(error)") }
     }
 
@@ -81,10 +156,12 @@ extension CloudClient {
         RunRefusal(error) == .ticketNeeded || error.code == .unauthenticated
     }
 
+    private var knownServers: UInt64 { state.withLock { $0.servers.number } }
     private var knownRevocations: UInt64 { state.withLock { $0.revocations.number } }
 
     private func absorb(_ reply: AttachReply, _ session: ControlSession) throws(ControlFailure) {
         absorb(reply.revocations)
+        absorb(reply.servers)
         let revocations = state.withLock { $0.revocations }
         do throws(TrustError) {
             // The end is not compared with our calendar, which may be wrong: see `ticketEnds`.
@@ -154,11 +231,21 @@ extension CloudClient {
             do throws(RPCError) {
                 reply = try await self.wire.lookup(request, until: self.soon(deadline))
             } catch {
-                guard attach?.proof == nil, Self.wantsProof(error) else { throw .rpc(error) }
-                request.attach = try self.proof(session)
+                if await self.wasLeft(error, until: deadline) {
+                    try await self.attach(until: deadline)
+                    request.attach = nil
+                } else {
+                    guard attach?.proof == nil, Self.wantsProof(error) else { throw .rpc(error) }
+                    request.attach = try self.proof(session)
+                }
                 do throws(RPCError) { reply = try await self.wire.lookup(request, until: self.soon(deadline)) } catch { throw .rpc(error) }
             }
             if let attached = reply.attached { try self.absorb(attached, session) }
+            if await self.follow(until: deadline) {
+                // That placement leads through the server that was left.
+                try await self.attach(until: deadline)
+                do throws(RPCError) { reply = try await self.wire.lookup(LookupRequest(application: application, digest: digest), until: self.soon(deadline)) } catch { throw .rpc(error) }
+            }
             return try self.absorb(reply.placement, asked: application, digest)
         }
     }
@@ -252,6 +339,11 @@ extension CloudClient {
 
     private func hear(_ event: NodeEvent) {
         if event.kind == .revoked { return absorb(event.revocations) }
+        if event.kind == .moved {
+            absorb(event.servers)
+            // Whoever asks next attaches anew, and with that moves.
+            return state.withLock { $0.attachedOn = nil }
+        }
         let now = wire.now()
         let broken = state.withLock { state -> [NodeContact] in
             state.news += 1
@@ -271,7 +363,7 @@ extension CloudClient {
                 if !state.policy.isAvoided(nodeID, at: now) { broken = [] }
                 state.policy.stationReturned(nodeID)
                 state.placements = []
-            case .placementChanged, .revoked:
+            case .placementChanged, .revoked, .moved:
                 state.placements = []
                 return []
             }
@@ -298,7 +390,8 @@ extension CloudClient {
         guard let store else { return }
         let kept = state.withLock {
             ClientState(
-                ticket: $0.ticket, placements: $0.placements.filter { $0.digest == nil }.map(\.placement), revocations: $0.signedRevocations)
+                ticket: $0.ticket, placements: $0.placements.filter { $0.digest == nil }.map(\.placement), revocations: $0.signedRevocations,
+                servers: $0.servers.better == nil && $0.servers.number > profile.servers.number ? $0.servers.signed : nil)
         }
         do { try store.save(kept) } catch {
             logger?.warning("the ticket could not be kept", metadata: ["reason": "\(error)"])

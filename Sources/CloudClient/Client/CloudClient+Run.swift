@@ -215,6 +215,8 @@ extension CloudClient {
                 case .routeGone:
                     lastWords = "\(contact.name) is gone"
                     directive = ended(&run, candidate, .routeGone, placement, options.role)
+                case .failed(let error) where RunRefusal(error) == .runIDInUse:
+                    throw failure(.runIDInUse, error.message, question, timeline)
                 case .failed(let error) where error.cause == .tooLarge || RunRefusal(error) == .badRequest:
                     throw failure(.invalid, error.message, question, timeline)
                 case .failed(let error):
@@ -312,6 +314,7 @@ extension CloudClient {
                 throw failure(
                     .unknownApplication, "no application is called \(question.application); see `mast app ls`", question, timeline)
             case .notGranted: throw failure(.denied, error.message, question, timeline)
+            case .runIDInUse: throw failure(.runIDInUse, error.message, question, timeline)
             case .badRequest: throw failure(.invalid, error.message, question, timeline)
             default: break
             }
@@ -336,7 +339,7 @@ extension CloudClient {
         case .ticketRefused: failure(.denied, "the ticket is refused again and again; \(lastWords)", question, timeline)
         case .deadline where wire.session == nil && run.attempts == 0:
             failure(
-                .unavailable, "the communication server at \(profile.communicationServer) does not answer; is it running, and is this its address? (\(lastWords))",
+                .unavailable, "the communication server at \(communicationServer) does not answer; is it running, and is this its address? (\(lastWords))",
                 question, timeline)
         case .deadline:
             failure(.deadline, "no answer within \(question.options.timeout.milliseconds) ms; last: \(lastWords)", question, timeline)

@@ -42,6 +42,10 @@ public final class CloudClient: Sendable {
         var policy = FailoverPolicy()
         var choice = NodeChoice()
         var attachedOn: UInt64?
+        /// The communication server: the one dialled, and the newest list.
+        var servers: ServerChoice
+        /// A better server that does not answer is not tried with every attachment.
+        var nextMove = Instant.zero
         var ticket: SignedRecord<Ticket>?
         /// On this host's clock: the issuer's may differ.
         var ticketEnds = Instant.zero
@@ -84,11 +88,12 @@ public final class CloudClient: Sendable {
     ) {
         (self.wire, self.profile, self.pool, self.store) = (wire, profile, pool, store)
         (self.configuration, self.logger) = (configuration, logger)
-        var state = State(entropy: entropy)
+        var state = State(servers: profile.servers, entropy: entropy)
         let attached = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.attached = (attached.stream, attached.continuation)
         let kept = store?.load()
         if let kept { state.restore(kept, rootKey: profile.rootKey, clientKey: profile.identity.publicKey, wall: wire.wallTime(), now: wire.now()) }
+        wire.use(state.servers.dialled)
         self.state = Mutex(state)
         if let kept { restore(kept.placements) }
     }
@@ -121,6 +126,8 @@ public final class CloudClient: Sendable {
     }
 
     public var userName: String { profile.userName }
+    /// Where the communication server is that is dialled now.
+    package var communicationServer: HostPort { state.withLock { $0.servers.dialled.address } }
 
     public var statistics: CloudClientStatistics {
         noteRetransmissions(of: nil)

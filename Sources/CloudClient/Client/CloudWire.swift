@@ -2,6 +2,7 @@ import MastCloudCore
 import MastRPC
 import MastTimebase
 import MastTransport
+import Synchronization
 
 /// A node as a client reaches it: named and keyed by its root-signed record, at the end of a route.
 package struct NodeContact: Hashable, Sendable {
@@ -53,9 +54,15 @@ package protocol CloudWire: Sendable {
     func connect(until deadline: Instant) async throws(RPCError) -> ControlSession
     func attach(_ request: AttachRequest, until deadline: Instant) async throws(RPCError) -> AttachReply
     func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply
+    /// The list of communication servers, as the one dialled has it.
+    func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply
     func status(until deadline: Instant) async throws(RPCError) -> CloudStatus
     /// Returns or throws when the stream of events ends.
     func watch(_ event: @Sendable (NodeEvent) -> Void) async throws
+    /// Whether that communication server answers with its key.
+    func reach(_ server: CommunicationServer, until deadline: Instant) async -> Bool
+    /// The communication server from now on; a control connection to another one is closed. Nothing is dialled.
+    func use(_ server: CommunicationServer)
     /// The route by which answers reach this client.
     func adopt(route: UInt32)
 
@@ -77,15 +84,35 @@ package protocol CloudWire: Sendable {
 }
 
 /// The cloud over RPC: one control connection, and one connection end to end with each node behind it.
-package struct RPCWire: CloudWire {
+package final class RPCWire: CloudWire {
+    private struct Way: Sendable {
+        var server: CommunicationServer
+        var control: RPCClient
+    }
+
     private let host: RPCHost
-    private let server: HostPort
-    private let control: RPCClient
+    private let way: Mutex<Way>
 
     package init(host: RPCHost, communicationServer: HostPort, key: PublicKey) {
         self.host = host
-        server = communicationServer
-        control = host.client(at: communicationServer, peerKey: key)
+        let server = CommunicationServer(address: communicationServer, key: key)
+        way = Mutex(Way(server: server, control: host.client(at: communicationServer, peerKey: key)))
+    }
+
+    private var control: RPCClient { way.withLock { $0.control } }
+
+    package func reach(_ server: CommunicationServer, until deadline: Instant) async -> Bool {
+        (try? await host.client(at: server.address, peerKey: server.key).connect(within: max(deadline - host.now(), .milliseconds(1)))) != nil
+    }
+
+    package func use(_ server: CommunicationServer) {
+        let left = way.withLock { way -> RPCClient? in
+            guard way.server != server else { return nil }
+            let control = way.control
+            way = Way(server: server, control: host.client(at: server.address, peerKey: server.key))
+            return control
+        }
+        left?.close(reason: "the communication server has moved")
     }
 
     package func now() -> Instant { host.now() }
@@ -109,6 +136,10 @@ package struct RPCWire: CloudWire {
 
     package func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
         try await control.call(ControlMethods.lookup, request, options: Self.once(deadline))
+    }
+
+    package func servers(until deadline: Instant) async throws(RPCError) -> CommunicationServersReply {
+        try await control.call(ControlMethods.servers, Nothing(), options: Self.once(deadline))
     }
 
     package func status(until deadline: Instant) async throws(RPCError) -> CloudStatus {
@@ -170,7 +201,8 @@ package struct RPCWire: CloudWire {
 
     /// The same node by the same route is the same connection: the host keeps them.
     private func client(_ node: NodeContact) -> RPCClient {
-        host.client(at: server, peerKey: node.key, route: node.route, control: control)
+        let way = way.withLock { $0 }
+        return host.client(at: way.server.address, peerKey: node.key, route: node.route, control: way.control)
     }
 
     private static func once(_ deadline: Instant) -> CallOptions {

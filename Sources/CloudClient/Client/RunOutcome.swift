@@ -86,8 +86,10 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         case unrunnable
         /// The user's grants do not cover it, or the cloud does not know the profile.
         case denied
-        /// Too large, or contradicting an earlier request with the same run id.
+        /// No node would take it: it is too large, for instance.
         case invalid
+        /// The run id belongs to another request.
+        case runIDInUse
         case deadline
         /// Nobody could be reached or would serve, and the bounds on repetition were met.
         case unavailable
@@ -115,6 +117,7 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
         case .unrunnable: .failedPrecondition
         case .denied: .permissionDenied
         case .invalid: .invalidArgument
+        case .runIDInUse, .pool(.runIDInUse): .alreadyExists
         case .deadline: .deadlineExceeded
         case .unavailable: .unavailable
         case .divergent: .dataLoss

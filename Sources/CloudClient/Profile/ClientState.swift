@@ -5,14 +5,19 @@ import MastTransport
 
 /// What a client may keep between processes: it spares round trips and is never needed.
 public struct ClientState: Codable, Hashable, Sendable {
-    package static let version = 2
+    package static let version = 3
     package var formatVersion = ClientState.version
     package var ticket: SignedRecord<Ticket>?
     package var placements: [Placement]
     package var revocations: SignedRecord<RevocationLog>?
+    /// Where the communication server is since it moved; newer than what the profile says.
+    package var servers: SignedRecord<CommunicationServers>?
 
-    package init(ticket: SignedRecord<Ticket>?, placements: [Placement], revocations: SignedRecord<RevocationLog>? = nil) {
-        (self.ticket, self.placements, self.revocations) = (ticket, placements, revocations)
+    package init(
+        ticket: SignedRecord<Ticket>?, placements: [Placement], revocations: SignedRecord<RevocationLog>? = nil,
+        servers: SignedRecord<CommunicationServers>? = nil
+    ) {
+        (self.ticket, self.placements, self.revocations, self.servers) = (ticket, placements, revocations, servers)
     }
 }
 
@@ -47,6 +52,7 @@ extension CloudClient.State {
     /// Takes over an earlier process's ticket, if it is still good.
     mutating func restore(_ kept: ClientState, rootKey: SigningPublicKey, clientKey: PublicKey, wall: WallTime, now: Instant) {
         if let signed = kept.revocations, let log = try? signed.verified(by: rootKey) { (revocations, signedRevocations) = (log, signed) }
+        if let signed = kept.servers, (try? servers.take(signed, root: rootKey)) != nil { servers.moved() }
         guard let ticket = kept.ticket,
             let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: CloudTime(own: wall)), (try? revocations.check(claims)) != nil
         else { return }

@@ -15,12 +15,17 @@ package enum AdminMethods: RPCService {
     package static let removeStation = Unary<RemoveStation, StationReply>("mast.v1.Admin/removeStation", .idempotent)
     package static let renameStation = Unary<RenameStation, StationReply>("mast.v1.Admin/renameStation", .idempotent)
 
+    package static let communicationServers = Unary<Nothing, CommunicationServersReply>("mast.v1.Admin/communicationServers", .readOnly)
+    package static let setCommunicationServers = Unary<SetCommunicationServers, CommunicationServersReply>(
+        "mast.v1.Admin/setCommunicationServers", .idempotent)
+
     package static let rights: [MethodRow] = [
         ("mast.v1.Admin/uploadChunk", .operator), ("mast.v1.Admin/pushApplication", .operator),
         ("mast.v1.Admin/listApplications", .operator), ("mast.v1.Admin/removeApplication", .operator),
         ("mast.v1.Admin/addUser", .operator), ("mast.v1.Admin/removeUser", .operator),
         ("mast.v1.Admin/makeJoinToken", .operator), ("mast.v1.Admin/status", .operator),
         ("mast.v1.Admin/removeStation", .operator), ("mast.v1.Admin/renameStation", .operator),
+        ("mast.v1.Admin/communicationServers", .operator), ("mast.v1.Admin/setCommunicationServers", .operator),
     ]
 }
 
@@ -156,6 +161,26 @@ package struct StationReply: Codable, Hashable, Sendable {
     package init(nodeID: NodeID, name: String, numbers: StateNumbers) {
         (self.nodeID, self.name, self.numbers) = (nodeID, name, numbers)
     }
+}
+
+/// From now on these are the cloud's communication servers, the one to dial first in front.
+package struct SetCommunicationServers: Codable, Hashable, Sendable {
+    package struct Server: Codable, Hashable, Sendable {
+        /// `host:port`.
+        package var address: String
+        /// base64url.
+        package var key: String
+
+        package init(address: String, key: String) { (self.address, self.key) = (address, key) }
+    }
+
+    package var servers: [Server]
+    package init(servers: [Server]) { self.servers = servers }
+}
+
+package struct CommunicationServersReply: Codable, Hashable, Sendable {
+    package var servers: SignedRecord<CommunicationServers>
+    package init(servers: SignedRecord<CommunicationServers>) { self.servers = servers }
 }
 
 /// The center's own view: what it has stored.

@@ -14,18 +14,24 @@ package enum ControlMethods: RPCService {
     package static let watch = ServerStream<Nothing, NodeEvent>("mast.v1.Control/watch", .readOnly)
     package static let status = Unary<Nothing, CloudStatus>("mast.v1.Control/status", .readOnly)
 
+    /// Where the cloud is, for whoever finds nobody here any more.
+    package static let servers = Unary<Nothing, CommunicationServersReply>("mast.v1.Control/servers", .readOnly)
+
     package static let rights: [MethodRow] = [
         ("mast.v1.Control/join", .anonymous), ("mast.v1.Control/register", .anonymous),
         ("mast.v1.Control/heartbeat", .node), ("mast.v1.Control/sync", .station), ("mast.v1.Control/announce", .center),
         ("mast.v1.Control/fetchReplica", .station), ("mast.v1.Control/attach", .anonymous),
         // A lookup may carry the proof itself.
         ("mast.v1.Control/lookup", .anonymous), ("mast.v1.Control/watch", .user), ("mast.v1.Control/status", .user),
+        // The list is signed, and no secret.
+        ("mast.v1.Control/servers", .anonymous),
     ]
 }
 
 package struct JoinReply: Codable, Hashable, Sendable {
     package var record: SignedRecord<NodeRecord>
-    package init(record: SignedRecord<NodeRecord>) { self.record = record }
+    package var servers: SignedRecord<CommunicationServers>
+    package init(record: SignedRecord<NodeRecord>, servers: SignedRecord<CommunicationServers>) { (self.record, self.servers) = (record, servers) }
 }
 
 /// A node tells who and where it is, over the connection that it keeps open.
@@ -38,6 +44,8 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
     /// The newest index the node holds, so that a restarted communication server knows it without the center.
     package var releases: SignedRecord<ReleaseIndex>?
     package var revocations: SignedRecord<RevocationLog>?
+    /// The newest list that the node holds.
+    package var servers: SignedRecord<CommunicationServers>?
     package var numbers: StateNumbers
     package var health: NodeHealth
     /// The node's clock; absent where it says nothing of it.
@@ -45,9 +53,11 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
 
     package init(
         record: SignedRecord<NodeRecord>, incarnation: UInt64, replicas: [ContentDigest], load: NodeLoad,
-        releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil, numbers: StateNumbers,
+        releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil,
+        servers: SignedRecord<CommunicationServers>? = nil, numbers: StateNumbers,
         health: NodeHealth = NodeHealth(), clock: WallTime? = nil
     ) {
+        self.servers = servers
         wallMilliseconds = clock?.milliseconds
         self.revocations = revocations
         self.health = health
@@ -71,13 +81,17 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
     /// A newer record of the node than the one it showed.
     package var record: SignedRecord<NodeRecord>?
+    /// A newer list than the node's.
+    package var servers: SignedRecord<CommunicationServers>?
     /// The node's clock minus the median of center, communication server and stations.
     package var clockOffsetMilliseconds: Int64?
 
     package init(
         route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
-        revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil, clockOffset: Interval? = nil
+        revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil,
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil
     ) {
+        self.servers = servers
         clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.revocations, self.record) = (revocations, record)
         self.route = route
@@ -94,20 +108,25 @@ package struct StateNumbers: Codable, Hashable, Sendable {
     package var users: UInt64
     /// Of the `RevocationLog`.
     package var revocations: UInt64
+    /// Of the `CommunicationServers`.
+    package var servers: UInt64
 
-    package init(releases: UInt64 = 0, users: UInt64 = 0, revocations: UInt64 = 0) {
-        (self.releases, self.users, self.revocations) = (releases, users, revocations)
+    package init(releases: UInt64 = 0, users: UInt64 = 0, revocations: UInt64 = 0, servers: UInt64 = 0) {
+        (self.releases, self.users, self.revocations, self.servers) = (releases, users, revocations, servers)
     }
 
     package func joined(_ other: StateNumbers) -> StateNumbers {
         StateNumbers(
-            releases: max(releases, other.releases), users: max(users, other.users), revocations: max(revocations, other.revocations))
+            releases: max(releases, other.releases), users: max(users, other.users), revocations: max(revocations, other.revocations),
+            servers: max(servers, other.servers))
     }
 
     /// Whether `other` knows anything newer.
-    package func isBehind(_ other: StateNumbers) -> Bool { lacksRecords(of: other) || revocations < other.revocations }
+    package func isBehind(_ other: StateNumbers) -> Bool {
+        lacksRecords(of: other) || revocations < other.revocations || servers < other.servers
+    }
 
-    /// Whether `other` knows anything newer of what a sync brings: revocations travel by themselves.
+    /// Whether `other` knows anything newer of what a sync brings: revocations and servers travel by themselves.
     package func lacksRecords(of other: StateNumbers) -> Bool { releases < other.releases || users < other.users }
 }
 
@@ -197,12 +216,16 @@ package struct HeartbeatReply: Codable, Hashable, Sendable {
     package var heldRevocations: UInt64
     /// A newer list than the node's.
     package var revocations: SignedRecord<RevocationLog>?
+    /// A newer list than the node's.
+    package var servers: SignedRecord<CommunicationServers>?
     /// The node's clock minus the median of center, communication server and stations.
     package var clockOffsetMilliseconds: Int64?
 
     package init(
-        numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil, clockOffset: Interval? = nil
+        numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil,
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil
     ) {
+        self.servers = servers
         clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.numbers, self.heldRevocations, self.revocations) = (numbers, heldRevocations, revocations)
     }
@@ -239,11 +262,13 @@ package struct Announcement: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
     /// To a station: its own newer record.
     package var record: SignedRecord<NodeRecord>?
+    package var servers: SignedRecord<CommunicationServers>?
 
     package init(
         numbers: StateNumbers, releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil,
-        record: SignedRecord<NodeRecord>? = nil
+        record: SignedRecord<NodeRecord>? = nil, servers: SignedRecord<CommunicationServers>? = nil
     ) {
+        self.servers = servers
         (self.numbers, self.releases, self.revocations, self.record) = (numbers, releases, revocations, record)
     }
 }
@@ -269,9 +294,11 @@ package struct AttachRequest: Codable, Hashable, Sendable {
     package var ticket: SignedRecord<Ticket>?
     /// The number of the list that the client holds.
     package var knownRevocations: UInt64
+    /// The number of the list of communication servers that the client holds.
+    package var knownServers: UInt64
 
-    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?, knownRevocations: UInt64 = 0) {
-        (self.proof, self.ticket, self.knownRevocations) = (proof, ticket, knownRevocations)
+    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?, knownRevocations: UInt64 = 0, knownServers: UInt64 = 0) {
+        (self.proof, self.ticket, self.knownRevocations, self.knownServers) = (proof, ticket, knownRevocations, knownServers)
     }
 }
 
@@ -286,11 +313,14 @@ package struct AttachReply: Codable, Hashable, Sendable {
     package var center: Candidate?
     /// A newer list than the client's.
     package var revocations: SignedRecord<RevocationLog>?
+    /// A newer list than the client's.
+    package var servers: SignedRecord<CommunicationServers>?
 
     package init(
         ticket: SignedRecord<Ticket>, userName: String, ticketLife: Interval, route: UInt32, center: Candidate?,
-        revocations: SignedRecord<RevocationLog>? = nil
+        revocations: SignedRecord<RevocationLog>? = nil, servers: SignedRecord<CommunicationServers>? = nil
     ) {
+        self.servers = servers
         self.revocations = revocations
         self.ticket = ticket
         self.userName = userName

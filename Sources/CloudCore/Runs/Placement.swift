@@ -55,6 +55,8 @@ package struct NodeEvent: Codable, Hashable, Sendable {
         case placementChanged
         /// There is a newer list of revocations: `revocations` is set.
         case revoked
+        /// There is a newer list of communication servers: `servers` is set.
+        case moved
     }
 
     package var kind: Kind
@@ -62,11 +64,13 @@ package struct NodeEvent: Codable, Hashable, Sendable {
     package var route: UInt32?
     package var candidate: Candidate?
     package var revocations: SignedRecord<RevocationLog>?
+    package var servers: SignedRecord<CommunicationServers>?
 
     package init(
         _ kind: Kind, nodeID: NodeID? = nil, route: UInt32? = nil, candidate: Candidate? = nil,
-        revocations: SignedRecord<RevocationLog>? = nil
+        revocations: SignedRecord<RevocationLog>? = nil, servers: SignedRecord<CommunicationServers>? = nil
     ) {
+        self.servers = servers
         self.revocations = revocations
         self.kind = kind
         self.nodeID = nodeID

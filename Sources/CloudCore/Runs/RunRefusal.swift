@@ -16,8 +16,10 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
     case ticketNeeded
     /// The user's grants do not cover this.
     case notGranted
-    /// The request contradicts itself or an earlier one with the same run id.
+    /// The request is not one that any node would take.
     case badRequest
+    /// The run id belongs to another request of this client.
+    case runIDInUse
     /// The engine failed; another node's may not.
     case engineFailure
     /// The module itself cannot be loaded, or the answer is larger than any: the same everywhere, so nobody else is asked.
@@ -31,6 +33,7 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
         case .ticketNeeded: .unauthenticated
         case .notGranted: .permissionDenied
         case .badRequest: .invalidArgument
+        case .runIDInUse: .alreadyExists
         case .engineFailure: .internal
         case .unloadable: .failedPrecondition
         }

@@ -12,6 +12,9 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     public var communicationServer: String
     /// base64url, as all keys here.
     public var communicationServerKey: String
+    /// The signed list that was in force then. A newer one moves the client to another server; the two fields above are
+    /// how this device reaches the server until there is one.
+    package var servers: SignedRecord<CommunicationServers>
     public var rootKey: String
     package var transportPrivateKey: String
     package var signingPrivateKey: String
@@ -19,10 +22,12 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     package var userRecord: SignedRecord<UserRecord>
 
     package init(
-        userName: String, communicationServer: HostPort, communicationServerKey: PublicKey, rootKey: SigningPublicKey,
-        identity: StaticKeyPair, signing: SigningKeyPair, userRecord: SignedRecord<UserRecord>
+        userName: String, communicationServer: HostPort, communicationServerKey: PublicKey,
+        servers: SignedRecord<CommunicationServers>, rootKey: SigningPublicKey, identity: StaticKeyPair, signing: SigningKeyPair,
+        userRecord: SignedRecord<UserRecord>
     ) {
-        formatVersion = 1
+        formatVersion = 2
+        self.servers = servers
         self.userName = userName
         self.communicationServer = communicationServer.description
         self.communicationServerKey = Base64URL.encode(communicationServerKey.bytes)
@@ -35,7 +40,7 @@ public struct ClientProfile: Codable, Hashable, Sendable {
     /// The profile's texts as usable values.
     /// - Throws: `malformed` with the field's name.
     package func opened() throws(TrustError) -> OpenedProfile {
-        guard formatVersion == 1 else { throw .malformed("profile: format version \(formatVersion) is not known here") }
+        guard formatVersion == 2 else { throw .malformed("profile: format version \(formatVersion) is not known here") }
         guard let server = try? HostPort(communicationServer) else { throw .malformed("profile field communicationServer") }
         guard let serverKey = Base64URL.decode(communicationServerKey).flatMap({ PublicKey(bytes: $0) }) else {
             throw .malformed("profile field communicationServerKey")
@@ -48,19 +53,23 @@ public struct ClientProfile: Codable, Hashable, Sendable {
             throw .malformed("profile field signingPrivateKey")
         }
         return OpenedProfile(
-            userName: userName, communicationServer: server, communicationServerKey: serverKey, rootKey: rootKey,
-            identity: identity, signing: signing)
+            userName: userName,
+            servers: try ServerChoice(servers, given: CommunicationServer(address: server, key: serverKey), root: rootKey),
+            rootKey: rootKey, identity: identity, signing: signing)
     }
 }
 
 /// A `ClientProfile` whose keys were parsed.
 package struct OpenedProfile: Sendable {
     package var userName: String
-    package var communicationServer: HostPort
-    package var communicationServerKey: PublicKey
+    /// As the profile says; a client's state may know better.
+    package var servers: ServerChoice
     package var rootKey: SigningPublicKey
     package var identity: StaticKeyPair
     package var signing: SigningKeyPair
+
+    package var communicationServer: HostPort { servers.dialled.address }
+    package var communicationServerKey: PublicKey { servers.dialled.key }
 
     /// The proof for a connection with this handshake hash: the control connection for `runs`, the one with the
     /// center for `operation`.

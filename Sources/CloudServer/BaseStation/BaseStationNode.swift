@@ -9,7 +9,7 @@ import MastWasmRuntime
 /// applications and user records, says who clients are, and keeps working while the center is away.
 package actor BaseStationNode: ControlledNode {
     private let host: RPCHost
-    private let serverKey: PublicKey
+    private let contact: ServerContact
     private let version: String
     private let link: ControlLink
     private let vault: StationVault
@@ -39,14 +39,13 @@ package actor BaseStationNode: ControlledNode {
         let record = try membership.record.verified(by: membership.rootKey)
         guard record.transportKey == keys.identity.publicKey else { throw TrustError.wrongKey(of: "node record") }
         self.host = host
-        serverKey = membership.communicationServerKey
+        contact = ServerContact(try membership.choice, root: membership.rootKey, host: host)
         version = configuration.version
         self.log = log
         self.onRegistered = onRegistered
-        let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
-        link = ControlLink(host: host, client: control, log: log)
+        link = ControlLink(host: host, contact: contact, log: log)
         vault = try StationVault(
-            membership: membership, keys: keys, stores: stores, control: control, host: host, configuration: configuration,
+            membership: membership, keys: keys, stores: stores, contact: contact, host: host, configuration: configuration,
             log: log)
         runs = RunService(
             host: host, engine: engine, executor: executor, source: vault, nodeID: record.nodeID, nodeName: record.name,
@@ -78,12 +77,12 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private nonisolated func server() -> RPCServer {
-        let (runs, vault, serverKey) = (runs, vault, serverKey)
+        let (runs, vault, contact) = (runs, vault, contact)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
                 case .anonymous: return
-                case .communicationServer where context.peerKey == serverKey: return
+                case .communicationServer where contact.trusts(context.peerKey): return
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
             }
@@ -106,6 +105,7 @@ package actor BaseStationNode: ControlledNode {
     private func announced(_ announcement: Announcement) async {
         await vault.take(announcement.revocations, heard: announcement.numbers.revocations)
         await vault.take(announcement.record)
+        await vault.take(announcement.servers)
         if let releases = announcement.releases {
             do { try await vault.take(releases) } catch { log.warning("announcement refused", metadata: ["reason": "\(error)"]) }
         }
@@ -140,8 +140,8 @@ package actor BaseStationNode: ControlledNode {
         reportedReplicas = await vault.replicaDigests
         return RegisterRequest(
             record: await vault.membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
-            releases: await vault.signedReleases, revocations: await vault.signedRevocations, numbers: await vault.numbers,
-            health: await health(), clock: host.wallTime())
+            releases: await vault.signedReleases, revocations: await vault.signedRevocations, servers: await vault.signedServers,
+            numbers: await vault.numbers, health: await health(), clock: host.wallTime())
     }
 
     private func health() async -> NodeHealth {
@@ -163,12 +163,14 @@ package actor BaseStationNode: ControlledNode {
         serverRevocations = reply.heldRevocations
         await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         await vault.take(reply.revocations, heard: reply.numbers.revocations)
+        await vault.take(reply.servers)
         await learned(reply.numbers)
     }
 
     func registered(_ reply: RegisterReply) async {
         await vault.take(reply.revocations, heard: reply.numbers.revocations)
         await vault.take(reply.record)
+        await vault.take(reply.servers)
         await vault.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         await vault.taken()
         onRegistered?()

@@ -10,11 +10,14 @@ package struct Membership: Sendable, Hashable {
     package var rootKey: SigningPublicKey
     package var communicationServer: HostPort
     package var communicationServerKey: PublicKey
+    /// The signed list that was in force when these two were set.
+    package var servers: SignedRecord<CommunicationServers>
 
     package init(
         record: SignedRecord<NodeRecord>, rootKey: SigningPublicKey, communicationServer: HostPort,
-        communicationServerKey: PublicKey
+        communicationServerKey: PublicKey, servers: SignedRecord<CommunicationServers>
     ) {
+        self.servers = servers
         self.record = record
         self.rootKey = rootKey
         self.communicationServer = communicationServer
@@ -32,9 +35,11 @@ package struct Membership: Sendable, Hashable {
                 let server = try? HostPort(try reader.text(atMost: HostPort.mostBytes)),
                 let key = PublicKey(bytes: try reader.bytes(atMost: 32))
             else { throw TrustError.malformed("membership") }
+            let servers = try SignedRecord<CommunicationServers>(fileBytes: try reader.bytes(atMost: 65_536))
             try reader.finish()
             _ = try record.verified(by: root)
-            return Membership(record: record, rootKey: root, communicationServer: server, communicationServerKey: key)
+            _ = try servers.verified(by: root)
+            return Membership(record: record, rootKey: root, communicationServer: server, communicationServerKey: key, servers: servers)
         } catch {
             throw StorageError(.corrupt, "the file \"\(file)\" is damaged (\(error)); join again with a new token in an empty folder")
         }
@@ -46,6 +51,7 @@ package struct Membership: Sendable, Hashable {
         writer.bytes(rootKey.bytes)
         writer.text(communicationServer.description)
         writer.bytes(communicationServerKey.bytes)
+        writer.bytes(servers.fileBytes)
         try store.write(Self.file, writer.bytes)
     }
 
@@ -58,6 +64,28 @@ package struct Membership: Sendable, Hashable {
         guard new.epoch > old.epoch else { throw .stale(of: "node record", known: old.epoch, offered: new.epoch) }
         var membership = self
         membership.record = newer
+        return membership
+    }
+
+    /// Whom to dial, by what stands here.
+    package var choice: ServerChoice {
+        get throws(TrustError) {
+            try ServerChoice(servers, given: CommunicationServer(address: communicationServer, key: communicationServerKey), root: rootKey)
+        }
+    }
+
+    /// The same at the server that `choice` has come to.
+    package func moved(to choice: ServerChoice) -> Membership {
+        var membership = self
+        (membership.communicationServer, membership.communicationServerKey) = (choice.dialled.address, choice.dialled.key)
+        membership.servers = choice.signed
+        return membership
+    }
+
+    /// The same with another way to the cloud: the server that a new token knows of.
+    package func led(by token: JoinToken) -> Membership {
+        var membership = self
+        (membership.communicationServer, membership.communicationServerKey) = (token.communicationServer, token.communicationServerKey)
         return membership
     }
 
@@ -80,8 +108,9 @@ package struct Membership: Sendable, Hashable {
         guard record.transportKey == keys.identity.publicKey, record.signingKey == keys.signing.publicKey else {
             throw TrustError.wrongKey(of: "node record")
         }
+        _ = try reply.servers.verified(by: token.rootKey)
         return Membership(
             record: reply.record, rootKey: token.rootKey, communicationServer: token.communicationServer,
-            communicationServerKey: token.communicationServerKey)
+            communicationServerKey: token.communicationServerKey, servers: reply.servers)
     }
 }

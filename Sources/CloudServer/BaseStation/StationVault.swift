@@ -12,7 +12,7 @@ actor StationVault: ApplicationSource {
     private let signing: SigningKeyPair
     private let files: any BlobStore
     private let userFiles: any BlobStore
-    private let control: RPCClient
+    private let contact: ServerContact
     private let host: RPCHost
     private let configuration: StationConfiguration
     private let log: Logger
@@ -32,7 +32,7 @@ actor StationVault: ApplicationSource {
     private let pullFlights = SingleFlight<ContentDigest, [UInt8]>()
 
     init(
-        membership: Membership, keys: NodeKeys, stores: StationStores, control: RPCClient, host: RPCHost,
+        membership: Membership, keys: NodeKeys, stores: StationStores, contact: ServerContact, host: RPCHost,
         configuration: StationConfiguration, log: Logger
     ) throws {
         self.membership = membership
@@ -40,7 +40,8 @@ actor StationVault: ApplicationSource {
         signing = keys.signing
         files = stores.files
         userFiles = stores.users
-        self.control = control
+        self.contact = contact
+        storage = StorageTroubles(log: log)
         self.host = host
         self.configuration = configuration
         self.log = log
@@ -68,6 +69,7 @@ actor StationVault: ApplicationSource {
         }
         book.revocations = shelf.log
         numbers.revocations = shelf.log.number
+        numbers.servers = contact.choice.number
         // A station that lost a record asks for all of them again.
         if isWhole, let bytes = try files.read(File.userNumber) {
             var reader = CanonicalReader(bytes)
@@ -85,7 +87,7 @@ actor StationVault: ApplicationSource {
     var signedRevocations: SignedRecord<RevocationLog>? { shelf.signed }
 
     /// What goes wrong here, a line each.
-    var troubles: [String] { [shelf.trouble, storageTrouble, time.complaint].compactMap(\.self) }
+    var troubles: [String] { shelf.troubles + storage.lines + (time.complaint.map { [$0] } ?? []) }
     var diskFreeBytes: Int64? { files.freeBytes }
 
     // MARK: Time
@@ -104,17 +106,21 @@ actor StationVault: ApplicationSource {
 
     /// Takes a newer list, whoever brings it, at once and before anything else.
     func take(_ revocations: SignedRecord<RevocationLog>?, heard number: UInt64) {
-        if shelf.take(revocations) {
+        if shelf.take(revocations, at: host.now()) {
             book.revocations = shelf.log
             numbers.revocations = shelf.log.number
         }
-        shelf.keep()
+        shelf.keep(at: host.now())
         keepReleases()
+        keepMembership()
         heardRevocations = max(heardRevocations, number)
     }
 
     /// The communication server took this station.
-    func taken() { isTaken = true }
+    func taken() {
+        isTaken = true
+        keepServers()
+    }
 
     /// Throws when this station may serve nobody.
     func checkServing() throws(RPCError) {
@@ -129,11 +135,43 @@ actor StationVault: ApplicationSource {
             let renewed = try membership.renewed(newer)
             record = try newer.verified(by: membership.rootKey)
             membership = renewed
+            isMembershipKept = false
             log.notice("this station has a new record", metadata: ["name": "\(record.name)"])
-            try renewed.save(to: files)
+            keepMembership()
         } catch {
-            log.warning("new record not kept", metadata: ["reason": "\(error)"])
+            log.warning("new record refused", metadata: ["reason": "\(error)"])
         }
+    }
+
+    // MARK: Where the communication server is
+
+    var signedServers: SignedRecord<CommunicationServers> { contact.choice.signed }
+
+    /// Takes a newer list, whoever brings it. The station goes to another server once that answers.
+    func take(_ servers: SignedRecord<CommunicationServers>?) {
+        do {
+            guard try contact.take(servers) else { return }
+            numbers.servers = contact.choice.number
+            log.notice("communication servers", metadata: ["number": "\(numbers.servers)", "first": "\(contact.choice.list.first.address)"])
+            keepServers()
+        } catch {
+            log.warning("list of communication servers refused", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// What was proved to work is what a restart begins with.
+    private func keepServers() {
+        let choice = contact.choice
+        guard choice.better == nil, choice.signed != membership.servers else { return }
+        membership = membership.moved(to: choice)
+        isMembershipKept = false
+        keepMembership()
+    }
+
+    private var isMembershipKept = true
+    private func keepMembership() {
+        guard !isMembershipKept else { return }
+        isMembershipKept = store("this station's membership") { try membership.save(to: files) }
     }
 
     // MARK: Identity
@@ -165,25 +203,18 @@ actor StationVault: ApplicationSource {
     private var areReleasesKept = true
     private var areUsersKept = true
     /// What cannot be written now; it is served from memory, and fetched again after a restart.
-    private var storageTrouble: String?
+    private var storage: StorageTroubles
 
     private func keepReleases() {
         guard !areReleasesKept, let signedReleases else { return }
-        areReleasesKept = store { try files.write(File.releases, signedReleases.fileBytes) }
+        areReleasesKept = store("the release index") { try files.write(File.releases, signedReleases.fileBytes) }
     }
 
     /// Returns whether it could be written.
-    private func store(_ write: () throws -> Void) -> Bool {
-        do {
-            try write()
-            storageTrouble = nil
-            return true
-        } catch {
-            let text = "cannot store what the center sent: \(error)"
-            if storageTrouble != text { log.error("cannot store what the center sent", metadata: ["reason": "\(error)"]) }
-            storageTrouble = text
-            return false
-        }
+    private func store(_ what: String, _ write: () throws -> Void) -> Bool {
+        var storage = storage
+        defer { self.storage = storage }
+        return storage.noting(what, at: host.now(), write)
     }
 
     /// Asks the center, through the communication server, for what is newer than `numbers`.
@@ -195,12 +226,12 @@ actor StationVault: ApplicationSource {
             for _ in 0..<1024 {
                 var options = CallOptions()
                 options.deadline = .in(configuration.syncPatience)
-                let reply = try await control.call(ControlMethods.sync, SyncRequest(known: numbers), options: options)
+                let reply = try await contact.client.call(ControlMethods.sync, SyncRequest(known: numbers), options: options)
                 for signed in reply.users {
                     let user = try signed.verified(by: membership.rootKey)
                     guard isValidName(user.userID) else { throw TrustError.malformed("user id") }
                     book.set(user, signed)
-                    areUsersKept = store { try userFiles.write(user.userID, signed.fileBytes) } && areUsersKept
+                    areUsersKept = store("users") { try userFiles.write(user.userID, signed.fileBytes) } && areUsersKept
                 }
                 if let signed = reply.releases {
                     do { try take(signed) } catch { failure = error }
@@ -211,7 +242,7 @@ actor StationVault: ApplicationSource {
                     if areUsersKept {
                         var writer = CanonicalWriter()
                         writer.integer(reply.numbers.users)
-                        _ = store { try files.write(File.userNumber, writer.bytes) }
+                        _ = store("how many users are here") { try files.write(File.userNumber, writer.bytes) }
                     }
                 } else if !reply.isComplete {
                     throw TrustError.malformed("sync: it makes no progress")
@@ -265,7 +296,7 @@ actor StationVault: ApplicationSource {
             if let bytes = try replicas.read(digest) { return bytes }
             let bytes: [UInt8]
             do {
-                bytes = try await ReplicaTransfer.fetch(digest, ControlMethods.fetchReplica, from: control, within: patience)
+                bytes = try await ReplicaTransfer.fetch(digest, ControlMethods.fetchReplica, from: contact.client, within: patience)
             } catch {
                 try Task.checkCancellation()
                 replicaTroubles.failed(digest, .fetching, "\(error)", at: host.now())

@@ -57,9 +57,11 @@ package enum CenterBootstrap {
         let record = NodeRecord(
             role: .center, name: name, transportKey: keys.node.identity.publicKey, signingKey: keys.node.signing.publicKey,
             addresses: [], epoch: 1, issued: now)
+        let servers = try CommunicationServers(number: 1, servers: [CommunicationServer(address: communicationServer, key: communicationServerKey)])
         return Membership(
             record: try SignedRecord(record, signedBy: keys.root), rootKey: keys.root.publicKey,
-            communicationServer: communicationServer, communicationServerKey: communicationServerKey)
+            communicationServer: communicationServer, communicationServerKey: communicationServerKey,
+            servers: try SignedRecord(servers, signedBy: keys.root))
     }
 }
 

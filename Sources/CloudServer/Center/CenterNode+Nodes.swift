@@ -4,11 +4,11 @@ import MastTimebase
 
 /// What the communication server asks for, for itself and for stations.
 extension CenterNode {
-    func admit(_ join: ForwardedJoin) throws -> SignedRecord<NodeRecord> {
+    func admit(_ join: ForwardedJoin) throws -> JoinReply {
         do throws(CenterError) {
             let record = try registry.admit(join, at: host.wallTime())
             log.notice("station admitted", metadata: ["name": "\(join.request.name)", "address": "\(join.observedAddress)"])
-            return record
+            return JoinReply(record: record, servers: registry.choice.signed)
         } catch {
             log.warning("station refused", metadata: ["name": "\(join.request.name)", "reason": "\(error)"])
             if case .untrusted = error { throw RPCError(.permissionDenied, "cannot join: \(error)", effect: .none) }

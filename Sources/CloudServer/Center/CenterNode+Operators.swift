@@ -1,6 +1,7 @@
 import MastCloudCore
 import MastRPC
 import MastTimebase
+import MastTransport
 
 /// What operators ask for.
 extension CenterNode {
@@ -29,7 +30,7 @@ extension CenterNode {
     /// Releases a module that was found good.
     func push(_ request: PushApplication) throws(RPCError) -> PushReply {
         let module = try uploaded(request.digest)
-        let application = try answering { try $0.release(request, module: module, at: host.wallTime()) }
+        let application = try changing { try $0.release(request, module: module, at: host.wallTime()) }
         uploads.remove(request.digest)
         changeMade.yield()
         log.notice(
@@ -45,7 +46,7 @@ extension CenterNode {
     /// Returns the digests that no version has any more.
     func remove(_ request: RemoveApplication) throws(RPCError) -> [ContentDigest] {
         let before = registry.index.applications.map(\.digest)
-        try answering { try $0.remove(request) }
+        try changing { try $0.remove(request) }
         changeMade.yield()
         log.notice("application removed", metadata: ["name": "\(request.name)", "version": "\(request.version ?? "all")"])
         return before.filter { registry.index.application(digest: $0) == nil }
@@ -59,23 +60,39 @@ extension CenterNode {
     }
 
     func removeUser(_ request: RemoveUser) throws(RPCError) {
-        try answering { try $0.removeUser(request.name) }
+        try changing { try $0.removeUser(request.name) }
         changeMade.yield()
         log.notice("user removed", metadata: ["name": "\(request.name)"])
     }
 
     func removeStation(_ request: RemoveStation) throws(RPCError) -> StationReply {
-        let station = try answering { try $0.removeStation(request) }
+        let station = try changing { try $0.removeStation(request) }
         changeMade.yield()
         log.notice("station removed", metadata: ["name": "\(station.name)", "id": "\(station.nodeID)"])
         return station
     }
 
     func renameStation(_ request: RenameStation) throws(RPCError) -> StationReply {
-        let station = try answering { try $0.renameStation(request, at: host.wallTime()) }
+        let station = try changing { try $0.renameStation(request, at: host.wallTime()) }
         changeMade.yield()
         log.notice("station renamed", metadata: ["from": "\(request.station)", "to": "\(station.name)", "id": "\(station.nodeID)"])
         return station
+    }
+
+    /// Everybody hears of it from the communication server that they are at, and goes to the new one when that answers.
+    func setServers(_ request: SetCommunicationServers) throws(RPCError) -> CommunicationServersReply {
+        var servers: [CommunicationServer] = []
+        for server in request.servers {
+            guard let address = try? HostPort(server.address), let key = PublicKey(server.key) else {
+                throw RPCError(.invalidArgument, "a communication server is an address with a port, and a key of 43 letters, digits, - and _", effect: .none)
+            }
+            servers.append(CommunicationServer(address: address, key: key))
+        }
+        let list = try changing { try $0.setServers(servers) }
+        do throws(TrustError) { _ = try contact.take(registry.choice.signed) } catch { throw RPCError(.internal, "\(error)", effect: .committed) }
+        changeMade.yield()
+        log.notice("communication servers set", metadata: ["number": "\(list.number)", "first": "\(list.first.address)"])
+        return CommunicationServersReply(servers: registry.choice.signed)
     }
 
     func makeJoinToken(_ request: MakeJoinToken) throws(RPCError) -> MakeJoinTokenReply {

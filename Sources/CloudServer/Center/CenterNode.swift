@@ -24,7 +24,7 @@ package struct CenterConfiguration: Sendable {
 /// an executor of its own.
 package actor CenterNode: ControlledNode {
     let host: RPCHost
-    let control: RPCClient
+    let contact: ServerContact
     let log: Logger
     var registry: CenterRegistry
     var uploads: ModuleUploads
@@ -35,6 +35,7 @@ package actor CenterNode: ControlledNode {
     private let engine: any ApplicationEngine
     private let runExecutor: any RunExecutor
     private let configuration: CenterConfiguration
+    private var storage: StorageTroubles
     private var entropy: any RandomNumberGenerator & Sendable
     /// The number of the list that the communication server holds.
     private var serverRevocations: UInt64 = 0
@@ -74,8 +75,9 @@ package actor CenterNode: ControlledNode {
         membership = registry.membership
         record = try membership.record.verified(by: membership.rootKey)
         uploads = ModuleUploads(capacityBytes: configuration.uploadBytes, patience: configuration.uploadPatience)
-        control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
-        link = ControlLink(host: host, client: control, log: log)
+        contact = ServerContact(registry.choice, root: membership.rootKey, host: host)
+        link = ControlLink(host: host, contact: contact, log: log)
+        storage = StorageTroubles(log: log)
         (changesMade, changeMade) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -103,19 +105,19 @@ package actor CenterNode: ControlledNode {
     }
 
     private func server() -> RPCServer {
-        let (runs, serverKey) = (runs, membership.communicationServerKey)
+        let (runs, contact) = (runs, contact)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
                 case .anonymous: return
-                case .communicationServer where context.peerKey == serverKey: return
+                case .communicationServer where contact.trusts(context.peerKey): return
                 case .operator: try await self.checkOperator(context)
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
             }
         ) {
             RunMethods.run.handle { request, context in try await runs.run(request, context) }
-            CenterMethods.join.handle { join in JoinReply(record: try await self.admit(join)) }
+            CenterMethods.join.handle { join in try await self.admit(join) }
             CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await self.ticket(for: query)) }
             CenterMethods.sync.handle { request in await self.changes(since: request.known) }
             CenterMethods.fetchApplication.handle { request, writer in
@@ -147,21 +149,38 @@ package actor CenterNode: ControlledNode {
             AdminMethods.makeJoinToken.handle { request in try await self.makeJoinToken(request) }
             AdminMethods.removeStation.handle { request in try await self.removeStation(request) }
             AdminMethods.renameStation.handle { request in try await self.renameStation(request) }
+            AdminMethods.communicationServers.handle { _ in CommunicationServersReply(servers: await self.registry.choice.signed) }
+            AdminMethods.setCommunicationServers.handle { request in try await self.setServers(request) }
             AdminMethods.status.handle { _ in await self.registry.status }
         }
     }
 
     // MARK: Changes
 
+    private static let database = "the center's state"
+
+    /// A change of the registry: that it could be stored ends a complaint of before.
+    func changing<Answer>(_ body: (inout CenterRegistry) throws -> Answer) throws(RPCError) -> Answer {
+        let answer = try answering(body)
+        storage.succeeded(Self.database)
+        return answer
+    }
+
     /// One answer of the registry to somebody far away.
     func answering<Answer>(_ body: (inout CenterRegistry) throws -> Answer) throws(RPCError) -> Answer {
-        do { return try body(&registry) } catch { throw RPCError(center: error) }
+        do {
+            return try body(&registry)
+        } catch {
+            // What is not stored was not done; whoever asked hears why, and so does whoever looks after the disk.
+            if case CenterError.storage(let reason) = error { storage.failed(Self.database, reason, at: host.now()) }
+            throw RPCError(center: error)
+        }
     }
 
     func withEntropy<Answer>(_ body: (inout CenterRegistry, inout AnyGenerator, WallTime) throws -> Answer) throws(RPCError) -> Answer {
         var generator = AnyGenerator(base: entropy)
         defer { entropy = generator.base }
-        return try answering { try body(&$0, &generator, host.wallTime()) }
+        return try changing { try body(&$0, &generator, host.wallTime()) }
     }
 
     /// Tells the communication server of changes, until cancelled. What does not get through, heartbeats repeat.
@@ -171,7 +190,7 @@ package actor CenterNode: ControlledNode {
             var options = CallOptions()
             options.deadline = .in(.seconds(5))
             do {
-                _ = try await control.call(ControlMethods.announce, registry.published, options: options)
+                _ = try await contact.client.call(ControlMethods.announce, registry.published, options: options)
             } catch {
                 log.info("change not announced yet", metadata: ["reason": "\(error)"])
             }
@@ -184,7 +203,7 @@ package actor CenterNode: ControlledNode {
         let (load, news) = (await runs.load, registry.published)
         return RegisterRequest(
             record: membership.record, incarnation: host.incarnation, replicas: [], load: load, releases: news.releases,
-            revocations: news.revocations, numbers: news.numbers, health: health, clock: host.wallTime())
+            revocations: news.revocations, servers: news.servers, numbers: news.numbers, health: health, clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
@@ -195,7 +214,7 @@ package actor CenterNode: ControlledNode {
     }
 
     private var health: NodeHealth {
-        NodeHealth(version: configuration.version, diskFreeBytes: diskFreeBytes(), troubles: time.complaint.map { [$0] } ?? [])
+        NodeHealth(version: configuration.version, diskFreeBytes: diskFreeBytes(), troubles: storage.lines + (time.complaint.map { [$0] } ?? []))
     }
 
     func registered(_ reply: RegisterReply) {
@@ -251,6 +270,7 @@ extension RPCError {
                 case .conflict: .failedPrecondition
                 case .untrusted(.digestMismatch): .dataLoss
                 case .untrusted: .permissionDenied
+                case .storage(let error) where error.kind == .full: .resourceExhausted
                 case .storage: .unavailable
                 }
             self.init(code, "\(error)", effect: .none)

@@ -13,6 +13,8 @@ package struct CenterRegistry: Sendable {
     private(set) var index = ReleaseIndex.empty
     private(set) var book = IdentityBook()
     private(set) var revocations = RevocationLog.empty
+    /// Where the communication server is: the stored list, or the one that the folder was made with.
+    package private(set) var choice: ServerChoice
     /// How the stations do, as the communication server last told; as many as there are stations. // lookup only
     private var sightings: [NodeID: (sighting: NodeSighting, at: WallTime)] = [:]
 
@@ -25,16 +27,28 @@ package struct CenterRegistry: Sendable {
         self.membership = membership
         self.store = store
         state = try store.load()
+        do throws(TrustError) {
+            choice = try membership.choice
+            if let signed = state.servers {
+                // A list that is not newer than the folder's own says nothing new.
+                do throws(TrustError) { try choice.take(signed, root: membership.rootKey) } catch {
+                    guard case .stale = error else { throw error }
+                }
+                choice.moved()
+            }
+        } catch { throw .untrusted(error) }
         if let signed = state.releases { index = try read(signed) }
         if let signed = state.revocations { revocations = try read(signed) }
         book.revocations = revocations
         for user in state.users { book.set(try read(user.signed), user.signed) }
     }
 
-    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber, revocations: revocations.number) }
+    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber, revocations: revocations.number, servers: choice.number) }
 
     /// What everybody may know.
-    var published: Announcement { Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations) }
+    var published: Announcement {
+        Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations, servers: choice.signed)
+    }
 
     private func sign<Record: TrustRecord>(_ record: Record) throws(CenterError) -> SignedRecord<Record> {
         do { return try SignedRecord(record, signedBy: keys.root) } catch { throw .untrusted(error) }
@@ -55,8 +69,8 @@ package struct CenterRegistry: Sendable {
             throw CenterError.full("too many join tokens are open")
         }
         let token = JoinToken(
-            rootKey: keys.root.publicKey, communicationServer: membership.communicationServer,
-            communicationServerKey: membership.communicationServerKey, notAfter: now + lifetime, using: &generator)
+            rootKey: keys.root.publicKey, communicationServer: choice.dialled.address, communicationServerKey: choice.dialled.key,
+            notAfter: now + lifetime, using: &generator)
         let stored = StoredToken(
             tokenID: Hexadecimal.encode(token.tokenID), verifier: token.verifier, notAfter: token.notAfter, usedBy: nil)
         try store.save(stored)
@@ -189,6 +203,25 @@ package struct CenterRegistry: Sendable {
         book.revocations = next
     }
 
+    // MARK: The communication server
+
+    package var servers: CommunicationServers { choice.list }
+
+    /// From now on these are the cloud's communication servers. The same again changes nothing.
+    package mutating func setServers(_ servers: [CommunicationServer]) throws(CenterError) -> CommunicationServers {
+        guard servers != choice.list.servers else { return choice.list }
+        let list: CommunicationServers
+        do throws(TrustError) { list = try CommunicationServers(number: choice.number + 1, servers: servers) } catch {
+            throw .malformed("\(error)")
+        }
+        let signed = try sign(list)
+        try store.save(signed)
+        do throws(TrustError) { try choice.take(signed, root: membership.rootKey) } catch { throw .untrusted(error) }
+        choice.moved()
+        state.servers = signed
+        return list
+    }
+
     // MARK: Users
 
     /// Makes a user with one device, and the profile that holds the device's private keys. The center keeps no copy.
@@ -228,8 +261,8 @@ package struct CenterRegistry: Sendable {
         state.usersNumber = number
         book.set(record, user.signed)
         return ClientProfile(
-            userName: record.name, communicationServer: membership.communicationServer,
-            communicationServerKey: membership.communicationServerKey, rootKey: keys.root.publicKey, identity: identity,
+            userName: record.name, communicationServer: choice.dialled.address, communicationServerKey: choice.dialled.key,
+            servers: choice.signed, rootKey: keys.root.publicKey, identity: identity,
             signing: signing, userRecord: user.signed)
     }
 
@@ -261,7 +294,8 @@ package struct CenterRegistry: Sendable {
         return SyncReply(
             releases: known.releases < index.number ? state.releases : nil, users: page.map(\.signed),
             numbers: StateNumbers(
-                releases: index.number, users: page.last?.change ?? state.usersNumber, revocations: revocations.number),
+                releases: index.number, users: page.last?.change ?? state.usersNumber, revocations: revocations.number,
+                servers: choice.number),
             isComplete: isComplete)
     }
 

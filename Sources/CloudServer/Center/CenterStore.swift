@@ -40,6 +40,8 @@ package struct StoredToken: Sendable, Hashable {
 package struct CenterState: Sendable {
     package var releases: SignedRecord<ReleaseIndex>?
     package var revocations: SignedRecord<RevocationLog>?
+    /// Nil until the communication server moved for the first time.
+    package var servers: SignedRecord<CommunicationServers>?
     package var usersNumber: UInt64 = 0
     package var users: [StoredUser] = []
     package var stations: [StoredStation] = []
@@ -59,6 +61,7 @@ package protocol CenterStore: Sendable {
     /// A station, the token that it used up, and the list on which it is now.
     func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws(CenterError)
     func save(_ token: StoredToken) throws(CenterError)
+    func save(_ servers: SignedRecord<CommunicationServers>) throws(CenterError)
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws(CenterError)
 }

@@ -52,6 +52,8 @@ package final class MemoryCenterStore: CenterStore {
         }
     }
 
+    package func save(_ servers: SignedRecord<CommunicationServers>) { contents.withLock { $0.state.servers = servers } }
+
     package func removeTokens(endedBefore time: WallTime) {
         contents.withLock { $0.state.tokens.removeAll { $0.notAfter < time } }
     }

@@ -29,8 +29,12 @@ package final class SQLiteCenterStore: CenterStore {
     /// SQLite's own words, without the statement that met them.
     private static func fault(_ error: any Error, _ action: String, _ path: String) -> CenterError {
         let fault = error as? DatabaseError
-        if fault?.resultCode == .SQLITE_FULL {
-            return .storage(StorageError(.inputOutput, "the disk of the center's database \(path) is full; make room there, then try again"))
+        switch fault?.resultCode {
+        case .SQLITE_FULL: return .storage(StorageError(.full, "the disk is full: the center's database \(path) cannot be \(action); make room there, then try again"))
+        case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN:
+            return .storage(StorageError(
+                .denied, "no permission: the center's database \(path) cannot be \(action); folder and file must be writable for the user that the center runs as"))
+        default: break
         }
         let isForeign = [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT].contains(fault?.resultCode)
         return .storage(StorageError(
@@ -85,6 +89,7 @@ package final class SQLiteCenterStore: CenterStore {
             var state = CenterState()
             state.releases = try Self.meta("releases", database).map { try SignedRecord(fileBytes: $0) }
             state.revocations = try Self.meta("revocations", database).map { try SignedRecord(fileBytes: $0) }
+            state.servers = try Self.meta("communication servers", database).map { try SignedRecord(fileBytes: $0) }
             for row in try Row.fetchAll(database, sql: "SELECT * FROM user ORDER BY change") {
                 state.users.append(
                     StoredUser(
@@ -187,6 +192,10 @@ package final class SQLiteCenterStore: CenterStore {
     }
 
     package func save(_ token: StoredToken) throws(CenterError) { try write { try Self.write(token, $0) } }
+
+    package func save(_ servers: SignedRecord<CommunicationServers>) throws(CenterError) {
+        try write { try Self.setMeta("communication servers", servers.fileBytes, $0) }
+    }
 
     package func removeTokens(endedBefore time: WallTime) throws(CenterError) {
         try write { database in

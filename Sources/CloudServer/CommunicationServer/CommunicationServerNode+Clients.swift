@@ -28,7 +28,8 @@ extension CommunicationServerNode {
         return AttachReply(
             ticket: signed, userName: ticket.userName, ticketLife: life, route: route,
             center: registry.center?.candidate(for: nil),
-            revocations: request.knownRevocations < shelf.log.number ? shelf.signed : nil)
+            revocations: request.knownRevocations < shelf.log.number ? shelf.signed : nil,
+            servers: request.knownServers < servers.number ? servers.signed : nil)
     }
 
     /// The ticket shown, or a new one from a node that stores the user's record.
@@ -141,6 +142,6 @@ extension CommunicationServerNode {
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,
-            troubles: [shelf.trouble, time.complaint].compactMap(\.self), clockOffset: clockMedian.map { .zero - $0 }, attachedClients: sessions.count, cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
+            troubles: troubles, clockOffset: clockMedian.map { .zero - $0 }, attachedClients: sessions.count, cachedApplications: await processor.count, cachedBytes: await processor.totalBytes)
     }
 }

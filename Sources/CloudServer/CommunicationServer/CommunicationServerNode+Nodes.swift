@@ -64,6 +64,7 @@ extension CommunicationServerNode {
             record = try signed.verified(by: rootKey)
             guard record.transportKey == context.peerKey else { throw TrustError.wrongKey(of: "node record") }
             take(request.revocations)
+            take(request.servers)
             guard !shelf.log.contains(record.nodeID) else { throw TrustError.removed(node: record.nodeID.rawValue) }
             if let known = registry[record.nodeID], known.record.epoch > record.epoch {
                 // It was renamed and has not heard of it; with other keys it is another node's old record.
@@ -105,7 +106,8 @@ extension CommunicationServerNode {
             route: route, heartbeatMilliseconds: configuration.heartbeatInterval.milliseconds, numbers: numbers,
             observedAddress: context.connection.address.description,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
-            record: signed == request.record ? nil : signed, clockOffset: clockOffset(node))
+            record: signed == request.record ? nil : signed,
+            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node))
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
@@ -120,6 +122,7 @@ extension CommunicationServerNode {
         return HeartbeatReply(
             numbers: numbers, heldRevocations: shelf.log.number,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
+            servers: request.numbers.servers < servers.number ? servers.signed : nil,
             clockOffset: registry[node.nodeID].flatMap { clockOffset($0) })
     }
 
@@ -147,7 +150,7 @@ extension CommunicationServerNode {
 
     /// A newer list of revocations, whoever brings it: from this moment nothing on it counts here.
     private func take(_ offered: SignedRecord<RevocationLog>?) {
-        guard shelf.take(offered) else { return }
+        guard shelf.take(offered, at: host.now()) else { return }
         numbers.revocations = max(numbers.revocations, shelf.log.number)
         var removed: [PeerConnection] = []
         for node in registry.ordered where shelf.log.contains(node.nodeID) {
@@ -165,6 +168,15 @@ extension CommunicationServerNode {
         errand.yield(.announce)
     }
 
+    /// A newer list of communication servers, whoever brings it: everybody here hears of it, and moves when it can.
+    private func take(_ offered: SignedRecord<CommunicationServers>?) {
+        guard servers.take(offered, at: host.now()) else { return }
+        numbers.servers = max(numbers.servers, servers.number)
+        if let farewell = servers.farewell(from: host.publicKey) { log.warning("\(farewell)") }
+        hub.publish(NodeEvent(.moved, servers: servers.signed))
+        errand.yield(.announce)
+    }
+
     func sighting(_ node: RegisteredNode) -> NodeSighting {
         NodeSighting(
             nodeID: node.nodeID, epoch: node.record.epoch, observedAddress: node.connection.address.description, isUp: node.isUp,
@@ -178,6 +190,7 @@ extension CommunicationServerNode {
 
     func announced(_ announcement: Announcement) throws {
         take(announcement.revocations)
+        take(announcement.servers)
         if let offered = announcement.releases { take(offered) }
         numbers = numbers.joined(announcement.numbers)
         errand.yield(.announce)

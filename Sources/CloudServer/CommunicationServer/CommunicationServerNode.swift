@@ -48,6 +48,7 @@ package actor CommunicationServerNode {
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
     var shelf: RevocationShelf
+    var servers: ServerListShelf
     /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
     var clockMedian: Interval?
     var joinsUnderWay = 0
@@ -82,6 +83,8 @@ package actor CommunicationServerNode {
         routes = RouteBook(secret: routeSecret)
         shelf = RevocationShelf(root: rootKey, store: files, logger: log)
         numbers.revocations = shelf.log.number
+        servers = ServerListShelf(root: rootKey, store: files, logger: log)
+        numbers.servers = servers.number
         // Errands repeat what later ones say anyway; the oldest may go.
         (errands, errand) = AsyncStream.makeStream(of: Errand.self, bufferingPolicy: .bufferingNewest(1024))
     }
@@ -127,6 +130,12 @@ package actor CommunicationServerNode {
             ControlMethods.lookup.handle { request, context in try await self.lookup(request, context) }
             ControlMethods.watch.handle { _, writer, context in
                 for await event in await self.watch(context) { try await writer.send(event) }
+            }
+            ControlMethods.servers.handle { _ in
+                guard let signed = await self.servers.signed else {
+                    throw RPCError(.notFound, "no node has brought the list of communication servers yet", effect: .none)
+                }
+                return CommunicationServersReply(servers: signed)
             }
             ControlMethods.status.handle { _ in await self.status() }
         }
@@ -212,11 +221,15 @@ package actor CommunicationServerNode {
             try await host.sleep(for: configuration.heartbeatInterval / 2)
             let now = host.now()
             for node in registry.expire(at: now, after: limit) { down(node, reason: "heartbeats missed") }
-            shelf.keep()
+            shelf.keep(at: now)
+            servers.keep(at: now)
             compareClocks()
             if now - lastSightings >= Self.sightingInterval { errand.yield(.tellCenter) }
         }
     }
+
+    /// What goes wrong here, a line each.
+    var troubles: [String] { shelf.troubles + servers.troubles + [servers.farewell(from: host.publicKey), time.complaint].compactMap(\.self) }
 
     // MARK: Time
 
@@ -304,7 +317,7 @@ package actor CommunicationServerNode {
     }
 
     private func tellStations() async {
-        let announcement = Announcement(numbers: numbers, releases: signedReleases, revocations: shelf.signed)
+        let announcement = Announcement(numbers: numbers, releases: signedReleases, revocations: shelf.signed, servers: servers.signed)
         let connections = registry.up.filter { $0.record.role == .station }.map(\.connection)
         let host = host
         var options = CallOptions()

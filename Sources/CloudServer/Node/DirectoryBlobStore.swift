@@ -2,15 +2,31 @@ import Foundation
 
 /// What went wrong with a node's files; the message names the path and the next step.
 package struct StorageError: Error, CustomStringConvertible, Hashable, Sendable {
-    package enum Kind: Sendable { case inUse, missing, exists, inputOutput, corrupt }
+    package enum Kind: Sendable {
+        case inUse, missing, exists, corrupt
+        /// No room, on the disk or within the owner's quota.
+        case full
+        /// The system does not let this process write there, or nobody.
+        case denied
+        case inputOutput
+    }
     package var kind: Kind
     package var message: String
 
     package init(_ kind: Kind, _ message: String) { (self.kind, self.message) = (kind, message) }
     package var description: String { message }
 
-    static func system(_ action: String, _ path: String) -> StorageError {
-        StorageError(.inputOutput, "cannot \(action) \(path): \(String(cString: strerror(errno)))")
+    /// What the last system call left, in the words of whoever has to mend it.
+    package static func system(_ action: String, _ path: String) -> StorageError {
+        let code = errno
+        let text = "cannot \(action) \(path): \(String(cString: strerror(code)))"
+        return switch code {
+        case ENOSPC: StorageError(.full, "the disk is full: \(text); make room there")
+        case EDQUOT: StorageError(.full, "the disk quota is used up: \(text); make room there, or raise the quota")
+        case EROFS: StorageError(.denied, "the file system is read-only: \(text); mount it for writing, or choose another folder")
+        case EACCES, EPERM: StorageError(.denied, "no permission: \(text); give the folder to the user that this role runs as")
+        default: StorageError(.inputOutput, text)
+        }
     }
 }
 

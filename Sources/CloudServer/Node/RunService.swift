@@ -398,6 +398,6 @@ actor RunService {
     }
 
     private static func reused(_ runID: RunID) -> RPCError {
-        RunRefusal.badRequest.error("run id \(runID) belongs to another request; choose a new one")
+        RunRefusal.runIDInUse.error("run id \(runID) belongs to another request; choose a new one")
     }
 }

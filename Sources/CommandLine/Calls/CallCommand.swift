@@ -15,7 +15,7 @@ struct CallCommand: AsyncParsableCommand {
               mast call 127.0.0.1 echo.v1.Echo/chat -d @- < lines.ndjson
             """)
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
 
     @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
@@ -121,12 +121,12 @@ private final class CallSession: Sendable {
             if self.json {
                 self.state.withLock { $0.responses.append(response.text) }
             } else {
-                Output.line(response.text)
+                Output.document(response.text)
             }
         }
         if json {
             state.withLock { $0.connection = client.connectionStatistics }
-            Output.line(try report().text)
+            Output.document(try report().text)
         }
     }
 
@@ -135,7 +135,7 @@ private final class CallSession: Sendable {
         var object = JSONObject()
         try object.set("method", method)
         try object.set("kind", state.kind)
-        object.set("responses", raw: "[" + state.responses.joined(separator: ",") + "]")
+        try object.set("responses", foreign: state.responses)
         try object.set("attempts", timeline.attempts)
         try object.set("retransmittedPackets", timeline.retransmittedPackets)
         try object.set("servedBy", timeline.servedBy?.description)
@@ -149,7 +149,7 @@ private final class CallSession: Sendable {
         if error.code == .cancelled, error.cause == .cancelled { return CancellationError() }
         var failure = Failure(error)
         if error.code == .notFound, !wasCalled {
-            failure = Failure(.call(.notFound), "notFound: \(server) has no method \(method); see mast list \(server)")
+            failure = Failure(.call(.unimplemented), "unimplemented: \(server) has no method \(method); see mast list \(server)")
         }
         if json { failure.json = account(of: error) }
         return failure

@@ -5,7 +5,7 @@ struct DescribeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "describe", abstract: "Show one method: its kind, semantics and the shape of its messages.")
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
 
     @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
@@ -22,9 +22,9 @@ struct DescribeCommand: AsyncParsableCommand {
             try object.set("path", found.path)
             try object.set("kind", found.kind)
             try object.set("semantics", found.semantics)
-            if let template = found.requestTemplate { object.set("requestTemplate", raw: template) }
-            if let template = found.responseTemplate { object.set("responseTemplate", raw: template) }
-            Output.line(object.text)
+            if let template = found.requestTemplate { try object.set("requestTemplate", foreign: template) }
+            if let template = found.responseTemplate { try object.set("responseTemplate", foreign: template) }
+            Output.document(object.text)
             return
         }
         Output.line("\(found.path)  \(found.kind), \(found.semantics)")

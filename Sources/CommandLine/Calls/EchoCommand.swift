@@ -12,7 +12,7 @@ struct EchoCommand: AsyncParsableCommand {
             """)
 
     @Option(help: ArgumentHelp("Where to listen: address:port, or a port on the loopback interface; 0 lets the system choose.", valueName: "address"))
-    var listen = NetworkAddress.loopback(port: PeerOptions.defaultPort)
+    var listen = NetworkAddress.loopback(port: DefaultPort.calls)
 
     @Option(help: ArgumentHelp("File with the server's private key; made if it does not exist. Default: echo.key in MAST_HOME, so that the server stays known.", valueName: "file"))
     var key: String?

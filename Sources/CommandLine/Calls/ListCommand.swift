@@ -6,7 +6,7 @@ struct ListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List a server's methods, by reflection.")
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
 
     @Argument(help: ArgumentHelp("Only methods of this service, such as echo.v1.Echo.", valueName: "service"))
@@ -30,7 +30,7 @@ struct ListCommand: AsyncParsableCommand {
             try Output.json(Listing(methods: methods.map { .init(path: $0.path, kind: $0.kind, semantics: $0.semantics) }))
         } else {
             let rows = [["method", "kind", "semantics"]] + methods.map { [$0.path, $0.kind, $0.semantics] }
-            for line in TextLayout.table(rows, left: [0, 1, 2]) { Output.line(line) }
+            Output.table(rows, left: [0, 1, 2])
         }
     }
 }

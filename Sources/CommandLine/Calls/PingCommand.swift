@@ -8,7 +8,7 @@ struct PingCommand: AsyncParsableCommand {
         commandName: "ping", abstract: "Measure round trips over an encrypted connection.",
         discussion: "A ping that is not answered within the interval, or within a second if that is longer, counts as lost.")
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(PeerOptions.defaultPort) if left out).", valueName: "host"))
+    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
 
     @Option(name: [.customShort("c"), .long], help: ArgumentHelp("How many pings; 0 goes on until Ctrl-C.", valueName: "n"))

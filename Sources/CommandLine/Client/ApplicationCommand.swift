@@ -145,7 +145,7 @@ struct ApplicationCommand: ParsableCommand {
             if output.json {
                 try Output.json(Listing(samples: rows))
             } else {
-                for line in TextLayout.table([["name", "size", "sha256"]] + rows.map { [$0.name, TextLayout.bytes($0.sizeBytes), $0.sha256] }, left: [0, 2]) { Output.line(line) }
+                Output.table([["name", "size", "sha256"]] + rows.map { [$0.name, TextLayout.bytes($0.sizeBytes), $0.sha256] }, left: [0, 2])
             }
         }
     }
@@ -166,13 +166,13 @@ struct ApplicationCommand: ParsableCommand {
                     name: $0.name, version: $0.version, sha256: $0.digest.description, entry: $0.entry, sizeBytes: $0.sizeBytes,
                     fuelLimit: $0.limits.fuel, memoryLimitBytes: $0.limits.memoryBytes, newest: $0.isNewest)
             }
-            if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber, applications: rows)) { Output.line(text) }
+            if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber, applications: rows)) { Output.document(text) }
             return
         }
         let rows = [["name", "version", "size", "sha256", ""]] + list.applications.map {
             [$0.name, $0.version, TextLayout.bytes(Int(clamping: $0.sizeBytes)), String($0.digest.description.prefix(16)), $0.isNewest ? "newest" : ""]
         }
-        for line in TextLayout.table(rows, left: [0, 1, 3, 4]) { Output.line(line) }
+        Output.table(rows, left: [0, 1, 3, 4])
     }
 }
 

@@ -42,7 +42,7 @@ struct PoolCommand: ParsableCommand {
                     ($0.pinned ? "pinned " : "") + ($0.resident ? "" : "evicted"),
                 ]
             }
-            for line in TextLayout.table(rows, left: [0, 1, 2, 4, 5]) { Output.line(line) }
+            Output.table(rows, left: [0, 1, 2, 4, 5])
         }
     }
 

@@ -68,7 +68,7 @@ struct RunCommand: AsyncParsableCommand {
         if verbose { explain(outcome) }
         if let out { try InputFile.write(outcome.output, to: out) }
         if output.json {
-            Output.line(try report(outcome).text)
+            Output.document(try report(outcome).text)
         } else if out == nil {
             Output.bytes(outcome.output)
         }

@@ -43,16 +43,16 @@ struct StationRow: Encodable {
 
     init(_ station: CenterStatus.Station, now: WallTime) {
         let sighting = station.sighting
-        (name, nodeId, address) = (Output.printable(station.name), station.nodeID.rawValue, Output.printable(station.address))
+        (name, nodeId, address) = (station.name, station.nodeID.rawValue, station.address)
         (up, removed) = (sighting?.isUp ?? false, station.isRevoked)
         (runsTwice, sharesName) = (sighting?.runsTwice ?? false, station.sharesName)
         state = removed ? "removed" : up ? "up" : "DOWN"
         lastSeenAgoMs = max(0, (now - WallTime(milliseconds: station.lastSeenMilliseconds)).milliseconds)
         replicas = sighting?.replicas
-        version = sighting.map { Output.printable($0.health.version) }
+        version = sighting?.health.version
         diskFreeBytes = sighting?.health.diskFreeBytes
         clockOffsetMs = sighting?.clockOffsetMilliseconds
-        troubles = sighting?.health.troubles.map(Output.printable) ?? []
+        troubles = sighting?.health.troubles ?? []
     }
 
     /// What an operator should look at.
@@ -69,7 +69,7 @@ struct StationRow: Encodable {
                 station.clockOffsetMs.map { "\($0)" } ?? "-", station.version ?? "-", station.diskFreeBytes.map { TextLayout.bytes(Int($0)) } ?? "-", station.remarks,
             ])
         }
-        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 4, 7, 9]) { Output.line(line) }
+        Output.table(rows, left: [0, 1, 2, 3, 4, 7, 9])
     }
 }
 

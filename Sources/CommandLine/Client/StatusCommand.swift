@@ -56,15 +56,15 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let limit = cloud.timeout
         let profile = try ProfileFile.load(cloud.profilePath)
-        let (status, stored) = try await cloud.withCloud { client -> (CloudStatus, CenterStatus?) in
+        let (status, stored, server) = try await cloud.withCloud { client -> (CloudStatus, CenterStatus?, HostPort) in
             let status = try await client.status(timeout: limit)
-            guard status.nodes.contains(where: { $0.role == .center && $0.isUp }) else { return (status, nil) }
+            guard status.nodes.contains(where: { $0.role == .center && $0.isUp }) else { return (status, nil, client.communicationServer) }
             // Only operators may ask the center; others see what the communication server sees.
-            do { return (status, try await client.centerStatus(timeout: min(limit, .seconds(5)))) } catch { return (status, nil) }
+            do { return (status, try await client.centerStatus(timeout: min(limit, .seconds(5))), client.communicationServer) } catch { return (status, nil, client.communicationServer) }
         }
         let nodes = Self.nodes(status, stored)
         let report = Report(
-            user: profile.userName, commserver: profile.communicationServer, nodes: nodes,
+            user: profile.userName, commserver: server.description, nodes: nodes,
             applications: status.applications.map { application in
                 Application(
                     name: application.name, version: application.version, sha256: application.digest.description,
@@ -72,7 +72,7 @@ struct StatusCommand: AsyncParsableCommand {
                     replicas: status.nodes.filter { $0.isUp && $0.role == .station && $0.replicas.contains(application.digest) }.count)
             },
             releaseNumber: status.releaseNumber, revocationNumber: status.revocationNumber,
-            troubles: status.troubles.map(Output.printable), clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name), attachedClients: status.attachedClients,
+            troubles: status.troubles, clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name), attachedClients: status.attachedClients,
             cachedApplications: status.cachedApplications, cachedBytes: status.cachedBytes)
         if output.json { try Output.json(report) } else { show(report) }
         // The report is what there is to say.
@@ -85,11 +85,11 @@ struct StatusCommand: AsyncParsableCommand {
         var nodes = status.nodes.map { node in
             let known = stored?.stations.first { $0.nodeID == node.nodeID }
             return Node(
-                name: Output.printable(node.name), role: node.role.rawValue, nodeId: node.nodeID.rawValue, address: node.address, up: node.isUp,
+                name: node.name, role: node.role.rawValue, nodeId: node.nodeID.rawValue, address: node.address, up: node.isUp,
                 running: node.load.running, queued: node.load.queued, capacity: node.load.capacity,
                 replicas: node.replicas.map(\.description), heartbeatAgeMs: node.heartbeatAgeMilliseconds, rttUs: node.roundTripMicroseconds,
-                version: node.health.version.isEmpty ? nil : Output.printable(node.health.version), diskFreeBytes: node.health.diskFreeBytes,
-                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: (node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" }).map(Output.printable),
+                version: node.health.version.isEmpty ? nil : node.health.version, diskFreeBytes: node.health.diskFreeBytes,
+                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" },
                 clockOffsetMs: node.clockOffsetMilliseconds, lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
         }
         if !nodes.contains(where: { $0.role == NodeRole.center.rawValue }) {
@@ -97,7 +97,7 @@ struct StatusCommand: AsyncParsableCommand {
         }
         for station in stored?.stations ?? [] where !station.isRevoked && !nodes.contains(where: { $0.nodeId == station.nodeID.rawValue }) {
             let ago = max(.zero, now - WallTime(milliseconds: station.lastSeenMilliseconds))
-            nodes.append(absent(Output.printable(station.name), .station, station.nodeID.rawValue, Output.printable(station.address), lastSeen: ago))
+            nodes.append(absent(station.name, .station, station.nodeID.rawValue, station.address, lastSeen: ago))
         }
         return nodes
     }
@@ -122,7 +122,7 @@ struct StatusCommand: AsyncParsableCommand {
             ])
         }
         Output.line("")
-        for line in TextLayout.table(rows, left: [0, 1, 2, 3, 8, 10, 11]) { Output.line(line) }
+        Output.table(rows, left: [0, 1, 2, 3, 8, 10, 11])
         for trouble in report.troubles { Output.line("commserver: \(trouble)") }
         Output.line("")
         rows = [["application", "version", "size", "stations", "sha256", ""]]
@@ -132,6 +132,6 @@ struct StatusCommand: AsyncParsableCommand {
                 String(application.sha256.prefix(16)), application.newest ? "newest" : "",
             ])
         }
-        for line in TextLayout.table(rows, left: [0, 1, 4, 5]) { Output.line(line) }
+        Output.table(rows, left: [0, 1, 4, 5])
     }
 }

@@ -26,7 +26,7 @@ struct UserCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Applications the user may run, such as text*; may be repeated. Without it, all.", valueName: "pattern"))
         var app: [String] = []
 
-        @Option(help: ArgumentHelp("Where the new profile goes; - is standard output. By default NAME.profile.json.", valueName: "file"))
+        @Option(help: ArgumentHelp("Where the new profile goes: a new file, made before anything is asked for; - is standard output. By default NAME.profile.json.", valueName: "file"))
         var out: String?
 
         @Option(help: ArgumentHelp("Work in the folder of a center that does not run.", valueName: "folder"))
@@ -41,30 +41,27 @@ struct UserCommand: ParsableCommand {
         }
 
         func run() async throws {
-            let (name, isOperator, patterns) = (name, `operator`, app)
             let path = out ?? "\(name).profile.json"
-            let made: ClientProfile
-            if let centerDir {
-                var registry = try CenterBootstrap.open(try FolderOptions.center(centerDir))
-                var generator = SystemRandomNumberGenerator()
-                made = try registry.addUser(
-                    AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)
+            guard path != "-" else { return try Output.secret(ProfileFile.encode(try await add())) }
+            try await SecretFile.write(path) { (ProfileFile.encode(try await add()), ()) }
+            if output.json {
+                try Output.json(Report(userName: name, profile: path, isOperator: `operator`))
             } else {
-                let limit = cloud.timeout
-                made = try await cloud.withCloud { client in
+                Output.line("\(`operator` ? "operator" : "user") \(name): profile in \(path)")
+            }
+        }
+
+        private func add() async throws -> ClientProfile {
+            let (name, isOperator, patterns, limit) = (name, `operator`, app, cloud.timeout)
+            guard let centerDir else {
+                return try await cloud.withCloud { client in
                     try await client.addUser(name, isOperator: isOperator, applications: patterns, timeout: limit)
                 }
             }
-            if path == "-" {
-                Output.bytes(ProfileFile.encode(made))
-                return
-            }
-            try ProfileFile.save(made, to: path)
-            if output.json {
-                try Output.json(Report(userName: name, profile: path, isOperator: isOperator))
-            } else {
-                Output.line("\(isOperator ? "operator" : "user") \(name): profile in \(path)")
-            }
+            var registry = try CenterBootstrap.open(try FolderOptions.center(centerDir))
+            var generator = SystemRandomNumberGenerator()
+            return try registry.addUser(
+                AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)
         }
     }
 

@@ -52,7 +52,7 @@ struct CaptureCommand: AsyncParsableCommand {
     @Flag(help: "Print each datagram of our transport on a line: kind, connection IDs, packet number.")
     var dissect = false
 
-    @Option(help: ArgumentHelp("A port whose datagrams are our transport's (besides 4433, 4460 and whoever shakes hands).", valueName: "port"))
+    @Option(help: ArgumentHelp("A port whose datagrams are our transport's (besides \(DefaultPort.all.map(String.init).joined(separator: ", ")) and whoever shakes hands).", valueName: "port"))
     var port: [UInt16] = []
 
     @Option(help: ArgumentHelp("Whom to go on as when started by root; `root` gives nothing up.", valueName: "user"))
@@ -110,7 +110,7 @@ struct CaptureCommand: AsyncParsableCommand {
                 interface: .init(name: interface ?? "mast0", linkType: linkType), snapLength: snaplen, owner: owner)
         }
         return PacketRecorder(
-            writer: writer, dissector: dissect ? DatagramDissector(ports: port) : nil, snapLength: snaplen, limit: count ?? .max,
+            writer: writer, dissector: dissect ? DatagramDissector(ports: DefaultPort.all + port) : nil, snapLength: snaplen, limit: count ?? .max,
             onDissected: { Output.line($0) })
     }
 
@@ -146,7 +146,7 @@ struct CaptureCommand: AsyncParsableCommand {
         recorder.writer?.flush()
         let report = CaptureReport(recorder, statistics, linkType: linkType)
         if output.json {
-            if file == "-" { Output.error(try Output.jsonText(report)) } else { try Output.json(report) }
+            if file == "-" { Output.errorDocument(try Output.jsonText(report)) } else { try Output.json(report) }
         } else if dissect || file == "-" {
             Output.note(report.text)
         } else {
@@ -164,7 +164,7 @@ struct CaptureCommand: AsyncParsableCommand {
             try Output.json(["interfaces": interfaces])
         } else {
             let rows = interfaces.map { [$0.name, $0.isUp ? "up" : "down", $0.isLoopback ? "loopback" : "", $0.about] }
-            for line in TextLayout.table([["interface", "state", "", "about"]] + rows, left: [0, 1, 2, 3]) { Output.line(line) }
+            Output.table([["interface", "state", "", "about"]] + rows, left: [0, 1, 2, 3])
         }
     }
 }

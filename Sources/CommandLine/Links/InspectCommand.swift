@@ -67,7 +67,7 @@ struct InspectCommand: AsyncParsableCommand {
             Output.text("\nlink\n" + link.renderText())
             switch client.fit {
             case .success(let fitted) where fit: Output.text("\nfitted link\n" + fitted.renderText(width: Output.width))
-            case .failure(let reason) where fit: Output.line("\nfitted link: \(reason)")
+            case .failure(let reason) where fit: Output.text("\nfitted link: \(reason)\n")
             default: break
             }
         }

@@ -35,7 +35,7 @@ struct LinkProfilesCommand: ParsableCommand {
             Output.line(entry.name + String(repeating: " ", count: width - entry.name.count) + "  " + entry.summary)
             Output.line(String(repeating: " ", count: width) + "  source: " + entry.source)
         }
-        Output.line("\na packet passes: mtu, loss before the queue, queue, server (held by outages), loss on the air, delay")
+        Output.text("\na packet passes: mtu, loss before the queue, queue, server (held by outages), loss on the air, delay\n")
     }
 
     static func named(_ name: String) throws(Failure) -> LinkProfileCatalog.Entry {

@@ -16,7 +16,7 @@ struct CenterInitCommand: AsyncParsableCommand {
 
     @OptionGroup var folder: FolderOptions
 
-    @Option(help: ArgumentHelp("Where the communication server is reached, as host:port.", valueName: "address"))
+    @Option(help: ArgumentHelp("Where stations and clients reach the communication server, as host:port (port \(DefaultPort.communicationServer) if left out).", valueName: "address"))
     var commserver: String
 
     // A key may begin with a dash.
@@ -41,7 +41,7 @@ struct CenterInitCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        _ = try HostPort(commserver, defaultPort: PeerOptions.defaultPort)
+        _ = try HostPort(commserver, defaultPort: DefaultPort.communicationServer)
         guard (1...1_000).contains(tokens) else { throw ValidationError("--tokens must be 1 to 1000") }
         guard tokenLifetime > .zero else { throw ValidationError("--token-lifetime must be above 0") }
     }
@@ -53,7 +53,7 @@ struct CenterInitCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let server = try HostPort(commserver, defaultPort: PeerOptions.defaultPort)
+        let server = try HostPort(commserver, defaultPort: DefaultPort.communicationServer)
         let directory = try folder.open()
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
@@ -78,7 +78,7 @@ struct CenterInitCommand: AsyncParsableCommand {
         Output.line("center key  \(cloud.centerKey)")
         for text in texts { Output.line("join token  \(text)") }
         Output.line("operator    \(path) (give it with --profile, or copy it to \(MastHome.profile))")
-        Output.line("next: mast commserver --dir COMMSERVER-DIR --listen \(server.address?.description ?? String(server.port)) --root \(cloud.rootKey)")
+        Output.line("next: mast commserver --dir COMMSERVER-DIR --listen \(server.address?.isLoopback == true ? server.description : "0.0.0.0:\(server.port)") --root \(cloud.rootKey)")
         Output.line("      mast center --dir \(folder.dir)")
         Output.line("      mast station --dir STATION-DIR --name NAME --join TOKEN")
     }
@@ -95,6 +95,9 @@ struct CenterTokenCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long the token is good.", valueName: "time"))
     var lifetime = JoinToken.defaultLifetime
 
+    @Option(help: ArgumentHelp("Write the token to a new file that only its owner may read, for mast station --join @FILE.", valueName: "file"))
+    var out: String?
+
     @OptionGroup var cloud: CloudOptions
     @OptionGroup var output: OutputOptions
 
@@ -108,17 +111,27 @@ struct CenterTokenCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let report: Report
+        guard let out else {
+            let report = try await make()
+            if output.json { try Output.json(report) } else { Output.line(report.joinToken) }
+            return
+        }
+        let report = try await SecretFile.write(out) {
+            let report = try await make()
+            return (Array((report.joinToken + "\n").utf8), report)
+        }
+        if output.json { try Output.json(report) } else { Output.line("join token in \(out): good for one station, for \(lifetime.text)") }
+    }
+
+    private func make() async throws -> Report {
         if let dir {
             var registry = try CenterBootstrap.open(try FolderOptions.center(dir))
             var generator = SystemRandomNumberGenerator()
             let token = try registry.makeJoinToken(lifetime: lifetime, at: SystemClock().wallTime(), using: &generator)
-            report = Report(joinToken: token.text, endsUnixMs: token.notAfter.milliseconds)
-        } else {
-            let (seconds, limit) = (lifetime.milliseconds / 1_000, cloud.timeout)
-            let reply = try await cloud.withCloud { client in try await client.makeJoinToken(lifetimeSeconds: seconds, timeout: limit) }
-            report = Report(joinToken: reply.token, endsUnixMs: reply.endsMilliseconds)
+            return Report(joinToken: token.text, endsUnixMs: token.notAfter.milliseconds)
         }
-        if output.json { try Output.json(report) } else { Output.line(report.joinToken) }
+        let (seconds, limit) = (lifetime.milliseconds / 1_000, cloud.timeout)
+        let reply = try await cloud.withCloud { client in try await client.makeJoinToken(lifetimeSeconds: seconds, timeout: limit) }
+        return Report(joinToken: reply.token, endsUnixMs: reply.endsMilliseconds)
     }
 }

@@ -12,9 +12,10 @@ struct CommunicationServerCommand: AsyncParsableCommand {
         commandName: "commserver", abstract: "Run the communication server: everybody dials it, it dials nobody.",
         discussion: """
             To begin: `mast commserver init --dir D` prints the server's key, which `mast center init` needs; that prints \
-            the root key, which the server needs once: `mast commserver --dir D --listen ADDRESS --root KEY`.
+            the root key, which the server needs once: `mast commserver --dir D --root KEY`. `ls` and `set` are for the \
+            cloud's operator: which server everybody dials, and where it moves.
             """,
-        subcommands: [Serve.self, Init.self], defaultSubcommand: Serve.self)
+        subcommands: [Serve.self, Init.self, CommunicationServerListCommand.self, CommunicationServerSetCommand.self], defaultSubcommand: Serve.self)
 
     struct Init: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Make the server's keys, and print the public one.")
@@ -44,8 +45,8 @@ struct CommunicationServerCommand: AsyncParsableCommand {
 
         @OptionGroup var folder: FolderOptions
 
-        @Option(help: ArgumentHelp("Where to listen: address:port, or a port on the loopback interface.", valueName: "address"))
-        var listen = NetworkAddress(ipv4: 0, port: PeerOptions.defaultPort)
+        @Option(help: ArgumentHelp("Where to listen: address:port, or a port on the loopback interface; by default port \(DefaultPort.communicationServer) of every IPv4 address.", valueName: "address"))
+        var listen = NetworkAddress(ipv4: 0, port: DefaultPort.communicationServer)
 
         // A key may begin with a dash.
         @Option(parsing: .unconditional, help: ArgumentHelp("The cloud's root key, as mast center init printed it; remembered from then on.", valueName: "key"))

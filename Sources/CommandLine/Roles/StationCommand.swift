@@ -25,7 +25,7 @@ struct StationCommand: AsyncParsableCommand {
         @OptionGroup var folder: FolderOptions
 
         @Option(help: ArgumentHelp("A join token, as mast center token prints one; @FILE reads it from a file.", valueName: "token"))
-        var join: String?
+        var join: SecretArgument?
 
         @Option(help: ArgumentHelp("The station's name in listings; by default this machine's. Once it has joined, mast station rename changes it.", valueName: "name"))
         var name: String?
@@ -45,12 +45,14 @@ struct StationCommand: AsyncParsableCommand {
             let stores = try StationStores(directory)
             var generator = SystemRandomNumberGenerator()
             let keys = try NodeKeys.loadOrCreate(in: directory.files, using: &generator)
-            let known = try Membership.load(from: stores.files)
-            if let known, let token {
-                guard known.rootKey == token.rootKey else {
-                    throw Failure(.badData, "\(folder.dir) belongs to another cloud (root key \(known.rootKey)); choose another folder")
+            let stored = try Membership.load(from: stores.files)
+            // A member needs no token, but may need to be told where the cloud has gone.
+            let known = token.flatMap { stored?.led(by: $0) } ?? stored
+            if let member = stored, let token {
+                guard member.rootKey == token.rootKey else {
+                    throw Failure(.badData, "\(folder.dir) belongs to another cloud (root key \(member.rootKey)); choose another folder")
                 }
-                Output.note("\(folder.dir) is a member already; the join token is not used")
+                Output.note("\(folder.dir) is a member already; of the join token only the communication server's address is used")
             }
             guard known != nil || token != nil else {
                 throw Failure(.noInput, "\(folder.dir) is not a member of a cloud yet; give --join with a token from mast center token")
@@ -88,11 +90,7 @@ struct StationCommand: AsyncParsableCommand {
         }
 
         private func joinToken() throws -> JoinToken? {
-            guard var text = join else { return nil }
-            if text.hasPrefix("@") {
-                text = String(decoding: try InputFile.read(String(text.dropFirst()), limit: 8_192), as: UTF8.self)
-            }
-            return try JoinToken(text: text.trimmingCharacters(in: .whitespacesAndNewlines))
+            try join.map { try JoinToken(text: try $0.value()) }
         }
 
         private static var machineName: String {

@@ -15,7 +15,8 @@ extension Failure {
             }
         case let error as PoolError:
             switch error {
-            case .invalidRunID, .runIDInUse: Failure(.usage, "\(error)")
+            case .invalidRunID: Failure(.usage, "\(error)")
+            case .runIDInUse: Failure(.call(.alreadyExists), "\(error)")
             case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
             case .damaged: Failure(.badData, "\(error)")
             }
@@ -30,7 +31,7 @@ extension Failure {
             switch error.kind {
             case .missing: Failure(.noInput, "\(error)")
             case .exists, .corrupt: Failure(.badData, "\(error)")
-            case .inUse, .inputOutput: Failure(.unavailable, "\(error)")
+            case .inUse, .inputOutput, .full, .denied: Failure(.unavailable, "\(error)")
             }
         // That nobody was reached is no run's status.
         case let error as RunError where error.kind == .unavailable: Failure(.unavailable, error.message)

@@ -24,7 +24,7 @@ struct Failure: Error, Sendable {
     }
 
     func report() {
-        if let json { Output.error(json) } else if !message.isEmpty { Output.note(message) }
+        if let json { Output.errorDocument(json) } else if !message.isEmpty { Output.note(message) }
     }
 
     /// Anything on one line.

@@ -1,39 +1,83 @@
 import Foundation
+import MastCapture
+import MastTimebase
 
 /// What commands print. Standard output carries results only.
+///
+/// Everything that is printed passes here, and much of it holds texts of others: names, error messages, what a capture
+/// says of itself. So each way out escapes what a terminal would obey, and bounds what a person reads.
 enum Output {
+    /// More than any line of ours has.
+    private static let mostOfALine = 16_384
+    private static let mostOfARemark = 2_048
+    private static let mostOfACell = 400
+
     /// One line of result.
-    static func line(_ text: String) { write(1, text + "\n") }
+    static func line(_ text: String) { write(1, text.printable(atMost: mostOfALine) + "\n") }
 
     /// Text that ends its own lines.
-    static func text(_ text: String) { write(1, text) }
+    static func text(_ text: String) { write(1, text.printable(keepingLines: true)) }
 
-    static func bytes(_ bytes: [UInt8]) { bytes.withUnsafeBytes { write(1, $0) } }
+    /// Rows of a table, the first one its head.
+    /// - Parameter left: the columns that begin at the same place; the others end there.
+    static func table(_ rows: [[String]], left: [Int]) {
+        for row in TextLayout.table(rows.map { $0.map { $0.printable(atMost: mostOfACell) } }, left: left) { line(row) }
+    }
+
+    /// A result's bytes as they are, for a file or a program; a terminal gets what it can show.
+    static func bytes(_ bytes: [UInt8]) {
+        if isatty(1) == 1 { return write(1, String(decoding: bytes, as: UTF8.self).printable(keepingLines: true)) }
+        _ = bytes.withUnsafeBytes { write(1, $0) }
+    }
+
+    /// A result that exists nowhere else: that it could not be written is no success.
+    static func secret(_ bytes: [UInt8]) throws(Failure) {
+        guard bytes.withUnsafeBytes({ write(1, $0) }) else {
+            throw Failure(.unavailable, "cannot write to standard output: \(String(cString: strerror(errno))); what was to be written is lost: take it back, and try again")
+        }
+    }
 
     /// One JSON object on one line, its keys sorted.
-    static func json(_ value: some Encodable) throws { line(try jsonText(value)) }
+    static func json(_ value: some Encodable) throws { document(try jsonText(value)) }
+
+    /// A JSON document on one line.
+    static func document(_ text: String) { write(1, printableJSON(text) + "\n") }
 
     /// A remark for whoever watches: `mast: …` on standard error.
-    static func note(_ text: String) { write(2, "mast: \(text)\n") }
+    static func note(_ text: String) { error("mast: " + text) }
 
-    /// A line on standard error as it is.
-    static func error(_ text: String) { write(2, text + "\n") }
+    /// A line on standard error.
+    static func error(_ text: String) { write(2, text.printable(atMost: mostOfARemark) + "\n") }
+
+    /// A JSON document on standard error.
+    static func errorDocument(_ text: String) { write(2, printableJSON(text) + "\n") }
 
     /// Progress, which nobody wants in a log: only when a person looks.
     static func progress(_ text: String) {
-        if isatty(2) == 1 { write(2, "\r\u{1B}[K\(text)") }
+        if isatty(2) == 1 { write(2, "\r\u{1B}[K\(text.printable(atMost: width))") }
     }
 
     static func endProgress() { progress("") }
 
-    /// A peer's text for a terminal: what steers it, or the direction of writing, becomes a question mark.
-    static func printable(_ text: String) -> String {
-        String(String.UnicodeScalarView(text.unicodeScalars.map { scalar in
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned: "?"
-            default: scalar
+    /// The same document, with JSON's own escapes for what a terminal would obey; white space between values is a space.
+    /// - Parameter text: a JSON document, as far as anybody knows: of other text something harmless comes out.
+    static func printableJSON(_ text: String) -> String {
+        if text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text }
+        var result = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            if scalar.isPrintable {
+                result.append(scalar)
+            } else if scalar == "\n" || scalar == "\r" || scalar == "\t" {
+                // Inside a text JSON does not have them.
+                result.append(" ")
+            } else {
+                for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
+                    let digits = String(unit, radix: 16)
+                    result.append(contentsOf: ("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).unicodeScalars)
+                }
             }
-        }))
+        }
+        return String(result)
     }
 
     static func jsonText(_ value: some Encodable) throws -> String {
@@ -52,10 +96,12 @@ enum Output {
 
     private static func write(_ descriptor: Int32, _ text: String) {
         var text = text
-        text.withUTF8 { write(descriptor, UnsafeRawBufferPointer($0)) }
+        _ = text.withUTF8 { write(descriptor, UnsafeRawBufferPointer($0)) }
     }
 
-    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) {
+    /// - Returns: whether all was written.
+    @discardableResult
+    private static func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
@@ -66,9 +112,10 @@ enum Output {
                 var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&wait, 1, 1_000)
             } else if errno != EINTR {
-                return
+                return false
             }
         }
+        return true
     }
 }
 
@@ -80,8 +127,21 @@ struct JSONObject {
         if let value { members.append((key, try Output.jsonText(value))) }
     }
 
-    /// `text` must be JSON.
-    mutating func set(_ key: String, raw text: String) { members.append((key, text)) }
+    /// A JSON value that somebody else wrote; what is none becomes a text, and so cannot pass for members of this object.
+    mutating func set(_ key: String, foreign text: String) throws {
+        let isValue = (try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)) != nil
+        members.append((key, isValue ? text : try Output.jsonText(text)))
+    }
+
+    /// The same for a list of values.
+    mutating func set(_ key: String, foreign texts: [String]) throws {
+        var list: [String] = []
+        for text in texts {
+            let isValue = (try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)) != nil
+            list.append(isValue ? text : try Output.jsonText(text))
+        }
+        members.append((key, "[" + list.joined(separator: ",") + "]"))
+    }
 
     var text: String {
         let sorted = members.sorted { $0.key < $1.key }

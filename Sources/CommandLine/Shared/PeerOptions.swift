@@ -7,9 +7,6 @@ import MastUDPDriver
 
 /// How a command knows the server it talks to.
 struct PeerOptions: ParsableArguments {
-    /// The port of a server that names none.
-    static let defaultPort: UInt16 = 4600
-
     // A key may begin with a dash.
     @Option(parsing: .unconditional, help: ArgumentHelp("The server's public key. Without it, the key shown at the first contact is remembered in known_hosts and must stay the same.", valueName: "key"))
     var peerKey: PublicKey?
@@ -26,7 +23,7 @@ struct PeerOptions: ParsableArguments {
 
     /// Opens a socket, makes sure of the server's key, and runs `body`, which is to be over by the instant that it is given.
     func withPeer<R: Sendable>(_ name: String, _ body: @escaping @Sendable (RPCClient, RPCHost, _ end: Instant) async throws -> R) async throws -> R {
-        let server = try HostPort(name, defaultPort: Self.defaultPort)
+        let server = try HostPort(name, defaultPort: DefaultPort.calls)
         let pair = try identity.map { path throws(Failure) in try KeyFile.loadOrCreate(path) }
         let (given, limit) = (peerKey, timeout)
         return try await withUDPHost(identity: pair) { host in

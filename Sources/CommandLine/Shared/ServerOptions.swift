@@ -19,7 +19,7 @@ struct ServerOptions: ParsableArguments {
 
     /// Call once in a process.
     static func logger(_ label: String, _ level: Logger.Level) -> Logger {
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        LoggingSystem.bootstrap { PrintableLogHandler(label: $0) }
         var logger = Logger(label: label)
         logger.logLevel = level
         return logger

@@ -54,7 +54,8 @@ public struct RPCError: Error, Sendable, Equatable, CustomStringConvertible {
         self.cause = cause
     }
 
+    /// For a log or a person: what a peer wrote is escaped here, and long texts are cut.
     public var description: String {
-        "\(code.name)\(message.isEmpty ? "" : ": \(message)") [effect \(effect)]"
+        "\(code.name)\(message.isEmpty ? "" : ": \(message.printable(atMost: 1_024))") [effect \(effect)]"
     }
 }

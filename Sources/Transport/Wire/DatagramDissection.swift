@@ -92,8 +92,6 @@ package struct DatagramDissection {
 /// Picks our transport's datagrams out of a capture: those of a known port, and those of conversations that have shown
 /// a handshake, a key query or their answers, which have a version and a length to be known by.
 package struct DatagramDissector {
-    /// The ports that this program's servers are usually given.
-    package static let usualPorts: Set<UInt16> = [4433, 4460]
     private static let mostConversations = 4_096
 
     private let ports: Set<UInt16>
@@ -104,7 +102,8 @@ package struct DatagramDissector {
         var higher: NetworkAddress
     }
 
-    package init(ports: [UInt16]) { self.ports = Self.usualPorts.union(ports) }
+    /// - Parameter ports: whose datagrams are our transport's, whatever was seen before.
+    package init(ports: [UInt16]) { self.ports = Set(ports) }
 
     package mutating func dissect(
         _ payload: [UInt8], wireBytes: Int, from source: NetworkAddress, to destination: NetworkAddress

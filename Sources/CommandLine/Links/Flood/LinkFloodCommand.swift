@@ -33,7 +33,7 @@ struct LinkFloodCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        guard let address = try HostPort(target, defaultPort: PeerOptions.defaultPort).address, address.isLoopback, address.isIPv4 else {
+        guard let address = try HostPort(target, defaultPort: DefaultPort.calls).address, address.isLoopback, address.isIPv4 else {
             throw Failure(.usage, "\(target) is not on this machine; a flood goes to 127.0.0.1:port only")
         }
         let (count, seed, rate, name) = (count, seed, rate, target)
