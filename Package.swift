@@ -67,7 +67,7 @@ let package = Package(
         module("CloudClient", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", grdb, log]),
         module(
             "CloudServer",
-            ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
+            ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", "MastProcesses", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
         .target(name: "CTunnel", path: "Sources/CTunnel"),
         module("LinkEmulator", ["MastDatagrams", "MastLinkModel", "MastTimebase", "CTunnel", log]),
@@ -119,7 +119,7 @@ let package = Package(
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",
-             "MastLinkModel", "MastWasmRuntime", "MastTimebase", crypto, log]),
+             "MastLinkModel", "MastWasmRuntime", "MastTimebase", "MastProcesses", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastDatagrams", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         tests("Capture", ["MastCapture", "MastTimebase"]),
@@ -129,7 +129,7 @@ let package = Package(
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",
              "MastWasmRuntime"]),
         tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastProcesses", "MastTimebase", "MastWasmRuntime", crypto]),
-        tests("CommandLine", ["MastCapture", "MastProcesses", "MastTimebase"]),
+        tests("CommandLine", ["MastCapture", "MastCloudServer", "MastProcesses", "MastTimebase", "MastWasmRuntime"]),
     ]
 )
 

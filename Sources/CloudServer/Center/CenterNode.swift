@@ -75,7 +75,6 @@ package actor CenterNode: ControlledNode {
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
-        await runs.abandon()
         await host.settle(reason: "the center stops")
     }
 
@@ -107,7 +106,8 @@ package actor CenterNode: ControlledNode {
                 try await runs.validate(module, digest: request.digest, entry: request.entry ?? "run", limits: limits)
                 request.limits = limits
                 var reply = try await desk.push(request)
-                reply.warnings = warnings.isEmpty ? nil : warnings
+                let all = warnings + [ModuleCost(module).warning].compactMap(\.self)
+                reply.warnings = all.isEmpty ? nil : all
                 return reply
             }
             AdminMethods.listApplications.handle { _ in await desk.applications() }
@@ -146,7 +146,7 @@ package actor CenterNode: ControlledNode {
     }
 
     private func health() async -> NodeHealth {
-        NodeHealth(version: version, diskFreeBytes: diskFreeBytes(), troubles: await desk.time.complaint.map { [$0] } ?? [])
+        NodeHealth(version: version, diskFreeBytes: diskFreeBytes(), troubles: [await desk.time.complaint].compactMap(\.self) + (await runs.troubles))
     }
 
     func registered(_ reply: RegisterReply) async {
