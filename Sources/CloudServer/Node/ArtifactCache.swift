@@ -10,14 +10,17 @@ import Synchronization
 package final class ArtifactCache: Sendable {
     /// Since the start.
     package struct Counts: Sendable, Hashable {
-        package var hits = 0
-        package var misses = 0
+        package var hits, misses: Int
         /// Deleted, because another engine or other settings made them.
-        package var outdated = 0
+        package var outdated: Int
         /// Deleted, because they were torn, changed or another node's.
-        package var refused = 0
+        package var refused: Int
         package var evicted = 0
         package var failedWrites = 0
+
+        package init(hits: Int = 0, misses: Int = 0, outdated: Int = 0, refused: Int = 0) {
+            (self.hits, self.misses, self.outdated, self.refused) = (hits, misses, outdated, refused)
+        }
     }
 
     private struct State: Sendable {

@@ -74,7 +74,7 @@ package final class ChildModuleCompiler: ModuleCompiler {
         (start.input, start.output, start.errors, start.hasOwnGroup) = (.pipe, .pipe, .pipe, true)
         // Where it finds the library, and nothing else of ours. Words of a crash are few then.
         let names = ["HOME", "XDG_DATA_HOME", "MAST_WASMTIME_LIB", "MAST_WASMTIME_SHA256"]
-        start.environment = ProcessInfo.processInfo.environment.filter { names.contains($0.key) }.merging(["RUST_BACKTRACE": "0"]) { $1 }
+        start.environment = ProcessInfo.processInfo.environment.filter { names.contains($0.key) }.merging(["RUST_BACKTRACE": "0", "SWIFT_BACKTRACE": "enable=no"]) { $1 }
         let child: ChildProcess
         do { child = try ChildProcess(start) } catch { throw EngineError(.compilerFailed, "the compiler does not start: \(error)") }
         let isStopped = state.withLock { state in

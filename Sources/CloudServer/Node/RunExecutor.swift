@@ -37,20 +37,30 @@ package final class InlineRunExecutor: RunExecutor {
     private let host: RPCHost
     private let fuelPerSecond: Int64
     private let compiledBytesPerSecond: Int64
+    private let compiled: CompiledApplications?
 
     package init(
-        host: RPCHost, capacity: Int = 2, fuelPerSecond: Int64 = 500_000_000, compiledBytesPerSecond: Int64 = 1_000_000
+        host: RPCHost, capacity: Int = 2, fuelPerSecond: Int64 = 500_000_000, compiledBytesPerSecond: Int64 = 1_000_000,
+        compiled: CompiledApplications? = nil
     ) {
+        self.compiled = compiled
         self.host = host
         self.capacity = max(1, capacity)
         self.fuelPerSecond = max(1, fuelPerSecond)
         self.compiledBytesPerSecond = max(1, compiledBytesPerSecond)
     }
 
-    package func kept(_ digest: ContentDigest, for engine: any ApplicationEngine) -> (any LoadedApplication)? { nil }
+    package func kept(_ digest: ContentDigest, for engine: any ApplicationEngine) -> (any LoadedApplication)? {
+        (engine as? any ArtifactEngine).flatMap { compiled?.kept(digest, for: $0) }
+    }
 
     package func load(_ module: [UInt8], with engine: any ApplicationEngine) async throws -> any LoadedApplication {
-        let application = try engine.load(module)
+        let application: any LoadedApplication
+        if let compiled, let engine = engine as? any ArtifactEngine {
+            application = try await compiled.load(module, with: engine) { try $0() }
+        } else {
+            application = try engine.load(module)
+        }
         try await pass(Int64(module.count), at: compiledBytesPerSecond)
         return application
     }
@@ -72,10 +82,10 @@ package final class InlineRunExecutor: RunExecutor {
         try application.rehearse(entry: entry, limits: limits, interrupt: nil)
     }
 
-    package func abandon() {}
-    package func forget(_ digest: ContentDigest) {}
-    package func forget(allBut digests: [ContentDigest]) {}
-    package var trouble: String? { nil }
+    package func abandon() { compiled?.compiler.stop() }
+    package func forget(_ digest: ContentDigest) { compiled?.cache.remove(digest) }
+    package func forget(allBut digests: [ContentDigest]) { compiled?.cache.keep(only: digests) }
+    package var trouble: String? { compiled?.cache.trouble }
 
     private func pass(_ amount: Int64, at perSecond: Int64) async throws {
         try await host.sleep(for: Interval(nanoseconds: Int64(clamping: Int128(amount) * 1_000_000_000 / Int128(perSecond))))
