@@ -69,7 +69,7 @@ let package = Package(
         module("CloudClient", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", grdb, log]),
         module(
             "CloudServer",
-            ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
+            ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", "MastProcesses", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
         .target(name: "CTunnel", path: "Sources/CTunnel"),
         module("Files", []),
@@ -130,7 +130,7 @@ let package = Package(
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",
-             "MastLinkModel", "MastWasmRuntime", "MastTimebase", crypto, log]),
+             "MastLinkModel", "MastWasmRuntime", "MastTimebase", "MastProcesses", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastDatagrams", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         .target(
@@ -151,7 +151,10 @@ let package = Package(
             "Replay",
             ["MastReplay", "MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime",
              "CaptureKit"]),
-        tests("CommandLine", ["MastCalls", "MastCapture", "MastCloudCore", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport"]),
+        tests(
+            "CommandLine",
+            ["MastCalls", "MastCapture", "MastCloudCore", "MastCloudServer", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport",
+             "MastWasmRuntime"]),
     ]
 )
 

@@ -30,7 +30,7 @@ struct MastCommand: AsyncParsableCommand {
               profile.json, known_hosts, echo.key and the resource pool are in
               MAST_HOME, or else in ~/.config/mast.
             """,
-        groupedSubcommands: CommandCatalog.groups)
+        subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
 
     /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
     static func main() async {

@@ -21,8 +21,32 @@ package final class PipeEnd: Sendable {
     /// The next line without its end; nil if none came in time, or the stream ended.
     package func line(within limit: Duration) async -> String? { await onThread { self.nextLine(within: limit) } }
 
-    /// Everything up to the stream's end; nil if that did not come in time.
-    package func rest(within limit: Duration) async -> [UInt8]? { await onThread { self.everything(within: limit) } }
+    /// Everything up to the stream's end; nil if that did not come in time, or lies beyond `limit` bytes.
+    package func rest(within time: Duration, atMost limit: Int = .max) async -> [UInt8]? {
+        await onThread { self.everything(within: time, atMost: limit) }
+    }
+
+    /// Writes all of it, on a thread of its own; false when nobody reads any more.
+    package func send(_ bytes: [UInt8]) async -> Bool {
+        await onThread {
+            // Of this thread alone, which ends here with what has been raised.
+            var broken = sigset_t()
+            sigemptyset(&broken)
+            sigaddset(&broken, SIGPIPE)
+            pthread_sigmask(SIG_BLOCK, &broken, nil)
+            return self.writeAll(bytes)
+        }
+    }
+
+    private func writeAll(_ bytes: [UInt8]) -> Bool {
+        var offset = 0
+        while offset < bytes.count {
+            let written = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress.map { $0 + offset }, bytes.count - offset) }
+            if written < 0, errno != EINTR { return false }
+            offset += max(0, written)
+        }
+        return true
+    }
 
     /// `line`, on a thread that may be blocked.
     package func nextLine(within limit: Duration) -> String? {
@@ -38,13 +62,14 @@ package final class PipeEnd: Sendable {
     }
 
     /// `rest`, on a thread that may be blocked.
-    package func everything(within limit: Duration) -> [UInt8]? {
+    package func everything(within time: Duration, atMost limit: Int = .max) -> [UInt8]? {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
-        let end = DispatchTime.now() + limit.seconds
+        let end = DispatchTime.now() + time.seconds
         while waitsForBytes(until: end) {
             let count = read(descriptor, &chunk, chunk.count)
             if count <= 0 { return bytes }
+            guard count <= limit - bytes.count else { return nil }
             bytes += chunk[..<count]
         }
         return nil

@@ -1,3 +1,5 @@
+import Crypto
+
 /// Turns the bytes of an application into something that runs.
 ///
 /// A base station and the center hold one engine for the life of their process; under simulation the same engine is
@@ -9,6 +11,36 @@ package protocol ApplicationEngine: Sendable {
     /// - Throws: `EngineError` when the bytes are no module, too many, want an import that no application gets, or
     ///   lack an export that every application must have.
     func load(_ module: [UInt8]) throws(EngineError) -> any LoadedApplication
+}
+
+/// An engine whose compiler may have worked elsewhere: in another process, or before the last restart.
+package protocol ArtifactEngine: ApplicationEngine {
+    /// What its artifacts fit.
+    var fingerprint: EngineFingerprint { get }
+
+    /// Whether `module` is worth a compiler's while, by what can be seen from outside.
+    func check(_ module: [UInt8]) throws(EngineError)
+
+    /// Takes what a compiler made of a module, with the same library and settings.
+    ///
+    /// - Parameter artifact: bytes that this node itself made. They are run as they are: with foreign ones, a
+    ///   stranger's code.
+    /// - Throws: `EngineError`, `.artifactMismatch` when another engine made them; as `load` for what the module lacks.
+    func load(artifact: [UInt8]) throws(EngineError) -> any LoadedApplication
+}
+
+/// An engine's identity, as far as its artifacts depend on it.
+package struct EngineFingerprint: Sendable, Hashable {
+    /// SHA-256 of the library, 32 bytes; it stands for the version.
+    package var library: [UInt8]
+    /// SHA-256 over all settings and the processor's features, 32 bytes.
+    package var settings: [UInt8]
+
+    package init(library: [UInt8], settings: [UInt8]) { (self.library, self.settings) = (library, settings) }
+
+    init(library: String, settings: SHA256.Digest) {
+        self.init(library: Array(SHA256.hash(data: Array(library.utf8))), settings: Array(settings))
+    }
 }
 
 /// A compiled application. It keeps no state between runs: each starts from the module's own initial memory.

@@ -16,6 +16,17 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
         case unknownImport
         /// `memory` or `mast_alloc` is missing or has another type.
         case missingExport
+        /// Its compilation is over the limits of all roles.
+        case tooCostly
+        /// Its compilation is over this node's limits, which are lower than those of all roles.
+        case tooCostlyHere
+        /// The compiler crashed over the module.
+        case compilerCrashed
+        /// The compiler did not come to an end, for a reason that may pass: it did not start, was killed by somebody, or the
+        /// machine was too busy.
+        case compilerFailed
+        /// The bytes are no artifact of this engine.
+        case artifactMismatch
     }
 
     package var kind: Kind
@@ -29,8 +40,8 @@ package struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     /// Whether it is the module that is at fault, and so would be on every node.
     package var isModulesFault: Bool {
         switch kind {
-        case .libraryMissing, .libraryMismatch, .libraryBroken: false
-        case .moduleTooLarge, .invalidModule, .unknownImport, .missingExport: true
+        case .libraryMissing, .libraryMismatch, .libraryBroken, .tooCostlyHere, .compilerFailed, .artifactMismatch: false
+        case .moduleTooLarge, .invalidModule, .unknownImport, .missingExport, .tooCostly, .compilerCrashed: true
         }
     }
 

@@ -12,27 +12,9 @@ final class WasmtimeApplication: LoadedApplication, @unchecked Sendable {
     private let entries: Set<String>
     private let hasInitializer: Bool
 
-    init(_ bytes: [UInt8], engine: WasmtimeEngine) throws(EngineError) {
-        guard bytes.count <= engine.configuration.maximumModuleBytes else {
-            throw EngineError(
-                .moduleTooLarge,
-                "the module has \(bytes.count) bytes; the limit is \(engine.configuration.maximumModuleBytes)")
-        }
-        let largest = ModuleCost(bytes).largestFunctionBytes
-        guard largest <= ModuleCost.maximumFunctionBytes else {
-            throw EngineError(
-                .moduleTooLarge, "a function of the module has \(largest) bytes; the limit is \(ModuleCost.maximumFunctionBytes), divide it")
-        }
-        var compiled: OpaquePointer?
-        let error = bytes.withUnsafeBufferPointer { buffer -> OpaquePointer? in
-            guard let start = buffer.baseAddress else { return nil }
-            return wasmtime_module_new(engine.native.pointer, start, buffer.count, &compiled)
-        }
-        if let error { throw EngineError(.invalidModule, "not a usable module: " + consumeMessage(ofError: error)) }
-        guard let module = compiled else { throw EngineError(.invalidModule, "the module is empty") }
-        // The prepared instance below keeps what it needs of the module alive.
-        defer { wasmtime_module_delete(module) }
-
+    /// Keeps alive what it needs of the module.
+    init(_ native: borrowing NativeModule, engine: WasmtimeEngine) throws(EngineError) {
+        let module = native.pointer
         try Self.refuseImports(of: module)
         let exports = ModuleExports(module)
         guard let memory = exports.memoryBytes else {

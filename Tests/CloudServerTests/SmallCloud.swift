@@ -68,9 +68,12 @@ struct SmallCloud: Sendable {
             entropy: SeededGenerator(seed: 5), executor: simulation.time.executor.serial(), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
 
-    /// - Parameter port: another than the station's own, for a second process of it.
+    /// - Parameters:
+    ///   - port: another than the station's own, for a second process of it.
+    ///   - compiled: its compiler and what it keeps; by default it compiles anew.
     func station(
-        _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil
+        _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil,
+        compiled: CompiledApplications? = nil
     ) async throws -> (node: BaseStationNode, port: UInt16) {
         var generator = SeededGenerator(seed: 1000 + UInt64(number))
         let port = port ?? UInt16(10 + number)
@@ -86,7 +89,7 @@ struct SmallCloud: Sendable {
         }
         let node = try BaseStationNode(
             host: host, membership: membership, keys: keys, stores: stores, engine: engine,
-            executor: InlineRunExecutor(host: host), configuration: configuration, log: quiet)
+            executor: InlineRunExecutor(host: host, compiled: compiled), configuration: configuration, log: quiet)
         return (node, port)
     }
 

@@ -2,15 +2,40 @@ import MastWasmRuntime
 import Synchronization
 
 /// Modules that are words: what they do is known here, and how often it was done is counted.
-final class StubEngine: ApplicationEngine {
+final class StubEngine: ArtifactEngine {
     /// What a run of "long" costs: a second of an `InlineRunExecutor`.
     static let longFuel: UInt64 = 500_000_000
 
     let runs = Atomic<Int>(0)
+    /// Of modules, which is compiling them.
     let loads = Atomic<Int>(0)
+    let fingerprint: EngineFingerprint
+    private let takesArtifacts: Bool
+
+    /// - Parameters:
+    ///   - library: its version.
+    ///   - takesArtifacts: false when it finds something that no fingerprint shows.
+    init(library: UInt8 = 1, settings: UInt8 = 1, takesArtifacts: Bool = true) {
+        fingerprint = EngineFingerprint(library: [UInt8](repeating: library, count: 32), settings: [UInt8](repeating: settings, count: 32))
+        self.takesArtifacts = takesArtifacts
+    }
+
+    /// What a compiler makes of a module.
+    static func artifact(_ module: [UInt8]) -> [UInt8] { Array("code ".utf8) + module }
+
+    func check(_ module: [UInt8]) {}
+
+    func load(artifact: [UInt8]) throws(EngineError) -> any LoadedApplication {
+        guard takesArtifacts, artifact.starts(with: Array("code ".utf8)) else { throw EngineError(.artifactMismatch, "not its code") }
+        return try application(Array(artifact.dropFirst(5)))
+    }
 
     func load(_ module: [UInt8]) throws(EngineError) -> any LoadedApplication {
         loads.wrappingAdd(1, ordering: .relaxed)
+        return try application(module)
+    }
+
+    private func application(_ module: [UInt8]) throws(EngineError) -> any LoadedApplication {
         switch String(decoding: module.prefix(4), as: UTF8.self) {
         case "uppr": return Stub(engine: self, trap: nil)
         case "long": return Stub(engine: self, trap: nil, fuel: Self.longFuel)

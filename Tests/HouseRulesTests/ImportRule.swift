@@ -27,7 +27,7 @@ struct ImportRule: FileRule {
         Room("CloudCore", ["MastTimebase", "MastTransport", "MastRPC", "Crypto"]),
         Room("CloudClient", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "GRDB", "Crypto"], system, observability),
         Room(
-            "CloudServer", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "MastWasmRuntime", "GRDB", "Crypto"],
+            "CloudServer", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "MastWasmRuntime", "MastProcesses", "GRDB", "Crypto"],
             system, observability),
         Room("LinkModel", ["MastTimebase"]),
         Room("Files", [], system),

@@ -81,6 +81,7 @@ _Static_assert(offsetof(wasmtime_val_t, of) == 8, "layout");
     X(void, wasm_byte_vec_delete, (wasm_byte_vec_t *v), (v)) \
     X(void, wasmtime_config_consume_fuel_set, (wasm_config_t *c, bool on), (c, on)) \
     X(void, wasmtime_config_cranelift_nan_canonicalization_set, (wasm_config_t *c, bool on), (c, on)) \
+    X(void, wasmtime_config_parallel_compilation_set, (wasm_config_t *c, bool on), (c, on)) \
     X(void, wasmtime_config_max_wasm_stack_set, (wasm_config_t *c, size_t bytes), (c, bytes)) \
     X(void, wasmtime_config_wasm_relaxed_simd_set, (wasm_config_t *c, bool on), (c, on)) \
     X(void, wasmtime_config_wasm_threads_set, (wasm_config_t *c, bool on), (c, on)) \
@@ -110,6 +111,10 @@ _Static_assert(offsetof(wasmtime_val_t, of) == 8, "layout");
     X(void, wasmtime_pooling_allocation_config_async_stack_keep_resident_set, \
       (wasmtime_pooling_allocation_config_t *p, size_t bytes), (p, bytes)) \
     X(wasmtime_error_t *_Nullable, wasmtime_module_new, \
+      (wasm_engine_t *e, const uint8_t *bytes, size_t count, wasmtime_module_t *_Nullable *_Nonnull out), \
+      (e, bytes, count, out)) \
+    X(wasmtime_error_t *_Nullable, wasmtime_module_serialize, (wasmtime_module_t *m, wasm_byte_vec_t *out), (m, out)) \
+    X(wasmtime_error_t *_Nullable, wasmtime_module_deserialize, \
       (wasm_engine_t *e, const uint8_t *bytes, size_t count, wasmtime_module_t *_Nullable *_Nonnull out), \
       (e, bytes, count, out)) \
     X(void, wasmtime_module_delete, (wasmtime_module_t *m), (m)) \

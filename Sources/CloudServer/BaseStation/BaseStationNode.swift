@@ -24,6 +24,8 @@ package actor BaseStationNode: ControlledNode {
     private var newest = StateNumbers()
     /// The number of the list that the communication server holds.
     private var serverRevocations: UInt64 = 0
+    /// The index after which artifacts of withdrawn applications were deleted.
+    private var cleanedReleases: UInt64 = 0
     /// No maintenance before this, after one that failed.
     private var restUntil = Instant.zero
 
@@ -72,7 +74,6 @@ package actor BaseStationNode: ControlledNode {
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
-        await runs.abandon()
         await host.settle(reason: "the station stops")
     }
 
@@ -145,7 +146,7 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private func health() async -> NodeHealth {
-        NodeHealth(version: version, diskFreeBytes: await vault.diskFreeBytes, troubles: await vault.troubles)
+        NodeHealth(version: version, diskFreeBytes: await vault.diskFreeBytes, troubles: await vault.troubles + runs.troubles)
     }
 
     func heartbeat() async -> HeartbeatRequest {
@@ -181,7 +182,15 @@ package actor BaseStationNode: ControlledNode {
 
     private func learned(_ numbers: StateNumbers) async {
         newest = newest.joined(numbers)
+        await forgetWithdrawn()
         await wake()
+    }
+
+    private func forgetWithdrawn() async {
+        let releases = await vault.releases
+        guard releases.number != cleanedReleases else { return }
+        cleanedReleases = releases.number
+        await runs.forget(allBut: releases.applications.map(\.digest))
     }
 
     /// Runs executed since the start, for status and tests.

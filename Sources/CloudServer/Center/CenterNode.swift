@@ -100,7 +100,6 @@ package actor CenterNode: ControlledNode {
     package func shutDown(grace: Interval) async {
         await runs.stop()
         await host.drain(grace: grace)
-        await runs.abandon()
         await host.settle(reason: "the center stops")
     }
 
@@ -132,7 +131,8 @@ package actor CenterNode: ControlledNode {
                 try await runs.validate(module, digest: request.digest, entry: request.entry ?? "run", limits: limits)
                 request.limits = limits
                 var reply = try await self.push(request)
-                reply.warnings = warnings.isEmpty ? nil : warnings
+                let all = warnings + [ModuleCost(module).warning].compactMap(\.self)
+                reply.warnings = all.isEmpty ? nil : all
                 return reply
             }
             AdminMethods.listApplications.handle { _ in await self.applications() }
@@ -203,18 +203,20 @@ package actor CenterNode: ControlledNode {
         let (load, news) = (await runs.load, registry.published)
         return RegisterRequest(
             record: membership.record, incarnation: host.incarnation, replicas: [], load: load, releases: news.releases,
-            revocations: news.revocations, servers: news.servers, numbers: news.numbers, health: health, clock: host.wallTime())
+            revocations: news.revocations, servers: news.servers, numbers: news.numbers, health: await health(), clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
         let (load, news) = (await runs.load, registry.published)
         return HeartbeatRequest(
             incarnation: host.incarnation, load: load, replicas: nil, numbers: news.numbers,
-            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: health, clock: host.wallTime())
+            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: await health(), clock: host.wallTime())
     }
 
-    private var health: NodeHealth {
-        NodeHealth(version: configuration.version, diskFreeBytes: diskFreeBytes(), troubles: storage.lines + (time.complaint.map { [$0] } ?? []))
+    private func health() async -> NodeHealth {
+        NodeHealth(
+            version: configuration.version, diskFreeBytes: diskFreeBytes(),
+            troubles: storage.lines + [time.complaint].compactMap(\.self) + (await runs.troubles))
     }
 
     func registered(_ reply: RegisterReply) {

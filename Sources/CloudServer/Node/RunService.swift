@@ -43,6 +43,8 @@ package struct RunConfiguration: Sendable {
     /// Compiled applications kept, by the size of their modules (compiled code is some four times as large).
     package var compiledModuleBytes = 64 << 20
     package var compiledCount = 64
+    /// How long a module is not compiled again after a failure that may pass.
+    package var compilerPatience = Interval.seconds(60)
 
     package init() {}
 }
@@ -101,10 +103,10 @@ actor RunService {
     private var verifier: TicketVerifier
     private var remembered: BoundedCache<RunKey, Remembered>
     private var compiled: BoundedCache<ContentDigest, any LoadedApplication>
-    /// Why a module cannot be compiled: the same whenever it is tried. One line each.
-    private var unloadable = BoundedCache<ContentDigest, String>(maximumCount: 256)
+    /// Modules that cannot be compiled here, and why: for good, or until it may be tried again.
+    private var unloadable = BoundedCache<ContentDigest, (error: EngineError, until: Instant?)>(maximumCount: 256)
     private let flights = SharedWork<RunKey, RunResult>()
-    /// A compiled application is worth having, and its compiler cannot be stopped anyway.
+    /// A compiled application is worth having, and is kept.
     private let loads = SharedWork<ContentDigest, any LoadedApplication>(outlivesCallers: true)
     private let slots: RunSlots
     /// A compiler takes up to some gigabytes for a large module: one at a time, which also leaves runs their threads.
@@ -177,10 +179,9 @@ actor RunService {
         isStopping = true
         slots.close()
         compilers.close()
+        // Whoever waits for a compiler does not execute yet.
+        executor.abandon()
     }
-
-    /// After the last run: the process ends, whatever is being compiled.
-    func abandon() { executor.abandon() }
 
     private static func stopping(_ name: String) -> RPCError { RunRefusal.stopping.error("\(name) is stopping") }
 
@@ -324,13 +325,23 @@ actor RunService {
     }
 
     private func loaded(_ digest: ContentDigest, _ module: @escaping @Sendable () async throws -> [UInt8]) async throws -> any LoadedApplication {
-        let place = loads.join(digest) ?? loads.start(digest) { try await self.compile(digest, try await module()) }
+        let place = loads.join(digest) ?? loads.start(digest) {
+            if let ready = await self.kept(digest) { return ready }
+            return try await self.compile(digest, try await module())
+        }
         return try await place.value()
+    }
+
+    private func kept(_ digest: ContentDigest) async -> (any LoadedApplication)? {
+        let ready = await executor.kept(digest, for: engine)
+        // Code is some three times as large as its module, whose size is not known here.
+        if let ready { compiled.insert(digest, ready, cost: 1 << 20) }
+        return ready
     }
 
     private func compile(_ digest: ContentDigest, _ module: [UInt8]) async throws -> any LoadedApplication {
         try await compilers.use {
-            if let reason = unloadable.value(digest) { throw Self.unloadable(reason) }
+            if let known = unloadable.value(digest), known.until.map({ host.now() < $0 }) ?? true { throw Self.refusal(known.error) }
             return try await slots.use { try await compileNow(digest, module) }
         }
     }
@@ -341,13 +352,21 @@ actor RunService {
             compiled.insert(digest, ready, cost: max(1, module.count))
             return ready
         } catch let error as EngineError {
-            guard error.isModulesFault else { throw RunRefusal.engineFailure.error("the application cannot be loaded: \(error)") }
-            unloadable.insert(digest, error.message)
-            throw Self.unloadable(error.message)
+            switch error.kind {
+            case .compilerFailed: unloadable.insert(digest, (error, host.now() + configuration.compilerPatience))
+            case .tooCostlyHere: unloadable.insert(digest, (error, nil))
+            default: if error.isModulesFault { unloadable.insert(digest, (error, nil)) }
+            }
+            throw Self.refusal(error)
+        } catch is CancellationError where isStopping {
+            throw Self.stopping(nodeName)
         }
     }
 
-    private static func unloadable(_ reason: String) -> RPCError { RunRefusal.unloadable.error("the application cannot be loaded: \(reason)") }
+    /// What is the module's fault is so everywhere; of the rest another node may make more.
+    private static func refusal(_ error: EngineError) -> RPCError {
+        (error.isModulesFault ? RunRefusal.unloadable : .engineFailure).error("the application cannot be loaded: \(error)")
+    }
 
     // MARK: Before a release
 
@@ -369,6 +388,8 @@ actor RunService {
             try await slots.use { try await executor.rehearse(application, entry: entry, limits: limits) }
         } catch let error as RPCError where RunRefusal(error) == .unloadable {
             throw RPCError(.invalidArgument, "not released: \(error.message)", effect: .none)
+        } catch let error as RPCError where RunRefusal(error) == .engineFailure {
+            throw RPCError(.failedPrecondition, "not released: \(error.message)", effect: .none)
         } catch let trap as Trap {
             if trap.kind == .overloaded { throw RunRefusal.overloaded.error(trap.message, retryAfter: .milliseconds(50)) }
             throw RPCError(.invalidArgument, "not released: it does not start: \(trap)", effect: .none)
@@ -382,7 +403,16 @@ actor RunService {
     }
 
     /// Drops what was compiled of a withdrawn application.
-    func forget(_ digest: ContentDigest) { compiled.remove(digest) }
+    func forget(_ digest: ContentDigest) {
+        compiled.remove(digest)
+        executor.forget(digest)
+    }
+
+    /// Deletes what the disk keeps of applications that are not among these.
+    func forget(allBut digests: [ContentDigest]) { executor.forget(allBut: digests) }
+
+    /// What goes wrong here, a line each.
+    var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
 
     private static func fingerprint(_ request: RunRequest) -> ContentDigest {
         var writer = CanonicalWriter()

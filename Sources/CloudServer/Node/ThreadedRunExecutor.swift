@@ -1,11 +1,13 @@
 import Foundation
+import MastCloudCore
 import MastWasmRuntime
 import Synchronization
 
-/// A fixed number of threads that compile and run applications for a live node.
+/// A fixed number of threads that run applications for a live node, and compile them where no other process does.
 package final class ThreadedRunExecutor: RunExecutor {
     package let capacity: Int
     private let queue: WorkQueue
+    private let compiled: CompiledApplications?
     private let loads = Mutex(Loads())
 
     /// Callers that wait for a compiler: as many as threads.
@@ -15,8 +17,11 @@ package final class ThreadedRunExecutor: RunExecutor {
         var isAbandoned = false
     }
 
-    /// - Parameter threads: one per core unless stated.
-    package init(threads: Int = ProcessInfo.processInfo.activeProcessorCount) {
+    /// - Parameters:
+    ///   - threads: one per core unless stated.
+    ///   - compiled: makes the applications of an engine that takes artifacts; nil compiles on the threads.
+    package init(threads: Int = ProcessInfo.processInfo.activeProcessorCount, compiled: CompiledApplications? = nil) {
+        self.compiled = compiled
         capacity = max(1, threads)
         queue = WorkQueue()
         for number in 0..<capacity {
@@ -32,7 +37,20 @@ package final class ThreadedRunExecutor: RunExecutor {
 
     deinit { queue.stop() }
 
+    package func kept(_ digest: ContentDigest, for engine: any ApplicationEngine) async -> (any LoadedApplication)? {
+        guard let compiled, let engine = engine as? any ArtifactEngine else { return nil }
+        return await withCheckedContinuation { continuation in
+            queue.add { continuation.resume(returning: compiled.kept(digest, for: engine)) }
+        }
+    }
+
     package func load(_ module: [UInt8], with engine: any ApplicationEngine) async throws -> any LoadedApplication {
+        guard let compiled, let engine = engine as? any ArtifactEngine else { return try await waiting { try engine.load(module) } }
+        return try await compiled.load(module, with: engine, on: waiting)
+    }
+
+    /// Blocks a thread, and waits for it until `abandon`.
+    private func waiting(_ load: @escaping @Sendable () throws -> any LoadedApplication) async throws -> any LoadedApplication {
         try await withCheckedThrowingContinuation { continuation in
             let number = loads.withLock { loads -> UInt64? in
                 guard !loads.isAbandoned else { return nil }
@@ -42,7 +60,7 @@ package final class ThreadedRunExecutor: RunExecutor {
             }
             guard let number else { return continuation.resume(throwing: CancellationError()) }
             queue.add {
-                let result = Result { try engine.load(module) }
+                let result = Result { try load() }
                 self.loads.withLock { loads in
                     loads.waiting.firstIndex { $0.number == number }.map { loads.waiting.remove(at: $0).continuation }
                 }?.resume(with: result)
@@ -76,6 +94,7 @@ package final class ThreadedRunExecutor: RunExecutor {
     }
 
     package func abandon() {
+        compiled?.compiler.stop()
         let waiting = loads.withLock { loads in
             loads.isAbandoned = true
             defer { loads.waiting = [] }
@@ -83,6 +102,10 @@ package final class ThreadedRunExecutor: RunExecutor {
         }
         for waiter in waiting { waiter.continuation.resume(throwing: CancellationError()) }
     }
+
+    package func forget(_ digest: ContentDigest) { compiled?.cache.remove(digest) }
+    package func forget(allBut digests: [ContentDigest]) { compiled?.cache.keep(only: digests) }
+    package var trouble: String? { compiled?.cache.trouble }
 }
 
 /// Closures for threads that wait for them.

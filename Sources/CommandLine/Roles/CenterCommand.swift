@@ -1,8 +1,10 @@
 import ArgumentParser
+import Logging
 import MastCalls
 import MastCloudClient
 import MastCloudCore
 import MastCloudServer
+import MastDatagrams
 import MastWasmRuntime
 
 struct CenterCommand: AsyncParsableCommand {
@@ -25,7 +27,7 @@ struct CenterCommand: AsyncParsableCommand {
             let directory = try FolderOptions.center(folder.dir)
             let registry = try CenterBootstrap.open(directory)
             let engine = try WasmtimeEngine()
-            let executor = node.executor()
+            let executor = try node.executor(directory, office.keys.node, log)
             var configuration = CenterConfiguration()
             configuration.version = MastVersion.text
             let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
@@ -51,10 +53,39 @@ struct NodeOptions: ParsableArguments {
 
     func validate() throws {
         if let threads, !(1...1_024).contains(threads) { throw ValidationError("--threads must be 1 to 1024") }
+        if let compileMemory, compileMemory.bytes < CompilationLimits.leastMemoryBytes {
+            throw ValidationError("--compile-memory must be \(CompilationLimits.leastMemoryBytes >> 20)MiB or more")
+        }
     }
 
-    func executor() -> ThreadedRunExecutor {
-        if let threads { ThreadedRunExecutor(threads: threads) } else { ThreadedRunExecutor() }
+    @Option(help: ArgumentHelp("Disk for compiled applications, which a restart finds again.", valueName: "size"))
+    var compiled = ByteCount(256 << 20)
+
+    @Option(help: ArgumentHelp(
+        "Memory for compiling one application, in a process of its own; by default a quarter of the machine's, and 1 GiB at most.", valueName: "size"))
+    var compileMemory: ByteCount?
+
+    /// This program: on Linux also when its file has been replaced.
+    private static var program: String {
+        #if os(Linux)
+            "/proc/self/exe"
+        #else
+            Bundle.main.executablePath ?? CommandLine.arguments[0]
+        #endif
+    }
+
+    /// - Parameter directory: the node's own, where compiled applications are kept.
+    func executor(_ directory: NodeDirectory, _ keys: NodeKeys, _ log: Logger) throws -> ThreadedRunExecutor {
+        var limits = CompilationLimits.ofMachine(memoryBytes: MachineMemory.bytes)
+        if let compileMemory { limits.memoryBytes = min(compileMemory.bytes, CompilationLimits.standard.memoryBytes) }
+        let clock = SystemClock()
+        let cache = try ArtifactCache(
+            store: try directory.folder("compiled"), capacityBytes: compiled.bytes, key: keys.artifactKey, log: log, now: { clock.now() })
+        let compiler = ChildModuleCompiler(
+            executable: Self.program, arguments: ["compile-module"], limits: limits)
+        let applications = CompiledApplications(compiler: compiler, cache: cache)
+        if let threads { return ThreadedRunExecutor(threads: threads, compiled: applications) }
+        return ThreadedRunExecutor(compiled: applications)
     }
 }
 

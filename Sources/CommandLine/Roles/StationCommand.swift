@@ -61,7 +61,7 @@ struct StationCommand: AsyncParsableCommand {
             configuration.replicaCapacityBytes = replicas.bytes
             configuration.version = MastVersion.text
             let engine = try WasmtimeEngine()
-            let executor = node.executor()
+            let executor = try node.executor(directory, keys, log)
             let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
             let name = name ?? Self.machineName
             try await withUDPHost(bind: node.listen, identity: keys.identity, configuration: .cloud, logger: log) { host in
