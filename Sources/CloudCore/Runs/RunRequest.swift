@@ -27,11 +27,15 @@ package struct RunRequest: Codable, Hashable, Sendable {
     package var ticket: SignedRecord<Ticket>?
     /// Can only lower the application's own limits.
     package var limits: ApplicationLimits?
+    /// What other nodes answered, for the node to compare with what it finds. At most `mostAudited`.
+    package var audited: [AttestedReceipt]?
+    package static let mostAudited = 2
 
     package init(
         application: String, digest: ContentDigest? = nil, entry: String? = nil, input: ByteString, runID: RunID,
-        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil
+        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil, audited: [AttestedReceipt]? = nil
     ) {
+        self.audited = audited
         self.application = application
         self.digest = digest
         self.entry = entry

@@ -101,6 +101,34 @@ actor CenterDesk: ApplicationSource {
     func changes(since known: StateNumbers) -> SyncReply { office.changes(since: known) }
     func seen(_ seen: NodesSeen) throws -> NodesSeenReply { NodesSeenReply(records: try office.seen(seen.sightings, at: host.wallTime())) }
 
+    /// Receipts that contradict each other, from the communication server or from this center's own executing.
+    func reported(_ divergence: Divergence) throws -> Nothing {
+        let judgement: CenterOffice.Judgement
+        do { judgement = try office.take(divergence, at: host.wallTime()) } catch let error as TrustError {
+            log.warning("divergence refused", metadata: ["reason": "\(error)"])
+            throw RPCError(.invalidArgument, "the receipts show nothing: \(error)", effect: .none)
+        }
+        guard judgement.isNews else { return Nothing() }
+        let (a, b) = (judgement.finding.first, judgement.finding.second)
+        log.error(
+            "two nodes answered the same question differently",
+            metadata: [
+                "run": "\(a.receipt.question.runID)", "application": "\(a.receipt.question.application)",
+                "in": "\(judgement.finding.fields.joined(separator: ", "))", "one": "\(a.node.name) \(a.node.nodeID): \(a.receipt.outcome)",
+                "other": "\(b.node.name) \(b.node.nodeID): \(b.receipt.outcome)",
+            ])
+        for station in judgement.suspended {
+            log.error(
+                "station out of placement: two witnesses contradict its receipts",
+                metadata: [
+                    "id": "\(station)", "name": "\(office.state.stations.first { $0.nodeID == station }?.name ?? "")",
+                    "witnesses": "\(office.ledger.witnesses(against: station).map(\.rawValue).joined(separator: ", "))",
+                ])
+        }
+        if !judgement.suspended.isEmpty { changeMade.yield() }
+        return Nothing()
+    }
+
     // MARK: For operators
 
     /// Throws unless an operator of this cloud makes the call.
@@ -199,6 +227,13 @@ actor CenterDesk: ApplicationSource {
         let station = try office.removeStation(request)
         changeMade.yield()
         log.notice("station removed", metadata: ["name": "\(station.name)", "id": "\(station.nodeID)"])
+        return station
+    }
+
+    func readmitStation(_ request: ReadmitStation) throws -> StationReply {
+        let station = try office.readmitStation(request)
+        changeMade.yield()
+        log.notice("station readmitted", metadata: ["name": "\(station.name)", "id": "\(station.nodeID)"])
         return station
     }
 

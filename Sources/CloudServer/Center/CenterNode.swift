@@ -24,6 +24,7 @@ package actor CenterNode: ControlledNode {
     private let link: ControlLink
     private let desk: CenterDesk
     private let runs: RunService
+    private let auditor: RunAuditor
     private let membership: Membership
     private let version: String
     private let log: Logger
@@ -51,10 +52,14 @@ package actor CenterNode: ControlledNode {
         let record = try membership.record.verified(by: membership.rootKey)
         let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
         link = ControlLink(host: host, client: control, log: log)
-        desk = CenterDesk(office: office, control: control, host: host, entropy: entropy, configuration: configuration, log: log)
+        let desk = CenterDesk(office: office, control: control, host: host, entropy: entropy, configuration: configuration, log: log)
+        self.desk = desk
         runs = RunService(
             host: host, engine: engine, executor: executor, source: desk, nodeID: record.nodeID, nodeName: record.name,
-            root: membership.rootKey, configuration: configuration.runs, log: log)
+            signing: office.keys.node.signing, root: membership.rootKey, configuration: configuration.runs, log: log)
+        auditor = RunAuditor(root: membership.rootKey, node: membership.record, host: host, log: log) { divergence in
+            _ = try await desk.reported(divergence)
+        }
     }
 
     /// Serves until cancelled, or until `shutDown` has drained the host.
@@ -64,6 +69,7 @@ package actor CenterNode: ControlledNode {
             group.addTask { await self.runs.serve() }
             group.addTask { try await self.link.run(self) }
             group.addTask { try await self.desk.announceChanges() }
+            group.addTask { try await self.auditor.serve() }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -80,7 +86,7 @@ package actor CenterNode: ControlledNode {
     }
 
     private nonisolated func server() -> RPCServer {
-        let (desk, runs, serverKey) = (desk, runs, membership.communicationServerKey)
+        let (desk, runs, auditor, serverKey) = (desk, runs, auditor, membership.communicationServerKey)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
@@ -91,7 +97,9 @@ package actor CenterNode: ControlledNode {
                 }
             }
         ) {
-            RunMethods.run.handle { request, context in try await runs.run(request, context) }
+            RunMethods.run.handle { request, context in
+                try await auditor.run(request, from: desk) { try await runs.run(request, context) }
+            }
             CenterMethods.join.handle { join in JoinReply(record: try await desk.admit(join)) }
             CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await desk.ticket(for: query)) }
             CenterMethods.sync.handle { request in await desk.changes(since: request.known) }
@@ -99,6 +107,7 @@ package actor CenterNode: ControlledNode {
                 try await ReplicaTransfer.send(try await desk.module(request.digest), to: writer)
             }
             CenterMethods.nodesSeen.handle { seen in try await desk.seen(seen) }
+            CenterMethods.reportDivergence.handle { divergence in try await desk.reported(divergence) }
             AdminMethods.uploadChunk.handle { chunk in try await desk.upload(chunk) }
             AdminMethods.pushApplication.handle { request in
                 var request = request
@@ -123,6 +132,7 @@ package actor CenterNode: ControlledNode {
             }
             AdminMethods.makeJoinToken.handle { request in try await desk.makeJoinToken(request) }
             AdminMethods.removeStation.handle { request in try await desk.removeStation(request) }
+            AdminMethods.readmitStation.handle { request in try await desk.readmitStation(request) }
             AdminMethods.renameStation.handle { request in try await desk.renameStation(request) }
             AdminMethods.status.handle { _ in await desk.status() }
         }

@@ -41,6 +41,7 @@ package struct CenterOffice: Sendable {
     private(set) var index = ReleaseIndex.empty
     private(set) var book = IdentityBook()
     private(set) var revocations = RevocationLog.empty
+    var ledger = DivergenceLedger()
     /// How the stations do, as the communication server last told; as many as there are stations. // lookup only
     private var sightings: [NodeID: (sighting: NodeSighting, at: WallTime)] = [:]
 
@@ -57,6 +58,9 @@ package struct CenterOffice: Sendable {
         if let signed = state.releases { index = try signed.verified(by: root) }
         if let signed = state.revocations { revocations = try signed.verified(by: root) }
         book.revocations = revocations
+        for stored in state.divergences {
+            _ = ledger.add(stored.divergence, try stored.divergence.verified(root: root), at: stored.reported, isCleared: stored.isCleared)
+        }
         for user in state.users { book.set(try user.signed.verified(by: root), user.signed) }
     }
 
@@ -147,7 +151,7 @@ package struct CenterOffice: Sendable {
     static let sightingsKept = Interval.seconds(300)
 
     /// The listed station with that name or node id.
-    private func station(_ text: String) throws(RPCError) -> Int {
+    func station(_ text: String) throws(RPCError) -> Int {
         let listed = state.stations.indices.filter { !state.stations[$0].isHidden }
         if let position = listed.first(where: { state.stations[$0].nodeID.rawValue == text }) { return position }
         // One that was removed gives way to one that was not.
@@ -171,7 +175,8 @@ package struct CenterOffice: Sendable {
                 throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
             }
             station.isRevoked = true
-            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID])
+            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID],
+                suspended: revocations.suspended.filter { $0 != station.nodeID })
             let signed = try SignedRecord(next, signedBy: keys.root)
             try store.save(station, using: nil, revocations: signed)
             take(next, signed)
@@ -201,7 +206,7 @@ package struct CenterOffice: Sendable {
         return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
     }
 
-    private mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
+    mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
         state.revocations = signed
         revocations = next
         book.revocations = next
@@ -262,7 +267,7 @@ package struct CenterOffice: Sendable {
         guard revocations.serials.count < RevocationLog.mostSerials else {
             throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
         }
-        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes)
+        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes, suspended: revocations.suspended)
         let signed = try SignedRecord(log, signedBy: keys.root)
         try store.save(user, revocations: signed)
         state.users.remove(at: position)
@@ -301,7 +306,7 @@ package struct CenterOffice: Sendable {
         }
         let versions = index.applications.filter { $0.name == request.name }
         let limits = request.limits ?? .standard
-        if let newest = versions.first, newest.digest == request.digest, newest.limits == limits,
+        if let newest = versions.first, newest.digest == request.digest, newest.limits == limits, newest.refusesAudit == (request.refusesAudit ?? false),
             request.version == nil || newest.version == request.version, newest.entry == request.entry ?? "run"
         {
             return newest
@@ -309,7 +314,8 @@ package struct CenterOffice: Sendable {
         let sequence = (versions.first?.sequence ?? 0) + 1
         let application = ApplicationPackage(
             name: request.name, version: request.version ?? String(sequence), digest: request.digest,
-            sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits, sequence: sequence, issued: now)
+            sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits,
+            refusesAudit: request.refusesAudit ?? false, sequence: sequence, issued: now)
         let kept = versions.filter { $0.digest != request.digest && $0.version != application.version }
             .prefix(ReleaseIndex.versionsKept - 1)
         let others = index.applications.filter { $0.name != request.name }
@@ -358,11 +364,11 @@ package struct CenterOffice: Sendable {
                 return CenterStatus.Station(
                     nodeID: station.nodeID, name: station.name, address: station.address,
                     lastSeenMilliseconds: max(station.lastSeen, seen.flatMap { $0.sighting.isUp ? $0.at : nil } ?? station.lastSeen).milliseconds,
-                    isRevoked: station.isRevoked,
+                    isRevoked: station.isRevoked, isSuspended: revocations.isSuspended(station.nodeID),
                     sharesName: named[station.name, default: []].count > 1,
                     sighting: seen?.sighting)
             },
             users: state.users.map { CenterStatus.User(name: $0.name, isOperator: $0.isOperator, isRevoked: $0.isRevoked) },
-            applications: index.statuses)
+            applications: index.statuses, contradictions: contradictions)
     }
 }

@@ -44,6 +44,8 @@ package struct CenterState: Sendable {
     package var users: [StoredUser] = []
     package var stations: [StoredStation] = []
     package var tokens: [StoredToken] = []
+    /// Oldest first.
+    package var divergences: [StoredDivergence] = []
 
     package init() {}
 }
@@ -59,6 +61,8 @@ package protocol CenterStore: Sendable {
     /// A station, the token that it used up, and the list on which it is now.
     func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws
     func save(_ token: StoredToken) throws
+    /// New divergences or what became of old ones, those that give way to them, and the list that follows from it.
+    func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws
 }

@@ -105,14 +105,14 @@ extension CommunicationServerNode {
             throw RunRefusal.unknownApplication.error(
                 "no application is called \(request.application)\(request.digest.map { " with SHA-256 \($0)" } ?? "")")
         }
-        let candidates = engine.placement(views(for: application.digest)).compactMap { id in
+        let candidates = engine.placement(views(for: application.digest).filter { !shelf.log.isSuspended($0.nodeID) }).compactMap { id in
             registry[id]?.candidate(for: application.digest)
         }
         guard !candidates.isEmpty else { throw nobody() }
         return LookupReply(
             placement: Placement(
                 application: application.name, version: application.version, digest: application.digest,
-                candidates: candidates),
+                entry: application.entry, limits: application.limits, refusesAudit: application.refusesAudit, candidates: candidates),
             attached: attached)
     }
 
@@ -135,7 +135,8 @@ extension CommunicationServerNode {
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
                 roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
-                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node),
+                isBehind: node.numbers.revocations < numbers.revocations,
+                isSuspended: shelf.log.isSuspended(node.nodeID), clockOffset: clockOffset(node),
                 replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
         }
         return CloudStatus(

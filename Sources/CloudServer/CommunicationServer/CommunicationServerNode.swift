@@ -51,6 +51,7 @@ package actor CommunicationServerNode {
     /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
     var clockMedian: Interval?
     var joinsUnderWay = 0
+    var reportsUnderWay = 0
     private var lastSightings = Instant.zero
     var vigils = Vigils()
 
@@ -128,6 +129,7 @@ package actor CommunicationServerNode {
             ControlMethods.watch.handle { _, writer, context in
                 for await event in await self.watch(context) { try await writer.send(event) }
             }
+            ControlMethods.reportDivergence.handle { divergence in try await self.reported(divergence) }
             ControlMethods.status.handle { _ in await self.status() }
         }
     }
