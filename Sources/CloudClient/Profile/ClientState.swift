@@ -5,7 +5,7 @@ import MastTransport
 
 /// What a client may keep between processes: it spares round trips and is never needed.
 public struct ClientState: Codable, Hashable, Sendable {
-    package static let version = 2
+    package static let version = 3
     package var formatVersion = ClientState.version
     package var ticket: SignedRecord<Ticket>?
     package var placements: [Placement]
@@ -51,6 +51,7 @@ extension CloudClient.State {
             let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: CloudTime(own: wall)), (try? revocations.check(claims)) != nil
         else { return }
         self.ticket = ticket
+        user = (claims.userID, claims.quota.fuelPerRun)
         ticketEnds = now + ((try? claims.remaining(at: CloudTime(own: wall))) ?? .zero)
     }
 }

@@ -50,6 +50,8 @@ package struct FailoverPolicy: Sendable {
         case ticketRefused
         /// Overloaded or shutting down; the node says when to come back.
         case refused(retryAfter: Interval?)
+        /// It answered without a good receipt: whatever it says is worth nothing.
+        case unproven
         /// No connection, or it broke.
         case unreachable
         /// Reached by the network's proof, and says nothing: see `SilenceWatch`.
@@ -200,7 +202,7 @@ package struct FailoverPolicy: Sendable {
         case .refused(let retryAfter):
             // Busy is not broken: no suspicion, but somebody else first.
             if let retryAfter { run.retryAfter = min(run.retryAfter ?? .max, retryAfter) }
-        case .unreachable, .silent: suspect(node.nodeID, since: run.began, at: now)
+        case .unreachable, .silent, .unproven: suspect(node.nodeID, since: run.began, at: now)
         case .routeGone: suspect(node.nodeID, lost: true, since: run.began, at: now)
         }
         return next(&run, candidates: candidates, at: now)

@@ -156,7 +156,7 @@ package struct ProvenReceipt: Hashable, Sendable {
 }
 
 /// A receipt with what it takes to check it: the record of the node that signed it, which the root key signed.
-package struct AttestedReceipt: Codable, Hashable, Sendable {
+public struct AttestedReceipt: Codable, Hashable, Sendable {
     package var receipt: SignedRecord<Receipt>
     package var node: SignedRecord<NodeRecord>
 
