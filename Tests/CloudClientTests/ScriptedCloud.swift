@@ -206,7 +206,7 @@ final class ScriptedCloud: CloudWire {
         guard known else { throw RunRefusal.unknownApplication.error("no such application") }
         let candidates = nodes.enumerated().filter(\.element.isListed).map { candidate($0.element, route: UInt32($0.offset + 1)) }
         return LookupReply(
-            placement: Placement(application: request.application, version: "1", digest: ContentDigest(of: [1]), candidates: candidates),
+            placement: Placement(application: request.application, version: "1", digest: ContentDigest(of: [1]), entry: "run", limits: .standard, candidates: candidates),
             attached: request.attach == nil ? nil : try reply())
     }
 
@@ -258,10 +258,23 @@ final class ScriptedCloud: CloudWire {
         state.withLock { state in
             for index in state.nodes.indices where state.nodes[index].record.nodeID == node.nodeID { state.nodes[index].runs += 1 }
         }
-        return RunResult(
+        var result = RunResult(
             runID: request.runID, nodeID: node.nodeID, nodeName: node.name, application: request.application, version: "1",
             digest: ContentDigest(of: [1]), output: output, trap: trap, fuelUsed: 10, peakMemoryBytes: 0,
             executionMicroseconds: 5, queueMicroseconds: 0)
+        result.receipt = try receipt(request, result, of: node.nodeID)
+        return result
+    }
+
+    private func receipt(_ request: RunRequest, _ result: RunResult, of nodeID: NodeID) throws(RPCError) -> SignedRecord<Receipt>? {
+        guard let signing = state.withLock({ $0.nodes.first { $0.record.nodeID == nodeID }?.signing }) else { return nil }
+        let receipt = Receipt(
+            question: Receipt.Question(
+                runID: request.runID, userID: "ada", application: result.digest, entry: request.entry ?? "run",
+                input: ContentDigest(of: request.input.bytes), limits: request.limits ?? .standard),
+            outcome: result.trap.map { .trap($0.kind) } ?? .output(MerkleRoot(of: result.output?.bytes ?? []), bytes: UInt64(result.output?.bytes.count ?? 0)),
+            fuelUsed: result.fuelUsed, nodeID: nodeID, executed: wallTime())
+        return try? SignedRecord(receipt, signedBy: signing)
     }
 
     func operate<Q, R>(

@@ -16,7 +16,7 @@ extension Failure {
             switch error {
             case .invalidRunID, .runIDInUse: Failure(.usage, "\(error)")
             case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
-            case .damaged: Failure(.badData, "\(error)")
+            case .damaged, .contradictsReceipt: Failure(.badData, "\(error)")
             }
         case let error as TrustError: Failure(.badData, "\(error)")
         case let error as StorageError:
