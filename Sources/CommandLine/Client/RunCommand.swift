@@ -62,7 +62,7 @@ struct RunCommand: AsyncParsableCommand {
         try await cloud.withCloud(pool: try pool.open(), configuration: audit.configuration) { client in
             let ending: Failure?
             do throws(RunError) {
-                ending = try delivery.deliver(try await client.run(application, input: bytes, options: options))
+                ending = delivery.deliver(try await client.run(application, input: bytes, options: options))
             } catch { ending = try delivery.failure(error) }
             // The answer is delivered: the check of it keeps nobody waiting but this process.
             await AuditReport.finish(client, verbose: verbose, json: json)
