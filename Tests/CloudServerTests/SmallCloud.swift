@@ -4,6 +4,7 @@ import MastRPC
 import MastSimulator
 import MastTimebase
 import MastTransport
+import MastWasmRuntime
 import Synchronization
 import Testing
 
@@ -69,7 +70,8 @@ struct SmallCloud: Sendable {
 
     /// - Parameter port: another than the station's own, for a second process of it.
     func station(
-        _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil
+        _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil,
+        engine: (any ApplicationEngine)? = nil
     ) async throws -> (node: BaseStationNode, port: UInt16) {
         var generator = SeededGenerator(seed: 1000 + UInt64(number))
         let port = port ?? UInt16(10 + number)
@@ -84,7 +86,7 @@ struct SmallCloud: Sendable {
             try membership.save(to: stores.files)
         }
         let node = try BaseStationNode(
-            host: host, membership: membership, keys: keys, stores: stores, engine: engine,
+            host: host, membership: membership, keys: keys, stores: stores, engine: engine ?? self.engine,
             executor: InlineRunExecutor(host: host), configuration: configuration, log: quiet)
         return (node, port)
     }
