@@ -126,7 +126,7 @@ let package = Package(
         tests("UDPDriver", ["MastUDPDriver", "MastDatagrams", "MastRPC", "MastTransport", "MastTimebase"]),
         tests("WasmRuntime", ["MastWasmRuntime", "MastTimebase"]),
         tests("CloudCore", ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", crypto]),
-        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase", crypto]),
+        tests("CloudClient", ["MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase", grdb, crypto]),
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",

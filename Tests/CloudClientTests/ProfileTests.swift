@@ -69,7 +69,7 @@ import Testing
         let folder = TemporaryFolder()
         let file = ClientStateFile(path: "\(folder.path)/p.state")
         #expect(file.load() == nil)
-        let state = ClientState(ticket: nil, placements: [Placement(application: "a", version: "1", digest: ContentDigest(of: []), candidates: [])])
+        let state = ClientState(ticket: nil, placements: [Placement(application: "a", version: "1", digest: ContentDigest(of: []), entry: "run", limits: .standard, candidates: [])])
         try file.save(state)
         #expect(file.load() == state)
         try Data("{".utf8).write(to: URL(filePath: file.path))

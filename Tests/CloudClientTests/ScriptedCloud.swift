@@ -40,6 +40,17 @@ final class ScriptedCloud: CloudWire {
         var recordForger: SigningKeyPair?
         var ticketForger: SigningKeyPair?
         var generator = SeededGenerator(seed: 7)
+        var receiptForgers: [(name: String, forge: @Sendable (inout ForgedReceipt) -> Void)] = []
+        var refusesAudit = false
+        /// What each node was asked, in order.
+        var asked: [(name: String, request: RunRequest)] = []
+    }
+
+    /// A receipt in the making, in the hands of a node that lies.
+    struct ForgedReceipt {
+        var receipt: Receipt
+        var signing: SigningKeyPair?
+        var result: RunResult
     }
 
     let loop: VirtualTime
@@ -109,7 +120,13 @@ final class ScriptedCloud: CloudWire {
     }
     /// The center puts nodes out of the cloud, or somebody with another key says so; watching clients hear it.
     func remove(_ names: [String], number: UInt64 = 1, signedBy key: SigningKeyPair? = nil) throws {
-        let signed = try SignedRecord(RevocationLog(number: number, nodes: names.compactMap(nodeID)), signedBy: key ?? root)
+        tell(try SignedRecord(RevocationLog(number: number, nodes: names.compactMap(nodeID)), signedBy: key ?? root))
+    }
+    /// The center takes nodes out of placement, or lets them in again.
+    func suspend(_ names: [String], number: UInt64 = 1) throws {
+        tell(try SignedRecord(RevocationLog(number: number, suspended: names.compactMap(nodeID)), signedBy: root))
+    }
+    private func tell(_ signed: SignedRecord<RevocationLog>) {
         state.withLock { state in
             state.revocations = signed
             for watcher in state.watchers { watcher.yield(NodeEvent(.revoked, revocations: signed)) }
@@ -118,6 +135,13 @@ final class ScriptedCloud: CloudWire {
     func forge(records: SigningKeyPair? = nil, tickets: SigningKeyPair? = nil) {
         state.withLock { ($0.recordForger, $0.ticketForger) = (records, tickets) }
     }
+    /// The node does its work, and then says something else of it.
+    func forgeReceipts(_ name: String, _ forge: @escaping @Sendable (inout ForgedReceipt) -> Void) {
+        state.withLock { $0.receiptForgers.append((name, forge)) }
+    }
+    func setRefusesAudit(_ refuses: Bool) { state.withLock { $0.refusesAudit = refuses } }
+    var asked: [(name: String, request: RunRequest)] { state.withLock { $0.asked } }
+    func record(_ name: String) -> SignedRecord<NodeRecord>? { state.withLock { $0.nodes.first { $0.record.name == name }?.contact } }
     func tell(_ kind: NodeEvent.Kind, _ name: String) {
         let event = NodeEvent(kind, nodeID: nodeID(name))
         state.withLock { for watcher in $0.watchers { watcher.yield(event) } }
@@ -203,11 +227,12 @@ final class ScriptedCloud: CloudWire {
     func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
         try await exchange("server", until: deadline) { isServerUp }
         note(request.attach.map { $0.proof == nil ? "lookup with ticket" : "lookup with proof" } ?? "lookup")
-        let (nodes, known) = state.withLock { ($0.nodes, $0.knowsApplication) }
+        let (nodes, known, refusesAudit) = state.withLock { ($0.nodes, $0.knowsApplication, $0.refusesAudit) }
         guard known else { throw RunRefusal.unknownApplication.error("no such application") }
         let candidates = nodes.enumerated().filter(\.element.isListed).map { candidate($0.element, route: UInt32($0.offset + 1)) }
         return LookupReply(
-            placement: Placement(application: request.application, version: "1", digest: ContentDigest(of: [1]), candidates: candidates),
+            placement: Placement(application: request.application, version: "1", digest: ContentDigest(of: [1]), entry: "run", limits: .standard, refusesAudit: refusesAudit,
+                candidates: candidates),
             attached: request.attach == nil ? nil : try reply())
     }
 
@@ -229,6 +254,7 @@ final class ScriptedCloud: CloudWire {
 
     func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
         note("run on \(node.name)")
+        state.withLock { $0.asked.append((node.name, request)) }
         if request.input.bytes.count > state.withLock({ $0.inputLimit }) {
             var error = RPCError(.resourceExhausted, "too large", effect: .none)
             error.cause = .tooLarge
@@ -262,10 +288,27 @@ final class ScriptedCloud: CloudWire {
         state.withLock { state in
             for index in state.nodes.indices where state.nodes[index].record.nodeID == node.nodeID { state.nodes[index].runs += 1 }
         }
-        return RunResult(
+        var result = RunResult(
             runID: request.runID, nodeID: node.nodeID, nodeName: node.name, application: request.application, version: "1",
             digest: ContentDigest(of: [1]), output: output, trap: trap, fuelUsed: 10, peakMemoryBytes: 0,
             executionMicroseconds: 5, queueMicroseconds: 0)
+        return signed(result, request, by: node)
+    }
+
+    private func signed(_ result: RunResult, _ request: RunRequest, by node: NodeContact) -> RunResult {
+        let (signing, forge) = state.withLock { state in
+            (state.nodes.first { $0.record.nodeID == node.nodeID }?.signing, state.receiptForgers.last { $0.name == node.name }?.forge)
+        }
+        let receipt = Receipt(
+            question: Receipt.Question(
+                runID: request.runID, userID: "ada", application: result.digest, entry: request.entry ?? "run",
+                input: ContentDigest(of: request.input.bytes), limits: request.limits ?? .standard),
+            outcome: result.trap.map { .trap($0.kind) } ?? .output(MerkleRoot(of: result.output?.bytes ?? []), bytes: UInt64(result.output?.bytes.count ?? 0)),
+            fuelUsed: result.fuelUsed, nodeID: node.nodeID, executed: wallTime())
+        var forged = ForgedReceipt(receipt: receipt, signing: signing, result: result)
+        forge?(&forged)
+        if forged.result.receipt == nil { forged.result.receipt = forged.signing.flatMap { try? SignedRecord(forged.receipt, signedBy: $0) } }
+        return forged.result
     }
 
     func operate<Q, R>(

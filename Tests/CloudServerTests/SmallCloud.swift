@@ -4,6 +4,7 @@ import MastRPC
 import MastSimulator
 import MastTimebase
 import MastTransport
+import MastWasmRuntime
 import Synchronization
 import Testing
 
@@ -73,7 +74,7 @@ struct SmallCloud: Sendable {
     ///   - compiled: its compiler and what it keeps; by default it compiles anew.
     func station(
         _ number: Int, stores: StationStores = .inMemory(), configuration: StationConfiguration = .init(), port: UInt16? = nil,
-        compiled: CompiledApplications? = nil
+        compiled: CompiledApplications? = nil, engine: (any ApplicationEngine)? = nil
     ) async throws -> (node: BaseStationNode, port: UInt16) {
         var generator = SeededGenerator(seed: 1000 + UInt64(number))
         let port = port ?? UInt16(10 + number)
@@ -88,7 +89,7 @@ struct SmallCloud: Sendable {
             try membership.save(to: stores.files)
         }
         let node = try BaseStationNode(
-            host: host, membership: membership, keys: keys, stores: stores, engine: engine,
+            host: host, membership: membership, keys: keys, stores: stores, engine: engine ?? self.engine,
             executor: InlineRunExecutor(host: host, compiled: compiled), configuration: configuration, log: quiet)
         return (node, port)
     }

@@ -20,7 +20,7 @@ extension CloudClient {
     /// - Parameter progress: bytes that the center has, after each chunk.
     package func pushApplication(
         _ module: [UInt8], name: String, version: String? = nil, entry: String? = nil, limits: ApplicationLimits? = nil,
-        timeout: Interval = .seconds(120), progress: (Int) -> Void = { _ in }
+        refusesAudit: Bool = false, timeout: Interval = .seconds(120), progress: (Int) -> Void = { _ in }
     ) async throws(RPCError) -> PushReply {
         if let reason = ApplicationPackage.refusal(ofBytes: module.count) { throw RPCError(.invalidArgument, reason, effect: .none) }
         let digest = ContentDigest(of: module)
@@ -41,7 +41,7 @@ extension CloudClient {
                 } while offset < module.count
                 return try await callCenter(
                     AdminMethods.pushApplication,
-                    PushApplication(name: name, version: version, digest: digest, entry: entry, limits: limits), until: deadline)
+                    PushApplication(name: name, version: version, digest: digest, entry: entry, limits: limits, refusesAudit: refusesAudit), until: deadline)
             } catch {
                 // The center forgot the upload, by a restart for instance: from the beginning, but not for ever.
                 guard error.code == .failedPrecondition, restarts < 3 else { throw error }
@@ -77,6 +77,11 @@ extension CloudClient {
     /// - Parameter station: its name, or its node id.
     package func removeStation(_ station: String, staysListed: Bool, timeout: Interval = .seconds(10)) async throws(RPCError) -> StationReply {
         try await callCenter(AdminMethods.removeStation, RemoveStation(station: station, staysListed: staysListed), timeout: timeout)
+    }
+
+    /// Gives a station that was out of placement its place back.
+    package func readmitStation(_ station: String, timeout: Interval = .seconds(10)) async throws(RPCError) -> StationReply {
+        try await callCenter(AdminMethods.readmitStation, ReadmitStation(station: station), timeout: timeout)
     }
 
     package func renameStation(_ station: String, to name: String, timeout: Interval = .seconds(10)) async throws(RPCError) -> StationReply {

@@ -14,13 +14,14 @@ enum AttemptEnd: Sendable {
 extension CloudClient {
     /// Asks one node, and asks it once more where only the connection or a forgotten ticket was at fault.
     func attempt(
-        _ question: RunQuestion, on contact: NodeContact, digest: ContentDigest?, patience: Interval?, until deadline: Instant
+        _ question: RunQuestion, on contact: NodeContact, asked: Receipt.Question, audited: [AttestedReceipt]? = nil,
+        patience: Interval? = nil, until deadline: Instant
     ) async -> AttemptEnd {
         noteUse(of: contact)
         let (ticket, isShown) = state.withLock { ($0.ticket, $0.shown.contains(contact.nodeID)) }
         var request = RunRequest(
-            application: question.application, digest: digest, entry: question.options.entry,
-            input: ByteString(question.input), runID: question.runID, ticket: isShown ? nil : ticket, patience: patience)
+            application: question.application, digest: asked.application, entry: asked.entry, input: ByteString(question.input),
+            runID: question.runID, ticket: isShown ? nil : ticket, limits: asked.limits, patience: patience, audited: audited)
         var end = await raced(request, on: contact, until: deadline)
         for _ in 0..<2 {
             guard case .failed(let error) = end, !Task.isCancelled else { break }

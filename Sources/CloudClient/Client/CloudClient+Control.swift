@@ -163,10 +163,11 @@ extension CloudClient {
         absorb(reply.revocations)
         absorb(reply.servers)
         let revocations = state.withLock { $0.revocations }
+        let claims: Ticket
         do throws(TrustError) {
             // The end is not compared with our calendar, which may be wrong: see `ticketEnds`.
-            try revocations.check(
-                try reply.ticket.verified(root: profile.rootKey, clientKey: profile.identity.publicKey, at: nil))
+            claims = try reply.ticket.verified(root: profile.rootKey, clientKey: profile.identity.publicKey, at: nil)
+            try revocations.check(claims)
         } catch { throw .untrusted("the communication server gave a ticket that this cloud did not issue: \(error)") }
         let now = wire.now()
         let left = Interval.milliseconds(reply.ticketLifeMilliseconds)
@@ -174,6 +175,7 @@ extension CloudClient {
         state.withLock { state in
             if state.ticket != reply.ticket { state.shown = [] }
             state.ticket = reply.ticket
+            state.user = (claims.userID, claims.quota.fuelPerRun)
             state.ticketEnds = now + min(max(left, configuration.ticketMargin * 2), Ticket.lifetime)
             state.attachedOn = session.number
             state.center = reply.center
@@ -201,8 +203,8 @@ extension CloudClient {
             {
                 (state.ticket, state.attachedOn, state.ticketEnds) = (nil, nil, .zero)
             }
-            let broken = state.used.filter { log.contains($0.nodeID) }
-            state.used.removeAll { log.contains($0.nodeID) }
+            let broken = state.used.filter { log.keepsFromRuns($0.nodeID) }
+            state.used.removeAll { log.keepsFromRuns($0.nodeID) }
             for contact in broken { state.gone.append((contact.nodeID, now)) }
             if state.gone.count > 64 { state.gone.removeFirst(state.gone.count - 64) }
             return broken
@@ -211,7 +213,8 @@ extension CloudClient {
         save()
     }
 
-    func isRemoved(_ nodeID: NodeID) -> Bool { state.withLock { $0.revocations.contains(nodeID) } }
+    /// From the cloud, or from placement.
+    func isRemoved(_ nodeID: NodeID) -> Bool { state.withLock { $0.revocations.keepsFromRuns(nodeID) } }
 
     // MARK: Looking up
 
@@ -284,7 +287,7 @@ extension CloudClient {
             return nil
         }
         guard !isRemoved(record.nodeID) else {
-            logger?.info("a placement names a node that was removed", metadata: ["node": "\(record.name)"])
+            logger?.info("a placement names a node that is out of it", metadata: ["node": "\(record.name)"])
             return nil
         }
         let isCurrent = state.withLock { state in
@@ -297,8 +300,7 @@ extension CloudClient {
             return true
         }
         guard isCurrent else { return nil }
-        return NodeContact(
-            nodeID: record.nodeID, name: record.name, role: record.role, key: record.transportKey, route: candidate.route)
+        return NodeContact(record, candidate.record, route: candidate.route)
     }
 
     func knownPlacement(_ application: String, digest: ContentDigest?) -> KnownPlacement? {

@@ -71,14 +71,15 @@ extension CloudClient {
     }
 
     private func conclude(
-        _ result: RunResult, _ output: [UInt8], by contact: NodeContact, _ question: RunQuestion, attempts: Int,
+        _ result: RunResult, _ output: [UInt8], _ receipt: AttestedReceipt, by contact: NodeContact, _ question: RunQuestion, attempts: Int,
         _ timeline: inout RunTimeline
     ) throws(RunError) -> RunOutcome {
-        let submission = PoolSubmission(
+        var submission = PoolSubmission(
             runID: question.runID, application: question.application, servedBy: contact.name,
             provenance: Provenance(
                 applicationDigest: result.digest, entry: question.provenanceEntry, inputDigest: question.inputDigest),
             bytes: output)
+        submission.receipt = receipt
         let now = wire.wallTime()
         var outcome = RunOutcome(
             resource: VirtualResource(
@@ -173,15 +174,16 @@ extension CloudClient {
                     let now = wire.now()
                     state.withLock { $0.choice.left(candidate.nodeID, at: now, hasAnswer: isAnswered) }
                 }
-                guard let contact = placement?.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
+                guard let known = placement, let contact = known.contacts.first(where: { $0.nodeID == candidate.nodeID }) else {
                     directive = ended(&run, candidate, .unreachable, placement, options.role)
                     continue
                 }
                 try await attachPatiently(&timeline, question, until: run.deadline)
                 timeline.note("asking \(contact.name)", at: wire.now())
                 if run.attempts > 1 { state.withLock { $0.statistics.failovers += 1 } }
+                let asked = asked(question, known)
                 let end = await attempt(
-                    question, on: contact, digest: options.digest ?? placement?.placement.digest,
+                    question, on: contact, asked: asked,
                     patience: run.isPatient ? nil : patience(with: candidate, placement, options.role), until: run.deadline)
                 noteLoad(of: contact, end)
                 if case .answered = end { isAnswered = true }
@@ -190,23 +192,27 @@ extension CloudClient {
                 switch end {
                 case .answered where isRemoved(contact.nodeID):
                     // It was removed while it ran this.
-                    lastWords = "\(contact.name) was removed from this cloud"
+                    lastWords = "\(contact.name) was taken out of this cloud's placement"
                     directive = ended(&run, candidate, .routeGone, placement, options.role)
                     wire.drop(contact)
-                case .answered(let result) where result.runID == question.runID && isPinned(result, options, placement):
-                    if let output = result.output {
-                        _ = ended(&run, candidate, .answered, placement, options.role)
-                        return try conclude(result, output.bytes, by: contact, question, attempts: run.attempts, &timeline)
+                case .answered(let result):
+                    let (receipt, claims): (AttestedReceipt, Receipt)
+                    do throws(TrustError) { (receipt, claims) = try proven(result, by: contact, asked) } catch {
+                        noteUnproven(contact, error)
+                        lastWords = "\(contact.name) gave a result without a good receipt: \(error)"
+                        timeline.note(lastWords, at: wire.now())
+                        directive = ended(&run, candidate, .unproven, placement, options.role)
+                        continue
                     }
                     if let trap = result.trap {
                         _ = ended(&run, candidate, .trapped, placement, options.role)
+                        _ = drawAudit(question, asked, known, by: contact, receipt, claims)
                         throw failure(.trapped(trap), "\(question.application) failed on \(contact.name): \(trap)", question, timeline)
                     }
-                    lastWords = "\(contact.name) gave no result"
-                    directive = ended(&run, candidate, .noReplica, placement, options.role)
-                case .answered:
-                    lastWords = "\(contact.name) answered another question"
-                    directive = ended(&run, candidate, .noReplica, placement, options.role)
+                    _ = ended(&run, candidate, .answered, placement, options.role)
+                    var outcome = try conclude(result, result.output?.bytes ?? [], receipt, by: contact, question, attempts: run.attempts, &timeline)
+                    outcome.isAudited = drawAudit(question, asked, known, by: contact, receipt, claims)
+                    return outcome
                 case .silent:
                     lastWords = "\(contact.name) is silent"
                     directive = ended(&run, candidate, .silent, placement, options.role)
@@ -300,9 +306,14 @@ extension CloudClient {
         }
     }
 
-    private func isPinned(_ result: RunResult, _ options: RunOptions, _ placement: KnownPlacement?) -> Bool {
-        guard let asked = options.digest ?? placement?.placement.digest else { return true }
-        return result.digest == asked
+    /// All that an answer is a function of: the receipt must say exactly this.
+    private func asked(_ question: RunQuestion, _ known: KnownPlacement) -> Receipt.Question {
+        let user = state.withLock { $0.user }
+        var limits = known.placement.limits
+        limits.fuel = min(limits.fuel, user?.fuelPerRun ?? limits.fuel)
+        return Receipt.Question(
+            runID: question.runID, userID: user?.id ?? "", application: question.options.digest ?? known.placement.digest,
+            entry: question.options.entry ?? known.placement.entry, input: question.inputDigest, limits: limits)
     }
 
     private func rethrowIfFinal(_ error: ControlFailure, _ question: RunQuestion, _ timeline: RunTimeline) throws(RunError) {

@@ -26,6 +26,10 @@ public final class CloudClient: Sendable {
         /// Age at which a placement is asked for again, and that of one which leads to the center first.
         public var placementLifetime: Interval = .seconds(300)
         public var farPlacementLifetime: Interval = .seconds(5)
+        /// The share of answered runs that another node repeats, to find out nodes that lie; 0 for none.
+        public var auditRate = 0.01
+        /// How long `withConnection` waits in the end for repetitions under way.
+        public var auditPatience: Interval = .seconds(2)
 
         public init() {}
     }
@@ -65,6 +69,9 @@ public final class CloudClient: Sendable {
         /// Nodes that the communication server lost, and when we heard: attempts from before are over.
         var gone: [(nodeID: NodeID, at: Instant)] = []
         var activeRuns = 0
+        var audits = AuditQueue()
+        /// Of the ticket: who we are, and the most fuel that we get.
+        var user: (id: String, fuelPerRun: UInt64)?
         var retransmitted: [(number: UInt64, packets: UInt64)] = []
         var retransmittedBefore: UInt64 = 0
         var statistics = CloudClientStatistics()
@@ -81,6 +88,8 @@ public final class CloudClient: Sendable {
     let control = Turnstile()
     /// Wakes the listener when a control connection is attached.
     let attached: (stream: AsyncStream<Void>, signal: AsyncStream<Void>.Continuation)
+    /// Wakes the auditor when a run was drawn.
+    let auditing: (stream: AsyncStream<Void>, signal: AsyncStream<Void>.Continuation)
 
     package init(
         wire: any CloudWire, profile: OpenedProfile, pool: any ResultPool, store: (any ClientStateStore)? = nil,
@@ -91,6 +100,8 @@ public final class CloudClient: Sendable {
         var state = State(servers: profile.servers, entropy: entropy)
         let attached = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         self.attached = (attached.stream, attached.continuation)
+        let auditing = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.auditing = (auditing.stream, auditing.continuation)
         let kept = store?.load()
         if let kept { state.restore(kept, rootKey: profile.rootKey, clientKey: profile.identity.publicKey, wall: wire.wallTime(), now: wire.now()) }
         wire.use(state.servers.dialled)
@@ -116,12 +127,16 @@ public final class CloudClient: Sendable {
         return try await client.whileListening(body)
     }
 
-    /// Runs `body` beside the listener.
+    /// Runs `body` beside the listener and the auditor.
     package func whileListening<T: Sendable>(_ body: (CloudClient) async throws -> T) async throws -> T {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await self.listen() }
+            group.addTask { await self.audit() }
             defer { group.cancelAll() }
-            return try await body(self)
+            let value = try await body(self)
+            await finishAudits(within: configuration.auditPatience)
+            closeAudits()
+            return value
         }
     }
 

@@ -10,10 +10,15 @@ package struct NodeContact: Hashable, Sendable {
     package var name: String
     package var role: NodeRole
     package var key: PublicKey
+    package var signingKey: SigningPublicKey
     package var route: UInt32
+    /// Verified.
+    package var record: SignedRecord<NodeRecord>
 
-    package init(nodeID: NodeID, name: String, role: NodeRole, key: PublicKey, route: UInt32) {
-        (self.nodeID, self.name, self.role, self.key, self.route) = (nodeID, name, role, key, route)
+    /// - Parameter signed: `record`, by the root.
+    package init(_ record: NodeRecord, _ signed: SignedRecord<NodeRecord>, route: UInt32) {
+        (nodeID, name, role, key, signingKey) = (record.nodeID, record.name, record.role, record.transportKey, record.signingKey)
+        (self.record, self.route) = (signed, route)
     }
 }
 

@@ -41,6 +41,9 @@ public struct RunOutcome: Sendable {
     /// One line on why the pool does not have the bytes, when it should: they are here, and nowhere else.
     public var notKept: String?
 
+    /// Another node repeats this run meanwhile: see `CloudClient.auditFindings`.
+    public var isAudited = false
+
     public var fromPool: Bool { servedBy == nil }
 }
 
@@ -141,6 +144,14 @@ public struct CloudClientStatistics: Hashable, Sendable {
     /// Results beyond a run id's first, and ones with other bytes.
     public var duplicates = 0
     public var divergent = 0
+    /// Answers that had no good receipt, and so were none.
+    public var unproven = 0
+    /// Runs drawn for repetition, and what came of it. The rest is still under way.
+    public var auditsDrawn = 0
+    public var auditsConfirmed = 0
+    public var auditsDisputed = 0
+    /// Without a comparison: nobody could be asked, there was no time, or the run ended for want of memory or stack.
+    public var auditsUndecided = 0
     /// Silences that were the radio's.
     public var radioOutages = 0
     /// Packets that carried something sent before, over all connections.

@@ -9,6 +9,7 @@ public final class MemoryPool: ResultPool {
     fileprivate struct Entry {
         var resource: VirtualResource
         var leases: [Lease] = []
+        var witnesses: [AttestedReceipt] = []
     }
 
     fileprivate struct Blob {
@@ -61,9 +62,10 @@ public final class MemoryPool: ResultPool {
         let result: Result<CommitOutcome, PoolError> = state.withLock { state in
             let runID = submission.runID
             guard let there = state.current(runID) else {
-                let resource = VirtualResource(
+                var resource = VirtualResource(
                     runID: runID, application: submission.application, digest: digest, size: submission.bytes.count,
                     servedBy: submission.servedBy, createdAt: now, provenance: submission.provenance)
+                resource.receipt = submission.receipt
                 state.entries[runID] = Entry(resource: resource)
                 state.statistics.committed += 1
                 state.keep(submission.bytes, digest, at: now)
@@ -85,6 +87,15 @@ public final class MemoryPool: ResultPool {
         }
         return try result.get()
     }
+
+    public func dispute(_ runID: RunID, witnesses: [AttestedReceipt]) throws(PoolError) {
+        state.withLock { state in
+            state.entries[runID]?.resource.isDisputed = true
+            state.entries[runID]?.witnesses = witnesses
+        }
+    }
+
+    public func witnesses(of runID: RunID) throws(PoolError) -> [AttestedReceipt] { state.withLock { $0.entries[runID]?.witnesses ?? [] } }
 
     public func resources() throws(PoolError) -> [VirtualResource] {
         state.withLock { state in state.entries.keys.sorted().compactMap { state.current($0) } }

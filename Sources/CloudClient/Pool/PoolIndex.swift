@@ -5,14 +5,28 @@ import MastTimebase
 
 /// The statements on a pool's index. Each function is part of a transaction that its caller opened.
 enum PoolIndex {
-    static let version = 1
+    static let version = 2
 
     static func migrate(_ db: Database) throws {
         let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
         guard found <= version else {
             throw PoolError.damaged(path: "of this pool", reason: "it was written by a newer version of mast")
         }
-        guard found == 0 else { return }
+        if found == 0 { try first(db) }
+        // Version 2: receipts. Older entries have none, and say so.
+        if found < 2 {
+            try db.execute(
+                sql: """
+                    ALTER TABLE entry ADD COLUMN receipt BLOB;
+                    ALTER TABLE entry ADD COLUMN disputed INTEGER NOT NULL DEFAULT 0;
+                    CREATE TABLE witness (runID TEXT NOT NULL, receipt BLOB NOT NULL);
+                    CREATE INDEX witnessByRun ON witness (runID);
+                    """)
+        }
+        try db.execute(sql: "PRAGMA user_version = \(version)")
+    }
+
+    private static func first(_ db: Database) throws {
         try db.execute(
             sql: """
                 CREATE TABLE entry (
@@ -32,7 +46,6 @@ enum PoolIndex {
                     runID TEXT NOT NULL, committed BLOB NOT NULL, other BLOB NOT NULL, servedBy TEXT NOT NULL,
                     at INTEGER NOT NULL);
                 CREATE TABLE number (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-                PRAGMA user_version = \(version);
                 """)
         try set(db, "quota", ResourcePool.defaultQuotaBytes)
     }
@@ -92,12 +105,15 @@ enum PoolIndex {
     /// Nil for a row that this version cannot have written.
     private static func resource(_ row: Row) -> VirtualResource? {
         guard let digest = Self.digest(row, "digest"), let input = Self.digest(row, "inputDigest") else { return nil }
-        return VirtualResource(
+        var resource = VirtualResource(
             runID: RunID(rawValue: row["runID"]), application: row["application"], digest: digest, size: row["size"],
             servedBy: row["servedBy"], createdAt: WallTime(milliseconds: row["createdAt"]),
             provenance: Provenance(
                 applicationDigest: Self.digest(row, "applicationDigest"), entry: row["entryPoint"], inputDigest: input),
             pinned: row["pinned"], resident: row["resident"])
+        resource.isDisputed = row["disputed"]
+        resource.receipt = (row["receipt"] as Data?).flatMap { try? AttestedReceipt(fileBytes: Array($0)) }
+        return resource
     }
 
     private static func digest(_ row: Row, _ column: String) -> ContentDigest? {
@@ -107,6 +123,7 @@ enum PoolIndex {
     static func removeEntry(_ db: Database, _ entry: VirtualResource) throws {
         try db.execute(sql: "DELETE FROM entry WHERE runID = ?", arguments: [entry.runID.rawValue])
         try db.execute(sql: "DELETE FROM lease WHERE runID = ?", arguments: [entry.runID.rawValue])
+        try db.execute(sql: "DELETE FROM witness WHERE runID = ?", arguments: [entry.runID.rawValue])
         let others = try Int.fetchOne(
             db, sql: "SELECT count(*) FROM entry WHERE digest = ?", arguments: [Data(entry.digest.bytes)])
         if others == 0 { try dropBlob(db, entry.digest) }
@@ -139,13 +156,13 @@ enum PoolIndex {
             try db.execute(
                 sql: """
                     INSERT INTO entry
-                        (runID, application, applicationDigest, entryPoint, inputDigest, digest, size, servedBy, createdAt)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                        (runID, application, applicationDigest, entryPoint, inputDigest, digest, size, servedBy, createdAt, receipt)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """,
                 arguments: [
                     runID.rawValue, submission.application, submission.provenance.applicationDigest.map { Data($0.bytes) },
                     submission.provenance.entry, Data(submission.provenance.inputDigest.bytes), Data(digest.bytes),
-                    submission.bytes.count, submission.servedBy, now.milliseconds,
+                    submission.bytes.count, submission.servedBy, now.milliseconds, submission.receipt.map { Data($0.fileBytes) },
                 ])
             try forgetOldest(db, but: runID)
         }
@@ -154,6 +171,22 @@ enum PoolIndex {
         try count(db, there == nil ? "committed" : duplicate ? "duplicateSame" : "restored")
         guard let resource = try entry(db, runID) else { throw PoolError.busy }
         return duplicate ? .duplicateSame(resource) : .committed(resource)
+    }
+
+    // MARK: Disputes
+
+    static func dispute(_ db: Database, _ runID: RunID, _ witnesses: [AttestedReceipt]) throws {
+        try db.execute(sql: "UPDATE entry SET disputed = 1 WHERE runID = ?", arguments: [runID.rawValue])
+        guard db.changesCount > 0 else { return }
+        try db.execute(sql: "DELETE FROM witness WHERE runID = ?", arguments: [runID.rawValue])
+        for witness in witnesses {
+            try db.execute(sql: "INSERT INTO witness VALUES (?, ?)", arguments: [runID.rawValue, Data(witness.fileBytes)])
+        }
+    }
+
+    static func witnesses(_ db: Database, _ runID: RunID) throws -> [AttestedReceipt] {
+        try Row.fetchAll(db, sql: "SELECT receipt FROM witness WHERE runID = ? ORDER BY rowid", arguments: [runID.rawValue])
+            .compactMap { try? AttestedReceipt(fileBytes: Array($0["receipt"] as Data)) }
     }
 
     private static func recordDivergence(

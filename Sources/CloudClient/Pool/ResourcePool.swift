@@ -68,6 +68,7 @@ public final class ResourcePool: ResultPool {
             let inline = try read { db in try PoolIndex.inlineBytes(db, entry.digest) }
             let bytes = inline.flatMap { ContentDigest(of: $0) == entry.digest ? $0 : nil } ?? files.read(entry.digest, size: entry.size)
             if let bytes {
+                try Self.check(bytes, entry)
                 try write { db in
                     try PoolIndex.touch(db, entry.digest)
                     try PoolIndex.count(db, "hits")
@@ -116,6 +117,18 @@ public final class ResourcePool: ResultPool {
 
     public func resources() throws(PoolError) -> [VirtualResource] {
         try read { db in try PoolIndex.entries(db) }
+    }
+
+    public func dispute(_ runID: RunID, witnesses: [AttestedReceipt]) throws(PoolError) {
+        try write { db in try PoolIndex.dispute(db, runID, witnesses) }
+    }
+
+    public func witnesses(of runID: RunID) throws(PoolError) -> [AttestedReceipt] { try read { db in try PoolIndex.witnesses(db, runID) } }
+
+    /// The index may have been changed along with the bytes; the receipt cannot be, unless together with the node's key.
+    private static func check(_ bytes: [UInt8], _ entry: VirtualResource) throws(PoolError) {
+        guard let receipt = entry.receipt else { return }
+        do throws(TrustError) { try receipt.receipt.unverified().check(output: bytes) } catch { throw .contradictsReceipt(entry.runID) }
     }
 
     public func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {

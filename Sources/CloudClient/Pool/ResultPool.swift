@@ -12,6 +12,10 @@ public protocol ResultPool: Sendable {
     func contents(of runID: RunID) throws(PoolError) -> [UInt8]?
     /// Makes a result the run id's one result, or reports how it relates to the one that is there already.
     func commit(_ submission: PoolSubmission, at now: WallTime) throws(PoolError) -> CommitOutcome
+    /// Marks an entry as disputed, with the receipts of those who executed it again; nothing for an unknown run id.
+    func dispute(_ runID: RunID, witnesses: [AttestedReceipt]) throws(PoolError)
+    /// The receipts of those who executed a disputed run again.
+    func witnesses(of runID: RunID) throws(PoolError) -> [AttestedReceipt]
     /// All entries, in the order of their run ids.
     func resources() throws(PoolError) -> [VirtualResource]
     /// Forgets a run id; false if it was unknown. A leased one is refused unless forced.
@@ -79,6 +83,8 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
     case runIDInUse(runID: RunID, application: String)
     /// Somebody is using the bytes.
     case leased(RunID)
+    /// The bytes on the disk are not those that the serving node signed.
+    case contradictsReceipt(RunID)
     /// Another process held the index longer than the busy timeout.
     case busy
     /// The index cannot be read, or was written by a newer version.
@@ -93,6 +99,8 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
         case .runIDInUse(let runID, let application):
             "run id \(runID) already names a run of \(application) with other input; choose another"
         case .leased(let runID): "result \(runID) is in use; try again later, or force it"
+        case .contradictsReceipt(let runID):
+            "the bytes of \(runID) are not those of its receipt: they were changed on this disk; mast pool rm \(runID), and run it again"
         case .busy: "another process keeps the resource pool locked; try again"
         case .damaged(let path, let reason): "the resource pool's index \(path) is unusable (\(reason)); move it away to start afresh"
         case .storage(let path, let reason): "cannot use \(path): \(reason); check the disk and its permissions"

@@ -24,6 +24,10 @@ public struct VirtualResource: Hashable, Sendable {
     public var pinned: Bool
     /// Whether the bytes are in the pool now.
     public var resident: Bool
+    /// Another node signed something else about this run: see `ResultPool.witnesses`.
+    public var isDisputed = false
+    /// The serving node's signature; nil for results from before receipts.
+    public var receipt: AttestedReceipt?
 
     public init(
         runID: RunID, application: String, digest: ContentDigest, size: Int, servedBy: String, createdAt: WallTime,
@@ -62,6 +66,7 @@ public struct PoolSubmission: Sendable {
     public var servedBy: String
     public var provenance: Provenance
     public var bytes: [UInt8]
+    public var receipt: AttestedReceipt?
 
     public init(runID: RunID, application: String, servedBy: String, provenance: Provenance, bytes: [UInt8]) {
         (self.runID, self.application, self.servedBy) = (runID, application, servedBy)

@@ -57,6 +57,7 @@ extension CloudClient.State {
             let claims = try? ticket.verified(root: rootKey, clientKey: clientKey, at: CloudTime(own: wall)), (try? revocations.check(claims)) != nil
         else { return }
         self.ticket = ticket
+        user = (claims.userID, claims.quota.fuelPerRun)
         ticketEnds = now + ((try? claims.remaining(at: CloudTime(own: wall))) ?? .zero)
     }
 }

@@ -13,6 +13,7 @@ package enum AdminMethods: RPCService {
     package static let makeJoinToken = Unary<MakeJoinToken, MakeJoinTokenReply>("mast.v1.Admin/makeJoinToken")
     package static let status = Unary<Nothing, CenterStatus>("mast.v1.Admin/status", .readOnly)
     package static let removeStation = Unary<RemoveStation, StationReply>("mast.v1.Admin/removeStation", .idempotent)
+    package static let readmitStation = Unary<ReadmitStation, StationReply>("mast.v1.Admin/readmitStation", .idempotent)
     package static let renameStation = Unary<RenameStation, StationReply>("mast.v1.Admin/renameStation", .idempotent)
 
     package static let communicationServers = Unary<Nothing, CommunicationServersReply>("mast.v1.Admin/communicationServers", .readOnly)
@@ -26,6 +27,7 @@ package enum AdminMethods: RPCService {
         ("mast.v1.Admin/makeJoinToken", .operator), ("mast.v1.Admin/status", .operator),
         ("mast.v1.Admin/removeStation", .operator), ("mast.v1.Admin/renameStation", .operator),
         ("mast.v1.Admin/communicationServers", .operator), ("mast.v1.Admin/setCommunicationServers", .operator),
+        ("mast.v1.Admin/readmitStation", .operator),
     ]
 }
 
@@ -63,10 +65,14 @@ package struct PushApplication: Codable, Hashable, Sendable {
     package var entry: String?
     /// Absent: the standard ones.
     package var limits: ApplicationLimits?
+    /// Whether its runs are never repeated to check a node. Absent: they may be.
+    package var refusesAudit: Bool?
 
     package init(
-        name: String, version: String? = nil, digest: ContentDigest, entry: String? = nil, limits: ApplicationLimits? = nil
+        name: String, version: String? = nil, digest: ContentDigest, entry: String? = nil, limits: ApplicationLimits? = nil,
+        refusesAudit: Bool? = nil
     ) {
+        self.refusesAudit = refusesAudit
         self.name = name
         self.version = version
         self.digest = digest
@@ -146,6 +152,12 @@ package struct RemoveStation: Codable, Hashable, Sendable {
     package init(station: String, staysListed: Bool) { (self.station, self.staysListed) = (station, staysListed) }
 }
 
+/// Gives a station that was out of placement its place back; what was held against it counts no longer.
+package struct ReadmitStation: Codable, Hashable, Sendable {
+    package var station: String
+    package init(station: String) { self.station = station }
+}
+
 package struct RenameStation: Codable, Hashable, Sendable {
     package var station: String
     package var name: String
@@ -191,15 +203,18 @@ package struct CenterStatus: Codable, Hashable, Sendable {
         package var address: String
         package var lastSeenMilliseconds: Int64
         package var isRevoked: Bool
+        /// Out of placement: two witnesses contradict its receipts.
+        package var isSuspended: Bool
         /// Another station that was not removed has the same name.
         package var sharesName: Bool
         /// As the communication server last told; nil before that.
         package var sighting: NodeSighting?
 
         package init(
-            nodeID: NodeID, name: String, address: String, lastSeenMilliseconds: Int64, isRevoked: Bool, sharesName: Bool,
-            sighting: NodeSighting?
+            nodeID: NodeID, name: String, address: String, lastSeenMilliseconds: Int64, isRevoked: Bool, isSuspended: Bool = false,
+            sharesName: Bool, sighting: NodeSighting?
         ) {
+            self.isSuspended = isSuspended
             self.nodeID = nodeID
             self.name = name
             self.address = address
@@ -218,12 +233,47 @@ package struct CenterStatus: Codable, Hashable, Sendable {
         }
     }
 
+    /// Two nodes that answered the same question differently.
+    package struct Contradiction: Codable, Hashable, Sendable {
+        package var runID: RunID
+        package var userID: String
+        package var application: ContentDigest
+        package var nodes: [NodeID]
+        package var names: [String]
+        /// What each stated, a line each.
+        package var statements: [String]
+        /// Of "output", "trap", "fuel".
+        package var fields: [String]
+        package var reportedMilliseconds: Int64
+        package var isCleared: Bool
+
+        package init(_ entry: DivergenceLedger.Entry) {
+            let sides = [entry.finding.first, entry.finding.second]
+            runID = sides[0].receipt.question.runID
+            userID = sides[0].receipt.question.userID
+            application = sides[0].receipt.question.application
+            nodes = sides.map(\.node.nodeID)
+            names = sides.map(\.node.name)
+            statements = sides.map { "\($0.receipt.outcome), fuel \($0.receipt.fuelUsed)" }
+            fields = entry.finding.fields
+            reportedMilliseconds = entry.reported.milliseconds
+            isCleared = entry.isCleared
+        }
+    }
+    /// In one answer; the latest ones.
+    package static let mostContradictions = 64
+
     package var numbers: StateNumbers
+    /// The latest, newest first.
+    package var contradictions: [Contradiction]
     package var stations: [Station]
     package var users: [User]
     package var applications: [ApplicationStatus]
 
-    package init(numbers: StateNumbers, stations: [Station], users: [User], applications: [ApplicationStatus]) {
+    package init(
+        numbers: StateNumbers, stations: [Station], users: [User], applications: [ApplicationStatus], contradictions: [Contradiction] = []
+    ) {
+        self.contradictions = contradictions
         self.numbers = numbers
         self.stations = stations
         self.users = users

@@ -20,6 +20,8 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package var sharesName: Bool
         /// It lacks revocations that others have.
         package var isBehind: Bool
+        /// Out of placement: two witnesses contradict its receipts.
+        package var isSuspended: Bool
         /// Its clock minus the median of all; nil while there are fewer than three.
         package var clockOffsetMilliseconds: Int64?
         /// What it should hold and does not; absent when there is nothing to tell.
@@ -28,10 +30,11 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package init(
             nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
             replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?, health: NodeHealth,
-            runsTwice: Bool, sharesName: Bool, isBehind: Bool, clockOffset: Interval?,
+            runsTwice: Bool, sharesName: Bool, isBehind: Bool, isSuspended: Bool = false, clockOffset: Interval?,
             replicaTroubles: [ReplicaTrouble]? = nil
         ) {
             self.replicaTroubles = replicaTroubles
+            self.isSuspended = isSuspended
             clockOffsetMilliseconds = clockOffset?.milliseconds
             (self.health, self.runsTwice, self.sharesName, self.isBehind) = (health, runsTwice, sharesName, isBehind)
             self.nodeID = nodeID
@@ -82,6 +85,7 @@ package struct ApplicationStatus: Codable, Hashable, Sendable {
     package var sizeBytes: UInt64
     package var entry: String
     package var limits: ApplicationLimits
+    package var refusesAudit: Bool
     package var isNewest: Bool
 
     package init(_ application: ApplicationPackage, isNewest: Bool) {
@@ -91,6 +95,7 @@ package struct ApplicationStatus: Codable, Hashable, Sendable {
         sizeBytes = application.sizeBytes
         entry = application.entry
         limits = application.limits
+        refusesAudit = application.refusesAudit
         self.isNewest = isNewest
     }
 }

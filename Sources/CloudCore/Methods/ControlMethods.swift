@@ -12,6 +12,7 @@ package enum ControlMethods: RPCService {
     package static let attach = Unary<AttachRequest, AttachReply>("mast.v1.Control/attach", .idempotent)
     package static let lookup = Unary<LookupRequest, LookupReply>("mast.v1.Control/lookup", .idempotent)
     package static let watch = ServerStream<Nothing, NodeEvent>("mast.v1.Control/watch", .readOnly)
+    package static let reportDivergence = Unary<Divergence, Nothing>("mast.v1.Control/reportDivergence", .idempotent)
     package static let status = Unary<Nothing, CloudStatus>("mast.v1.Control/status", .readOnly)
 
     /// Where the cloud is, for whoever finds nobody here any more.
@@ -21,6 +22,7 @@ package enum ControlMethods: RPCService {
         ("mast.v1.Control/join", .anonymous), ("mast.v1.Control/register", .anonymous),
         ("mast.v1.Control/heartbeat", .node), ("mast.v1.Control/sync", .station), ("mast.v1.Control/announce", .center),
         ("mast.v1.Control/fetchReplica", .station), ("mast.v1.Control/attach", .anonymous),
+        ("mast.v1.Control/reportDivergence", .station),
         // A lookup may carry the proof itself.
         ("mast.v1.Control/lookup", .anonymous), ("mast.v1.Control/watch", .user), ("mast.v1.Control/status", .user),
         // The list is signed, and no secret.

@@ -19,12 +19,13 @@ package enum CenterMethods: RPCService {
     package static let sync = Unary<SyncRequest, SyncReply>("mast.v1.Center/sync", .readOnly)
     package static let fetchApplication = ServerStream<ReplicaRequest, ReplicaChunk>(
         "mast.v1.Center/fetchApplication", .readOnly)
+    package static let reportDivergence = Unary<Divergence, Nothing>("mast.v1.Center/reportDivergence", .idempotent)
     package static let nodesSeen = Unary<NodesSeen, NodesSeenReply>("mast.v1.Center/nodesSeen", .idempotent)
 
     package static let rights: [MethodRow] = [
         ("mast.v1.Center/join", .communicationServer), ("mast.v1.Center/verifyIdentity", .communicationServer),
         ("mast.v1.Center/sync", .communicationServer), ("mast.v1.Center/fetchApplication", .communicationServer),
-        ("mast.v1.Center/nodesSeen", .communicationServer),
+        ("mast.v1.Center/nodesSeen", .communicationServer), ("mast.v1.Center/reportDivergence", .communicationServer),
     ]
 }
 

@@ -52,6 +52,8 @@ package struct FailoverPolicy: Sendable {
         case refused(retryAfter: Interval?)
         /// It would keep the run waiting for longer than the client's patience (`NodeChoice`).
         case declined
+        /// It answered without a good receipt: whatever it says is worth nothing.
+        case unproven
         /// No connection, or it broke.
         case unreachable
         /// Reached by the network's proof, and says nothing: see `SilenceWatch`.
@@ -216,7 +218,7 @@ package struct FailoverPolicy: Sendable {
             // Alive, and said so.
             forgive(node.nodeID)
             if !run.isPatient, !run.declined.contains(node.nodeID) { run.declined.append(node.nodeID) }
-        case .unreachable, .silent: suspect(node.nodeID, since: run.began, at: now)
+        case .unreachable, .silent, .unproven: suspect(node.nodeID, since: run.began, at: now)
         case .routeGone: suspect(node.nodeID, lost: true, since: run.began, at: now)
         }
         return next(&run, candidates: candidates, at: now)

@@ -34,9 +34,17 @@ package struct Placement: Codable, Hashable, Sendable {
     package var application: String
     package var version: String
     package var digest: ContentDigest
+    /// The release's own. The client asks for exactly this, so that a receipt cannot be about anything else.
+    package var entry: String
+    package var limits: ApplicationLimits
+    package var refusesAudit: Bool
     package var candidates: [Candidate]
 
-    package init(application: String, version: String, digest: ContentDigest, candidates: [Candidate]) {
+    package init(
+        application: String, version: String, digest: ContentDigest, entry: String, limits: ApplicationLimits, refusesAudit: Bool = false,
+        candidates: [Candidate]
+    ) {
+        (self.entry, self.limits, self.refusesAudit) = (entry, limits, refusesAudit)
         self.application = application
         self.version = version
         self.digest = digest

@@ -32,12 +32,17 @@ package struct RunRequest: Codable, Hashable, Sendable {
     /// load) and go elsewhere. Absent: it waits, however long.
     package var patienceMicroseconds: Int64?
     package var patience: Interval? { patienceMicroseconds.map { max(.microseconds($0), .zero) } }
+    /// What other nodes answered, for the node to compare with what it finds. At most `mostAudited`.
+    package var audited: [AttestedReceipt]?
+    package static let mostAudited = 2
 
     package init(
         application: String, digest: ContentDigest? = nil, entry: String? = nil, input: ByteString, runID: RunID,
-        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil, patience: Interval? = nil
+        ticket: SignedRecord<Ticket>? = nil, limits: ApplicationLimits? = nil, patience: Interval? = nil,
+        audited: [AttestedReceipt]? = nil
     ) {
         patienceMicroseconds = patience?.microseconds
+        self.audited = audited
         self.application = application
         self.digest = digest
         self.entry = entry

@@ -28,12 +28,15 @@ package struct RunResult: Codable, Hashable, Sendable {
     package var queueMicroseconds: Int64
     /// The node's, when it answered.
     package var load: NodeLoad?
+    /// The node's signature under all of this that matters. Without it there is no result.
+    package var receipt: SignedRecord<Receipt>?
 
     package init(
         runID: RunID, nodeID: NodeID, nodeName: String, application: String, version: String, digest: ContentDigest,
         output: ByteString?, trap: RunTrap?, fuelUsed: UInt64, peakMemoryBytes: UInt64, executionMicroseconds: Int64,
-        queueMicroseconds: Int64
+        queueMicroseconds: Int64, receipt: SignedRecord<Receipt>? = nil
     ) {
+        self.receipt = receipt
         self.runID = runID
         self.nodeID = nodeID
         self.nodeName = nodeName

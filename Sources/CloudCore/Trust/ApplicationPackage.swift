@@ -17,14 +17,17 @@ package struct ApplicationPackage: TrustRecord {
     /// The exported function that a run calls unless it says otherwise.
     package var entry: String
     package var limits: ApplicationLimits
+    /// Whether its runs are never repeated at another node to check the first: for inputs that should be at as few places as can be.
+    package var refusesAudit: Bool
     /// Which release of this name it is, counting from 1.
     package var sequence: UInt64
     package var issued: WallTime
 
     package init(
         name: String, version: String, digest: ContentDigest, sizeBytes: UInt64, entry: String, limits: ApplicationLimits,
-        sequence: UInt64, issued: WallTime
+        refusesAudit: Bool = false, sequence: UInt64, issued: WallTime
     ) {
+        self.refusesAudit = refusesAudit
         self.name = name
         self.version = version
         self.digest = digest
@@ -50,6 +53,7 @@ package struct ApplicationPackage: TrustRecord {
         writer.integer(limits.fuel)
         writer.integer(limits.memoryBytes)
         writer.integer(limits.outputBytes)
+        writer.integer(refusesAudit ? 1 : 0)
         writer.integer(sequence)
         writer.time(issued)
     }
@@ -62,6 +66,9 @@ package struct ApplicationPackage: TrustRecord {
         entry = try reader.text(atMost: maximumNameBytes)
         limits = ApplicationLimits(
             fuel: try reader.integer(), memoryBytes: try reader.integer(), outputBytes: try reader.integer())
+        let refusal = try reader.integer()
+        guard refusal <= 1 else { throw .malformed("application package: audit") }
+        refusesAudit = refusal == 1
         sequence = try reader.integer()
         issued = try reader.time()
         guard sizeBytes <= UInt64(Self.maximumStatedBytes) else { throw .malformed("application size \(sizeBytes)") }

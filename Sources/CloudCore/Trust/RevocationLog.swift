@@ -4,24 +4,28 @@ import MastTimebase
 /// with the root key; its number only rises, and whoever holds it refuses an older one.
 ///
 /// It travels by itself, with every registration, heartbeat and attachment, so that it needs neither the center nor
-/// room on a disk to take effect.
+/// room on a disk to take effect. Beside what is gone for good it names the stations that get no runs for now.
 package struct RevocationLog: TrustRecord {
     package static var recordType: String { "revocation log" }
     package static let empty = RevocationLog(number: 0)
     /// With 8 bytes a serial and 20 a node, within what one record may hold.
     package static let mostSerials = 65_536
     package static let mostNodes = 16_384
+    package static let mostSuspended = 4_096
 
     package let number: UInt64
     /// Ascending, each once.
     package let serials: [UInt64]
     /// Ascending, each once.
     package let nodes: [NodeID]
+    /// Out of placement because two witnesses contradict their receipts; an operator may readmit one. Ascending, each once.
+    package let suspended: [NodeID]
 
-    package init(number: UInt64, serials: [UInt64] = [], nodes: [NodeID] = []) {
+    package init(number: UInt64, serials: [UInt64] = [], nodes: [NodeID] = [], suspended: [NodeID] = []) {
         self.number = number
         self.serials = Self.ordered(serials)
         self.nodes = Self.ordered(nodes)
+        self.suspended = Self.ordered(suspended)
     }
 
     private static func ordered<Element: Comparable>(_ elements: [Element]) -> [Element] {
@@ -32,6 +36,9 @@ package struct RevocationLog: TrustRecord {
 
     package func contains(_ serial: UInt64) -> Bool { Self.holds(serials, serial) }
     package func contains(_ node: NodeID) -> Bool { Self.holds(nodes, node) }
+    package func isSuspended(_ node: NodeID) -> Bool { Self.holds(suspended, node) }
+    /// Whether nobody's run may go there.
+    package func keepsFromRuns(_ node: NodeID) -> Bool { contains(node) || isSuspended(node) }
 
     private static func holds<Element: Comparable>(_ ordered: [Element], _ element: Element) -> Bool {
         var (low, high) = (0, ordered.count)
@@ -51,14 +58,15 @@ package struct RevocationLog: TrustRecord {
     package func write(to writer: inout CanonicalWriter) {
         writer.integer(number)
         writer.list(serials) { $0.integer($1) }
-        writer.list(nodes) { $0.text($1.rawValue) }
+        for list in [nodes, suspended] { writer.list(list) { $0.text($1.rawValue) } }
     }
 
     package init(from reader: inout CanonicalReader) throws(TrustError) {
         number = try reader.integer()
         serials = try reader.list(atMost: Self.mostSerials) { (reader) throws(TrustError) in try reader.integer() }
         nodes = try reader.list(atMost: Self.mostNodes) { (reader) throws(TrustError) in NodeID(rawValue: try reader.text(atMost: 16)) }
-        guard serials == Self.ordered(serials), nodes == Self.ordered(nodes) else { throw .malformed("revocation log: not in order") }
+        suspended = try reader.list(atMost: Self.mostSuspended) { (reader) throws(TrustError) in NodeID(rawValue: try reader.text(atMost: 16)) }
+        guard serials == Self.ordered(serials), nodes == Self.ordered(nodes), suspended == Self.ordered(suspended) else { throw .malformed("revocation log: not in order") }
     }
 }
 

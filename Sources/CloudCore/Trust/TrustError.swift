@@ -20,6 +20,8 @@ package enum TrustError: Error, Hashable, Sendable {
     case removed(node: String)
     /// A numbered record is older than the one already known.
     case stale(of: String, known: UInt64, offered: UInt64)
+    /// A genuine statement about something else than what is at hand; `field` names the difference.
+    case contradicted(of: String, field: String)
     case digestMismatch(expected: ContentDigest, actual: ContentDigest)
     case unknown(String)
     case alreadyUsed(String)
@@ -38,6 +40,7 @@ extension TrustError: CustomStringConvertible {
         case .revoked(let serial): "user record \(serial) was revoked"
         case .removed(let node): "node \(node) was removed from this cloud"
         case .stale(let what, let known, let offered): "\(what) number \(offered) is older than the known \(known)"
+        case .contradicted(let what, let field): "the \(what) states another \(field)"
         case .digestMismatch(let expected, let actual): "content has SHA-256 \(actual), expected \(expected)"
         case .unknown(let what): "unknown \(what)"
         case .alreadyUsed(let what): "the \(what) was already used"

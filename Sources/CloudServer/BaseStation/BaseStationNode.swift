@@ -14,6 +14,7 @@ package actor BaseStationNode: ControlledNode {
     private let link: ControlLink
     private let vault: StationVault
     private let runs: RunService
+    private let auditor: RunAuditor
     private let log: Logger
     private let onRegistered: (@Sendable () -> Void)?
     /// Replicas as the communication server was last told.
@@ -51,7 +52,12 @@ package actor BaseStationNode: ControlledNode {
             log: log)
         runs = RunService(
             host: host, engine: engine, executor: executor, source: vault, nodeID: record.nodeID, nodeName: record.name,
-            root: membership.rootKey, configuration: configuration.runs, log: log)
+            signing: keys.signing, root: membership.rootKey, configuration: configuration.runs, log: log)
+        auditor = RunAuditor(root: membership.rootKey, node: membership.record, host: host, log: log) { divergence in
+            var options = CallOptions()
+            options.deadline = .in(.seconds(5))
+            _ = try await control.call(ControlMethods.reportDivergence, divergence, options: options)
+        }
         // One pending signal stands for any number of them.
         (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
@@ -63,6 +69,7 @@ package actor BaseStationNode: ControlledNode {
             group.addTask { await self.runs.serve() }
             group.addTask { try await self.link.run(self) }
             group.addTask { try await self.maintain() }
+            group.addTask { try await self.auditor.serve() }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -78,7 +85,7 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private nonisolated func server() -> RPCServer {
-        let (runs, vault, contact) = (runs, vault, contact)
+        let (runs, auditor, vault, contact) = (runs, auditor, vault, contact)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
@@ -90,7 +97,7 @@ package actor BaseStationNode: ControlledNode {
         ) {
             RunMethods.run.handle { request, context in
                 try await vault.checkServing()
-                return try await runs.run(request, context)
+                return try await auditor.run(request, from: vault) { try await runs.run(request, context) }
             }
             StationMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await vault.ticket(for: query)) }
             StationMethods.announce.handle { announcement in
@@ -146,7 +153,9 @@ package actor BaseStationNode: ControlledNode {
     }
 
     private func health() async -> NodeHealth {
-        NodeHealth(version: version, diskFreeBytes: await vault.diskFreeBytes, troubles: await vault.troubles + runs.troubles)
+        NodeHealth(
+            version: version, diskFreeBytes: await vault.diskFreeBytes,
+            troubles: await vault.troubles + runs.troubles + [auditor.trouble].compactMap(\.self))
     }
 
     func heartbeat() async -> HeartbeatRequest {

@@ -46,7 +46,11 @@ package actor CenterNode: ControlledNode {
     /// The node's own runs, which ask it for what they need.
     private lazy var runs = RunService(
         host: host, engine: engine, executor: runExecutor, source: CenterApplications(center: self), nodeID: record.nodeID,
-        nodeName: record.name, root: membership.rootKey, configuration: configuration.runs, log: log)
+        nodeName: record.name, signing: registry.keys.node.signing, root: membership.rootKey, configuration: configuration.runs, log: log)
+    /// Its own executing counts as a witness's, and reports to itself.
+    private lazy var auditor = RunAuditor(root: membership.rootKey, node: membership.record, host: host, log: log) { [unowned self] divergence in
+        _ = try await self.reported(divergence)
+    }
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
@@ -83,12 +87,13 @@ package actor CenterNode: ControlledNode {
 
     /// Serves until cancelled, or until `shutDown` has drained the host.
     package func run() async throws {
-        let (server, runs) = (server(), runs)
+        let (server, runs, auditor) = (server(), runs, auditor)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.host.serve(server) }
             group.addTask { await runs.serve() }
             group.addTask { try await self.link.run(self) }
             group.addTask { try await self.announceChanges() }
+            group.addTask { try await auditor.serve() }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -104,7 +109,7 @@ package actor CenterNode: ControlledNode {
     }
 
     private func server() -> RPCServer {
-        let (runs, contact) = (runs, contact)
+        let (runs, auditor, source, contact) = (runs, auditor, CenterApplications(center: self), contact)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
@@ -115,7 +120,9 @@ package actor CenterNode: ControlledNode {
                 }
             }
         ) {
-            RunMethods.run.handle { request, context in try await runs.run(request, context) }
+            RunMethods.run.handle { request, context in
+                try await auditor.run(request, from: source) { try await runs.run(request, context) }
+            }
             CenterMethods.join.handle { join in try await self.admit(join) }
             CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await self.ticket(for: query)) }
             CenterMethods.sync.handle { request in await self.changes(since: request.known) }
@@ -123,6 +130,7 @@ package actor CenterNode: ControlledNode {
                 try await ReplicaTransfer.send(try await self.module(request.digest), to: writer)
             }
             CenterMethods.nodesSeen.handle { seen in try await self.seen(seen) }
+            CenterMethods.reportDivergence.handle { divergence in try await self.reported(divergence) }
             AdminMethods.uploadChunk.handle { chunk in try await self.upload(chunk) }
             AdminMethods.pushApplication.handle { request in
                 var request = request
@@ -148,6 +156,7 @@ package actor CenterNode: ControlledNode {
             }
             AdminMethods.makeJoinToken.handle { request in try await self.makeJoinToken(request) }
             AdminMethods.removeStation.handle { request in try await self.removeStation(request) }
+            AdminMethods.readmitStation.handle { request in try await self.readmitStation(request) }
             AdminMethods.renameStation.handle { request in try await self.renameStation(request) }
             AdminMethods.communicationServers.handle { _ in CommunicationServersReply(servers: await self.registry.choice.signed) }
             AdminMethods.setCommunicationServers.handle { request in try await self.setServers(request) }

@@ -15,6 +15,7 @@ package struct CenterRegistry: Sendable {
     private(set) var revocations = RevocationLog.empty
     /// Where the communication server is: the stored list, or the one that the folder was made with.
     package private(set) var choice: ServerChoice
+    var ledger = DivergenceLedger()
     /// How the stations do, as the communication server last told; as many as there are stations. // lookup only
     private var sightings: [NodeID: (sighting: NodeSighting, at: WallTime)] = [:]
 
@@ -40,6 +41,12 @@ package struct CenterRegistry: Sendable {
         if let signed = state.releases { index = try read(signed) }
         if let signed = state.revocations { revocations = try read(signed) }
         book.revocations = revocations
+        for stored in state.divergences {
+            do throws(TrustError) {
+                let finding = try stored.divergence.verified(root: keys.root.publicKey)
+                _ = ledger.add(stored.divergence, finding, at: stored.reported, isCleared: stored.isCleared)
+            } catch { throw .untrusted(error) }
+        }
         for user in state.users { book.set(try read(user.signed), user.signed) }
     }
 
@@ -50,7 +57,7 @@ package struct CenterRegistry: Sendable {
         Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations, servers: choice.signed)
     }
 
-    private func sign<Record: TrustRecord>(_ record: Record) throws(CenterError) -> SignedRecord<Record> {
+    func sign<Record: TrustRecord>(_ record: Record) throws(CenterError) -> SignedRecord<Record> {
         do { return try SignedRecord(record, signedBy: keys.root) } catch { throw .untrusted(error) }
     }
 
@@ -143,7 +150,7 @@ package struct CenterRegistry: Sendable {
     static let sightingsKept = Interval.seconds(300)
 
     /// The listed station with that name or node id.
-    private func station(_ text: String) throws(CenterError) -> Int {
+    func station(_ text: String) throws(CenterError) -> Int {
         let listed = state.stations.indices.filter { !state.stations[$0].isHidden }
         if let position = listed.first(where: { state.stations[$0].nodeID.rawValue == text }) { return position }
         // One that was removed gives way to one that was not.
@@ -167,7 +174,8 @@ package struct CenterRegistry: Sendable {
                 throw CenterError.full("the revocation list is full")
             }
             station.isRevoked = true
-            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID])
+            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID],
+                suspended: revocations.suspended.filter { $0 != station.nodeID })
             let signed = try sign(next)
             try store.save(station, using: nil, revocations: signed)
             take(next, signed)
@@ -197,7 +205,7 @@ package struct CenterRegistry: Sendable {
         return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
     }
 
-    private mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
+    mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
         state.revocations = signed
         revocations = next
         book.revocations = next
@@ -277,7 +285,8 @@ package struct CenterRegistry: Sendable {
         guard revocations.serials.count < RevocationLog.mostSerials else {
             throw CenterError.full("the revocation list is full")
         }
-        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes)
+        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes,
+            suspended: revocations.suspended)
         let signed = try sign(log)
         try store.save(user, revocations: signed)
         state.users.remove(at: position)
@@ -311,7 +320,7 @@ package struct CenterRegistry: Sendable {
         }
         let versions = index.applications.filter { $0.name == request.name }
         let limits = request.limits ?? .standard
-        if let newest = versions.first, newest.digest == request.digest, newest.limits == limits,
+        if let newest = versions.first, newest.digest == request.digest, newest.limits == limits, newest.refusesAudit == (request.refusesAudit ?? false),
             request.version == nil || newest.version == request.version, newest.entry == request.entry ?? "run"
         {
             return newest
@@ -319,7 +328,8 @@ package struct CenterRegistry: Sendable {
         let sequence = (versions.first?.sequence ?? 0) + 1
         let application = ApplicationPackage(
             name: request.name, version: request.version ?? String(sequence), digest: request.digest,
-            sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits, sequence: sequence, issued: now)
+            sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits,
+            refusesAudit: request.refusesAudit ?? false, sequence: sequence, issued: now)
         let kept = versions.filter { $0.digest != request.digest && $0.version != application.version }
             .prefix(ReleaseIndex.versionsKept - 1)
         let others = index.applications.filter { $0.name != request.name }
@@ -368,11 +378,11 @@ package struct CenterRegistry: Sendable {
                 return CenterStatus.Station(
                     nodeID: station.nodeID, name: station.name, address: station.address,
                     lastSeenMilliseconds: max(station.lastSeen, seen.flatMap { $0.sighting.isUp ? $0.at : nil } ?? station.lastSeen).milliseconds,
-                    isRevoked: station.isRevoked,
+                    isRevoked: station.isRevoked, isSuspended: revocations.isSuspended(station.nodeID),
                     sharesName: named[station.name, default: []].count > 1,
                     sighting: seen?.sighting)
             },
             users: state.users.map { CenterStatus.User(name: $0.name, isOperator: $0.isOperator, isRevoked: $0.isRevoked) },
-            applications: index.statuses)
+            applications: index.statuses, contradictions: contradictions)
     }
 }

@@ -46,6 +46,8 @@ package struct CenterState: Sendable {
     package var users: [StoredUser] = []
     package var stations: [StoredStation] = []
     package var tokens: [StoredToken] = []
+    /// Oldest first.
+    package var divergences: [StoredDivergence] = []
 
     package init() {}
 }
@@ -62,6 +64,8 @@ package protocol CenterStore: Sendable {
     func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws(CenterError)
     func save(_ token: StoredToken) throws(CenterError)
     func save(_ servers: SignedRecord<CommunicationServers>) throws(CenterError)
+    /// New divergences or what became of old ones, those that give way to them, and the list that follows from it.
+    func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws(CenterError)
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws(CenterError)
 }

@@ -53,6 +53,14 @@ package final class MemoryCenterStore: CenterStore {
     }
 
     package func save(_ servers: SignedRecord<CommunicationServers>) { contents.withLock { $0.state.servers = servers } }
+    package func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) {
+        contents.withLock { contents in
+            if let revocations { contents.state.revocations = revocations }
+            contents.state.divergences.removeAll { old in dropping.contains(old.id) || divergences.contains { $0.id == old.id } }
+            contents.state.divergences += divergences
+            contents.state.divergences.sort { ($0.reported, $0.id) < ($1.reported, $1.id) }
+        }
+    }
 
     package func removeTokens(endedBefore time: WallTime) {
         contents.withLock { $0.state.tokens.removeAll { $0.notAfter < time } }

@@ -79,6 +79,14 @@ package final class SQLiteCenterStore: CenterStore {
                     ALTER TABLE station ADD COLUMN isHidden INTEGER NOT NULL DEFAULT 0;
                     """)
         }
+        migrator.registerMigration("receipts that contradict each other") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE divergence (
+                        id TEXT PRIMARY KEY NOT NULL, reportedMilliseconds INTEGER NOT NULL, isCleared INTEGER NOT NULL,
+                        first BLOB NOT NULL, second BLOB NOT NULL) STRICT;
+                    """)
+        }
         return migrator
     }
 
@@ -110,6 +118,13 @@ package final class SQLiteCenterStore: CenterStore {
                     StoredToken(
                         tokenID: row["tokenID"], verifier: Self.bytes(row["verifier"]),
                         notAfter: WallTime(milliseconds: row["notAfterMilliseconds"]), usedBy: usedBy.map(NodeID.init(rawValue:))))
+            }
+            for row in try Row.fetchAll(database, sql: "SELECT * FROM divergence ORDER BY reportedMilliseconds, id") {
+                state.divergences.append(
+                    StoredDivergence(
+                        divergence: Divergence(
+                            try AttestedReceipt(fileBytes: Self.bytes(row["first"])), try AttestedReceipt(fileBytes: Self.bytes(row["second"]))),
+                        reported: WallTime(milliseconds: row["reportedMilliseconds"]), isCleared: row["isCleared"]))
             }
             return state
         }
@@ -195,6 +210,21 @@ package final class SQLiteCenterStore: CenterStore {
 
     package func save(_ servers: SignedRecord<CommunicationServers>) throws(CenterError) {
         try write { try Self.setMeta("communication servers", servers.fileBytes, $0) }
+    }
+
+    package func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws(CenterError) {
+        try write { database in
+            for id in dropping { try database.execute(sql: "DELETE FROM divergence WHERE id = ?", arguments: [id.description]) }
+            for stored in divergences {
+                try database.execute(
+                    sql: "INSERT OR REPLACE INTO divergence (id, reportedMilliseconds, isCleared, first, second) VALUES (?, ?, ?, ?, ?)",
+                    arguments: [
+                        stored.id.description, stored.reported.milliseconds, stored.isCleared, Data(stored.divergence.first.fileBytes),
+                        Data(stored.divergence.second.fileBytes),
+                    ])
+            }
+            if let revocations { try Self.setMeta("revocations", revocations.fileBytes, database) }
+        }
     }
 
     package func removeTokens(endedBefore time: WallTime) throws(CenterError) {

@@ -106,7 +106,7 @@ extension CommunicationServerNode {
             throw RunRefusal.unknownApplication.error(
                 "no application is called \(request.application)\(request.digest.map { " with SHA-256 \($0)" } ?? "")")
         }
-        let candidates = engine.placement(views(for: application.digest)).compactMap { id in
+        let candidates = engine.placement(views(for: application.digest).filter { !shelf.log.isSuspended($0.nodeID) }).compactMap { id in
             registry[id].map { $0.candidate(for: application.digest, roundTrip: roundTrip($0)) }
         }
         guard let first = candidates.first else { throw nobody() }
@@ -114,7 +114,7 @@ extension CommunicationServerNode {
         return LookupReply(
             placement: Placement(
                 application: application.name, version: application.version, digest: application.digest,
-                candidates: candidates),
+                entry: application.entry, limits: application.limits, refusesAudit: application.refusesAudit, candidates: candidates),
             attached: attached)
     }
 
@@ -137,7 +137,8 @@ extension CommunicationServerNode {
                 heartbeatAgeMilliseconds: (now - node.lastHeartbeat).milliseconds,
                 roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
-                isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node),
+                isBehind: node.numbers.revocations < numbers.revocations,
+                isSuspended: shelf.log.isSuspended(node.nodeID), clockOffset: clockOffset(node),
                 replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
         }
         return CloudStatus(

@@ -197,6 +197,16 @@ extension CommunicationServerNode {
         errand.yield(.tellCenter)
     }
 
+    /// Handed on: the center judges, from what is signed.
+    func reported(_ divergence: Divergence) async throws -> Nothing {
+        guard reportsUnderWay < 16 else {
+            throw RPCError(.resourceExhausted, "too many divergences are being reported", effect: .none, retryAfter: .seconds(1))
+        }
+        reportsUnderWay += 1
+        defer { reportsUnderWay -= 1 }
+        return try await call(CenterMethods.reportDivergence, divergence, on: try connectedCenter())
+    }
+
     func sync(_ request: SyncRequest) async throws -> SyncReply {
         try await call(CenterMethods.sync, request, on: try connectedCenter())
     }
@@ -227,7 +237,7 @@ extension CommunicationServerNode {
             LookupEngine.View(
                 nodeID: node.nodeID, role: node.record.role, load: node.expectedLoad,
                 holdsReplica: node.candidate(for: digest).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
-                roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)))
+                roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)) && !shelf.log.isSuspended(node.nodeID))
         }
     }
 

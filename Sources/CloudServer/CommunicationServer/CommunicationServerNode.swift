@@ -52,6 +52,7 @@ package actor CommunicationServerNode {
     /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
     var clockMedian: Interval?
     var joinsUnderWay = 0
+    var reportsUnderWay = 0
     private var lastSightings = Instant.zero
     var vigils = Vigils()
 
@@ -137,6 +138,7 @@ package actor CommunicationServerNode {
                 }
                 return CommunicationServersReply(servers: signed)
             }
+            ControlMethods.reportDivergence.handle { divergence in try await self.reported(divergence) }
             ControlMethods.status.handle { _ in await self.status() }
         }
     }

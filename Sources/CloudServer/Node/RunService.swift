@@ -59,11 +59,13 @@ actor RunService {
     /// A run under way: what it is a function of, and the connections on which it was asked for.
     private final class Audience: Sendable {
         let fingerprint: ContentDigest
+        /// SHA-256 of the input.
+        let input: ContentDigest
         private let connections: Mutex<[PeerConnection]>
         private let offer: Mutex<Interval?>
 
-        init(_ fingerprint: ContentDigest, _ connection: PeerConnection, patience: Interval?) {
-            self.fingerprint = fingerprint
+        init(_ fingerprint: ContentDigest, input: ContentDigest, _ connection: PeerConnection, patience: Interval?) {
+            (self.fingerprint, self.input) = (fingerprint, input)
             connections = Mutex([connection])
             offer = Mutex(patience)
         }
@@ -97,6 +99,7 @@ actor RunService {
     private let source: any ApplicationSource
     private let nodeID: NodeID
     private let nodeName: String
+    private let signing: SigningKeyPair
     private let configuration: RunConfiguration
     private let log: Logger
 
@@ -123,8 +126,9 @@ actor RunService {
 
     init(
         host: RPCHost, engine: any ApplicationEngine, executor: any RunExecutor, source: any ApplicationSource,
-        nodeID: NodeID, nodeName: String, root: SigningPublicKey, configuration: RunConfiguration, log: Logger
+        nodeID: NodeID, nodeName: String, signing: SigningKeyPair, root: SigningPublicKey, configuration: RunConfiguration, log: Logger
     ) {
+        self.signing = signing
         self.host = host
         self.engine = engine
         self.executor = executor
@@ -201,7 +205,8 @@ actor RunService {
             throw RunRefusal.notGranted.error("\(ticket.userName) may not run \(request.application)")
         }
         let key = RunKey(client: context.peerKey, runID: request.runID)
-        let fingerprint = Self.fingerprint(request)
+        let input = ContentDigest(of: request.input.bytes)
+        let fingerprint = Self.fingerprint(request, input)
         if let earlier = remembered.value(key) {
             guard earlier.fingerprint == fingerprint else { throw Self.reused(request.runID) }
             return earlier.result
@@ -218,7 +223,7 @@ actor RunService {
             return try await told(place.value(), ticket)
         }
         try admit(ticket)
-        let audience = Audience(fingerprint, context.connection, patience: request.patience)
+        let audience = Audience(fingerprint, input: input, context.connection, patience: request.patience)
         underWay[key] = audience
         active += 1
         activeByUser[ticket.userID, default: 0] += 1
@@ -271,7 +276,9 @@ actor RunService {
             // Nothing is fetched and compiled for a run that will be offered elsewhere.
             if !compiled.contains(application.digest) { try slots.consider(order) }
             let loaded = try await loaded(application)
-            return try await slots.use(order) { try await execute(request, ticket, application, loaded, arrived: arrived) }
+            return try await slots.use(order) {
+                try await execute(request, ticket, application, loaded, input: audience.input, arrived: arrived)
+            }
         } catch let error as RunSlots.TooLong {
             throw RunRefusal.overloaded.error(
                 "a run would wait some \(error.wait.milliseconds) ms for a thread of \(nodeName)", retryAfter: error.wait, load: load(for: order))
@@ -280,10 +287,13 @@ actor RunService {
 
     /// On a thread that is free.
     private func execute(
-        _ request: RunRequest, _ ticket: Ticket, _ application: ApplicationPackage, _ loaded: any LoadedApplication, arrived: Instant
+        _ request: RunRequest, _ ticket: Ticket, _ application: ApplicationPackage, _ loaded: any LoadedApplication,
+        input: ContentDigest, arrived: Instant
     ) async throws -> RunResult {
         var limits = application.limits.capped(by: request.limits ?? application.limits)
         limits.fuel = min(limits.fuel, ticket.quota.fuelPerRun)
+        let bounds = runLimits(limits)
+        let entry = request.entry ?? application.entry
         let started = host.now()
         executing += 1
         defer { executing -= 1 }
@@ -293,8 +303,7 @@ actor RunService {
             peakMemoryBytes: 0, executionMicroseconds: 0, queueMicroseconds: (started - arrived).microseconds)
         do {
             let output = try await executor.run(
-                loaded, entry: request.entry ?? application.entry, input: request.input.bytes,
-                limits: runLimits(limits))
+                loaded, entry: entry, input: request.input.bytes, limits: bounds)
             result.output = ByteString(output.bytes)
             result.fuelUsed = output.fuelUsed
             result.peakMemoryBytes = UInt64(clamping: output.peakMemoryBytes)
@@ -309,6 +318,11 @@ actor RunService {
         }
         result.executionMicroseconds = (host.now() - started).microseconds
         executedRuns += 1
+        let question = Receipt.Question(
+            runID: request.runID, userID: ticket.userID, application: application.digest, entry: entry, input: input,
+            limits: ApplicationLimits(
+                fuel: bounds.fuel, memoryBytes: UInt64(bounds.memoryBytes), outputBytes: UInt64(bounds.outputBytes)))
+        result.receipt = try receipt(question, result)
         log.debug(
             "ran",
             metadata: [
@@ -316,6 +330,16 @@ actor RunService {
                 "outcome": "\(result.trap?.kind ?? "output")", "fuel": "\(result.fuelUsed)",
             ])
         return result
+    }
+
+    /// This node's signature under what it did.
+    private func receipt(_ question: Receipt.Question, _ result: RunResult) throws -> SignedRecord<Receipt> {
+        let outcome: Receipt.Outcome =
+            if let trap = result.trap { .trap(trap.kind) } else {
+                .output(MerkleRoot(of: result.output?.bytes ?? []), bytes: UInt64(result.output?.bytes.count ?? 0))
+            }
+        return try SignedRecord(
+            Receipt(question: question, outcome: outcome, fuelUsed: result.fuelUsed, nodeID: nodeID, executed: host.wallTime()), signedBy: signing)
     }
 
     /// The compiled application, compiling it first if need be.
@@ -414,13 +438,13 @@ actor RunService {
     /// What goes wrong here, a line each.
     var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
 
-    private static func fingerprint(_ request: RunRequest) -> ContentDigest {
+    private static func fingerprint(_ request: RunRequest, _ input: ContentDigest) -> ContentDigest {
         var writer = CanonicalWriter()
         writer.text(request.application)
         writer.text(request.digest?.description ?? "")
         writer.text(request.entry ?? "")
         // Not the bytes: there may be megabytes of them.
-        writer.bytes(ContentDigest(of: request.input.bytes).bytes)
+        writer.bytes(input.bytes)
         writer.integer(request.limits?.fuel ?? 0)
         writer.integer(request.limits?.memoryBytes ?? 0)
         writer.integer(request.limits?.outputBytes ?? 0)

@@ -40,6 +40,9 @@ struct ApplicationCommand: ParsableCommand {
         @Option(help: ArgumentHelp("The most output of a run.", valueName: "size"))
         var outputSize = ByteCount(Int(clamping: ApplicationLimits.standard.outputBytes))
 
+        @Flag(name: .customLong("no-audit"), help: "Runs are never repeated at another node to check the first: inputs then are at as few places as can be.")
+        var refusesAudit = false
+
         @OptionGroup var cloud: CloudOptions
         @OptionGroup var output: OutputOptions
 
@@ -56,9 +59,9 @@ struct ApplicationCommand: ParsableCommand {
         func run() async throws {
             let (module, name) = try module()
             let limits = ApplicationLimits(fuel: fuel, memoryBytes: UInt64(memory.bytes), outputBytes: UInt64(outputSize.bytes))
-            let (version, entry, limit) = (version, entry, cloud.timeout)
+            let (version, entry, refusesAudit, limit) = (version, entry, refusesAudit, cloud.timeout)
             let reply = try await cloud.withCloud { client in
-                try await client.pushApplication(module, name: name, version: version, entry: entry, limits: limits, timeout: limit) { sent in
+                try await client.pushApplication(module, name: name, version: version, entry: entry, limits: limits, refusesAudit: refusesAudit, timeout: limit) { sent in
                     Output.progress("\(name): \(TextLayout.bytes(sent)) of \(TextLayout.bytes(module.count))")
                 }
             }
@@ -154,7 +157,7 @@ struct ApplicationCommand: ParsableCommand {
         struct Row: Encodable {
             var name, version, sha256, entry: String
             var sizeBytes, fuelLimit, memoryLimitBytes: UInt64
-            var newest: Bool
+            var newest, refusesAudit: Bool
         }
         struct Listing: Encodable {
             var releaseNumber: UInt64
@@ -164,13 +167,13 @@ struct ApplicationCommand: ParsableCommand {
             let rows = list.applications.map {
                 Row(
                     name: $0.name, version: $0.version, sha256: $0.digest.description, entry: $0.entry, sizeBytes: $0.sizeBytes,
-                    fuelLimit: $0.limits.fuel, memoryLimitBytes: $0.limits.memoryBytes, newest: $0.isNewest)
+                    fuelLimit: $0.limits.fuel, memoryLimitBytes: $0.limits.memoryBytes, newest: $0.isNewest, refusesAudit: $0.refusesAudit)
             }
             if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber, applications: rows)) { Output.document(text) }
             return
         }
         let rows = [["name", "version", "size", "sha256", ""]] + list.applications.map {
-            [$0.name, $0.version, TextLayout.bytes(Int(clamping: $0.sizeBytes)), String($0.digest.description.prefix(16)), $0.isNewest ? "newest" : ""]
+            [$0.name, $0.version, TextLayout.bytes(Int(clamping: $0.sizeBytes)), String($0.digest.description.prefix(16)), ($0.isNewest ? "newest" : "") + ($0.refusesAudit ? " not repeated" : "")]
         }
         Output.table(rows, left: [0, 1, 3, 4])
     }

@@ -16,20 +16,25 @@ struct CloudOptions: ParsableArguments {
         guard timeout > .zero else { throw ValidationError("--timeout must be above 0") }
     }
 
-    var profilePath: String {
-        if let profile { return profile }
+    var profilePath: String { Self.path(profile) }
+
+    static func path(_ given: String?) -> String {
+        if let given { return given }
         if let named = ProcessInfo.processInfo.environment["MAST_PROFILE"], !named.isEmpty { return named }
         return MastHome.profile
     }
 
     /// Runs `body` with a client of the profile's cloud.
-    func withCloud<R: Sendable>(pool: any ResultPool = MemoryPool(), _ body: @escaping @Sendable (CloudClient) async throws -> R) async throws -> R {
+    func withCloud<R: Sendable>(
+        pool: any ResultPool = MemoryPool(), configuration: CloudClient.Configuration = .init(), _ body: @escaping @Sendable (CloudClient) async throws -> R
+    ) async throws -> R {
         let path = profilePath
         let profile = try ProfileFile.load(path)
         let opened = try profile.opened()
         return try await withUDPHost(identity: opened.identity, configuration: .cloud) { host in
             try await CloudClient.withConnection(
-                host: host, profile: profile, pool: pool, store: ClientStateFile(path: ProfileFile.statePath(for: path)), body)
+                host: host, profile: profile, pool: pool, store: ClientStateFile(path: ProfileFile.statePath(for: path)),
+                configuration: configuration, body)
         }
     }
 }

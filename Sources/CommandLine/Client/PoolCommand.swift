@@ -9,7 +9,7 @@ import MastFiles
 struct PoolCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pool", abstract: "The results of runs that are kept on this machine.",
-        subcommands: [List.self, Get.self, Remove.self, Statistics.self, Pin.self, SetQuota.self])
+        subcommands: [List.self, Show.self, Get.self, Remove.self, Statistics.self, Pin.self, SetQuota.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List results, newest first.")
@@ -20,7 +20,7 @@ struct PoolCommand: ParsableCommand {
             var runId, application, servedBy, sha256, entry: String
             var sizeBytes: Int
             var createdUnixMs: Int64
-            var pinned, resident: Bool
+            var pinned, resident, disputed: Bool
         }
         private struct Listing: Encodable { var results: [Row] }
 
@@ -31,7 +31,7 @@ struct PoolCommand: ParsableCommand {
                     Row(
                         runId: $0.runID.rawValue, application: $0.application, servedBy: $0.servedBy, sha256: $0.digest.description,
                         entry: $0.provenance.entry, sizeBytes: $0.size, createdUnixMs: $0.createdAt.milliseconds, pinned: $0.pinned,
-                        resident: $0.resident)
+                        resident: $0.resident, disputed: $0.isDisputed)
                 }))
                 return
             }
@@ -39,7 +39,7 @@ struct PoolCommand: ParsableCommand {
                 [
                     $0.runID.rawValue, $0.application, $0.servedBy, TextLayout.bytes($0.size),
                     TextLayout.date(unixSeconds: Double($0.createdAt.milliseconds) / 1_000),
-                    ($0.pinned ? "pinned " : "") + ($0.resident ? "" : "evicted"),
+                    ($0.isDisputed ? "disputed " : "") + ($0.pinned ? "pinned " : "") + ($0.resident ? "" : "evicted"),
                 ]
             }
             Output.table(rows, left: [0, 1, 2, 4, 5])
@@ -58,7 +58,7 @@ struct PoolCommand: ParsableCommand {
             let (pool, id) = (try pool.open(), RunID(rawValue: runID))
             guard let resource = try pool.resource(for: id) else { throw PoolCommand.unknown(runID) }
             guard let bytes = try pool.contents(of: id) else {
-                throw Failure(.noInput, "the quota took the bytes of \(runID); run \(resource.application) again with --run-id \(runID) and the same input")
+                throw Failure(.noInput, "the bytes of \(runID) are not here any more: the quota took them, or they were damaged; run \(resource.application) again with --run-id \(runID) and the same input")
             }
             if let out { try InputFile.write(bytes, to: out) } else { Output.bytes(bytes) }
         }
@@ -135,5 +135,5 @@ struct PoolCommand: ParsableCommand {
         }
     }
 
-    fileprivate static func unknown(_ id: String) -> Failure { Failure(.noInput, "the pool has no result \(id); see mast pool ls") }
+    static func unknown(_ id: String) -> Failure { Failure(.noInput, "the pool has no result \(id); see mast pool ls") }
 }

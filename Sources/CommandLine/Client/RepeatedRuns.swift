@@ -112,13 +112,14 @@ struct RepeatReport: Encodable, Sendable {
     var elapsedMs, runsPerS: Double
     /// The first ones.
     var failures: [String]
+    var audits: AuditCounts?
     private var nodes: [String] = []
     private var firstFailure: ExitStatus?
     private var whyNotKept = ""
 
     private enum CodingKeys: String, CodingKey {
         case application, runIdPrefix, runs, failed, duplicated, notKept, fromPool, distinctOutputs, concurrency, servedBy, failovers, radioOutages
-        case attaches, lookups, retransmitted, p50Ms, p95Ms, p99Ms, maxMs, elapsedMs, runsPerS, failures
+        case attaches, lookups, retransmitted, p50Ms, p95Ms, p99Ms, maxMs, elapsedMs, runsPerS, failures, audits
     }
 
     fileprivate init(
@@ -156,6 +157,9 @@ struct RepeatReport: Encodable, Sendable {
             "latency     p50 \(number(p50Ms)) ms, p95 \(number(p95Ms)) ms, p99 \(number(p99Ms)) ms, longest \(number(maxMs)) ms",
             "on the way  failovers \(failovers), radio outages \(radioOutages), packets sent again \(retransmitted)",
         ]
+        if let audits, audits.drawn + audits.unprovenAnswers > 0 {
+            lines.append("checked     \(audits.drawn) repeated: \(audits.confirmed) confirmed, \(audits.disputed) disputed, \(audits.undecided + audits.underWay) undecided; \(audits.unprovenAnswers) answers without a good receipt")
+        }
         if notKept > 0 { lines.append("not kept    \(notKept): \(whyNotKept)") }
         if distinctOutputs > 1 { lines.append("outputs     \(distinctOutputs) different ones") }
         lines += failures.map { "failed      \($0)" }

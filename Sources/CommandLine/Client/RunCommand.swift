@@ -15,6 +15,10 @@ struct RunCommand: AsyncParsableCommand {
 
               mast run textsearch --input notes.txt -v
               mast run textsearch --input notes.txt --repeat 1000 --concurrency 8
+
+            Every result bears its node's receipt, which is checked before it counts. One run of a hundred is repeated by \
+            another node after its answer is out; if the two differ, a warning says so, the pool's entry is marked, and the \
+            center hears of it from that node. The exit code stays the run's own.
             """)
 
     @Argument(help: ArgumentHelp("The application's name.", valueName: "app"))
@@ -36,6 +40,7 @@ struct RunCommand: AsyncParsableCommand {
     var verbose = false
 
     @OptionGroup var repetition: RepeatOptions
+    @OptionGroup var audit: AuditOptions
     @OptionGroup var cloud: CloudOptions
     @OptionGroup var pool: PoolOptions
     @OptionGroup var output: OutputOptions
@@ -52,28 +57,18 @@ struct RunCommand: AsyncParsableCommand {
         _ = try ProfileFile.load(cloud.profilePath)
         let bytes = try input.map { path throws(FileFailure) in try InputFile.read(path) } ?? []
         let options = RunOptions(timeout: cloud.timeout, runID: runID.map(RunID.init(rawValue:)), entry: entry)
-        let application = application
+        let (application, verbose, json) = (application, verbose, output.json)
         if let count = repetition.count { return try await run(count, bytes, options) }
-        let outcome: RunOutcome
-        do {
-            outcome = try await cloud.withCloud(pool: try pool.open()) { client in
-                try await client.run(application, input: bytes, options: options)
-            }
-        } catch let error as RunError {
-            if verbose { explain(error.timeline) }
-            var failure = Failure(describing: error)
-            if output.json { failure.json = try failureJSON(error) }
-            throw failure
+        let delivery = RunDelivery(out: out, verbose: verbose, json: output.json)
+        try await cloud.withCloud(pool: try pool.open(), configuration: audit.configuration) { client in
+            let ending: Failure?
+            do throws(RunError) {
+                ending = delivery.deliver(try await client.run(application, input: bytes, options: options))
+            } catch { ending = try delivery.failure(error) }
+            // The answer is delivered: the check of it keeps nobody waiting but this process.
+            await AuditReport.finish(client, verbose: verbose, json: json)
+            if let ending { throw ending }
         }
-        if verbose { explain(outcome) }
-        if let out { try InputFile.write(outcome.output, to: out) }
-        if output.json {
-            Output.document(try report(outcome).text)
-        } else if out == nil {
-            Output.bytes(outcome.output)
-        }
-        // The answer is there; that it can be had only this once is for the caller to know.
-        if let reason = outcome.notKept { throw Failure(.unavailable, "the output is complete, but run \(outcome.resource.runID) is not kept: \(reason)") }
     }
 
     /// The time limit is each run's own.
@@ -82,61 +77,16 @@ struct RunCommand: AsyncParsableCommand {
         let plan = RepeatedRuns(
             application: application, input: bytes, prefix: runID ?? String(RunID(using: &generator).rawValue.prefix(12)), count: count,
             concurrency: repetition.concurrency ?? 1, interval: repetition.interval, options: options, verbose: verbose)
-        let report = try await cloud.withCloud(pool: try pool.open()) { client in
+        let (verbose, json) = (verbose, output.json)
+        let report = try await cloud.withCloud(pool: try pool.open(), configuration: audit.configuration) { client in
             let clock = SystemClock()
-            return try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
+            var report = try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
+            Output.endProgress()
+            await AuditReport.finish(client, verbose: verbose, json: json)
+            report.audits = AuditCounts(client.statistics)
+            return report
         }
-        Output.endProgress()
         if output.json { try Output.json(report) } else { Output.text(report.text) }
         if let failure = report.failure { throw failure }
-    }
-
-    private func report(_ outcome: RunOutcome) throws -> JSONObject {
-        var object = JSONObject()
-        try object.set("runId", outcome.resource.runID)
-        try object.set("application", outcome.resource.application)
-        try object.set("servedBy", outcome.resource.servedBy)
-        try object.set("nodeId", outcome.servedBy?.nodeID)
-        try object.set("role", outcome.servedBy?.role)
-        try object.set("fromPool", outcome.fromPool)
-        try object.set("duplicate", outcome.isDuplicate)
-        try object.set("notKept", outcome.notKept)
-        try object.set("attempts", outcome.attempts)
-        try object.set("durationMs", outcome.timeline.duration.inMilliseconds)
-        try object.set("fuelUsed", outcome.fuelUsed)
-        try object.set("queueUs", outcome.queueMicroseconds)
-        try object.set("executionUs", outcome.executionMicroseconds)
-        try object.set("sizeBytes", outcome.resource.size)
-        try object.set("sha256", outcome.resource.digest.description)
-        if out == nil {
-            if let text = String(validating: outcome.output, as: UTF8.self) {
-                try object.set("output", text)
-            } else {
-                try object.set("outputBase64", ByteString(outcome.output))
-            }
-        }
-        return object
-    }
-
-    private func failureJSON(_ error: RunError) throws -> String {
-        var object = JSONObject()
-        try object.set("code", error.code.name)
-        try object.set("status", error.code.rawValue)
-        try object.set("message", Failure.line(error.message))
-        try object.set("runId", error.runID)
-        if case .trapped(let trap) = error.kind { try object.set("trap", trap) }
-        try object.set("durationMs", error.timeline.duration.inMilliseconds)
-        return object.text
-    }
-
-    private func explain(_ outcome: RunOutcome) {
-        explain(outcome.timeline)
-        let node = outcome.servedBy.map { "served by \($0.role) \($0.name) (\($0.nodeID))" } ?? "answered from the pool (served by \(outcome.resource.servedBy))"
-        Output.note("run \(outcome.resource.runID): \(node), \(outcome.timeline.duration.milliseconds3) ms, attempts \(outcome.attempts)")
-        Output.note("fuel \(outcome.fuelUsed), waited \(outcome.queueMicroseconds) us, executed \(outcome.executionMicroseconds) us; result \(TextLayout.bytes(outcome.resource.size)), sha256 \(outcome.resource.digest)")
-    }
-
-    private func explain(_ timeline: RunTimeline) {
-        for entry in timeline.entries { Output.error("\(String(repeating: " ", count: max(0, 10 - entry.at.milliseconds3.count)))\(entry.at.milliseconds3) ms  \(entry.what)") }
     }
 }

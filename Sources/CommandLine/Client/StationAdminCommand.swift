@@ -33,7 +33,7 @@ struct StationListCommand: AsyncParsableCommand {
 struct StationRow: Encodable {
     var name, nodeId, address: String
     var state: String
-    var up, removed, runsTwice, sharesName: Bool
+    var up, removed, suspended, runsTwice, sharesName: Bool
     var lastSeenAgoMs: Int64
     var replicas: Int?
     var version: String?
@@ -44,9 +44,9 @@ struct StationRow: Encodable {
     init(_ station: CenterStatus.Station, now: WallTime) {
         let sighting = station.sighting
         (name, nodeId, address) = (station.name, station.nodeID.rawValue, station.address)
-        (up, removed) = (sighting?.isUp ?? false, station.isRevoked)
+        (up, removed, suspended) = (sighting?.isUp ?? false, station.isRevoked, station.isSuspended)
         (runsTwice, sharesName) = (sighting?.runsTwice ?? false, station.sharesName)
-        state = removed ? "removed" : up ? "up" : "DOWN"
+        state = removed ? "removed" : suspended ? "out" : up ? "up" : "DOWN"
         lastSeenAgoMs = max(0, (now - WallTime(milliseconds: station.lastSeenMilliseconds)).milliseconds)
         replicas = sighting?.replicas
         version = sighting?.health.version
@@ -57,8 +57,10 @@ struct StationRow: Encodable {
 
     /// What an operator should look at.
     var remarks: String {
-        ((runsTwice ? ["runs twice"] : []) + (sharesName ? ["shares its name"] : []) + troubles).joined(separator: "; ")
+        ((suspended ? [StationRow.outOfPlacement] : []) + (runsTwice ? ["runs twice"] : []) + (sharesName ? ["shares its name"] : []) + troubles).joined(separator: "; ")
     }
+
+    static let outOfPlacement = "out of placement: two witnesses contradict its receipts; mast station revoke or readmit"
 
     static func show(_ stations: [StationRow]) {
         var rows = [["station", "", "node id", "address", "seen", "replicas", "clock ms", "version", "disk free", ""]]
@@ -125,6 +127,26 @@ struct StationRemoveCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() async throws { try await remove(station, cloud, output, staysListed: false) }
+}
+
+struct StationReadmitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "readmit", abstract: "Give a station its place back that left placement for its receipts.",
+        discussion: "What was held against it counts no longer, and stays in mast status. New contradictions count.")
+
+    @OptionGroup var station: StationName
+    @OptionGroup var cloud: CloudOptions
+    @OptionGroup var output: OutputOptions
+
+    func run() async throws {
+        let (station, limit) = (station.station, cloud.timeout)
+        let reply = try await cloud.withCloud { client in try await client.readmitStation(station, timeout: limit) }
+        if output.json {
+            try Output.json(StationEffect(station: reply.name, nodeId: reply.nodeID.rawValue))
+        } else {
+            Output.line("station \(reply.name) (\(reply.nodeID)) is in placement again")
+        }
+    }
 }
 
 private func remove(_ station: StationName, _ cloud: CloudOptions, _ output: OutputOptions, staysListed: Bool) async throws {

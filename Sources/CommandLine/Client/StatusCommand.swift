@@ -10,7 +10,7 @@ struct StatusCommand: AsyncParsableCommand {
         commandName: "status", abstract: "Show the cloud: nodes, who is up, and what they hold.",
         discussion: """
             With an operator's profile also what the center knows of stations that are not here. Ends with 69 when \
-            something is down that should be up.
+            something is down that should be up, or a station is out of placement because its receipts are contradicted.
             """)
 
     @OptionGroup var cloud: CloudOptions
@@ -25,14 +25,14 @@ struct StatusCommand: AsyncParsableCommand {
         var rttUs: Int64?
         var version: String?
         var diskFreeBytes: Int64?
-        var runsTwice, sharesName, behind: Bool
+        var runsTwice, sharesName, behind, suspended: Bool
         var troubles: [String]
         var clockOffsetMs: Int64?
         /// When the node reported last, by the center's account; absent where only the communication server was asked.
         var lastSeenAgoMs: Int64?
 
         var remarks: String {
-            ((runsTwice ? ["runs twice"] : []) + (sharesName ? ["shares its name"] : []) + (behind ? ["lacks revocations"] : []) + troubles)
+            ((suspended ? [StationRow.outOfPlacement] : []) + (runsTwice ? ["runs twice"] : []) + (sharesName ? ["shares its name"] : []) + (behind ? ["lacks revocations"] : []) + troubles)
                 .joined(separator: "; ")
         }
     }
@@ -42,6 +42,20 @@ struct StatusCommand: AsyncParsableCommand {
         var newest: Bool
         var replicas: Int
     }
+    /// Two nodes that signed different answers to the same question.
+    private struct Contradiction: Encodable {
+        var runId, userId, application: String
+        var nodes, statements, differences: [String]
+        var reportedUnixMs: Int64
+        var cleared: Bool
+
+        init(_ contradiction: CenterStatus.Contradiction) {
+            (runId, userId, application) = (contradiction.runID.rawValue, contradiction.userID, contradiction.application.description)
+            nodes = zip(contradiction.names, contradiction.nodes).map { "\($0) (\($1))" }
+            (statements, differences) = (contradiction.statements, contradiction.fields)
+            (reportedUnixMs, cleared) = (contradiction.reportedMilliseconds, contradiction.isCleared)
+        }
+    }
     private struct Report: Encodable {
         var user, commserver: String
         var nodes: [Node]
@@ -49,7 +63,9 @@ struct StatusCommand: AsyncParsableCommand {
         var releaseNumber, revocationNumber: UInt64
         var troubles: [String]
         var clockOffsetMs: Int64?
-        var down: [String]
+        var down, suspended: [String]
+        /// By the center's account; absent where only the communication server was asked.
+        var contradictions: [Contradiction]?
         var attachedClients, cachedApplications, cachedBytes: Int
     }
 
@@ -72,11 +88,12 @@ struct StatusCommand: AsyncParsableCommand {
                     replicas: status.nodes.filter { $0.isUp && $0.role == .station && $0.replicas.contains(application.digest) }.count)
             },
             releaseNumber: status.releaseNumber, revocationNumber: status.revocationNumber,
-            troubles: status.troubles, clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name), attachedClients: status.attachedClients,
+            troubles: status.troubles, clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name),
+            suspended: nodes.filter(\.suspended).map(\.name), contradictions: stored?.contradictions.map(Contradiction.init), attachedClients: status.attachedClients,
             cachedApplications: status.cachedApplications, cachedBytes: status.cachedBytes)
         if output.json { try Output.json(report) } else { show(report) }
         // The report is what there is to say.
-        if !report.down.isEmpty { throw ExitCode(ExitStatus.unavailable.rawValue) }
+        if !report.down.isEmpty || !report.suspended.isEmpty { throw ExitCode(ExitStatus.unavailable.rawValue) }
     }
 
     /// What the communication server sees, and what only the center still knows: a node that should be here and is not.
@@ -89,7 +106,8 @@ struct StatusCommand: AsyncParsableCommand {
                 running: node.load.running, queued: node.load.queued, capacity: node.load.capacity,
                 replicas: node.replicas.map(\.description), heartbeatAgeMs: node.heartbeatAgeMilliseconds, rttUs: node.roundTripMicroseconds,
                 version: node.health.version.isEmpty ? nil : node.health.version, diskFreeBytes: node.health.diskFreeBytes,
-                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, troubles: node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" },
+                runsTwice: node.runsTwice, sharesName: node.sharesName, behind: node.isBehind, suspended: node.isSuspended,
+                troubles: node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" },
                 clockOffsetMs: node.clockOffsetMilliseconds, lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
         }
         if !nodes.contains(where: { $0.role == NodeRole.center.rawValue }) {
@@ -106,7 +124,7 @@ struct StatusCommand: AsyncParsableCommand {
         Node(
             name: name, role: role.rawValue, nodeId: id, address: address, up: false, running: 0, queued: 0, capacity: 0, replicas: [],
             heartbeatAgeMs: lastSeen?.milliseconds ?? -1, rttUs: nil, version: nil, diskFreeBytes: nil, runsTwice: false, sharesName: false,
-            behind: false, troubles: [], clockOffsetMs: nil, lastSeenAgoMs: lastSeen?.milliseconds)
+            behind: false, suspended: false, troubles: [], clockOffsetMs: nil, lastSeenAgoMs: lastSeen?.milliseconds)
     }
 
     private func show(_ report: Report) {
@@ -124,6 +142,10 @@ struct StatusCommand: AsyncParsableCommand {
         Output.line("")
         Output.table(rows, left: [0, 1, 2, 3, 8, 10, 11])
         for trouble in report.troubles { Output.line("commserver: \(trouble)") }
+        for contradiction in report.contradictions ?? [] where !contradiction.cleared {
+            Output.line("run \(contradiction.runId) (sha256 \(contradiction.application.prefix(16))), differing in \(contradiction.differences.joined(separator: " and ")):")
+            for (node, statement) in zip(contradiction.nodes, contradiction.statements) { Output.line("  \(node): \(statement)") }
+        }
         Output.line("")
         rows = [["application", "version", "size", "stations", "sha256", ""]]
         for application in report.applications {

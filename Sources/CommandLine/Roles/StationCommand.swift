@@ -14,7 +14,7 @@ struct StationCommand: AsyncParsableCommand {
             are for the cloud's operator, and go to the center.
             """,
         subcommands: [
-            Serve.self, StationListCommand.self, StationRenameCommand.self, StationRevokeCommand.self, StationRemoveCommand.self,
+            Serve.self, StationListCommand.self, StationRenameCommand.self, StationRevokeCommand.self, StationRemoveCommand.self, StationReadmitCommand.self,
         ], defaultSubcommand: Serve.self)
 
     struct Serve: AsyncParsableCommand {

@@ -18,7 +18,7 @@ extension Failure {
             case .invalidRunID: Failure(.usage, "\(error)")
             case .runIDInUse: Failure(.call(.alreadyExists), "\(error)")
             case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
-            case .damaged: Failure(.badData, "\(error)")
+            case .damaged, .contradictsReceipt: Failure(.badData, "\(error)")
             }
         case let error as CenterError:
             switch error {

@@ -29,6 +29,8 @@ package final class PoolWitness: ResultPool {
 
     package func resource(for runID: RunID) throws(PoolError) -> VirtualResource? { try pool.resource(for: runID) }
     package func contents(of runID: RunID) throws(PoolError) -> [UInt8]? { try pool.contents(of: runID) }
+    package func dispute(_ runID: RunID, witnesses: [AttestedReceipt]) throws(PoolError) { try pool.dispute(runID, witnesses: witnesses) }
+    package func witnesses(of runID: RunID) throws(PoolError) -> [AttestedReceipt] { try pool.witnesses(of: runID) }
     package func resources() throws(PoolError) -> [VirtualResource] { try pool.resources() }
     package func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
         try pool.remove(runID, force: force, at: now)
