@@ -141,7 +141,6 @@ final class ScriptedCloud: CloudWire {
     }
     func setRefusesAudit(_ refuses: Bool) { state.withLock { $0.refusesAudit = refuses } }
     var asked: [(name: String, request: RunRequest)] { state.withLock { $0.asked } }
-    func record(_ name: String) -> SignedRecord<NodeRecord>? { state.withLock { $0.nodes.first { $0.record.name == name }?.contact } }
     func tell(_ kind: NodeEvent.Kind, _ name: String) {
         let event = NodeEvent(kind, nodeID: nodeID(name))
         state.withLock { for watcher in $0.watchers { watcher.yield(event) } }
@@ -288,7 +287,7 @@ final class ScriptedCloud: CloudWire {
         state.withLock { state in
             for index in state.nodes.indices where state.nodes[index].record.nodeID == node.nodeID { state.nodes[index].runs += 1 }
         }
-        var result = RunResult(
+        let result = RunResult(
             runID: request.runID, nodeID: node.nodeID, nodeName: node.name, application: request.application, version: "1",
             digest: ContentDigest(of: [1]), output: output, trap: trap, fuelUsed: 10, peakMemoryBytes: 0,
             executionMicroseconds: 5, queueMicroseconds: 0)

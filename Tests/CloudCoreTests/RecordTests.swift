@@ -82,12 +82,14 @@ import Testing
             try signed.verified(root: cast.root.publicKey, notOlderThan: 5)
         }
         // Look-ups rest on the order, so a list that lacks it is none.
-        var writer = CanonicalWriter()
-        writer.integer(1)
-        writer.list([5, 3] as [UInt64]) { $0.integer($1) }
-        writer.list([] as [String]) { $0.text($1) }
-        #expect(throws: TrustError.malformed("revocation log: not in order")) {
-            try SignedRecord<RevocationLog>(payload: ByteString(writer.bytes), signature: ByteString([])).unverified()
+        for (serials, nodes, suspended) in [([5, 3], [], []), ([], ["b", "a"], []), ([], [], ["b", "a"]), ([3, 3], [], [])] as [([UInt64], [String], [String])] {
+            var writer = CanonicalWriter()
+            writer.integer(1)
+            writer.list(serials) { $0.integer($1) }
+            for list in [nodes, suspended] { writer.list(list) { $0.text($1) } }
+            #expect(throws: TrustError.malformed("revocation log: not in order")) {
+                try SignedRecord<RevocationLog>(payload: ByteString(writer.bytes), signature: ByteString([])).unverified()
+            }
         }
     }
 

@@ -131,6 +131,10 @@ import Testing
             try check()
             memory.save(servers)
         }
+        func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws(CenterError) {
+            try check()
+            memory.save(divergences, dropping: dropping, revocations: revocations)
+        }
         func removeTokens(endedBefore time: WallTime) throws(CenterError) {
             try check()
             memory.removeTokens(endedBefore: time)

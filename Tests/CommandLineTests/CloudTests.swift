@@ -69,6 +69,26 @@ import Testing
         #expect(pool["committed"] as? Int == 2)
         #expect(pool["duplicates"] as? Int == 0)
         #expect(try await program.run("pool", "get", "r1").output == program.run("pool", "get", "r2").output)
+        // Who ran it is proved again from what the pool keeps, by the profile's root key.
+        let shown = try await program.run("pool", "show", "r1", "--profile", user, "--json")
+        #expect(shown.status == 0, "\(shown.errors)")
+        let sheet = try shown.object()
+        #expect(sheet["verified"] as? Bool == true && sheet["bytesChecked"] as? Bool == true && sheet["disputed"] as? Bool == false)
+        #expect(sheet["nodeName"] as? String == "station-a" && sheet["role"] as? String == "station" && sheet["entry"] as? String == "run")
+        #expect(try await program.run("pool", "show", "r1", "--profile", user).output.contains("holds: signature, membership and bytes"))
+        #expect(try await program.run("pool", "show", "none", "--profile", user).status == 66)
+        let stranger = program.path("stranger.json")
+        var other = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: user))) as? [String: Any])
+        other["rootKey"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        try JSONSerialization.data(withJSONObject: other).write(to: URL(filePath: stranger))
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: stranger)
+        let distrusted = try await program.run("pool", "show", "r1", "--profile", stranger, "--json")
+        #expect(try distrusted.status == 65 && distrusted.object()["verified"] as? Bool == false)
+        // Repeated by the other node, which agrees.
+        let checked = try await program.run("run", "textsearch", "--input", input, "--profile", user, "--run-id", "r9", "--audit-rate", "100%", "-v", "--json")
+        #expect(try checked.status == 0 && checked.object()["audited"] as? Bool == true)
+        #expect(checked.errors.contains("\"verdict\":\"confirmed\""), "\(checked.errors)")
+
         let roles = try await program.run("list", address, "--peer-key", serverKey)
         #expect(roles.output.contains("mast.v1.Control/lookup"))
 

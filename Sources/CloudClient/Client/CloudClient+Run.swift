@@ -309,7 +309,7 @@ extension CloudClient {
     /// All that an answer is a function of: the receipt must say exactly this.
     private func asked(_ question: RunQuestion, _ known: KnownPlacement) -> Receipt.Question {
         let user = state.withLock { $0.user }
-        var limits = known.placement.limits
+        var limits = known.placement.limits.capped(by: .most)
         limits.fuel = min(limits.fuel, user?.fuelPerRun ?? limits.fuel)
         return Receipt.Question(
             runID: question.runID, userID: user?.id ?? "", application: question.options.digest ?? known.placement.digest,

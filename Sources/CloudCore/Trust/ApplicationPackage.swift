@@ -88,6 +88,9 @@ public struct ApplicationLimits: Codable, Hashable, Sendable {
     /// Some seconds of computing, 64 MiB of memory, 4 MiB of output.
     public static let standard = ApplicationLimits(fuel: 5_000_000_000, memoryBytes: 64 << 20, outputBytes: 4 << 20)
 
+    /// What every node gives, whatever a release asks for: the engine's most memory, and an output that fits into a message.
+    package static let most = ApplicationLimits(fuel: .max, memoryBytes: 256 << 20, outputBytes: 16 << 20)
+
     /// The stricter of both, limit by limit.
     package func capped(by other: ApplicationLimits) -> ApplicationLimits {
         ApplicationLimits(

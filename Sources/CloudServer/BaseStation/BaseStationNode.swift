@@ -53,10 +53,10 @@ package actor BaseStationNode: ControlledNode {
         runs = RunService(
             host: host, engine: engine, executor: executor, source: vault, nodeID: record.nodeID, nodeName: record.name,
             signing: keys.signing, root: membership.rootKey, configuration: configuration.runs, log: log)
-        auditor = RunAuditor(root: membership.rootKey, node: membership.record, host: host, log: log) { divergence in
+        auditor = RunAuditor(root: membership.rootKey, node: membership.record, host: host, log: log) { [contact] divergence in
             var options = CallOptions()
             options.deadline = .in(.seconds(5))
-            _ = try await control.call(ControlMethods.reportDivergence, divergence, options: options)
+            _ = try await contact.client.call(ControlMethods.reportDivergence, divergence, options: options)
         }
         // One pending signal stands for any number of them.
         (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))

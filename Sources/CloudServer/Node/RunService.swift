@@ -27,9 +27,9 @@ package struct RunConfiguration: Sendable {
     /// holds some three times as much: an input as it came, decoded, and in its application.
     package var maximumHeldBytes = 256 << 20
     /// Output of one run: what fits into a message beside the rest of a result.
-    package var maximumOutputBytes = 16 << 20
+    package var maximumOutputBytes = Int(ApplicationLimits.most.outputBytes)
     /// Memory of one run: the engine's own maximum.
-    package var maximumMemoryBytes = 256 << 20
+    package var maximumMemoryBytes = Int(ApplicationLimits.most.memoryBytes)
     /// A client that was not heard for so long lets others go first: while it waits it gives a sign of life every half
     /// second, and if it is gone for good its connection ends it.
     package var clientPatience = Interval.seconds(2)

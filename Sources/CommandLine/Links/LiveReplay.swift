@@ -78,7 +78,10 @@ struct LiveReplay: Sendable {
     ) async throws -> Value {
         let opened = try profile.opened()
         return try await withUDPHost(bind: .loopback(port: 0), identity: opened.identity, configuration: .cloud) { host in
-            try await CloudClient.withConnection(host: host, profile: profile, pool: pool, body)
+            // Every packet belongs to a run that is measured.
+            var settings = CloudClient.Configuration()
+            settings.auditRate = 0
+            return try await CloudClient.withConnection(host: host, profile: profile, pool: pool, configuration: settings, body)
         }
     }
 

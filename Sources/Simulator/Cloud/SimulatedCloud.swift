@@ -22,6 +22,8 @@ package final class SimulatedCloud: Sendable {
         package var runSlots = 2
         /// Gives up joining after this; the communication server may be down, or the link.
         package var joinPatience = Interval.seconds(60)
+        /// Repetitions at other nodes; none by default, so that every packet belongs to a run that is counted.
+        package var auditRate = 0.0
 
         package init() {}
     }
@@ -213,8 +215,10 @@ package final class SimulatedCloud: Sendable {
             try profile.opened().identity, at: address, life: life, access: access, configuration: .cloud,
             onTrace: onTrace)
         defer { host.driver.kill() }
+        var settings = CloudClient.Configuration()
+        settings.auditRate = configuration.auditRate
         return try await CloudClient.withConnection(
-            host: host.host, profile: profile, pool: pool, entropy: simulation.chance("run ids \(address)", life), body)
+            host: host.host, profile: profile, pool: pool, entropy: simulation.chance("run ids \(address)", life), configuration: settings, body)
     }
 
     /// Starts every server, releases an application, and returns when all stations hold it.
