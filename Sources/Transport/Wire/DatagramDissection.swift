@@ -93,11 +93,11 @@ package struct DatagramDissection {
 /// a handshake, a key query or their answers, which have a version and a length to be known by.
 package struct DatagramDissector {
     /// The ports that this program's servers are usually given.
-    package static let usualPorts: Set<UInt16> = [4433, 4460]
+    package static let usualPorts: Set<UInt16> = [4433, 4460]  // lookup only
     private static let mostConversations = 4_096
 
-    private let ports: Set<UInt16>
-    private var conversations: Set<FlowEnds> = []
+    private let ports: Set<UInt16>  // lookup only
+    private var conversations: Set<FlowEnds> = []  // lookup only
 
     private struct FlowEnds: Hashable {
         var lower: NetworkAddress
