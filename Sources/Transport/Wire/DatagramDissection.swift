@@ -94,8 +94,8 @@ package struct DatagramDissection {
 package struct DatagramDissector {
     private static let mostConversations = 4_096
 
-    private let ports: Set<UInt16>
-    private var conversations: Set<FlowEnds> = []
+    private let ports: Set<UInt16>  // lookup only
+    private var conversations: Set<FlowEnds> = []  // lookup only
 
     private struct FlowEnds: Hashable {
         var lower: NetworkAddress
