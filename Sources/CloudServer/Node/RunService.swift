@@ -363,7 +363,7 @@ actor RunService {
     func forget(allBut digests: [ContentDigest]) { executor.forget(allBut: digests) }
 
     /// What goes wrong here, a line each.
-    var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
+    nonisolated var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
 
     private static func fingerprint(_ request: RunRequest) -> ContentDigest {
         var writer = CanonicalWriter()

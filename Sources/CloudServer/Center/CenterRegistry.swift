@@ -1,39 +1,11 @@
 import MastCloudCore
-import MastRPC
 import MastTimebase
 import MastTransport
 
-/// The keys of a cloud's center. The root key is the cloud: whoever has it can make members.
-package struct CenterKeys: Sendable {
-    package var root: SigningKeyPair
-    package var node: NodeKeys
-
-    package init(using generator: inout some RandomNumberGenerator) {
-        root = SigningKeyPair(using: &generator)
-        node = NodeKeys(using: &generator)
-    }
-
-    private init(root: SigningKeyPair, node: NodeKeys) { (self.root, self.node) = (root, node) }
-
-    private static let file = "root-key"
-
-    package func save(to store: some BlobStore) throws {
-        try node.save(to: store)
-        try store.write(Self.file, root.privateBytes)
-    }
-
-    package static func load(from store: some BlobStore) throws -> CenterKeys? {
-        guard let node = try NodeKeys.load(from: store), let bytes = try store.read(file) else { return nil }
-        guard let root = SigningKeyPair(privateKey: bytes) else {
-            throw StorageError(.corrupt, "the file \"\(file)\" is damaged; restore the center's folder from a copy")
-        }
-        return CenterKeys(root: root, node: node)
-    }
-}
-
-/// The center's desk work: admits stations, makes users and tokens, releases applications. Synchronous, with each
-/// change stored before it counts; the node around it, and the commands that work on a folder, only pass things in.
-package struct CenterOffice: Sendable {
+/// What the center has recorded and what follows from it: it admits stations, makes users and tokens, releases
+/// applications. Synchronous, with each change stored before it counts; time and chance come from the node around it, or
+/// from the commands that work on a folder.
+package struct CenterRegistry: Sendable {
     package let keys: CenterKeys
     package let membership: Membership
     let store: any CenterStore
@@ -47,30 +19,40 @@ package struct CenterOffice: Sendable {
     /// Users in one answer to a station's sync.
     static let pageSize = 256
 
-    /// - Throws: `StorageError`, or `TrustError` when what is stored was not signed by this root key.
-    package init(keys: CenterKeys, membership: Membership, store: any CenterStore) throws {
+    /// - Throws: `storage`, or `untrusted` when what is stored was not signed by this root key.
+    package init(keys: CenterKeys, membership: Membership, store: any CenterStore) throws(CenterError) {
         self.keys = keys
         self.membership = membership
         self.store = store
         state = try store.load()
-        let root = keys.root.publicKey
-        if let signed = state.releases { index = try signed.verified(by: root) }
-        if let signed = state.revocations { revocations = try signed.verified(by: root) }
+        if let signed = state.releases { index = try read(signed) }
+        if let signed = state.revocations { revocations = try read(signed) }
         book.revocations = revocations
-        for user in state.users { book.set(try user.signed.verified(by: root), user.signed) }
+        for user in state.users { book.set(try read(user.signed), user.signed) }
     }
 
     package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber, revocations: revocations.number) }
+
+    /// What everybody may know.
+    var published: Announcement { Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations) }
+
+    private func sign<Record: TrustRecord>(_ record: Record) throws(CenterError) -> SignedRecord<Record> {
+        do { return try SignedRecord(record, signedBy: keys.root) } catch { throw .untrusted(error) }
+    }
+
+    private func read<Record: TrustRecord>(_ signed: SignedRecord<Record>) throws(CenterError) -> Record {
+        do { return try signed.verified(by: keys.root.publicKey) } catch { throw .untrusted(error) }
+    }
 
     // MARK: Stations
 
     package mutating func makeJoinToken(
         lifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator
-    ) throws -> JoinToken {
+    ) throws(CenterError) -> JoinToken {
         try store.removeTokens(endedBefore: now + .seconds(-86_400))
         state.tokens.removeAll { $0.notAfter < now + .seconds(-86_400) }
         guard state.tokens.count < 10_000 else {
-            throw RPCError(.resourceExhausted, "too many join tokens are open", effect: .none)
+            throw CenterError.full("too many join tokens are open")
         }
         let token = JoinToken(
             rootKey: keys.root.publicKey, communicationServer: membership.communicationServer,
@@ -84,33 +66,33 @@ package struct CenterOffice: Sendable {
 
     /// Makes the station a member, if its request proves that it knows an unused token's secret. The same station
     /// may ask again, since the answer may have been lost on the way.
-    package mutating func admit(_ join: ForwardedJoin, at now: WallTime) throws -> SignedRecord<NodeRecord> {
+    package mutating func admit(_ join: ForwardedJoin, at now: WallTime) throws(CenterError) -> SignedRecord<NodeRecord> {
         let request = join.request
         guard isValidName(request.name), request.addresses.count <= 16, let transportKey = PublicKey(bytes: request.transportKey.bytes),
             let signingKey = SigningPublicKey(bytes: request.signingKey.bytes)
-        else { throw TrustError.malformed("join request") }
-        guard join.peerKey == request.transportKey else { throw TrustError.wrongKey(of: "join request") }
+        else { throw CenterError.untrusted(.malformed("join request")) }
+        guard join.peerKey == request.transportKey else { throw CenterError.untrusted(.wrongKey(of: "join request")) }
         let tokenID = Hexadecimal.encode(request.tokenID.bytes)
-        guard let position = state.tokens.firstIndex(where: { $0.tokenID == tokenID }) else { throw TrustError.unknown("join token") }
+        guard let position = state.tokens.firstIndex(where: { $0.tokenID == tokenID }) else { throw CenterError.untrusted(.unknown("join token")) }
         var token = state.tokens[position]
-        guard request.isAuthentic(verifier: token.verifier) else { throw TrustError.wrongSignature(of: "join request") }
+        guard request.isAuthentic(verifier: token.verifier) else { throw CenterError.untrusted(.wrongSignature(of: "join request")) }
         let nodeID = NodeID(of: transportKey)
         // Its keys count no longer, whatever token it has: a new folder makes new ones.
-        guard !revocations.contains(nodeID) else { throw TrustError.removed(node: nodeID.rawValue) }
+        guard !revocations.contains(nodeID) else { throw CenterError.untrusted(.removed(node: nodeID.rawValue)) }
         if let usedBy = token.usedBy {
             guard usedBy == nodeID, let station = state.stations.first(where: { $0.nodeID == nodeID }) else {
-                throw TrustError.alreadyUsed("join token")
+                throw CenterError.untrusted(.alreadyUsed("join token"))
             }
             return station.signed
         }
-        guard now <= token.notAfter else { throw TrustError.expired(of: "join token", at: token.notAfter) }
+        guard now <= token.notAfter else { throw CenterError.untrusted(.expired(of: "join token", at: token.notAfter)) }
         let old = state.stations.first { $0.nodeID == nodeID }
-        let epoch = try old.map { try $0.signed.verified(by: keys.root.publicKey).epoch + 1 } ?? 1
+        let epoch = if let old { try read(old.signed).epoch + 1 } else { UInt64(1) }
         let record = NodeRecord(
             role: .station, name: request.name, transportKey: transportKey, signingKey: signingKey,
             addresses: request.addresses.compactMap { NetworkAddress($0) }, epoch: epoch, issued: now)
         let station = StoredStation(
-            nodeID: nodeID, name: request.name, signed: try SignedRecord(record, signedBy: keys.root),
+            nodeID: nodeID, name: request.name, signed: try sign(record),
             address: join.observedAddress, lastSeen: now, isRevoked: false, isHidden: false)
         token.usedBy = nodeID
         try store.save(station, using: token, revocations: nil)
@@ -122,12 +104,12 @@ package struct CenterOffice: Sendable {
 
     /// Where stations are and how they do. Written only when an address changed, or now and then.
     /// - Returns: records that are newer than the ones that were seen.
-    package mutating func seen(_ seen: [NodeSighting], at now: WallTime) throws -> [SignedRecord<NodeRecord>] {
+    package mutating func seen(_ seen: [NodeSighting], at now: WallTime) throws(CenterError) -> [SignedRecord<NodeRecord>] {
         var newer: [SignedRecord<NodeRecord>] = []
         let positions = Dictionary(state.stations.enumerated().map { ($1.nodeID, $0) }, uniquingKeysWith: { first, _ in first })
         for sighting in seen {
             guard let position = positions[sighting.nodeID] else { continue }
-            guard NetworkAddress(sighting.observedAddress) != nil else { throw TrustError.malformed("station address") }
+            guard NetworkAddress(sighting.observedAddress) != nil else { throw CenterError.untrusted(.malformed("station address")) }
             var sighting = sighting
             sighting.health = sighting.health.bounded
             sightings[sighting.nodeID] = (sighting, now)
@@ -147,20 +129,20 @@ package struct CenterOffice: Sendable {
     static let sightingsKept = Interval.seconds(300)
 
     /// The listed station with that name or node id.
-    private func station(_ text: String) throws(RPCError) -> Int {
+    private func station(_ text: String) throws(CenterError) -> Int {
         let listed = state.stations.indices.filter { !state.stations[$0].isHidden }
         if let position = listed.first(where: { state.stations[$0].nodeID.rawValue == text }) { return position }
         // One that was removed gives way to one that was not.
         let named = listed.filter { state.stations[$0].name == text }
         let positions = named.filter { !state.stations[$0].isRevoked }
         if let position = positions.first ?? named.first, positions.count <= 1 { return position }
-        guard !positions.isEmpty else { throw RPCError(.notFound, "no station is called \(text)", effect: .none) }
+        guard !positions.isEmpty else { throw CenterError.unknown("no station is called \(text)") }
         let ids = positions.map { state.stations[$0].nodeID.rawValue }.joined(separator: ", ")
-        throw RPCError(.failedPrecondition, "\(positions.count) stations are called \(text): name one by its node id, \(ids)", effect: .none)
+        throw CenterError.conflict("\(positions.count) stations are called \(text): name one by its node id, \(ids)")
     }
 
     /// Puts a station's keys on the revocation list.
-    package mutating func removeStation(_ request: RemoveStation) throws -> StationReply {
+    package mutating func removeStation(_ request: RemoveStation) throws(CenterError) -> StationReply {
         let position = try station(request.station)
         var station = state.stations[position]
         station.isHidden = !request.staysListed
@@ -168,11 +150,11 @@ package struct CenterOffice: Sendable {
             try store.save(station, using: nil, revocations: nil)
         } else {
             guard revocations.nodes.count < RevocationLog.mostNodes else {
-                throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
+                throw CenterError.full("the revocation list is full")
             }
             station.isRevoked = true
             let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID])
-            let signed = try SignedRecord(next, signedBy: keys.root)
+            let signed = try sign(next)
             try store.save(station, using: nil, revocations: signed)
             take(next, signed)
         }
@@ -181,20 +163,20 @@ package struct CenterOffice: Sendable {
     }
 
     /// Gives a station another name. It learns it with its next report.
-    package mutating func renameStation(_ request: RenameStation, at now: WallTime) throws -> StationReply {
+    package mutating func renameStation(_ request: RenameStation, at now: WallTime) throws(CenterError) -> StationReply {
         guard isValidName(request.name) else {
-            throw RPCError(.invalidArgument, "a station name has 1 to 128 letters, digits, dots, dashes or underscores", effect: .none)
+            throw CenterError.malformed("a station name has 1 to 128 letters, digits, dots, dashes or underscores")
         }
         let position = try station(request.station)
         var station = state.stations[position]
-        guard !station.isRevoked else { throw RPCError(.failedPrecondition, "\(station.name) was removed", effect: .none) }
+        guard !station.isRevoked else { throw CenterError.conflict("\(station.name) was removed") }
         if station.name != request.name {
             guard !state.stations.contains(where: { $0.name == request.name && !$0.isRevoked }) else {
-                throw RPCError(.alreadyExists, "there is a station \(request.name)", effect: .none)
+                throw CenterError.exists("there is a station \(request.name)")
             }
-            var record = try station.signed.verified(by: keys.root.publicKey)
+            var record = try read(station.signed)
             (record.name, record.epoch, record.issued) = (request.name, record.epoch + 1, now)
-            (station.name, station.signed) = (request.name, try SignedRecord(record, signedBy: keys.root))
+            (station.name, station.signed) = (request.name, try sign(record))
             try store.save(station, using: nil, revocations: nil)
             state.stations[position] = station
         }
@@ -212,15 +194,15 @@ package struct CenterOffice: Sendable {
     /// Makes a user with one device, and the profile that holds the device's private keys. The center keeps no copy.
     package mutating func addUser(
         _ request: AddUser, at now: WallTime, using generator: inout some RandomNumberGenerator
-    ) throws -> ClientProfile {
+    ) throws(CenterError) -> ClientProfile {
         guard isValidName(request.name) else {
-            throw RPCError(.invalidArgument, "a user name has 1 to 128 letters, digits, dots, dashes or underscores", effect: .none)
+            throw CenterError.malformed("a user name has 1 to 128 letters, digits, dots, dashes or underscores")
         }
         guard !state.users.contains(where: { $0.name == request.name && !$0.isRevoked }) else {
-            throw RPCError(.alreadyExists, "there is a user \(request.name)", effect: .none)
+            throw CenterError.exists("there is a user \(request.name)")
         }
         guard request.applications.count <= 256, request.applications.allSatisfy({ $0.utf8.count <= maximumNameBytes }) else {
-            throw RPCError(.invalidArgument, "too many or too long application patterns", effect: .none)
+            throw CenterError.malformed("too many or too long application patterns")
         }
         let identity = StaticKeyPair(using: &generator)
         let signing = SigningKeyPair(using: &generator)
@@ -236,10 +218,10 @@ package struct CenterOffice: Sendable {
         var writer = CanonicalWriter()
         record.write(to: &writer)
         guard writer.bytes.count <= UserRecord.maximumBytes else {
-            throw RPCError(.invalidArgument, "too many or too long application patterns", effect: .none)
+            throw CenterError.malformed("too many or too long application patterns")
         }
         let user = StoredUser(
-            userID: record.userID, name: record.name, signed: try SignedRecord(record, signedBy: keys.root), serial: number,
+            userID: record.userID, name: record.name, signed: try sign(record), serial: number,
             isOperator: request.isOperator, isRevoked: false, change: number)
         try store.save(user, revocations: nil)
         state.users.append(user)
@@ -252,27 +234,23 @@ package struct CenterOffice: Sendable {
     }
 
     /// Revokes the user: stations that hear of it give and take no more tickets.
-    package mutating func removeUser(_ name: String) throws {
+    package mutating func removeUser(_ name: String) throws(CenterError) {
         guard let position = state.users.firstIndex(where: { $0.name == name && !$0.isRevoked }) else {
-            throw RPCError(.notFound, "no user is called \(name)", effect: .none)
+            throw CenterError.unknown("no user is called \(name)")
         }
         var user = state.users[position]
         user.isRevoked = true
         user.change = state.usersNumber + 1
         guard revocations.serials.count < RevocationLog.mostSerials else {
-            throw RPCError(.resourceExhausted, "the revocation list is full", effect: .none)
+            throw CenterError.full("the revocation list is full")
         }
         let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes)
-        let signed = try SignedRecord(log, signedBy: keys.root)
+        let signed = try sign(log)
         try store.save(user, revocations: signed)
         state.users.remove(at: position)
         state.users.append(user)
         state.usersNumber = user.change
         take(log, signed)
-    }
-
-    package func ticket(for query: IdentityQuery, at now: WallTime) throws(RPCError) -> SignedRecord<Ticket> {
-        try book.ticket(for: query, issuer: membership.record, signedBy: keys.node.signing, at: now)
     }
 
     /// What changed since a station's numbers.
@@ -290,14 +268,12 @@ package struct CenterOffice: Sendable {
     // MARK: Applications
 
     /// Releases a module under a name. The same module under the same name and version again changes nothing.
-    package mutating func release(_ request: PushApplication, module: [UInt8], at now: WallTime) throws -> ApplicationPackage {
+    package mutating func release(_ request: PushApplication, module: [UInt8], at now: WallTime) throws(CenterError) -> ApplicationPackage {
         guard isValidName(request.name), request.version.map(isValidName) ?? true, request.entry.map(isValidName) ?? true else {
-            throw RPCError(
-                .invalidArgument, "names, versions and entries have 1 to 128 letters, digits, dots, dashes or underscores",
-                effect: .none)
+            throw CenterError.malformed("names, versions and entries have 1 to 128 letters, digits, dots, dashes or underscores")
         }
         guard module.count <= ApplicationPackage.maximumBytes, ContentDigest(of: module) == request.digest else {
-            throw RPCError(.invalidArgument, "the module's SHA-256 is not the stated one", effect: .none)
+            throw CenterError.malformed("the module's SHA-256 is not the stated one")
         }
         let versions = index.applications.filter { $0.name == request.name }
         let limits = request.limits ?? .standard
@@ -314,38 +290,38 @@ package struct CenterOffice: Sendable {
             .prefix(ReleaseIndex.versionsKept - 1)
         let others = index.applications.filter { $0.name != request.name }
         guard others.count + kept.count < 4096 else {
-            throw RPCError(.resourceExhausted, "the release index is full; remove an application first", effect: .none)
+            throw CenterError.full("the release index is full; remove an application first")
         }
         try publish(others + kept + [application], adding: (request.digest, module))
         return application
     }
 
-    package mutating func remove(_ request: RemoveApplication) throws {
+    package mutating func remove(_ request: RemoveApplication) throws(CenterError) {
         let left = index.applications.filter { application in
             application.name != request.name || (request.version != nil && application.version != request.version)
         }
         guard left.count < index.applications.count else {
             let what = request.version.map { "\(request.name) version \($0)" } ?? request.name
-            throw RPCError(.notFound, "no application is called \(what)", effect: .none)
+            throw CenterError.unknown("no application is called \(what)")
         }
         try publish(left, adding: nil)
     }
 
-    private mutating func publish(_ applications: [ApplicationPackage], adding: (digest: ContentDigest, bytes: [UInt8])?) throws {
+    private mutating func publish(_ applications: [ApplicationPackage], adding: (digest: ContentDigest, bytes: [UInt8])?) throws(CenterError) {
         let next = ReleaseIndex(number: index.number + 1, applications: applications)
-        let signed = try SignedRecord(next, signedBy: keys.root)
+        let signed = try sign(next)
         try store.save(signed, next, adding: adding)
         state.releases = signed
         index = next
     }
 
     /// The verified module.
-    package func module(_ digest: ContentDigest) throws -> [UInt8] {
+    package func module(_ digest: ContentDigest) throws(CenterError) -> [UInt8] {
         guard let bytes = try store.module(digest) else {
-            throw RPCError(.notFound, "no application has SHA-256 \(digest)", effect: .none)
+            throw CenterError.unknown("no application has SHA-256 \(digest)")
         }
         let actual = ContentDigest(of: bytes)
-        guard actual == digest else { throw TrustError.digestMismatch(expected: digest, actual: actual) }
+        guard actual == digest else { throw CenterError.untrusted(.digestMismatch(expected: digest, actual: actual)) }
         return bytes
     }
 
