@@ -212,20 +212,20 @@ package actor CenterNode: ControlledNode {
         let (load, news) = (await runs.load, registry.published)
         return RegisterRequest(
             record: membership.record, incarnation: host.incarnation, replicas: [], load: load, releases: news.releases,
-            revocations: news.revocations, servers: news.servers, numbers: news.numbers, health: await health(), clock: host.wallTime())
+            revocations: news.revocations, servers: news.servers, numbers: news.numbers, health: health, clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
         let (load, news) = (await runs.load, registry.published)
         return HeartbeatRequest(
             incarnation: host.incarnation, load: load, replicas: nil, numbers: news.numbers,
-            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: await health(), clock: host.wallTime())
+            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: health, clock: host.wallTime())
     }
 
-    private func health() async -> NodeHealth {
+    private var health: NodeHealth {
         NodeHealth(
             version: configuration.version, diskFreeBytes: diskFreeBytes(),
-            troubles: storage.lines + [time.complaint].compactMap(\.self) + (await runs.troubles))
+            troubles: storage.lines + [time.complaint].compactMap(\.self) + runs.troubles)
     }
 
     func registered(_ reply: RegisterReply) {

@@ -436,7 +436,7 @@ actor RunService {
     func forget(allBut digests: [ContentDigest]) { executor.forget(allBut: digests) }
 
     /// What goes wrong here, a line each.
-    var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
+    nonisolated var troubles: [String] { executor.trouble.map { [$0] } ?? [] }
 
     private static func fingerprint(_ request: RunRequest, _ input: ContentDigest) -> ContentDigest {
         var writer = CanonicalWriter()

@@ -27,7 +27,7 @@ struct CenterCommand: AsyncParsableCommand {
             let directory = try FolderOptions.center(folder.dir)
             let registry = try CenterBootstrap.open(directory)
             let engine = try WasmtimeEngine()
-            let executor = try node.executor(directory, office.keys.node, log)
+            let executor = try node.executor(directory, registry.keys.node, log)
             var configuration = CenterConfiguration()
             configuration.version = MastVersion.text
             let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
