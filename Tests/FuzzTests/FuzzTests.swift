@@ -1,5 +1,6 @@
 import Foundation
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastTimebase
 import Testing
