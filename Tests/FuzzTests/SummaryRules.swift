@@ -1,4 +1,4 @@
-import MastCapture
+import MastLinkInference
 
 extension CaptureSummary {
     /// What cannot be, whatever was captured; nil: all holds.

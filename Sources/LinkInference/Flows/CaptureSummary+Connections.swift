@@ -1,3 +1,5 @@
+import MastCapture
+
 extension CaptureSummary {
     /// How far the TCP connections came, by `TCPConnectionState`, and what concerns all of them. Counts of connections, segments
     /// and bytes.

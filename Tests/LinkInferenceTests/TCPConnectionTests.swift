@@ -1,4 +1,6 @@
+import CaptureKit
 import MastCapture
+import MastLinkInference
 import MastTimebase
 import Testing
 

@@ -1,6 +1,7 @@
+import CaptureKit
 import MastCapture
+import MastLinkInference
 import MastLinkModel
-import MastReplay
 import MastTimebase
 import Testing
 
