@@ -72,15 +72,26 @@ private struct DatagramCounter {
     /// Between packets whose numbers follow each other.
     private var pauses: [Interval] = []
     private var top: (number: UInt16, time: Instant, index: Int)?
+    private var lateInARow = 0
+    /// Packets do not change places with more: the count went back.
+    private static let mostLateInARow = 64
 
     init(flow: Int32) { self.flow = flow }
 
     mutating func take(_ event: Timeline.Event, at index: Int, isExcluded: Bool) {
         _ = numbering.next(event.identification, at: event.time)
         if !isExcluded { seen += 1 }
-        guard let top else { return self.top = (event.identification, event.time, index) }
+        guard let top else {
+            // A datagram without a number (RFC 6864) is no beginning of a count.
+            if event.identification != 0 { self.top = (event.identification, event.time, index) }
+            return
+        }
         let step = Int(Int16(bitPattern: event.identification &- top.number))
-        if step <= 0, step > -Numbering.reach { return fill(event.identification) }
+        if step <= 0, step > -Numbering.reach, lateInARow < Self.mostLateInARow {
+            lateInARow += 1
+            return fill(event.identification)
+        }
+        lateInARow = 0
         self.top = (event.identification, event.time, index)
         guard step > 0, step <= Numbering.reach else { return }
         let time = event.time - top.time

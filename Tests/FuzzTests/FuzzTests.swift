@@ -84,7 +84,7 @@ import Testing
 
     /// Segments of a few connections, near each other in sequence, with any flags, acknowledgements and options.
     @Test(.timeLimit(.minutes(60))) func tcpConversations() throws {
-        try Fuzz(target: "tcpConversations", iterations: 60_000).run([[0]]) { mutator in
+        try Fuzz(target: "tcpConversations", iterations: 20_000).run([[0]]) { mutator in
             var builder = CaptureSummary.Builder()
             var time: Int64 = 0
             let base = UInt32(truncatingIfNeeded: mutator.pick([0, 1_000, Int(UInt32.max) - 5_000, 1 << 31]))

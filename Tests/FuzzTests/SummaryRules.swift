@@ -1,4 +1,3 @@
-import MastCapture
 import MastLinkInference
 
 extension CaptureSummary {

@@ -63,6 +63,17 @@ import Testing
         #expect(result.flows.first?.up.retransmissions == 0)
     }
 
+    @Test("Equal datagrams without an identification are two, unless they came at once or by another way")
+    func equalBytesAreNoCopies() throws {
+        #expect(try summary((0..<50).map { ($0, up(0)) }).duplicates == 0)
+        #expect(try summary([(0, up(0)), (0, up(0)), (1, up(0))]).duplicates == 1)
+        var routed = up(0)
+        routed[8] -= 1
+        #expect(try summary([(0, up(0)), (2, routed)]).duplicates == 1)
+        let acknowledgement = B.ipv4(proto: 6, id: 0, B.tcp(sequence: 100, acknowledgement: 7, flags: 0x10))
+        #expect(try summary([(0, acknowledgement), (1, acknowledgement), (2, acknowledgement)]).duplicates == 0)
+    }
+
     @Test func laterFragmentsBelongToTheFlowOfTheFirst() throws {
         let first = B.ipv4(id: 9, fragment: 0x2000, B.udp([UInt8](repeating: 1, count: 16)))
         let later = B.ipv4(id: 9, fragment: 3, [UInt8](repeating: 2, count: 40))

@@ -105,7 +105,7 @@ package struct FlowTable: Sendable {
     package mutating func observe(_ packet: CapturedPacket) -> FlowObservation? {
         guard var ip = packet.headers.ip else { return nil }
         fragments.complete(&ip, packet.headers.transport)
-        let isDuplicate = duplicates.contains(packet.headers.fingerprint, at: packet.time)
+        let isDuplicate = duplicates.contains(packet, ip)
         let (key, _) = FlowKey.of(
             protocolNumber: ip.protocolNumber, source: ip.source, destination: ip.destination)
         guard let number = connection(key, ip, packet) ?? begin(key, ip, packet) else {
@@ -238,20 +238,34 @@ struct FragmentPorts: Sendable {
 struct DuplicateWindow: Sendable {
     private static let remembered = 16
     private static let span = Interval.milliseconds(5)
-    private var ring: [(fingerprint: UInt64, time: Instant)] = []
+    /// A mirrored port gives both copies at once; an application may say the same again soon.
+    private static let atOnce = Interval.microseconds(100)
+    private var ring: [(fingerprint: UInt64, time: Instant, place: UInt64)] = []
     private var next = 0
 
-    mutating func contains(_ fingerprint: UInt64, at time: Instant) -> Bool {
+    mutating func contains(_ packet: CapturedPacket, _ ip: IPHeader) -> Bool {
+        let fingerprint = packet.headers.fingerprint
         guard fingerprint != 0 else { return false }
+        // Where it was seen: copies differ in that, unless a mirror made them.
+        let outgoing: UInt64 = packet.headers.isOutgoing.map { $0 ? 2 : 1 } ?? 0
+        let place = UInt64(truncatingIfNeeded: packet.interface) << 16 | UInt64(ip.hopLimit) << 8 | outgoing
+        // Without an identification (RFC 6864, IPv6) equal bytes may be two packets, unless sequence numbers tell.
+        let isTold = ip.identification != 0 || packet.headers.isTCPData
         let found = ring.contains {
-            $0.fingerprint == fingerprint && (time - $0.time).magnitude <= Self.span
+            guard $0.fingerprint == fingerprint else { return false }
+            let apart = (packet.time - $0.time).magnitude
+            return apart <= Self.span && (isTold || $0.place != place || apart <= Self.atOnce)
         }
         if ring.count < Self.remembered {
-            ring.append((fingerprint, time))
+            ring.append((fingerprint, packet.time, place))
         } else {
-            ring[next] = (fingerprint, time)
+            ring[next] = (fingerprint, packet.time, place)
             next = (next + 1) % Self.remembered
         }
         return found
     }
+}
+
+extension PacketHeaders {
+    fileprivate var isTCPData: Bool { if case .tcp(let tcp) = transport { tcp.payloadBytes > 0 } else { false } }
 }
