@@ -8,6 +8,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var stampRTT: Interval?
     /// Bytes that the packet acknowledged for the first time.
     package var newlyAcknowledged = 0
+    /// Bytes that it shows to have arrived, for the first time, selective acknowledgements too.
+    package var newlyDelivered = 0
     /// Data that passed here before: the original was lost beyond this point, or its acknowledgement was.
     package var isRetransmission = false
     /// It filled a hole late: the original was lost before this point.
@@ -16,7 +18,7 @@ package struct TCPObservation: Sendable, Hashable {
     package var isReordered = false
     /// The first of a run of segments lost in a row.
     package var beginsLossBurst = false
-    /// Data of this direction not yet acknowledged, after this packet.
+    /// Data of this direction after this packet that is not known to have arrived.
     package var outstanding = 0
     /// Why it was sent again.
     package var cause: RetransmissionCause?
@@ -46,6 +48,8 @@ package struct TCPTracker: Sendable {
         package var roundTrips = SampleSketch()
         /// Timestamp to its echo, nanoseconds: the sender's own waiting may be in it.
         package var stampRoundTrips = SampleSketch()
+        /// IP bytes of the packets whose round trip was the smallest: there, and back.
+        package var minimumRTTBytes: (out: Int, back: Int) = (0, 0)
         /// Bytes sent and not acknowledged, after each segment with data.
         package var inFlight = SampleSketch()
         fileprivate var next: UInt32?
@@ -57,6 +61,11 @@ package struct TCPTracker: Sendable {
         fileprivate var holes: [(from: UInt32, to: UInt32, since: Instant)] = []
         fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int)?
         fileprivate var window: UInt16?
+        fileprivate var scoreboard = SACKScoreboard()
+        /// IP bytes of what `timed` times.
+        fileprivate var timedBytes = 0
+        /// When its last segment passed.
+        fileprivate var lastAt: Instant?
         fileprivate var recovery = RetransmissionClassifier()
         /// Where the last segment that had been lost ended.
         fileprivate var lastLostEnd: UInt32?
@@ -103,14 +112,26 @@ package struct TCPTracker: Sendable {
         _ tcp: TCPHeader, side: inout Side, peer: inout Side, soon: Interval, at now: Instant
     ) -> TCPObservation {
         var observation = TCPObservation()
+        let timedBefore = side.timed?.end
         take(tcp, side: &side, peer: peer.window, soon: soon, at: now, &observation)
+        if side.timed?.end != timedBefore { side.timedBytes = Self.ipBytes(tcp) }
+        if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
+            observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
+        }
         if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
             acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
         }
         if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now, &observation) }
+        if let rtt = observation.rtt, rtt == peer.minimumRTT {
+            peer.minimumRTTBytes = (peer.timedBytes, ipBytes(tcp))
+        } else if let rtt = observation.stampRTT, rtt == peer.minimumRTT {
+            peer.minimumRTTBytes = (0, ipBytes(tcp))
+        }
+        side.lastAt = now
         if let next = side.next, let acknowledged = side.acknowledged {
-            observation.outstanding = max(0, distance(acknowledged, next))
-            if tcp.payloadBytes > 0 { side.inFlight.add(Int64(observation.outstanding)) }
+            let unacknowledged = max(0, distance(acknowledged, next))
+            observation.outstanding = max(0, unacknowledged - side.scoreboard.bytes)
+            if tcp.payloadBytes > 0 { side.inFlight.add(Int64(unacknowledged)) }
         }
         return observation
     }
@@ -240,8 +261,12 @@ package struct TCPTracker: Sendable {
         }
     }
 
-    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. The
-    /// sender may have waited before it echoed: good for the minimum, and for quantiles of a busy sender.
+    /// Of IP and TCP with the option that most carry.
+    private static func ipBytes(_ tcp: TCPHeader) -> Int { tcp.payloadBytes + (tcp.timestamp == nil ? 40 : 52) }
+
+    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. A segment that
+    /// acknowledges nothing new may have waited for data to send (RFC 7323 section 4.1): it tells only where the one
+    /// before it, which did not echo the same, came so shortly before that it cannot have waited long.
     private static func followTimestamps(
         _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant,
         _ observation: inout TCPObservation
@@ -252,7 +277,9 @@ package struct TCPTracker: Sendable {
         }
         if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
             peer.stamped = nil
-            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
+            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at),
+                observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false
+            {
                 observation.stampRTT = rtt
                 peer.stampRoundTrips.add(rtt.nanoseconds)
                 peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)

@@ -8,13 +8,14 @@ extension FitView {
     ) -> LinkFit.Direction {
         let loss = loss(curve, capacity, outages, way)
         let queue = queue(curve, capacity, delay, overflows: loss.isOfQueue)
-        let rates = capacity.rates(outages: outages.filter { $0.direction == curve.direction })
+        let rates = capacity.rates(outages: outages.filter { $0.concerns(curve.direction) })
         var direction = LinkFit.Direction(
             capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: capacity.basis, rates: rates,
             loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
             queueBasis: queue.basis, isCapacityAssumed: capacity.isAssumed, isLossKnown: loss.isKnown,
             isLossOfQueue: loss.isOfQueue)
         direction.lossCount = loss.count
+        direction.evidence = FitGoodness.Evidence(curve, capacity, self)
         if capacity.isLowerBound, !capacity.isAssumed, let rate = direction.assumedRates.first {
             direction.capacityBasis += "; a replay's link carries \(TextLayout.bitRate(Double(rate.bitsPerSecond)))"
         }
@@ -24,7 +25,7 @@ extension FitView {
     private func loss(
         _ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ way: Interval
     ) -> (share: Double, meanBurst: Double?, basis: String, isKnown: Bool, isOfQueue: Bool, count: LinkFit.LossCount) {
-        let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
+        let drops = outages.filter { $0.kind != .senderIdle && $0.concerns(curve.direction) }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.

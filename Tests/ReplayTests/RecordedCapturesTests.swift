@@ -84,7 +84,7 @@ import Testing
         let found = fit.outages.filter { $0.kind != .senderIdle }
         #expect(found.map(\.kind) == truth.outages.map(\.kind))
         for (found, truth) in zip(found, truth.outages) {
-            #expect(found.direction.name == truth.direction)
+            #expect(found.direction?.name == truth.direction)
             #expect(abs(found.start.inSeconds - truth.startS) < 0.1)
             #expect(abs(found.length.inSeconds - truth.lengthS) < 0.1)
         }
