@@ -8,6 +8,8 @@ struct RecordOrder {
     static let most = 1_024
     /// At the end of a file so many may be late; more are a step's.
     private static let mostAtEnd = 3
+    /// In nanoseconds: no recorder holds a packet for so long.
+    private static let latest: Int64 = 60_000_000_000
 
     /// In order, but for an open run at its end.
     private var records: [CapturedPacket] = []
@@ -66,9 +68,9 @@ struct RecordOrder {
     private mutating func settle(isLate: Bool) {
         guard let begin = run else { return }
         run = nil
-        guard isLate else {
+        guard isLate, let newest, Self.span(records[begin].epochNanoseconds, newest) <= Self.latest else {
             stretch = begin
-            newest = records[begin...].map(\.epochNanoseconds).max()
+            self.newest = records[begin...].map(\.epochNanoseconds).max()
             return
         }
         for index in begin..<records.count {

@@ -121,11 +121,9 @@ package struct TCPTracker: Sendable {
         if tcp.flags.contains(.ack), !tcp.flags.contains(.rst) {
             acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
         }
-        if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now, &observation) }
+        if let timestamp = tcp.timestamp { followTimestamps(timestamp, bytes: ipBytes(tcp), side: &side, peer: &peer, at: now, &observation) }
         if let rtt = observation.rtt, rtt == peer.minimumRTT {
             peer.minimumRTTBytes = (peer.timedBytes, ipBytes(tcp))
-        } else if let rtt = observation.stampRTT, rtt == peer.minimumRTT {
-            peer.minimumRTTBytes = (0, ipBytes(tcp))
         }
         side.lastAt = now
         if let next = side.next, let acknowledged = side.acknowledged {
@@ -268,7 +266,7 @@ package struct TCPTracker: Sendable {
     /// acknowledges nothing new may have waited for data to send (RFC 7323 section 4.1): it tells only where the one
     /// before it, which did not echo the same, came so shortly before that it cannot have waited long.
     private static func followTimestamps(
-        _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant,
+        _ timestamp: (value: UInt32, echo: UInt32), bytes: Int, side: inout Side, peer: inout Side, at now: Instant,
         _ observation: inout TCPObservation
     ) {
         if side.newestStamp.map({ distance($0, timestamp.value) > 0 }) ?? true {
@@ -277,12 +275,13 @@ package struct TCPTracker: Sendable {
         }
         if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
             peer.stamped = nil
-            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at),
-                observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false
-            {
-                observation.stampRTT = rtt
-                peer.stampRoundTrips.add(rtt.nanoseconds)
-                peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
+            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
+                // However long it waited, the path is no longer.
+                if peer.minimumRTT.map({ rtt < $0 }) ?? true { (peer.minimumRTT, peer.minimumRTTBytes) = (rtt, (0, bytes)) }
+                if observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false {
+                    observation.stampRTT = rtt
+                    peer.stampRoundTrips.add(rtt.nanoseconds)
+                }
             }
         }
     }

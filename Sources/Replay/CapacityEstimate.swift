@@ -13,8 +13,6 @@ struct CapacityEstimate: Sendable {
     var bins: [Int]
     /// Per step, whether packets waited all through it; nil where that is not seen.
     private(set) var waited: [Bool?]
-    /// The fullest step: no rate that was seen is higher.
-    private var fastest: Rate
 
     /// Packets whose spacing is looked at together.
     private static let runs = [1, 2, 4, 12, 24]
@@ -32,7 +30,6 @@ struct CapacityEstimate: Sendable {
         let sustained = Self.sustainedPeak(bins, width: width)
         let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
         waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
-        fastest = Rate(bitsPerSecond: Int64(clamping: bins.max() ?? 0) * 80)
         guard sustained > 0 else {
             capacity = LinkFit.assumedFloor
             isLowerBound = true
@@ -71,9 +68,9 @@ struct CapacityEstimate: Sendable {
         return possible > 0 ? Double(bins.reduce(0, +)) * 8 / possible : 0
     }
 
-    /// What a packet takes to send, at least: of a link whose rate varies, when it was fastest. Zero where the rate is not known.
+    /// What a packet takes to send. Zero where the rate varies or is not known: nothing shows what it was when the packet went.
     func serialisation(_ bytes: Int64) -> Interval {
-        isLowerBound || isAssumed || bytes == 0 ? .zero : (isConstant ? capacity : max(capacity, fastest)).time(forBytes: bytes)
+        isLowerBound || isAssumed || !isConstant || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
     /// Packets waited while less passed: whatever recurs in the spacing is not the link's rate.

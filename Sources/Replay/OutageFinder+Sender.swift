@@ -13,8 +13,10 @@ extension OutageFinder {
         var sentAgain: [Interval] = []
         /// The longest time without an acknowledgement, duplicate ones too, and the events before it and that ended it.
         var silence = (start: Interval.zero, end: Interval.zero, before: 0, event: 0)
-        /// Sent again afterwards, until all that had been under way was acknowledged.
+        /// Of what had been under way, sent again.
         var repaired = 0
+        /// Where its sequence ends.
+        var top: UInt32 = 0
         /// Of one segment.
         var segment = 1
 
@@ -33,22 +35,28 @@ extension OutageFinder {
         let isMany = sender.repaired * 2 >= sender.missing && isBeyondTCPBursts(lost, sender.flow, gap)
         let answers = answers(sender)
         if isMost, let lateness = answers.lateness, lateness >= max(.milliseconds(80), sender.silent / 4) { return wayBackHeld(gap, sender, answers, lateness) }
+        if isMost, gap.length >= LinkFit.shortestOutage, answers.waited >= Self.fewestWaited, answers.missing ?? 0 < 3 {
+            var verdict = Verdict(.hold, 0.95, .milliseconds(5), "by the timestamps that the acknowledgements after the silence echo, the data had waited through it")
+            verdict.start = lastPrompt(gap)
+            return verdict
+        }
         // A timer's run for a few lost packets: what ends it is the answer to what was sent again.
         if !isMany, let answered = sender.sentAgain.last, gap.length < .milliseconds(500),
             gap.end - answered >= baseRTT * 9 / 10, gap.end - answered <= baseRTT * 3 / 2 + .milliseconds(10), answers.missing ?? 0 < 3
         {
             return nil
         }
-        if isMost, let verdict = wayBackCut(gap, sender, answers) { return verdict }
+        if isMost, let verdict = wayBackCut(gap, sender, answers, isMany: isMany) { return verdict }
         if isMost, answers.lateness == nil, let verdict = wayBackBurst(gap, sender, answers) { return verdict }
+        if answers.waited >= Self.fewestWaited { return nil }
         if isMany { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
-            guard isMost, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            guard isMost, answers.lateness == nil, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
             var verdict = Verdict(
                 .hold, 0.9, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
             verdict.start = lastPrompt(gap)
-            if answers.lateness == nil { verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told" }
+            verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told"
             return verdict
         }
         // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
@@ -65,7 +73,16 @@ extension OutageFinder {
         /// The longest time in which none was made, as they would have come, and what had been acknowledged by then.
         var pause = (start: Interval.zero, end: Interval.zero)
         var deliveredBefore = 0
+        /// Packets whose data had waited so much longer than before as the silence lasted, by the timestamps that are echoed: of
+        /// all, and of those whose acknowledgements were made after the pause.
+        var waited = 0
+        var waitedAfter = 0
+        /// How old what the last one before the silence echoed was: what was sent by then came through.
+        var age: Interval?
     }
+
+    /// A single echo may be an old one, repeated.
+    private static let fewestWaited = 3
 
     private func answers(_ sender: SenderView) -> Answers {
         let (before, first) = (view.events[sender.silence.before], view.events[sender.silence.event])
@@ -78,10 +95,27 @@ extension OutageFinder {
         answers.lateness = lateness(first, against: before, clock)
         var made = sender.silence.start
         var delivered = 0
+        let data = stampClock(first.flow, curve.direction, before: sender.silence.before)
+        // When what is echoed was sent, as the data's own clock tells.
+        let sent = view.events[...sender.silence.before].suffix(Self.mostLookedAt).last { $0.flow == first.flow && $0.direction == curve.direction }
+        func age(_ event: Timeline.Event) -> Interval? {
+            guard let data, let sent, sent.marks.contains(.stamped) else { return nil }
+            return event.time - sent.time + data.passed(event.echo, sent.stamp)
+        }
+        let usual = age(before)
+        answers.age = usual
+        var lastEcho = before.echo
         for event in view.events[sender.silence.event...] where event.flow == first.flow && event.direction == first.direction {
-            guard view.time(event) - sender.silence.end <= max(baseRTT * 2, .milliseconds(200)), delivered < sender.outstanding else { break }
+            guard view.time(event) - sender.silence.end <= max(baseRTT * 2, .milliseconds(300)), delivered < sender.outstanding else { break }
             let now = view.time(event) - max(.zero, lateness(event, against: before, clock))
-            if now - made > answers.pause.end - answers.pause.start { (answers.pause, answers.deliveredBefore) = ((made, now), delivered) }
+            if now - made > answers.pause.end - answers.pause.start {
+                (answers.pause, answers.deliveredBefore, answers.waitedAfter) = ((made, now), delivered, 0)
+            }
+            if event.echo != lastEcho, let usual, let age = age(event), (age - usual) * 2 >= sender.silent {
+                answers.waited += 1
+                answers.waitedAfter += 1
+            }
+            lastEcho = event.echo
             made = max(made, now)
             delivered += Int(event.newlyAcknowledged)
         }
@@ -109,7 +143,11 @@ extension OutageFinder {
                 continue
             }
             // An acknowledgement lets a sender go on at once: what is sent later was not under way when the silence began.
-            if index <= from || (newest == nil && time - gap.start <= .milliseconds(20)) { sender.outstanding = Int(event.outstanding) }
+            if index <= from || (newest == nil && time - gap.start <= .milliseconds(20)) {
+                sender.outstanding = Int(event.outstanding)
+                let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+                if sender.sends.isEmpty || Int32(bitPattern: end &- sender.top) > 0 { sender.top = end }
+            }
             guard event.payloadBytes > 0 else { continue }
             let isAgain = event.marks.contains(.retransmission)
             sender.segment = max(sender.segment, Int(event.payloadBytes))
@@ -117,27 +155,37 @@ extension OutageFinder {
             if index > from { if isAgain { sender.sentAgain.append(time) } else { newest = time } }
         }
         sender.arrived = Int(view.events[sender.silence.event].newlyAcknowledged)
-        var acknowledged = sender.arrived
-        for index in from..<view.events.endIndex {
-            let event = view.events[index]
-            guard view.time(event) - gap.end <= .seconds(5), acknowledged < sender.outstanding else { break }
-            guard event.flow == sender.flow else { continue }
-            if event.direction == curve.direction, event.marks.contains(.retransmission) { sender.repaired += Int(event.payloadBytes) }
-            if event.direction != curve.direction, index > sender.silence.event { acknowledged += Int(event.newlyAcknowledged) }
+        // Mostly in order, so that what a timer sent several times counts once.
+        var repaired: UInt32?
+        for event in view.events[from...] {
+            guard view.time(event) - gap.end <= .seconds(5) else { break }
+            guard event.flow == sender.flow, event.direction == curve.direction, event.marks.contains(.retransmission),
+                Int32(bitPattern: sender.top &- event.sequence) > 0, repaired.map({ Int32(bitPattern: event.sequence &- $0) >= 0 }) ?? true
+            else { continue }
+            sender.repaired += Int(event.payloadBytes)
+            repaired = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
         }
         return sender
     }
 
     /// All had arrived, and nobody said so.
-    private func wayBackCut(_ gap: Gap, _ sender: SenderView, _ answers: Answers) -> Verdict? {
-        guard let answered = sender.sentAgain.last, sender.missing < max(3_000, sender.outstanding / 10), answers.missing.map({ $0 >= 3 }) ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000) else { return nil }
-        let unanswered = sender.sentAgain.dropLast().last ?? gap.start
+    private func wayBackCut(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isMany: Bool) -> Verdict? {
+        let isTold = answers.missing.map { $0 >= 3 } ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000)
+        guard isTold, answers.missing != nil && !isMany || sender.missing < 3_000 else { return nil }
+        // What was heard first answered what was sent a round trip before, or data that had stood in a queue.
+        let answered = sender.sends.last {
+            let before = sender.silence.end - $0
+            return before >= baseRTT * 17 / 20 && before <= baseRTT * 3 / 2 + .milliseconds(10) && $0 > gap.start + .milliseconds(20)
+        }
+        let spacing = sender.silent / Int64((answers.missing ?? 0) + 1)
+        let last = answered.map { answered in sender.sends.last { answered - $0 >= .milliseconds(10) && $0 > gap.start } ?? gap.start }
+        let half = answered.map { ($0 - (last ?? gap.start)) / 2 } ?? spacing
         var verdict = Verdict(
-            .drop, answers.missing == nil ? 0.8 : 0.9, max((answered - unanswered) / 2, .milliseconds(5)),
-            "all data under way had arrived, and its acknowledgements did not come: \(answers.missing.map { "\($0) are missing in the receiver's numbering" } ?? "\(sender.sentAgain.count) segments were sent again in vain")")
+            .drop, answers.missing == nil ? 0.8 : 0.9, max(half, .milliseconds(5)),
+            "data under way had arrived, and its acknowledgements did not come: \(answers.missing.map { "\($0) are missing in the receiver's numbering" } ?? "\(sender.sentAgain.count) segments were sent again in vain")")
         verdict.direction = curve.direction.other
         verdict.start = gap.start + wayToCapture - baseRTT / 2
-        verdict.end = (unanswered + answered) / 2 + wayToCapture + baseRTT / 2
+        verdict.end = (answered.map { $0 + baseRTT } ?? sender.silence.end) - half + wayToCapture - baseRTT / 2
         verdict.isCertain = answers.missing ?? 0 >= 3
         return verdict
     }
@@ -155,7 +203,7 @@ extension OutageFinder {
         verdict.isCertain = true
         // None was made for long, though data was under way: that did not come, either.
         let pause = answers.pause.end - answers.pause.start
-        if pause * 2 >= sender.silent, answers.deliveredBefore * 10 < sender.outstanding * 6, sender.outstanding - answers.deliveredBefore >= 4 * sender.segment {
+        if pause * 2 >= sender.silent, answers.waitedAfter >= Self.fewestWaited {
             verdict.also = (answers.pause.start, answers.pause.end, "none was made for \(pause.milliseconds) ms though data was under way")
         }
         return verdict
@@ -189,7 +237,7 @@ extension OutageFinder {
             .drop, 0.9, max(half, .milliseconds(5)),
             "\(sender.missing) bytes under way were lost; what was sent at \(TextLayout.fixed((view.start + answered).sinceStart.inSeconds, 3)) s came through")
         // Both were seen where they were sent.
-        verdict.start = lost.map { $0 + wayToCapture }
+        verdict.start = (lost.map { max($0, answers.age.map { sender.silence.start - $0 } ?? $0) }).map { $0 + wayToCapture }
         verdict.end = answered - half + wayToCapture
         verdict.isCertain = isCertain
         // What came before the loss was acknowledged in vain: a way back that lives tells at once, also of a hole.

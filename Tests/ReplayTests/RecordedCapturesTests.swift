@@ -90,6 +90,14 @@ import Testing
         }
     }
 
+    /// 6 Mbit/s, 20 ms each way.
+    @Test func ofABulkTransferRateAndPathAreExact() throws {
+        let (fit, _) = try LinkSurvey.fit(reading: try CaptureFile(path: Self.path("bulk.pcap")))
+        #expect(abs(fit.down.capacity.inMegabitsPerSecond - 6) <= 0.12 && !fit.down.isLowerBound)
+        #expect(abs(fit.baseRTT.inMilliseconds - 40) <= 2 && fit.isBaseRTTBound, "\(fit.baseRTT): \(fit.baseRTTBasis)")
+        #expect(fit.outages.allSatisfy { $0.kind == .senderIdle })
+    }
+
     /// The demo's runs are a few hundred bytes: they pass with hardly more than the round trip.
     @Test func smallCallsPassTheDemosLink() throws {
         let scenario = try LinkFit(Timeline(reading: try CaptureFile(path: Self.path("built-in.pcap")))).scenario(name: "lte-drive", seed: 1)
