@@ -37,6 +37,8 @@ let package = Package(
     products: [
         .library(name: "MastCalls", targets: ["MastCalls"]),
         .library(name: "MastCloud", targets: ["MastCloudClient"]),
+        // Captures and links, without transport, cloud, simulator or WebAssembly.
+        .library(name: "MastLinks", targets: ["MastCapture", "MastLinkInference", "MastLinkModel", "MastReporting"]),
         .executable(name: "mast", targets: ["mast"]),
         .executable(name: "bench", targets: ["bench"]),
         .executable(name: "bench-ours", targets: ["bench-ours"]),
@@ -70,25 +72,34 @@ let package = Package(
             ["MastCloudCore", "MastRPC", "MastTransport", "MastTimebase", "MastWasmRuntime", grdb, crypto, log]),
         module("LinkModel", ["MastTimebase", collections]),
         .target(name: "CTunnel", path: "Sources/CTunnel"),
-        module("LinkEmulator", ["MastDatagrams", "MastLinkModel", "MastTimebase", "CTunnel", log]),
+        module("Files", []),
+        module("LinkEmulator", ["MastDatagrams", "MastFiles", "MastLinkModel", "MastTimebase", "CTunnel", log]),
         .systemLibrary(
             name: "CPcap", path: "Sources/CPcap", pkgConfig: "libpcap", providers: [.apt(["libpcap-dev"])]),
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         module("Capture", ["MastTimebase", "CPcap", "CZlib"]),
+        module("LinkInference", ["MastCapture", "MastLinkModel", "MastTimebase"]),
+        module(
+            "Reporting", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTransport", "MastTimebase"],
+            // Into the program itself, which stays one file.
+            resources: ["report.css", "plot.js", "table.js", "report.js"].map { .embedInCode($0) }),
+        module(
+            "PacketTools",
+            ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator", "MastDatagrams", "MastTransport",
+             "MastFiles", "MastTimebase"]),
         module(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
              "MastTimebase", "MastWasmRuntime", collections, log]),
         module(
-            "Replay", ["MastCapture", "MastLinkModel", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase"],
-            // Into the program itself, which stays one file.
-            resources: ["report.css", "plot.js", "table.js", "report.js"].map { .embedInCode("Report/\($0)") }),
+            "Replay",
+            ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase"]),
         .executableTarget(
             name: "mast",
             dependencies: [
                 "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastDatagrams", "MastUDPDriver", "MastWasmRuntime",
                 "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
-                "MastCapture", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
+                "MastCapture", "MastLinkInference", "MastReporting", "MastPacketTools", "MastFiles", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
             ],
             path: "Sources/CommandLine", swiftSettings: settings),
 
@@ -122,13 +133,24 @@ let package = Package(
              "MastLinkModel", "MastWasmRuntime", "MastTimebase", crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastDatagrams", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
-        tests("Capture", ["MastCapture", "MastTimebase"]),
-        tests("Fuzz", ["MastCapture", "MastLinkModel", "MastTimebase"]),
+        .target(
+            name: "CaptureKit", dependencies: ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"],
+            path: "Tests/CaptureKit", swiftSettings: settings),
+        tests("Capture", ["MastCapture", "MastLinkInference", "MastTimebase", "CaptureKit"]),
+        tests("LinkInference", ["MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase", "CaptureKit", crypto]),
+        tests(
+            "Reporting",
+            ["MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastProcesses", "MastTransport", "MastTimebase", "CaptureKit"]),
+        tests("PacketTools", ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase"]),
+        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"]),
         tests(
             "Simulator",
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",
              "MastWasmRuntime"]),
-        tests("Replay", ["MastReplay", "MastCapture", "MastLinkModel", "MastSimulator", "MastProcesses", "MastTimebase", "MastWasmRuntime", crypto]),
+        tests(
+            "Replay",
+            ["MastReplay", "MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime",
+             "CaptureKit"]),
         tests("CommandLine", ["MastCapture", "MastProcesses", "MastTimebase"]),
     ]
 )

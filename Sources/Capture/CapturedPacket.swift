@@ -52,6 +52,9 @@ package struct PacketHeaders: Sendable {
     /// How many tunnels (GTP-U, VXLAN, GRE, IP in IP …) were opened to get at `ip`.
     package var tunnels: UInt8 = 0
 
+    /// The recording host sent it, so that it has crossed no link yet, or received it; nil where the link type does not tell.
+    package var isOutgoing: Bool?
+
     /// Where the transport header's payload begins in the frame; 0 where `transport` has none.
     package var payloadOffset = 0
 

@@ -8,7 +8,23 @@ package enum LinkLayer {
     ///   - wireBytes: the frame's length on the wire, which may be more than was captured.
     package static func decode(_ frame: Span<UInt8>, linkType: LinkType, wireBytes: Int) -> PacketHeaders {
         guard let start = networkStart(frame, linkType: linkType) else { return .undecoded }
-        return decodeIP(frame, at: start.offset, version: start.version, wireBytes: max(wireBytes, frame.count))
+        var headers = decodeIP(frame, at: start.offset, version: start.version, wireBytes: max(wireBytes, frame.count))
+        headers.isOutgoing = isOutgoing(frame, linkType)
+        return headers
+    }
+
+    /// By the packet type of Linux's cooked captures, or PPP's direction octet.
+    private static func isOutgoing(_ frame: Span<UInt8>, _ linkType: LinkType) -> Bool? {
+        switch linkType {
+        case .linuxSLL, .linuxSLL2:
+            switch linkType == .linuxSLL ? frame.uint16(0) : frame.byte(10).map(UInt16.init) {
+            case 0, 1, 2: false
+            case 4: true
+            default: nil  // between others
+            }
+        case .pppWithDirection: frame.byte(0).map { $0 != 0 }
+        default: nil
+        }
     }
 
     struct NetworkStart {

@@ -1,3 +1,4 @@
+import MastLinkInference
 import MastSimulator
 import MastTimebase
 
@@ -5,18 +6,6 @@ import MastTimebase
 /// the pauses between answer and next request, and wait for each other as the recorded application waited. Messages
 /// that nobody answered (media, telemetry) keep their times instead.
 package struct RecordedLoad: Sendable {
-    package struct Options: Sendable {
-        /// Thousandths: times and pauses are divided by it.
-        package var speed: Int64 = 1_000
-        package var rounds = 1
-        /// Exchanges to take, in order of their recorded time.
-        package var limit: Int?
-        package init() {}
-
-        package static let speeds: ClosedRange<Int64> = 1...1_000_000
-        package static let mostRounds = 10_000
-    }
-
     /// One step of `workload`: an exchange of the capture.
     package struct Exchange: Sendable {
         /// Number of the flow in the capture.
@@ -49,7 +38,7 @@ package struct RecordedLoad: Sendable {
 
     /// - Parameters:
     ///   - length: of the recorded window, after which the next round begins.
-    package init(_ fit: WorkloadFit, length: Interval, options: Options, chance: inout SeededGenerator) {
+    package init(_ fit: WorkloadFit, length: Interval, options: ReplayPace, chance: inout SeededGenerator) {
         var byFlow: [[WorkloadFit.Exchange]] = []
         var places: [Int: Int] = [:]  // lookup only
         omitted = fit.omitted

@@ -1,3 +1,4 @@
+import MastLinkInference
 import MastLinkModel
 import MastTimebase
 
@@ -19,7 +20,7 @@ package struct ReplayOptions: Sendable {
 
     package var mode = Mode.load
     /// In mode `load`.
-    package var load = RecordedLoad.Options()
+    package var load = ReplayPace()
     package var seed: UInt64 = 1
     /// Nil: as many as a fifth of the fitted link carries, at most five a second.
     package var runs: Int?

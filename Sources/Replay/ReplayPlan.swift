@@ -1,3 +1,4 @@
+import MastLinkInference
 import MastLinkModel
 import MastSimulator
 import MastTimebase

@@ -1,4 +1,5 @@
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastSimulator
 import MastTimebase

@@ -36,8 +36,8 @@ struct TestCloud {
             communicationServerKey: communicationServer.identity.publicKey, at: noon)
     }
 
-    func office(_ store: any CenterStore) throws -> CenterOffice {
-        try CenterOffice(keys: keys, membership: membership, store: store)
+    func registry(_ store: any CenterStore) throws -> CenterRegistry {
+        try CenterRegistry(keys: keys, membership: membership, store: store)
     }
 }
 

@@ -80,11 +80,11 @@ import Testing
         let stores = StationStores.inMemory()
         try cloud.run { cloud in
             // A station that once joined; its communication server is now somebody who has the server's key.
-            var office = try CenterOffice(keys: cloud.keys, membership: cloud.membership, store: cloud.centerStore)
+            var registry = try CenterRegistry(keys: cloud.keys, membership: cloud.membership, store: cloud.centerStore)
             var generator = SeededGenerator(seed: 1000)
             let keys = try NodeKeys.loadOrCreate(in: stores.files, using: &generator)
             var membership = cloud.membership
-            membership.record = try office.admit(joinRequest(cloud.tokens[0], keys, name: "station-0"), at: cloud.simulation.time.wallTime)
+            membership.record = try registry.admit(joinRequest(cloud.tokens[0], keys, name: "station-0"), at: cloud.simulation.time.wallTime)
             try membership.save(to: stores.files)
             let (station, _) = try await cloud.station(0, stores: stores)
             let signers = WrongSigners(cloud, station: keys, user: cloud.operatorProfile).all

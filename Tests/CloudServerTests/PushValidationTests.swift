@@ -76,9 +76,9 @@ import Testing
     /// Released by a center that did not look.
     private func withRelease(_ module: [UInt8], limits: ApplicationLimits = .standard, _ body: @Sendable @escaping (SmallCloud, CloudClient) async throws -> Void) throws {
         let cloud = try SmallCloud(stations: 1)
-        var office = try CenterOffice(keys: cloud.keys, membership: cloud.membership, store: cloud.centerStore)
+        var registry = try CenterRegistry(keys: cloud.keys, membership: cloud.membership, store: cloud.centerStore)
         let request = PushApplication(name: "app", digest: ContentDigest(of: module), limits: limits)
-        _ = try office.release(request, module: module, at: cloud.simulation.time.wallTime)
+        _ = try registry.release(request, module: module, at: cloud.simulation.time.wallTime)
         try cloud.whileServing { cloud in
             let (station, _) = try await cloud.station(0)
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -35,10 +35,10 @@ struct SmallCloud: Sendable {
         serverKeys = NodeKeys(using: &generator)
         membership = try CenterBootstrap.makeMembership(
             keys, communicationServer: .loopback(port: 1), communicationServerKey: serverKeys.identity.publicKey, at: start)
-        var office = try CenterOffice(keys: keys, membership: membership, store: centerStore)
-        operatorProfile = try office.addUser(AddUser(name: "op", isOperator: true), at: start, using: &generator).opened()
+        var registry = try CenterRegistry(keys: keys, membership: membership, store: centerStore)
+        operatorProfile = try registry.addUser(AddUser(name: "op", isOperator: true), at: start, using: &generator).opened()
         var tokens: [JoinToken] = []
-        for _ in 0..<stations { tokens.append(try office.makeJoinToken(at: start + (clocks[2] ?? .zero), using: &generator)) }
+        for _ in 0..<stations { tokens.append(try registry.makeJoinToken(at: start + (clocks[2] ?? .zero), using: &generator)) }
         self.tokens = tokens
         server = Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys, serverFiles)
     }
@@ -62,9 +62,9 @@ struct SmallCloud: Sendable {
         configuration.runs = runs
         let host = network.host(keys.node.identity, port: port)
         return try CenterNode(
-            host: host, office: CenterOffice(keys: keys, membership: membership, store: centerStore), engine: engine,
-            executor: InlineRunExecutor(host: host),
-            entropy: SeededGenerator(seed: 5), configuration: configuration, log: quiet, onRegistered: onRegistered)
+            host: host, registry: CenterRegistry(keys: keys, membership: membership, store: centerStore), engine: engine,
+            runExecutor: InlineRunExecutor(host: host),
+            entropy: SeededGenerator(seed: 5), executor: simulation.time.executor.serial(), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
 
     /// - Parameter port: another than the station's own, for a second process of it.

@@ -1,5 +1,6 @@
 import Foundation
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastTimebase
 import Testing
@@ -77,7 +78,57 @@ import Testing
                     headers: LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: bytes.count)))
             }
             let summary = builder.finish(file: "fuzz", format: "pcap", linkType: "RAW", truncation: nil)
-            return summary.packets == packets ? nil : "\(summary.packets) packets counted of \(packets)"
+            return summary.packets == packets ? summary.contradiction : "\(summary.packets) packets counted of \(packets)"
+        }
+    }
+
+    /// Segments of a few connections, near each other in sequence, with any flags, acknowledgements and options.
+    @Test(.timeLimit(.minutes(60))) func tcpConversations() throws {
+        try Fuzz(target: "tcpConversations", iterations: 60_000).run([[0]]) { mutator in
+            var builder = CaptureSummary.Builder()
+            var time: Int64 = 0
+            let base = UInt32(truncatingIfNeeded: mutator.pick([0, 1_000, Int(UInt32.max) - 5_000, 1 << 31]))
+            let flags: [UInt8] = [0x10, 0x10, 0x10, 0x10, 0x10, 0x18, 0x02, 0x12, 0x11, 0x14, 0x04, 0x00]
+            func point(_ mutator: inout Mutator) -> UInt32 {
+                base &+ UInt32(500 * mutator.below(24)) &+ (mutator.below(40) == 0 ? UInt32(mutator.below(Int(UInt32.max))) : 0) &- UInt32(mutator.below(5) == 0 ? 1 : 0)
+            }
+            let packets = 2 + mutator.below(80)
+            for number in 1...packets {
+                time &+= mutator.below(30) == 0 ? Int64(mutator.below(3_000_000_000)) : Int64(mutator.below(20_000_000))
+                if mutator.below(40) == 0 { time -= Int64(mutator.below(50_000_000)) }
+                var options: [UInt8] = []
+                if mutator.below(3) == 0 { options += [1, 1, 8, 10] + Corpus.big(mutator.below(50), 4) + Corpus.big(mutator.below(50), 4) }
+                if mutator.below(3) == 0 {
+                    let blocks = 1 + mutator.below(2)
+                    options += [1, 1, 5, UInt8(2 + 8 * blocks)]
+                    for _ in 0..<blocks {
+                        let from = point(&mutator)
+                        options += Corpus.big(Int(from), 4) + Corpus.big(Int(from &+ UInt32(mutator.pick([1, 500, 1_000]))), 4)
+                    }
+                }
+                let isUp = mutator.below(2) == 0
+                let port = Corpus.big(40_000 + mutator.below(2), 2)
+                let payload = mutator.pick([0, 0, 1, 500, 1_000, 2_500])
+                let segment = (isUp ? port + [1, 0xBB] : [1, 0xBB] + port) + Corpus.big(Int(point(&mutator)), 4) + Corpus.big(Int(point(&mutator)), 4)
+                    + [UInt8(5 + options.count / 4) << 4, mutator.pick(flags)] + Corpus.big(mutator.pick([500, 500, 500, 0, 1]), 2) + [0, 0, 0, 0] + options
+                // The payload was not captured.
+                let wire = 20 + segment.count + payload
+                let bytes = [0x45, 0] + Corpus.big(wire, 2) + Corpus.big(number, 2) + [0, 0, 64, 6, 0, 0] + (isUp ? [10, 0, 0, 1, 10, 0, 0, 2] : [10, 0, 0, 2, 10, 0, 0, 1]) + segment
+                builder.add(CapturedPacket(
+                    number: number, time: Instant(nanoseconds: time), epochNanoseconds: time, wireBytes: wire, capturedBytes: bytes.count,
+                    headers: LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: wire)))
+            }
+            return builder.finish(file: "fuzz", format: "pcap", linkType: "RAW", truncation: nil).contradiction
+        }
+    }
+
+    @Test("The figures of the recordings do not contradict each other")
+    func recordings() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: Corpus.captures.path).filter { $0.hasSuffix(".pcap") || $0.hasSuffix(".pcapng") }
+        #expect(names.count >= 6)
+        for name in names.sorted() {
+            let summary = CaptureSummary(reading: try CaptureFile(path: Corpus.captures.appending(path: name).path))
+            #expect(summary.contradiction == nil, "\(name)")
         }
     }
 

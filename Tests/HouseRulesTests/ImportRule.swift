@@ -30,11 +30,21 @@ struct ImportRule: FileRule {
             "CloudServer", ["MastTimebase", "MastTransport", "MastRPC", "MastCloudCore", "MastWasmRuntime", "GRDB", "Crypto"],
             system, observability),
         Room("LinkModel", ["MastTimebase"]),
-        Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "MastDatagrams", "CTunnel"], system, observability),
+        Room("Files", [], system),
+        Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "MastDatagrams", "MastFiles", "CTunnel"], system, observability),
         Room("Capture", ["MastTimebase", "CPcap", "CZlib", "Foundation", "Glibc", "Musl", "Darwin"]),
+        Room("LinkInference", ["MastTimebase", "MastCapture", "MastLinkModel"]),
+        Room("Reporting", ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastLinkModel"]),
+        Room(
+            "PacketTools",
+            ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator",
+             "MastDatagrams", "MastFiles"], system),
         Room(
             "Replay",
-            ["MastTimebase", "MastTransport", "MastRPC", "MastCapture", "MastLinkModel", "MastSimulator", "Foundation", "Synchronization"]),
+            [
+                "MastTimebase", "MastTransport", "MastRPC", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastSimulator",
+                "Foundation", "Synchronization",
+            ]),
         Room(
             "Simulator",
             [

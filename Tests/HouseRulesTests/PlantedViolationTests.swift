@@ -17,7 +17,7 @@ import Testing
         ("Sources/CloudCore/Methods/X.swift", "import Foundation"),
         ("Sources/Simulator/X.swift", "@_exported import MastUDPDriver"),
         ("Sources/Capture/LinkLayer.swift", "import CPcap"),
-        ("Sources/Replay/LinkFit.swift", "import Foundation"),
+        ("Sources/LinkInference/LinkFit.swift", "import Foundation"),
         ("Sources/Nowhere/X.swift", "import Swift"),
         ("Tests/RPCTests/X.swift", "@testable import MastRPC"),
         ("Tests/RPCTests/X.swift", "import XCTest"),

@@ -1,5 +1,7 @@
+import CaptureKit
 import Foundation
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastReplay
 import MastSimulator
@@ -61,7 +63,7 @@ struct LoadReplayTests {
 
     @Test func `speed, rounds, and a limit`() throws {
         let source = try source(talk())
-        let plan = { (configure: (inout RecordedLoad.Options) -> Void) throws -> ReplayPlan in
+        let plan = { (configure: (inout ReplayPace) -> Void) throws -> ReplayPlan in
             var options = ReplayOptions()
             configure(&options.load)
             return try ReplayPlan(source, options)

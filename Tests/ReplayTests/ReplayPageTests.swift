@@ -1,7 +1,10 @@
+import CaptureKit
 import Foundation
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastReplay
+import MastReporting
 import MastSimulator
 import MastTimebase
 import MastWasmRuntime

@@ -1,5 +1,7 @@
+import CaptureKit
 import Foundation
 import MastCapture
+import MastLinkInference
 import MastLinkModel
 import MastReplay
 import MastSimulator

@@ -28,9 +28,9 @@ package enum CenterBootstrap {
         let keys = CenterKeys(using: &generator)
         let membership = try makeMembership(
             keys, name: name, communicationServer: communicationServer, communicationServerKey: communicationServerKey, at: now)
-        var office = try CenterOffice(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
-        let profile = try office.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
-        let token = try office.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)
+        var registry = try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
+        let profile = try registry.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
+        let token = try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)
         try keys.save(to: directory.files)
         // Last: a folder with a membership is a complete one.
         try membership.save(to: directory.files)
@@ -40,12 +40,12 @@ package enum CenterBootstrap {
 
     /// The center that lives in `directory`.
     /// - Throws: `StorageError.missing` when there is none.
-    package static func open(_ directory: NodeDirectory) throws -> CenterOffice {
+    package static func open(_ directory: NodeDirectory) throws -> CenterRegistry {
         guard let membership = try Membership.load(from: directory.files), let keys = try CenterKeys.load(from: directory.files)
         else {
             throw StorageError(.missing, "\(directory.path) holds no center; make one with \"mast center init\"")
         }
-        return try CenterOffice(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
+        return try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
     }
 
     /// The center's own membership, signed by itself.

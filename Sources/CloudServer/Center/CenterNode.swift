@@ -19,51 +19,74 @@ package struct CenterConfiguration: Sendable {
 
 /// The center: keeps applications, stations and users, signs what others believe, and runs applications itself
 /// when no station can. Nobody reaches it but through the communication server, which it dials.
+///
+/// It orders changes: one at a time, each announced once it is stored. Storing may wait for a disk, so the actor runs on
+/// an executor of its own.
 package actor CenterNode: ControlledNode {
-    private let host: RPCHost
+    let host: RPCHost
+    let control: RPCClient
+    let log: Logger
+    var registry: CenterRegistry
+    var uploads: ModuleUploads
+    private let executor: any SerialExecutor
     private let link: ControlLink
-    private let desk: CenterDesk
-    private let runs: RunService
     private let membership: Membership
-    private let version: String
-    private let log: Logger
+    private let record: NodeRecord
+    private let engine: any ApplicationEngine
+    private let runExecutor: any RunExecutor
+    private let configuration: CenterConfiguration
+    private var entropy: any RandomNumberGenerator & Sendable
     /// The number of the list that the communication server holds.
     private var serverRevocations: UInt64 = 0
     private let onRegistered: (@Sendable () -> Void)?
     private let diskFreeBytes: @Sendable () -> Int64?
+    private let changesMade: AsyncStream<Void>
+    let changeMade: AsyncStream<Void>.Continuation
+    /// The node's own runs, which ask it for what they need.
+    private lazy var runs = RunService(
+        host: host, engine: engine, executor: runExecutor, source: CenterApplications(center: self), nodeID: record.nodeID,
+        nodeName: record.name, root: membership.rootKey, configuration: configuration.runs, log: log)
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
     /// - Parameters:
-    ///   - host: made with `office.keys.node.identity`.
+    ///   - host: made with `registry.keys.node.identity`.
+    ///   - runExecutor: where applications run.
     ///   - entropy: makes users' keys and tokens.
+    ///   - executor: where the center's own work is done, waiting for its store included: a `CenterThread`, or the simulator's.
     ///   - diskFreeBytes: beside the center's database, for status.
     package init(
-        host: RPCHost, office: CenterOffice, engine: any ApplicationEngine, executor: any RunExecutor,
-        entropy: any RandomNumberGenerator & Sendable,
+        host: RPCHost, registry: CenterRegistry, engine: any ApplicationEngine, runExecutor: any RunExecutor,
+        entropy: any RandomNumberGenerator & Sendable, executor: any SerialExecutor,
         configuration: CenterConfiguration = CenterConfiguration(), log: Logger, diskFreeBytes: @escaping @Sendable () -> Int64? = { nil },
         onRegistered: (@Sendable () -> Void)? = nil
     ) throws {
+        self.executor = executor
         self.diskFreeBytes = diskFreeBytes
         self.host = host
-        self.membership = office.membership
-        version = configuration.version
+        self.registry = registry
+        self.engine = engine
+        self.runExecutor = runExecutor
+        self.entropy = entropy
+        self.configuration = configuration
         self.log = log
         self.onRegistered = onRegistered
-        let record = try membership.record.verified(by: membership.rootKey)
-        let control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
+        membership = registry.membership
+        record = try membership.record.verified(by: membership.rootKey)
+        uploads = ModuleUploads(capacityBytes: configuration.uploadBytes, patience: configuration.uploadPatience)
+        control = host.client(at: membership.communicationServer, peerKey: membership.communicationServerKey)
         link = ControlLink(host: host, client: control, log: log)
-        desk = CenterDesk(office: office, control: control, host: host, entropy: entropy, configuration: configuration, log: log)
-        runs = RunService(
-            host: host, engine: engine, executor: executor, source: desk, nodeID: record.nodeID, nodeName: record.name,
-            root: membership.rootKey, configuration: configuration.runs, log: log)
+        (changesMade, changeMade) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Serves until cancelled, or until `shutDown` has drained the host.
     package func run() async throws {
+        let (server, runs) = (server(), runs)
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await self.host.serve(self.server()) }
-            group.addTask { await self.runs.serve() }
+            group.addTask { try await self.host.serve(server) }
+            group.addTask { await runs.serve() }
             group.addTask { try await self.link.run(self) }
-            group.addTask { try await self.desk.announceChanges() }
+            group.addTask { try await self.announceChanges() }
             defer { group.cancelAll() }
             try await group.next()
         }
@@ -79,94 +102,159 @@ package actor CenterNode: ControlledNode {
         await host.settle(reason: "the center stops")
     }
 
-    private nonisolated func server() -> RPCServer {
-        let (desk, runs, serverKey) = (desk, runs, membership.communicationServerKey)
+    private func server() -> RPCServer {
+        let (runs, serverKey) = (runs, membership.communicationServerKey)
         return RPCServer(
             authorize: { context in
                 switch MethodRight.needed(for: context.method) {
                 case .anonymous: return
                 case .communicationServer where context.peerKey == serverKey: return
-                case .operator: try await desk.checkOperator(context)
+                case .operator: try await self.checkOperator(context)
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
             }
         ) {
             RunMethods.run.handle { request, context in try await runs.run(request, context) }
-            CenterMethods.join.handle { join in JoinReply(record: try await desk.admit(join)) }
-            CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await desk.ticket(for: query)) }
-            CenterMethods.sync.handle { request in await desk.changes(since: request.known) }
+            CenterMethods.join.handle { join in JoinReply(record: try await self.admit(join)) }
+            CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await self.ticket(for: query)) }
+            CenterMethods.sync.handle { request in await self.changes(since: request.known) }
             CenterMethods.fetchApplication.handle { request, writer in
-                try await ReplicaTransfer.send(try await desk.module(request.digest), to: writer)
+                try await ReplicaTransfer.send(try await self.module(request.digest), to: writer)
             }
-            CenterMethods.nodesSeen.handle { seen in try await desk.seen(seen) }
-            AdminMethods.uploadChunk.handle { chunk in try await desk.upload(chunk) }
+            CenterMethods.nodesSeen.handle { seen in try await self.seen(seen) }
+            AdminMethods.uploadChunk.handle { chunk in try await self.upload(chunk) }
             AdminMethods.pushApplication.handle { request in
                 var request = request
                 let (limits, warnings) = runs.capped(request.limits ?? .standard)
-                let module = try await desk.uploaded(request.digest)
+                let module = try await self.uploaded(request.digest)
                 try await runs.validate(module, digest: request.digest, entry: request.entry ?? "run", limits: limits)
                 request.limits = limits
-                var reply = try await desk.push(request)
+                var reply = try await self.push(request)
                 reply.warnings = warnings.isEmpty ? nil : warnings
                 return reply
             }
-            AdminMethods.listApplications.handle { _ in await desk.applications() }
+            AdminMethods.listApplications.handle { _ in await self.applications() }
             AdminMethods.removeApplication.handle { request in
-                let gone = try await desk.remove(request)
+                let gone = try await self.remove(request)
                 for digest in gone { await runs.forget(digest) }
-                return await desk.applications()
+                return await self.applications()
             }
-            AdminMethods.addUser.handle { request in AddUserReply(profile: try await desk.addUser(request)) }
+            AdminMethods.addUser.handle { request in AddUserReply(profile: try await self.addUser(request)) }
             AdminMethods.removeUser.handle { request in
-                try await desk.removeUser(request)
+                try await self.removeUser(request)
                 return Nothing()
             }
-            AdminMethods.makeJoinToken.handle { request in try await desk.makeJoinToken(request) }
-            AdminMethods.removeStation.handle { request in try await desk.removeStation(request) }
-            AdminMethods.renameStation.handle { request in try await desk.renameStation(request) }
-            AdminMethods.status.handle { _ in await desk.status() }
+            AdminMethods.makeJoinToken.handle { request in try await self.makeJoinToken(request) }
+            AdminMethods.removeStation.handle { request in try await self.removeStation(request) }
+            AdminMethods.renameStation.handle { request in try await self.renameStation(request) }
+            AdminMethods.status.handle { _ in await self.registry.status }
+        }
+    }
+
+    // MARK: Changes
+
+    /// One answer of the registry to somebody far away.
+    func answering<Answer>(_ body: (inout CenterRegistry) throws -> Answer) throws(RPCError) -> Answer {
+        do { return try body(&registry) } catch { throw RPCError(center: error) }
+    }
+
+    func withEntropy<Answer>(_ body: (inout CenterRegistry, inout AnyGenerator, WallTime) throws -> Answer) throws(RPCError) -> Answer {
+        var generator = AnyGenerator(base: entropy)
+        defer { entropy = generator.base }
+        return try answering { try body(&$0, &generator, host.wallTime()) }
+    }
+
+    /// Tells the communication server of changes, until cancelled. What does not get through, heartbeats repeat.
+    private func announceChanges() async throws {
+        for await _ in changesMade {
+            try Task.checkCancellation()
+            var options = CallOptions()
+            options.deadline = .in(.seconds(5))
+            do {
+                _ = try await control.call(ControlMethods.announce, registry.published, options: options)
+            } catch {
+                log.info("change not announced yet", metadata: ["reason": "\(error)"])
+            }
         }
     }
 
     // MARK: Under the communication server's eyes
 
     func registration() async -> RegisterRequest {
-        let news = await desk.published()
+        let (load, news) = (await runs.load, registry.published)
         return RegisterRequest(
-            record: membership.record, incarnation: host.incarnation, replicas: [], load: await runs.load, releases: news.releases,
-            revocations: news.revocations, numbers: news.numbers, health: await health(), clock: host.wallTime())
+            record: membership.record, incarnation: host.incarnation, replicas: [], load: load, releases: news.releases,
+            revocations: news.revocations, numbers: news.numbers, health: health, clock: host.wallTime())
     }
 
     func heartbeat() async -> HeartbeatRequest {
-        let news = await desk.published()
+        let (load, news) = (await runs.load, registry.published)
         return HeartbeatRequest(
-            incarnation: host.incarnation, load: await runs.load, replicas: nil, numbers: news.numbers,
-            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: await health(),
-            clock: host.wallTime())
+            incarnation: host.incarnation, load: load, replicas: nil, numbers: news.numbers,
+            revocations: news.numbers.revocations > serverRevocations ? news.revocations : nil, health: health, clock: host.wallTime())
     }
 
-    private func health() async -> NodeHealth {
-        NodeHealth(version: version, diskFreeBytes: diskFreeBytes(), troubles: await desk.time.complaint.map { [$0] } ?? [])
+    private var health: NodeHealth {
+        NodeHealth(version: configuration.version, diskFreeBytes: diskFreeBytes(), troubles: time.complaint.map { [$0] } ?? [])
     }
 
-    func registered(_ reply: RegisterReply) async {
-        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+    func registered(_ reply: RegisterReply) {
+        take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         onRegistered?()
-        await complainIfBehind(reply.numbers)
+        complainIfBehind(reply.numbers)
     }
 
-    func accepted(_ reply: HeartbeatReply) async {
+    func accepted(_ reply: HeartbeatReply) {
         serverRevocations = reply.heldRevocations
-        await desk.take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
-        await complainIfBehind(reply.numbers)
+        take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+        complainIfBehind(reply.numbers)
     }
 
     private var hasComplained = false
-    private func complainIfBehind(_ numbers: StateNumbers) async {
-        guard !hasComplained, await desk.published().numbers.isBehind(numbers) else { return }
+    private func complainIfBehind(_ numbers: StateNumbers) {
+        guard !hasComplained, registry.numbers.isBehind(numbers) else { return }
         hasComplained = true
         log.error("stations hold newer records than this center: its folder is an old copy, and they refuse what it releases now")
     }
 
+    private var clockOffset: Interval?
+    var time: CloudTime { CloudTime(own: host.wallTime(), offset: clockOffset) }
+
+    /// What the communication server makes of this clock.
+    private func take(clockOffset offset: Interval?) {
+        let before = time.complaint
+        clockOffset = offset
+        if before == nil, let complaint = time.complaint { log.warning("\(complaint)") }
+    }
+
     package var executedRuns: UInt64 { get async { await runs.executedRuns } }
+}
+
+/// A generator whose type is known only at run time.
+struct AnyGenerator: RandomNumberGenerator {
+    var base: any RandomNumberGenerator & Sendable
+    mutating func next() -> UInt64 { base.next() }
+}
+
+extension RPCError {
+    /// What an error of the center is to somebody far away.
+    package init(center error: any Error) {
+        switch error {
+        case let error as RPCError: self = error
+        case let error as CenterError:
+            let code: StatusCode =
+                switch error {
+                case .malformed: .invalidArgument
+                case .unknown: .notFound
+                case .exists: .alreadyExists
+                case .full: .resourceExhausted
+                case .conflict: .failedPrecondition
+                case .untrusted(.digestMismatch): .dataLoss
+                case .untrusted: .permissionDenied
+                case .storage: .unavailable
+                }
+            self.init(code, "\(error)", effect: .none)
+        default: self.init(.internal, "\(error)", effect: .none)
+        }
+    }
 }

@@ -48,17 +48,17 @@ package struct CenterState: Sendable {
     package init() {}
 }
 
-/// Where the center's state survives. Synchronous: the center is one actor with little to write, and under
-/// simulation nothing may resume from another thread. Every method is one transaction, durable when it returns.
+/// Where the center's state survives. Synchronous: live, the center's actor has a thread of its own, and under simulation
+/// nothing may resume from another thread. Every method is one transaction, durable when it returns.
 package protocol CenterStore: Sendable {
-    func load() throws -> CenterState
-    func module(_ digest: ContentDigest) throws -> [UInt8]?
+    func load() throws(CenterError) -> CenterState
+    func module(_ digest: ContentDigest) throws(CenterError) -> [UInt8]?
     /// A new index; `adding` is its new module, and modules that it does not name go.
-    func save(_ releases: SignedRecord<ReleaseIndex>, _ index: ReleaseIndex, adding: (digest: ContentDigest, bytes: [UInt8])?) throws
-    func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws
+    func save(_ releases: SignedRecord<ReleaseIndex>, _ index: ReleaseIndex, adding: (digest: ContentDigest, bytes: [UInt8])?) throws(CenterError)
+    func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws(CenterError)
     /// A station, the token that it used up, and the list on which it is now.
-    func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws
-    func save(_ token: StoredToken) throws
+    func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws(CenterError)
+    func save(_ token: StoredToken) throws(CenterError)
     /// Tokens that nobody can use any more.
-    func removeTokens(endedBefore: WallTime) throws
+    func removeTokens(endedBefore: WallTime) throws(CenterError)
 }

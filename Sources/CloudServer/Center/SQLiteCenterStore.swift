@@ -7,9 +7,11 @@ import MastTimebase
 /// after a crash or a loss of power.
 package final class SQLiteCenterStore: CenterStore {
     private let queue: DatabaseQueue
+    private let path: String
 
     /// Opens the file, makes it if need be, and brings it to the present schema.
-    package init(path: String) throws {
+    package init(path: String) throws(CenterError) {
+        self.path = path
         var configuration = Configuration()
         configuration.busyMode = .timeout(5)
         configuration.prepareDatabase { database in
@@ -20,12 +22,28 @@ package final class SQLiteCenterStore: CenterStore {
             queue = try DatabaseQueue(path: path, configuration: configuration)
             try Self.migrator.migrate(queue)
         } catch {
-            // SQLite's own words, without the statement that met it.
-            let fault = error as? DatabaseError
-            let isForeign = [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT].contains(fault?.resultCode)
-            throw StorageError(
-                isForeign || fault == nil ? .corrupt : .inputOutput, "the center's database \(path) cannot be opened: \(fault?.message ?? "\(error)")")
+            throw Self.fault(error, "opened", path)
         }
+    }
+
+    /// SQLite's own words, without the statement that met them.
+    private static func fault(_ error: any Error, _ action: String, _ path: String) -> CenterError {
+        let fault = error as? DatabaseError
+        if fault?.resultCode == .SQLITE_FULL {
+            return .storage(StorageError(.inputOutput, "the disk of the center's database \(path) is full; make room there, then try again"))
+        }
+        let isForeign = [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_SCHEMA, .SQLITE_CONSTRAINT].contains(fault?.resultCode)
+        return .storage(StorageError(
+            isForeign || fault == nil ? .corrupt : .inputOutput,
+            "the center's database \(path) cannot be \(action): \(fault?.message ?? "\(error)")"))
+    }
+
+    private func read<Value>(_ body: (Database) throws -> Value) throws(CenterError) -> Value {
+        do { return try queue.read(body) } catch { throw Self.fault(error, "read", path) }
+    }
+
+    private func write(_ body: (Database) throws -> Void) throws(CenterError) {
+        do { try queue.write(body) } catch { throw Self.fault(error, "written", path) }
     }
 
     private static var migrator: DatabaseMigrator {
@@ -62,8 +80,8 @@ package final class SQLiteCenterStore: CenterStore {
 
     // MARK: Reading
 
-    package func load() throws -> CenterState {
-        try queue.read { database in
+    package func load() throws(CenterError) -> CenterState {
+        try read { database in
             var state = CenterState()
             state.releases = try Self.meta("releases", database).map { try SignedRecord(fileBytes: $0) }
             state.revocations = try Self.meta("revocations", database).map { try SignedRecord(fileBytes: $0) }
@@ -92,8 +110,8 @@ package final class SQLiteCenterStore: CenterStore {
         }
     }
 
-    package func module(_ digest: ContentDigest) throws -> [UInt8]? {
-        try queue.read { database in
+    package func module(_ digest: ContentDigest) throws(CenterError) -> [UInt8]? {
+        try read { database in
             try Row.fetchOne(database, sql: "SELECT bytes FROM module WHERE digest = ?", arguments: [digest.description])
                 .map { Self.bytes($0["bytes"]) }
         }
@@ -114,8 +132,8 @@ package final class SQLiteCenterStore: CenterStore {
 
     package func save(
         _ releases: SignedRecord<ReleaseIndex>, _ index: ReleaseIndex, adding: (digest: ContentDigest, bytes: [UInt8])?
-    ) throws {
-        try queue.write { database in
+    ) throws(CenterError) {
+        try write { database in
             if let adding {
                 try database.execute(
                     sql: "INSERT OR REPLACE INTO module (digest, sizeBytes, bytes) VALUES (?, ?, ?)",
@@ -137,8 +155,8 @@ package final class SQLiteCenterStore: CenterStore {
         }
     }
 
-    package func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws {
-        try queue.write { database in
+    package func save(_ user: StoredUser, revocations: SignedRecord<RevocationLog>?) throws(CenterError) {
+        try write { database in
             try database.execute(
                 sql: """
                     INSERT OR REPLACE INTO user (userID, name, serial, isOperator, isRevoked, change, record)
@@ -152,8 +170,8 @@ package final class SQLiteCenterStore: CenterStore {
         }
     }
 
-    package func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws {
-        try queue.write { database in
+    package func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws(CenterError) {
+        try write { database in
             try database.execute(
                 sql: """
                     INSERT OR REPLACE INTO station (nodeID, name, address, lastSeenMilliseconds, record, isRevoked, isHidden)
@@ -168,10 +186,10 @@ package final class SQLiteCenterStore: CenterStore {
         }
     }
 
-    package func save(_ token: StoredToken) throws { try queue.write { try Self.write(token, $0) } }
+    package func save(_ token: StoredToken) throws(CenterError) { try write { try Self.write(token, $0) } }
 
-    package func removeTokens(endedBefore time: WallTime) throws {
-        try queue.write { database in
+    package func removeTokens(endedBefore time: WallTime) throws(CenterError) {
+        try write { database in
             try database.execute(sql: "DELETE FROM token WHERE notAfterMilliseconds < ?", arguments: [time.milliseconds])
         }
     }

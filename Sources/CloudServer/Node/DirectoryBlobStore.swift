@@ -1,7 +1,7 @@
 import Foundation
 
 /// What went wrong with a node's files; the message names the path and the next step.
-package struct StorageError: Error, CustomStringConvertible, Sendable {
+package struct StorageError: Error, CustomStringConvertible, Hashable, Sendable {
     package enum Kind: Sendable { case inUse, missing, exists, inputOutput, corrupt }
     package var kind: Kind
     package var message: String

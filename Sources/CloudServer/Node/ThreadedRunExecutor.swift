@@ -86,7 +86,7 @@ package final class ThreadedRunExecutor: RunExecutor {
 }
 
 /// Closures for threads that wait for them.
-private final class WorkQueue: @unchecked Sendable {
+final class WorkQueue: @unchecked Sendable {
     // `waiting` and `isStopped` are touched only while `condition` is locked.
     private let condition = NSCondition()
     private var waiting: [@Sendable () -> Void] = []

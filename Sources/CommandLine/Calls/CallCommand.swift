@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MastCalls
+import MastFiles
 
 struct CallCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -76,7 +77,7 @@ struct CallCommand: AsyncParsableCommand {
         if let interruption { throw interruption.exitCode }
     }
 
-    private func documents() throws(Failure) -> [ByteString] {
+    private func documents() throws -> [ByteString] {
         guard let data else { return [] }
         guard data.hasPrefix("@") else { return try JSONDocuments.split(Array(data.utf8), source: "-d") }
         let path = String(data.dropFirst())

@@ -3,6 +3,8 @@ import MastCalls
 import MastCapture
 import MastCloudClient
 import MastCloudCore
+import MastFiles
+import MastLinkEmulator
 
 struct ApplicationCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -73,7 +75,7 @@ struct ApplicationCommand: ParsableCommand {
             }
         }
 
-        private func module() throws(Failure) -> (bytes: [UInt8], name: String) {
+        private func module() throws -> (bytes: [UInt8], name: String) {
             if let sample {
                 guard let bytes = SampleApplications.module(sample) else {
                     throw Failure(.usage, "there is no sample \(sample); see mast app samples")

@@ -4,6 +4,7 @@ import MastCapture
 import MastCloudClient
 import MastCloudCore
 import MastDatagrams
+import MastFiles
 
 struct PoolCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

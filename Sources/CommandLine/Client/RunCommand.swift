@@ -4,6 +4,7 @@ import MastCapture
 import MastCloudClient
 import MastCloudCore
 import MastDatagrams
+import MastFiles
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -49,7 +50,7 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         // The profile first: a missing one is the better message while standard input is a terminal.
         _ = try ProfileFile.load(cloud.profilePath)
-        let bytes = try input.map { path throws(Failure) in try InputFile.read(path) } ?? []
+        let bytes = try input.map { path throws(FileFailure) in try InputFile.read(path) } ?? []
         let options = RunOptions(timeout: cloud.timeout, runID: runID.map(RunID.init(rawValue:)), entry: entry)
         let application = application
         if let count = repetition.count { return try await run(count, bytes, options) }

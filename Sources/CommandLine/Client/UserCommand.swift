@@ -45,9 +45,9 @@ struct UserCommand: ParsableCommand {
             let path = out ?? "\(name).profile.json"
             let made: ClientProfile
             if let centerDir {
-                var office = try CenterBootstrap.open(try FolderOptions.center(centerDir))
+                var registry = try CenterBootstrap.open(try FolderOptions.center(centerDir))
                 var generator = SystemRandomNumberGenerator()
-                made = try office.addUser(
+                made = try registry.addUser(
                     AddUser(name: name, isOperator: isOperator, applications: patterns), at: SystemClock().wallTime(), using: &generator)
             } else {
                 let limit = cloud.timeout

@@ -3,6 +3,7 @@ import MastCalls
 import MastCloudCore
 import MastCloudServer
 import MastDatagrams
+import MastFiles
 import MastLinkEmulator
 import MastLinkModel
 import MastTransport
@@ -67,8 +68,8 @@ struct DemoCloud: Sendable {
             let folder = try NodeDirectory(path: directory + "/center")
             let cloud = try CenterBootstrap.initialize(
                 folder, communicationServer: HostPort(centerRelay.localAddress), communicationServerKey: serverKey, at: now, using: &generator)
-            var office = try CenterBootstrap.open(folder)
-            let second = try office.makeJoinToken(lifetime: JoinToken.defaultLifetime, at: now, using: &generator)
+            var registry = try CenterBootstrap.open(folder)
+            let second = try registry.makeJoinToken(lifetime: JoinToken.defaultLifetime, at: now, using: &generator)
             return (cloud, [cloud.joinToken, second])
         }()
 

@@ -3,8 +3,9 @@ import Foundation
 import MastCalls
 import MastCapture
 import MastDatagrams
+import MastFiles
+import MastLinkInference
 import MastLinkModel
-import MastReplay
 
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -97,7 +98,9 @@ struct DemoCommand: AsyncParsableCommand {
             try InputFile.write([UInt8](bytes), to: path)
             file = try CaptureFile(path: path)
         }
-        let fit = try LinkFit(Timeline(reading: file))
+        var pipeline = CapturePipeline(.window(start: nil, length: Timeline.window))
+        pipeline.read(file)
+        let fit = try pipeline.finish()
         if let reason = file.truncation { Output.note("\(name): \(reason); using what comes before") }
         let report = fit.report
         let window = String(format: "window %.1f s from %.1f s", report.windowLengthS, report.windowStartS)

@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
 import MastCapture
+import MastPacketTools
 import MastTimebase
+import MastTransport
 import Synchronization
 
 struct CaptureCommand: AsyncParsableCommand {
@@ -94,7 +96,9 @@ struct CaptureCommand: AsyncParsableCommand {
         let requests = Termination.requests()
         // A server's ready line: whoever waits for it knows that nothing is missed from here on.
         Output.note("capture ready: \(interface) \(capture.linkType)")
-        let session = CaptureSession(capture, recorder, stopAfter: duration, showsLive: !quiet)
+        var onLine: (@Sendable (String) -> Void)?
+        if !quiet { onLine = { Output.note($0) } }
+        let session = CaptureSession(capture, recorder, stopAfter: duration, onLine: onLine)
         try await Termination.run(until: requests, { await session.run() }, stop: { await session.stop() })
         try finish(recorder, session.statistics, failure: session.failure, linkType: session.linkType)
     }
@@ -106,7 +110,8 @@ struct CaptureCommand: AsyncParsableCommand {
                 interface: .init(name: interface ?? "mast0", linkType: linkType), snapLength: snaplen, owner: owner)
         }
         return PacketRecorder(
-            writer: writer, dissector: dissect ? DatagramDissector(ports: port) : nil, snapLength: snaplen, limit: count ?? .max)
+            writer: writer, dissector: dissect ? DatagramDissector(ports: port) : nil, snapLength: snaplen, limit: count ?? .max,
+            onDissected: { Output.line($0) })
     }
 
     private func lesserPrivileges() throws -> LiveCapturePrivileges? {

@@ -1,6 +1,9 @@
 import ArgumentParser
 import MastCapture
+import MastFiles
+import MastLinkInference
 import MastReplay
+import MastReporting
 
 /// Files for people and their tools, beside what a command prints.
 struct CaptureReportOptions: ParsableArguments {
@@ -18,7 +21,7 @@ struct CaptureReportOptions: ParsableArguments {
 
     func recorder() -> CaptureRecorder? { isWanted ? CaptureRecorder() : nil }
 
-    func write(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) throws(Failure) {
+    func write(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) throws {
         if report != nil || csv != nil {
             let data = ReportData(summary, recorder, fit: fit)
             if let csv { try InputFile.write(Array(data.csv.utf8), to: csv) }
@@ -49,7 +52,7 @@ struct ReplayReportOptions: ParsableArguments {
 
     func recorder() -> ReplayRecorder? { given.contains(where: \.isGiven) ? ReplayRecorder() : nil }
 
-    func write(_ result: ReplayReport, _ recorder: ReplayRecorder?, _ source: ReplaySource) throws(Failure) {
+    func write(_ result: ReplayReport, _ recorder: ReplayRecorder?, _ source: ReplaySource) throws {
         guard let recording = recorder?.recording else { return }
         let name = source.name.split(separator: "/").last.map(String.init) ?? source.name
         if let report {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import MastCapture
-import MastReplay
+import MastLinkInference
+import MastReporting
 import MastTimebase
 
 struct InspectCommand: AsyncParsableCommand {
@@ -119,26 +120,19 @@ private struct InspectedCapture {
 
     init(_ path: String, matching records: EndRecords?, recorder: CaptureRecorder? = nil, mostFlows: Int) throws {
         let capture = try CaptureFile(path: path)
-        var builder = CaptureSummary.Builder()
-        var survey = LinkSurvey()
-        var records = records
-        var recorder = recorder
-        var seen = 0
-        while let packet = capture.next() {
-            if let observation = builder.add(packet) {
-                survey.add(packet, observation, builder.table)
-                records?.add(packet, observation, client: builder.table.flows[observation.flow].client)
-                recorder?.add(packet, observation)
-            }
-            seen += 1
-            if seen % 200_000 == 0 { Output.progress("\(seen) packets") }
+        var pipeline = CapturePipeline()
+        var (records, recorder) = (records, recorder)
+        let isFollowed = records != nil || recorder != nil
+        let body = { (packet: CapturedPacket, seen: FlowObservation, client: NetworkAddress) in
+            records?.add(packet, seen, client: client)
+            recorder?.add(packet, seen)
         }
+        pipeline.read(capture, progress: { Output.progress("\($0) packets") }, isFollowed ? body : nil)
+        let seen = pipeline.packets
         if seen >= 200_000 { Output.endProgress() }
-        summary = builder.finish(
-            file: capture.path, format: capture.format.rawValue, linkType: capture.linkType.description, truncation: capture.truncation,
-            mostFlows: mostFlows)
-        recorder?.adopt(builder.table)
-        do throws(FitFailure) { fit = .success(try survey.finish(builder.table)) } catch { fit = .failure(error) }
+        summary = pipeline.summary(of: capture, mostFlows: mostFlows)
+        recorder?.adopt(pipeline.flows)
+        do throws(FitFailure) { fit = .success(try pipeline.finish()) } catch { fit = .failure(error) }
         self.recorder = recorder
         if let records { self.records = records }
         if let truncation = capture.truncation {

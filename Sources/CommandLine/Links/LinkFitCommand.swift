@@ -1,7 +1,9 @@
 import ArgumentParser
 import MastCapture
+import MastFiles
+import MastLinkEmulator
+import MastLinkInference
 import MastLinkModel
-import MastReplay
 import MastTimebase
 
 struct LinkFitCommand: AsyncParsableCommand {
@@ -107,17 +109,10 @@ struct FitWindowOptions: ParsableArguments {
     /// The third is why the file breaks off, if it does.
     func fitAndGoodness(_ path: String) throws -> (LinkFit, (FlowDirection) -> FitGoodness, String?) {
         let capture = try CaptureFile(path: path)
-        if windowStart == nil, windowLength == nil {
-            let (fit, survey) = try LinkSurvey.fit(reading: capture)
-            return (fit, { survey.goodness(fit, $0) }, capture.truncation)
-        }
-        let windowLength = windowLength ?? .seconds(60)
-        let chosen = windowStart.map { start in Instant.zero + start ... Instant.zero + start + windowLength }
-        let timeline = Timeline(reading: capture, keeping: chosen, densest: windowLength)
-        let window = try windowStart.map { start throws(FitFailure) in
-            try timeline.window(from: .zero + start, length: windowLength)
-        } ?? timeline.densestWindow(length: windowLength)
-        let fit = try LinkFit(timeline, window: window)
-        return (fit, { FitGoodness(fit, $0) }, capture.truncation)
+        let isWhole = windowStart == nil && windowLength == nil
+        var pipeline = CapturePipeline(isWhole ? .whole : .window(start: windowStart, length: windowLength ?? .seconds(60)))
+        pipeline.read(capture)
+        let fit = try pipeline.finish()
+        return (fit, { [pipeline] in pipeline.goodness(fit, $0) }, capture.truncation)
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MastCapture
+import MastFiles
 import MastLinkModel
 import MastTimebase
 

@@ -1,6 +1,6 @@
 import ArgumentParser
+import MastLinkEmulator
 import MastLinkModel
-import MastReplay
 import MastTimebase
 
 /// What a link is like: from a scenario, a capture, or put together.

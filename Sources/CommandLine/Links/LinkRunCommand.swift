@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import MastCapture
 import MastLinkModel
+import MastPacketTools
 import MastTimebase
 
 struct LinkRunCommand: ParsableCommand {

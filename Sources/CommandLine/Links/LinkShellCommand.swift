@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MastFiles
 import MastLinkEmulator
 import MastLinkModel
 import MastTimebase

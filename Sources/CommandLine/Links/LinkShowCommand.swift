@@ -1,6 +1,9 @@
 import ArgumentParser
 import MastCapture
+import MastFiles
+import MastLinkEmulator
 import MastLinkModel
+import MastReporting
 import MastTimebase
 
 struct LinkShowCommand: ParsableCommand {

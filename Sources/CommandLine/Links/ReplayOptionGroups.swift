@@ -1,4 +1,5 @@
 import ArgumentParser
+import MastLinkInference
 import MastLinkModel
 import MastReplay
 import MastTimebase
@@ -25,27 +26,27 @@ struct ReplayPartOptions: ParsableArguments {
         [("speed", speed != nil), ("loop", loop != nil), ("limit", limit != nil), ("flow", flow != nil)]
     }
 
-    /// Of `RecordedLoad.Options`.
+    /// Of `ReplayPace`.
     var thousandths: Int64 { Int64(((speed ?? 1) * 1_000).rounded()) }
 
     func validate() throws {
         if let speed, !(0.001...1_000).contains(speed) { throw ValidationError("--speed must be 0.001 to 1000") }
-        if let loop, !(1...RecordedLoad.Options.mostRounds).contains(loop) { throw ValidationError("--loop must be 1 to \(RecordedLoad.Options.mostRounds)") }
+        if let loop, !(1...ReplayPace.mostRounds).contains(loop) { throw ValidationError("--loop must be 1 to \(ReplayPace.mostRounds)") }
         if let limit, limit < 1 { throw ValidationError("--limit must be 1 or more") }
-        if let flow, ReplaySource.FlowChoice(flow) == nil { throw ValidationError("--flow must be a number or an address") }
+        if let flow, FlowChoice(flow) == nil { throw ValidationError("--flow must be a number or an address") }
         if let from, from < .zero { throw ValidationError("--from must not be negative") }
         if let to, to <= from ?? .zero { throw ValidationError("--to must come after --from") }
     }
 
-    func part(conversations: Bool) throws -> ReplaySource.Part {
-        var part = ReplaySource.Part()
+    func part(conversations: Bool) throws -> CapturePart {
+        var part = CapturePart()
         (part.filter, part.from, part.to) = (filter, from, to)
-        if conversations { part.flow = flow.flatMap { ReplaySource.FlowChoice($0) } }
+        if conversations { part.flow = flow.flatMap { FlowChoice($0) } }
         return part
     }
 
-    var load: RecordedLoad.Options {
-        var options = RecordedLoad.Options()
+    var load: ReplayPace {
+        var options = ReplayPace()
         (options.speed, options.rounds, options.limit) = (thousandths, loop ?? 1, limit)
         return options
     }

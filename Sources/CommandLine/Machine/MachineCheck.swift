@@ -1,5 +1,6 @@
 import Foundation
 import MastDatagrams
+import MastFiles
 import MastTimebase
 import MastUDPDriver
 import MastWasmRuntime

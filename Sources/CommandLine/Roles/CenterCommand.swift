@@ -23,17 +23,17 @@ struct CenterCommand: AsyncParsableCommand {
         func run() async throws {
             let log = server.logger("mast.center")
             let directory = try FolderOptions.center(folder.dir)
-            let office = try CenterBootstrap.open(directory)
+            let registry = try CenterBootstrap.open(directory)
             let engine = try WasmtimeEngine()
             let executor = node.executor()
             var configuration = CenterConfiguration()
             configuration.version = MastVersion.text
             let (requests, grace, prepared) = (server.requests(), server.grace, configuration)
-            try await withUDPHost(bind: node.listen, identity: office.keys.node.identity, configuration: .cloud, logger: log) { host in
+            try await withUDPHost(bind: node.listen, identity: registry.keys.node.identity, configuration: .cloud, logger: log) { host in
                 let ready = ReadyOnce("center", host)
                 let node = try CenterNode(
-                    host: host, office: office, engine: engine, executor: executor, entropy: SystemRandomNumberGenerator(),
-                    configuration: prepared, log: log, diskFreeBytes: { directory.files.freeBytes }, onRegistered: { ready.print() })
+                    host: host, registry: registry, engine: engine, runExecutor: executor, entropy: SystemRandomNumberGenerator(),
+                    executor: CenterThread(), configuration: prepared, log: log, diskFreeBytes: { directory.files.freeBytes }, onRegistered: { ready.print() })
                 try await Termination.run(until: requests, { try await node.run() }, stop: { await node.shutDown(grace: grace) })
             }
             withExtendedLifetime(directory) {}

@@ -64,8 +64,8 @@ struct CenterInitCommand: AsyncParsableCommand {
         try ProfileFile.save(cloud.operatorProfile, to: path)
         var texts = [cloud.joinToken.text]
         if tokens > 1 {
-            var office = try CenterBootstrap.open(directory)
-            for _ in 1..<tokens { texts.append(try office.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator).text) }
+            var registry = try CenterBootstrap.open(directory)
+            for _ in 1..<tokens { texts.append(try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator).text) }
         }
         if output.json {
             try Output.json(
@@ -110,9 +110,9 @@ struct CenterTokenCommand: AsyncParsableCommand {
     func run() async throws {
         let report: Report
         if let dir {
-            var office = try CenterBootstrap.open(try FolderOptions.center(dir))
+            var registry = try CenterBootstrap.open(try FolderOptions.center(dir))
             var generator = SystemRandomNumberGenerator()
-            let token = try office.makeJoinToken(lifetime: lifetime, at: SystemClock().wallTime(), using: &generator)
+            let token = try registry.makeJoinToken(lifetime: lifetime, at: SystemClock().wallTime(), using: &generator)
             report = Report(joinToken: token.text, endsUnixMs: token.notAfter.milliseconds)
         } else {
             let (seconds, limit) = (lifetime.milliseconds / 1_000, cloud.timeout)

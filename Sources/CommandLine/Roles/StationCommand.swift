@@ -3,6 +3,7 @@ import Foundation
 import MastCalls
 import MastCloudCore
 import MastCloudServer
+import MastFiles
 import MastWasmRuntime
 
 struct StationCommand: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import MastCloudClient
 import MastCloudCore
 import MastCloudServer
+import MastRPC
 
 extension Failure {
     /// What the cloud's own errors mean for a command; nil for errors that are not the cloud's.
@@ -17,6 +18,12 @@ extension Failure {
             case .invalidRunID, .runIDInUse: Failure(.usage, "\(error)")
             case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
             case .damaged: Failure(.badData, "\(error)")
+            }
+        case let error as CenterError:
+            switch error {
+            case .malformed, .unknown, .exists, .full, .conflict: Failure(RPCError(center: error))
+            case .untrusted(let error): cloudFailure(error)
+            case .storage(let error): cloudFailure(error)
             }
         case let error as TrustError: Failure(.badData, "\(error)")
         case let error as StorageError:

@@ -1,11 +1,12 @@
 import ArgumentParser
 import Foundation
 import MastCapture
+import MastFiles
 import MastLinkEmulator
+import MastLinkInference
 import MastLinkModel
 import MastProcesses
 import MastRPC
-import MastReplay
 import MastTimebase
 import MastUDPDriver
 import MastWasmRuntime
@@ -45,8 +46,17 @@ struct Failure: Error, Sendable {
             case .badFilter: self.init(.usage, "\(error); pcap-filter(7) has the language")
             case .notACapture: self.init(.badData, "\(error); give a file that tcpdump, Wireshark or mast wrote")
             }
+        case let error as FileFailure:
+            let status: ExitStatus = switch error.kind {
+            case .usage: .usage
+            case .badData: .badData
+            case .noInput: .noInput
+            case .unavailable: .unavailable
+            }
+            self.init(status, "\(error)")
         case let error as HostPort.Fault: self.init(.usage, "\(error)")
         case let error as SpawnFailure: self.init(.unavailable, "\(error)")
+        case let error as NoSuchFlow: self.init(.badData, "\(error)")
         case let error as FitFailure: self.init(.badData, "\(error)")
         case let error as DeliveryTraceError: self.init(.badData, "\(error)")
         case let error as UDPRelayError: self.init(.unavailable, "\(error)")
@@ -56,7 +66,7 @@ struct Failure: Error, Sendable {
             case .libraryMissing, .libraryMismatch, .libraryBroken: self.init(.unavailable, "\(error)")
             default: self.init(.badData, "\(error)")
             }
-        case let error as DecodingError: self.init(.badData, "not the expected JSON: \(Failure.explain(error))")
+        case let error as DecodingError: self.init(.badData, "not the expected JSON: \(FileFailure.explain(error))")
         case is CancellationError: self.init(.call(.cancelled), "interrupted")
         default:
             if let known = Failure.cloudFailure(error) {
@@ -136,32 +146,6 @@ struct Failure: Error, Sendable {
         case (.permissionDenied, .remote): "; ask an operator, or give another --profile"
         case (.unavailable, .connectionLost), (.unavailable, .peerRestarted): "; the server went away: try again"
         default: ""
-        }
-    }
-
-    /// What a type is called in JSON.
-    private static func form(of type: any Any.Type) -> String {
-        switch type {
-        case is String.Type: "a text"
-        case is Bool.Type: "true or false"
-        case is any (BinaryInteger & Decodable).Type: "a whole number"
-        case is any (BinaryFloatingPoint & Decodable).Type: "a number"
-        case is any Sequence.Type: type is [String: Any].Type ? "an object" : "a list"
-        default: "an object"
-        }
-    }
-
-    static func explain(_ error: DecodingError) -> String {
-        func at(_ context: DecodingError.Context, _ words: String? = nil) -> String {
-            let path = context.codingPath.map { $0.intValue.map { "[\($0)]" } ?? $0.stringValue }.joined(separator: ".")
-            let underlying = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
-            return (path.isEmpty ? "" : path + ": ") + (words ?? underlying ?? context.debugDescription)
-        }
-        switch error {
-        case .keyNotFound(let key, _): return "missing \(key.stringValue)"
-        case .typeMismatch(let type, let context), .valueNotFound(let type, let context): return at(context, "\(form(of: type)) is expected")
-        case .dataCorrupted(let context): return at(context)
-        @unknown default: return "\(error)"
         }
     }
 }

@@ -63,13 +63,13 @@ package final class SimulatedCloud: Sendable {
         membership = try CenterBootstrap.makeMembership(
             centerKeys, communicationServer: HostPort(SimulatedRole.communicationServer.address),
             communicationServerKey: serverKeys.identity.publicKey, at: now)
-        var office = try CenterOffice(keys: centerKeys, membership: membership, store: centerStore)
-        operatorProfile = try office.addUser(AddUser(name: "operator", isOperator: true), at: now, using: &chance)
+        var registry = try CenterRegistry(keys: centerKeys, membership: membership, store: centerStore)
+        operatorProfile = try registry.addUser(AddUser(name: "operator", isOperator: true), at: now, using: &chance)
         var profiles: [ClientProfile] = []
-        for number in 0..<users { profiles.append(try office.addUser(AddUser(name: "user-\(number)"), at: now, using: &chance)) }
+        for number in 0..<users { profiles.append(try registry.addUser(AddUser(name: "user-\(number)"), at: now, using: &chance)) }
         userProfiles = profiles
         var tokens: [JoinToken] = []
-        for _ in 0..<configuration.stations { tokens.append(try office.makeJoinToken(at: now, using: &chance)) }
+        for _ in 0..<configuration.stations { tokens.append(try registry.makeJoinToken(at: now, using: &chance)) }
         self.tokens = tokens
         stationStores = (0..<configuration.stations).map { _ in .inMemory() }
     }
@@ -141,8 +141,8 @@ package final class SimulatedCloud: Sendable {
             centerKeys.node.identity, at: SimulatedRole.center.address, life: birth, access: access(configuration.centerDelay),
             configuration: .cloud)
         let node = try CenterNode(
-            host: host.host, office: try CenterOffice(keys: centerKeys, membership: membership, store: centerStore), engine: engine,
-            executor: executor(host), entropy: simulation.chance("center", birth), log: Self.quiet)
+            host: host.host, registry: try CenterRegistry(keys: centerKeys, membership: membership, store: centerStore), engine: engine,
+            runExecutor: executor(host), entropy: simulation.chance("center", birth), executor: simulation.time.executor.serial(), log: Self.quiet)
         return (host, { try await node.run() })
     }
 

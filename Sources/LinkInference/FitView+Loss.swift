@@ -1,0 +1,135 @@
+import MastCapture
+import MastTimebase
+
+/// What one direction shows of the link's losses outside outages. A share is stated only where packets prove it.
+struct LossEstimate: Sendable {
+    var share = 0.0
+    var meanBurst: Double?
+    var basis: String
+    var isKnown = false
+    /// The queue was full.
+    var isOfQueue = false
+    var count = LinkFit.LossCount()
+    /// No more than this was lost, where the share is not known.
+    var atMost: Double?
+
+    /// - Parameter why: the share is not known.
+    init(unknown why: String, atMost: Double? = nil) {
+        basis = "unknown: \(why)"
+        self.atMost = atMost
+    }
+
+    init(_ count: LinkFit.LossCount, _ basis: String) {
+        self.count = count
+        self.basis = basis
+        share = count.packets > 0 ? Double(count.lost) / Double(count.packets) : 0
+        meanBurst = count.bursts > 0 ? Double(count.lost) / Double(count.bursts) : nil
+        isKnown = true
+    }
+}
+
+extension FitView {
+    func loss(_ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ way: Interval) -> LossEstimate {
+        let drops = outages.filter { $0.kind != .senderIdle && $0.concerns(curve.direction) }
+        func isInOutage(_ event: Timeline.Event) -> Bool {
+            let time = time(event)
+            // The first packet after an outage is the one that shows its losses.
+            return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + way * 2 + .milliseconds(100) }
+        }
+        let rtp = rtpLosses(curve, isInOutage)
+        let tcp = tcpLosses(curve, outages, way)
+        if rtp.received >= 50, rtp.received * 2 >= tcp.count.packets {
+            if curve.source == .offered { return LossEstimate(unknown: "RTP was seen before the link, where nothing is missing yet") }
+            if curve.source == .unplaced, rtp.count.lost == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
+            return LossEstimate(rtp.count, "\(rtp.count.lost) of \(rtp.count.packets) RTP packets missing in sequence, in \(rtp.count.bursts) bursts")
+        }
+        if tcp.count.packets >= 20 {
+            var estimate = LossEstimate(tcp.count, tcp.basis)
+            estimate.isOfQueue = tcp.count.lost > 0 && !capacity.isLowerBound && curve.isBulk && capacity.utilisation >= 0.8
+            if estimate.isOfQueue { estimate.basis += " while the link was full: its queue's doing" }
+            return estimate
+        }
+        guard rtp.received < 50, curve.source != .offered, let numbered = numberedLosses(curve.direction, excluding: isInOutage) else {
+            return LossEstimate(unknown: "nothing in this direction shows losses")
+        }
+        let count = LinkFit.LossCount(packets: numbered.seen + numbered.missing, lost: numbered.missing, bursts: numbered.bursts)
+        if let doubt = numbered.doubt {
+            return LossEstimate(unknown: "\(numbered.missing) numbers are missing between \(numbered.seen) datagrams, and \(doubt)", atMost: Double(count.lost) / Double(count.packets))
+        }
+        if curve.source == .unplaced, numbered.missing == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
+        return LossEstimate(count, "\(numbered.missing) of \(count.packets) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts")
+    }
+
+    private func rtpLosses(_ curve: DeliveryCurve, _ isInOutage: (Timeline.Event) -> Bool) -> (received: Int, count: LinkFit.LossCount) {
+        var received = 0
+        var holes: [SequenceHoles] = []
+        var places: [Int32: Int] = [:]  // lookup only
+        for event in events where event.direction == curve.direction && event.marks.contains(.rtp) {
+            guard isRTP(Int(event.flow), curve.direction), !isInOutage(event) else { continue }
+            received += 1
+            guard event.rtpMissing != 0 else { continue }
+            let place = places[event.flow] ?? holes.count
+            if place == holes.count {
+                places[event.flow] = place
+                holes.append(SequenceHoles())
+            }
+            let number = UInt16(truncatingIfNeeded: event.sequence)
+            // One that comes late was counted as missing before, unless that was in an outage.
+            if event.rtpMissing > 0 { holes[place].skip(Int(event.rtpMissing), before: number) } else { _ = holes[place].fill(number) }
+        }
+        let missing = holes.reduce(0) { $0 + $1.missing }
+        return (received, LinkFit.LossCount(packets: received + missing, lost: missing, bursts: holes.reduce(0) { $0 + $1.bursts }))
+    }
+
+    /// Segments with data and those that the link lost. Seen after the link these are the originals that did not come; seen
+    /// before it, those that were sent again, unless the original had arrived, or nobody answered: of what was sent
+    /// to a host that is gone nothing tells.
+    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String) {
+        // Where acknowledgements were lost or late, what is sent again was not lost.
+        let stops = outages.filter { $0.kind != .senderIdle }
+        let sentInto = stops.map { tops(of: $0, curve, way) }
+        /// Whether it repairs what was sent into an outage, however long the repair took.
+        func isRepair(_ event: Timeline.Event) -> Bool {
+            for (outage, tops) in zip(stops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
+                if let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 { return true }
+            }
+            return false
+        }
+        var segments = 0
+        var again = 0
+        var ranges: [LostRanges] = []
+        var places: [Int32: Int] = [:]  // lookup only
+        for event in events where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+            segments += 1
+            let isAgain = event.marks.contains(.retransmission)
+            if isAgain { again += 1 }
+            guard isAgain || event.marks.contains(.filledLoss) else { continue }
+            let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+            if isAgain {
+                // What passed here was not lost before; whether it was afterwards is no matter of this link.
+                guard curve.source != .arrivals, !event.marks.contains(.needless) else { continue }
+                guard flows[Int(event.flow)].tcp?[curve.direction].isAcknowledged(until: end) ?? false else {
+                    segments -= 1
+                    continue
+                }
+            }
+            guard !isRepair(event) else { continue }
+            let place = places[event.flow] ?? ranges.count
+            if place == ranges.count {
+                places[event.flow] = place
+                ranges.append(LostRanges())
+            }
+            _ = ranges[place].add(from: event.sequence, to: end)
+            // The original is one that was sent and not seen.
+            if !isAgain { segments += 1 }
+        }
+        let lost = ranges.reduce(0) { $0 + $1.count }
+        let basis: String =
+            if curve.source == .arrivals {
+                "\(lost) of \(segments) TCP segments did not come and were sent again" + (again > 0 ? "; \(again) that had come were sent again, too" : "")
+            } else {
+                "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
+            }
+        return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis)
+    }
+}

@@ -1,0 +1,447 @@
+import MastCapture
+import MastTimebase
+
+/// What one TCP segment meant, seen from where the capture was made.
+package struct TCPObservation: Sendable, Hashable {
+    /// A round trip from here to the receiver of the timed data and back, of the direction opposite to the packet.
+    package var rtt: Interval?
+    /// The same by timestamps (RFC 7323), which bare acknowledgements carry too: it may hold a pause of the peer's.
+    package var stampRTT: Interval?
+    /// Bytes that the packet acknowledged for the first time.
+    package var newlyAcknowledged = 0
+    /// Bytes that it shows to have arrived, for the first time, selective acknowledgements too.
+    package var newlyDelivered = 0
+    /// Data that passed here before: the original was lost beyond this point, or its acknowledgement was.
+    package var isRetransmission = false
+    /// It filled a hole late: the original was lost before this point.
+    package var filledLoss = false
+    /// It filled a hole soon: reordering, not loss.
+    package var isReordered = false
+    /// The first of a run of segments lost in a row.
+    package var beginsLossBurst = false
+    /// Data of this direction after this packet that is not known to have arrived.
+    package var outstanding = 0
+    /// Why it was sent again.
+    package var cause: RetransmissionCause?
+    /// What was sent again had been acknowledged already: the original was not lost.
+    package var isNeedless = false
+    /// Where a segment of the other direction began that was sent again, and whose original had arrived as this packet shows.
+    package var needless: UInt32?
+    /// It acknowledges bytes that the capture does not hold: whoever recorded it missed them.
+    package var acknowledgesUnrecorded = false
+
+    package init() {}
+}
+
+/// Follows one TCP connection for round trips and losses (RFC 6298's rule of Karn: no sample from data sent
+/// twice). Bounded: one timed segment and at most `mostHoles` holes a side.
+package struct TCPTracker: Sendable {
+    package struct Side: Sendable {
+        package var segmentsWithData = 0
+        /// Data that passed here before.
+        package var retransmissions = 0
+        /// Of those, by cause, and those whose original had arrived after all.
+        package var causes = RetransmissionCounts()
+        /// SYN or SYN-ACK, and FIN without data, sent again. What was lost, they or their answers, is not seen.
+        package var synAgain = 0
+        package var finAgain = 0
+        package var keepAlives = 0
+        /// Data sent into a closed window to learn whether it is open.
+        package var windowProbes = 0
+        package var filledLosses = 0
+        package var reordered = 0
+        package var duplicateAcknowledgements = 0
+        package var zeroWindows = 0
+        package var minimumRTT: Interval?
+        package var maximumRTT: Interval?
+        package var rttSamples = 0
+        /// Data to ACK, nanoseconds.
+        package var roundTrips = SampleSketch()
+        /// Timestamp to its echo, nanoseconds: the sender's own waiting may be in it.
+        package var stampRoundTrips = SampleSketch()
+        /// IP bytes of the packets whose round trip was the smallest: there, and back.
+        package var minimumRTTBytes: (out: Int, back: Int) = (0, 0)
+        /// Bytes sent and not acknowledged, after each segment with data.
+        package var inFlight = SampleSketch()
+        fileprivate var next: UInt32?
+        fileprivate var acknowledged: UInt32?
+        fileprivate var timed: (end: UInt32, at: Instant)?
+        /// A timestamp whose echo is awaited, and the newest one seen.
+        fileprivate var stamped: (value: UInt32, at: Instant)?
+        fileprivate var newestStamp: UInt32?
+        fileprivate var holes: [Hole] = []
+        /// Acknowledged, and not seen: a record that comes late may still fill them.
+        fileprivate var missed: [Hole] = []
+        fileprivate var missedForGood = 0
+        fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int)?
+        fileprivate var sawFIN = false
+        fileprivate var sawRST = false
+        /// It sent something beside SYN and RST.
+        fileprivate var hasSpoken = false
+        fileprivate var window: UInt16?
+        fileprivate var probeEnd: UInt32?
+        /// Far from all that was followed: of another connection, or the start of a part that was not recorded.
+        fileprivate var stray: UInt32?
+        fileprivate var scoreboard = SACKScoreboard()
+        /// IP bytes of what `timed` times.
+        fileprivate var timedBytes = 0
+        /// When its last segment passed.
+        fileprivate var lastAt: Instant?
+        fileprivate var recovery = RetransmissionClassifier()
+        fileprivate var losses = LostRanges()
+
+        init() {}
+
+        /// Segments of this direction that had to be sent again, wherever they were lost.
+        package var sentAgain: Int { retransmissions + synAgain + finAgain + filledLosses }
+        /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived.
+        package var lost: Int { losses.count }
+        /// Runs of them, in the order of their sequence.
+        package var lossBursts: Int { losses.bursts }
+        /// Bytes that were acknowledged and that the capture does not hold.
+        package var unrecordedBytes: Int { missedForGood + missed.reduce(0) { $0 + $1.bytes } }
+
+        /// Whether what ends with `end` was acknowledged.
+        package func isAcknowledged(until end: UInt32) -> Bool { acknowledged.map { distance($0, end) <= 0 } ?? false }
+    }
+
+    /// Bytes that did not pass while later ones did.
+    fileprivate struct Hole: Sendable {
+        var from: UInt32
+        var to: UInt32
+        var since: Instant
+        /// The timestamp of the segment that left it out.
+        var stamp: UInt32?
+        var bytes: Int { distance(from, to) }
+    }
+
+    package private(set) var up = Side()
+    package private(set) var down = Side()
+    /// From here to the server and back, by SYN and SYN-ACK.
+    package private(set) var serverSideHandshake: Interval?
+    /// From here to the client and back, by SYN-ACK and its ACK.
+    package private(set) var clientSideHandshake: Interval?
+
+    private static let mostHoles = 256
+    private static let mostMissed = 16
+    /// More than a window holds, or a recorder leaves out: what lies so far off belongs to another connection.
+    private static let farthest = 1 << 28
+    /// A hole filled sooner than this was reordering, where the round trip is not known (RACK's floor for a
+    /// reordering window is of this size).
+    private static let reorderingWindow = Interval.milliseconds(5)
+
+    package init() {}
+
+    /// The whole path and back, by the handshake: the same wherever the capture was made.
+    package var handshake: Interval? {
+        guard let serverSideHandshake, let clientSideHandshake else { return nil }
+        return serverSideHandshake + clientSideHandshake
+    }
+
+    package subscript(direction: FlowDirection) -> Side { direction == .up ? up : down }
+
+    /// How far the connection came.
+    package var state: TCPConnectionState {
+        let sawSYN = up.sawSYN != nil || down.sawSYN != nil
+        if up.sawFIN, down.sawFIN { return .closed }
+        let isOpen = up.hasSpoken || (down.hasSpoken && down.sawSYN == nil)
+        if up.sawRST || down.sawRST { return isOpen || !sawSYN ? .reset : down.sawSYN == nil ? .refused : .halfOpen }
+        if up.sawFIN || down.sawFIN { return .closing }
+        if isOpen || !sawSYN { return sawSYN ? .open : .midway }
+        return down.sawSYN == nil ? .neverOpened : .halfOpen
+    }
+
+    /// Whether this SYN begins another connection between the same ports: what was followed had another initial sequence number.
+    package func isReused(by tcp: TCPHeader, _ direction: FlowDirection) -> Bool {
+        guard tcp.flags.contains(.syn), !tcp.flags.contains(.ack) else { return false }
+        if let syn = direction == .up ? up.sawSYN : down.sawSYN { return syn.sequence != tcp.sequence }
+        return (direction == .up ? up.next : down.next) != nil
+    }
+
+    package mutating func observe(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) -> TCPObservation {
+        followHandshake(tcp, direction, at: now)
+        // What was sent again because it was missed comes a round trip later at least.
+        let soon = handshake.map { max(Self.reorderingWindow, $0 / 2) } ?? Self.reorderingWindow
+        return direction == .up
+            ? Self.follow(tcp, side: &up, peer: &down, soon: soon, at: now)
+            : Self.follow(tcp, side: &down, peer: &up, soon: soon, at: now)
+    }
+
+    private static func follow(
+        _ tcp: TCPHeader, side: inout Side, peer: inout Side, soon: Interval, at now: Instant
+    ) -> TCPObservation {
+        var observation = TCPObservation()
+        if tcp.flags.contains(.rst) {
+            side.sawRST = true
+            return observation
+        }
+        if isStray(tcp, &side) { return observation }
+        let timedBefore = side.timed?.end
+        take(tcp, side: &side, peer: peer.window, soon: soon, at: now, &observation)
+        if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
+        if tcp.flags.contains(.ack) {
+            observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
+            acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
+        }
+        if let timestamp = tcp.timestamp { followTimestamps(timestamp, bytes: ipBytes(tcp), side: &side, peer: &peer, at: now, &observation) }
+        if let rtt = observation.rtt, rtt == peer.minimumRTT { peer.minimumRTTBytes = (peer.timedBytes, ipBytes(tcp)) }
+        side.lastAt = now
+        if let next = side.next, let acknowledged = side.acknowledged {
+            let unacknowledged = max(0, distance(acknowledged, next))
+            observation.outstanding = max(0, unacknowledged - side.scoreboard.bytes)
+            if tcp.payloadBytes > 0 { side.inFlight.add(Int64(unacknowledged)) }
+        }
+        return observation
+    }
+
+    /// Packets of a connection that had these ports before may come late. When a second one comes from there, the recorder
+    /// left out what lies between.
+    private static func isStray(_ tcp: TCPHeader, _ side: inout Side) -> Bool {
+        guard let next = side.next, !tcp.flags.contains(.syn) else { return false }
+        guard distance(next, tcp.sequence).magnitude > farthest else {
+            side.stray = nil
+            return false
+        }
+        guard let before = side.stray, distance(before, tcp.sequence).magnitude <= farthest else {
+            side.stray = tcp.sequence
+            return true
+        }
+        (side.stray, side.next, side.acknowledged, side.timed, side.probeEnd) = (nil, nil, nil, nil, nil)
+        side.holes = []
+        side.scoreboard = SACKScoreboard()
+        return false
+    }
+
+    private mutating func followHandshake(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) {
+        if tcp.flags.contains(.syn) {
+            let old = self[direction].sawSYN
+            let again = old?.sequence == tcp.sequence
+            var side = again ? self[direction] : Side()
+            if again { side.synAgain += 1 }
+            side.sawSYN = (tcp.sequence, now, again ? (old?.sent ?? 0) + 1 : 1)
+            if direction == .up { up = side } else { down = side }
+            if direction == .down, tcp.flags.contains(.ack), let syn = up.sawSYN, syn.sent == 1, !again {
+                serverSideHandshake = Self.positive(now - syn.at)
+                clientSideHandshake = nil
+            }
+        } else if direction == .up, clientSideHandshake == nil, serverSideHandshake != nil, tcp.flags.contains(.ack),
+            let synAck = down.sawSYN, synAck.sent == 1, tcp.acknowledgement == synAck.sequence &+ 1
+        {
+            clientSideHandshake = Self.positive(now - synAck.at)
+        }
+    }
+
+    private static func take(
+        _ tcp: TCPHeader, side: inout Side, peer window: UInt16?, soon: Interval, at now: Instant,
+        _ observation: inout TCPObservation
+    ) {
+        let length = tcp.payloadBytes + (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
+        if tcp.payloadBytes > 0 { side.segmentsWithData += 1 }
+        if !tcp.flags.contains(.syn) { side.hasSpoken = true }
+        let isFirstFIN = tcp.flags.contains(.fin) && !side.sawFIN
+        if tcp.flags.contains(.fin) { side.sawFIN = true }
+        guard length > 0 else {
+            if let next = side.next { if distance(next, tcp.sequence) == -1 { side.keepAlives += 1 } } else { side.next = tcp.sequence }
+            return
+        }
+        let end = tcp.sequence &+ UInt32(truncatingIfNeeded: length)
+        guard let next = side.next else {
+            side.next = end
+            if side.acknowledged == nil { side.acknowledged = tcp.sequence }
+            side.timed = (end, now)
+            side.recovery.sent(at: now, wasIdle: true)
+            return
+        }
+        let ahead = distance(next, tcp.sequence)
+        if ahead >= 0 {
+            let isIdle = side.acknowledged.map { distance($0, next) <= 0 } ?? false
+            // All is acknowledged and the window is closed: whether it was taken is for the answer to say.
+            if ahead == 0, window == 0, isIdle, tcp.payloadBytes > 0, length == tcp.payloadBytes {
+                side.windowProbes += 1
+                side.probeEnd = end
+                return
+            }
+            // Unless one goes on where it ended.
+            if ahead > 0, side.probeEnd != tcp.sequence {
+                if side.holes.count >= mostHoles { side.holes.removeFirst() }
+                side.holes.append(Hole(from: next, to: tcp.sequence, since: now, stamp: tcp.timestamp?.value))
+            }
+            side.probeEnd = nil
+            side.recovery.sent(at: now, wasIdle: isIdle)
+            side.next = end
+            if side.timed == nil { side.timed = (end, now) }
+            return
+        }
+        if tcp.flags.contains(.syn) { return }
+        // Keep-alives repeat one acknowledged byte on purpose (RFC 9293 section 3.8.4), and so do probes of a closed window.
+        let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld || window == 0 {
+            if isOld { side.keepAlives += 1 } else { side.windowProbes += 1 }
+            return
+        }
+        if distance(next, end) > 0 { side.next = end }
+        if let hole = side.holes.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }) {
+            let since = side.holes[hole].since
+            let isEarlier = isOriginal(tcp, side.holes[hole].stamp)
+            fill(&side.holes, at: hole, from: tcp.sequence, to: end)
+            if isEarlier ?? (now - since <= soon) {
+                observation.isReordered = true
+                side.reordered += 1
+            } else {
+                observation.filledLoss = true
+                side.filledLosses += 1
+            }
+        } else if let hole = side.missed.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }),
+            now - side.missed[hole].since <= soon
+        {
+            // Only its record came after that of its acknowledgement.
+            fill(&side.missed, at: hole, from: tcp.sequence, to: end)
+            observation.isReordered = true
+            side.reordered += 1
+        } else if tcp.payloadBytes > 0 {
+            sentAgain(tcp, to: end, next: next, side: &side, at: now, &observation)
+        } else if tcp.flags.contains(.fin), !isFirstFIN {
+            side.finAgain += 1
+        }
+        if observation.filledLoss || (observation.isRetransmission && !observation.isNeedless) {
+            observation.beginsLossBurst = side.losses.add(from: tcp.sequence, to: end)
+        }
+        side.timed = nil
+    }
+
+    private static func sentAgain(
+        _ tcp: TCPHeader, to end: UInt32, next: UInt32, side: inout Side, at now: Instant, _ observation: inout TCPObservation
+    ) {
+        observation.isRetransmission = true
+        side.retransmissions += 1
+        let cause = side.recovery.sentAgain(
+            (tcp.sequence, end), isLast: distance(next, end) >= 0, next: next,
+            acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, at: now)
+        side.causes.add(cause)
+        observation.cause = cause
+        // Its acknowledgement passed here before.
+        if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
+            observation.isNeedless = true
+            side.causes.spurious += 1
+        }
+    }
+
+    /// Whether a segment in a hole was sent before the one that left the hole; nil where timestamps do not tell.
+    private static func isOriginal(_ tcp: TCPHeader, _ stamp: UInt32?) -> Bool? {
+        guard let stamp, let own = tcp.timestamp?.value, own != stamp else { return nil }
+        return distance(own, stamp) > 0
+    }
+
+    private static func fill(_ holes: inout [Hole], at index: Int, from: UInt32, to: UInt32) {
+        let hole = holes.remove(at: index)
+        if distance(to, hole.to) > 0 { holes.insert(Hole(from: to, to: hole.to, since: hole.since, stamp: hole.stamp), at: index) }
+        if distance(hole.from, from) > 0 { holes.insert(Hole(from: hole.from, to: from, since: hole.since, stamp: hole.stamp), at: index) }
+    }
+
+    private static func acknowledge(
+        _ tcp: TCPHeader, side: inout Side, peer: inout Side, at now: Instant, _ observation: inout TCPObservation
+    ) {
+        let acknowledgement = tcp.acknowledgement
+        if tcp.window == 0, !tcp.flags.contains(.syn) { side.zeroWindows += 1 }
+        let sameWindow = side.window == tcp.window
+        side.window = tcp.window
+        if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement) { needless(again, &peer, &observation) }
+        if let before = peer.acknowledged {
+            let progress = distance(before, acknowledgement)
+            if progress == 0, tcp.payloadBytes == 0, sameWindow || tcp.sack != nil, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin),
+                let next = peer.next, distance(before, next) > 0
+            {
+                side.duplicateAcknowledgements += 1
+                peer.recovery.duplicateAcknowledgement(at: now)
+            }
+            guard progress > 0, progress <= farthest else { return }
+            observation.newlyAcknowledged = progress
+        }
+        peer.acknowledged = acknowledgement
+        miss(below: acknowledgement, &peer, at: now, &observation)
+        if let again = peer.recovery.acknowledged(acknowledgement, echo: tcp.timestamp?.echo, at: now) { needless(again, &peer, &observation) }
+        if let timed = peer.timed, distance(timed.end, acknowledgement) >= 0 {
+            peer.timed = nil
+            if let rtt = positive(now - timed.at) {
+                observation.rtt = rtt
+                peer.rttSamples += 1
+                peer.roundTrips.add(rtt.nanoseconds)
+                peer.recovery.measured(rtt)
+                peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
+                peer.maximumRTT = max(peer.maximumRTT ?? rtt, rtt)
+            }
+        }
+    }
+
+    private static func needless(_ again: (from: UInt32, to: UInt32), _ peer: inout Side, _ observation: inout TCPObservation) {
+        peer.causes.spurious += 1
+        peer.losses.remove(from: again.from, to: again.to)
+        observation.needless = again.from
+    }
+
+    /// What is acknowledged and was not seen is no hole at the receiver: the capture misses packets.
+    private static func miss(below acknowledgement: UInt32, _ peer: inout Side, at now: Instant, _ observation: inout TCPObservation) {
+        guard let next = peer.next else { return }
+        var found: [Hole] = []
+        if !peer.holes.isEmpty {
+            peer.holes = peer.holes.compactMap { hole in
+                guard distance(hole.from, acknowledgement) > 0 else { return hole }
+                var (part, rest) = (hole, hole)
+                part.since = now
+                guard distance(acknowledgement, hole.to) > 0 else {
+                    found.append(part)
+                    return nil
+                }
+                (part.to, rest.from) = (acknowledgement, acknowledgement)
+                found.append(part)
+                return rest
+            }
+        }
+        let beyond = distance(next, acknowledgement)
+        if beyond > 0, beyond <= farthest {
+            peer.next = acknowledgement
+            // One byte may be a SYN or a FIN, and a probe may have been taken.
+            if peer.probeEnd != acknowledgement, beyond > 1 { found.append(Hole(from: next, to: acknowledgement, since: now)) }
+            peer.probeEnd = nil
+        }
+        guard !found.isEmpty else { return }
+        observation.acknowledgesUnrecorded = true
+        for hole in found {
+            if peer.missed.count >= mostMissed { peer.missedForGood += peer.missed.removeFirst().bytes }
+            peer.missed.append(hole)
+        }
+    }
+
+    /// Of IP and TCP with the option that most carry.
+    private static func ipBytes(_ tcp: TCPHeader) -> Int { tcp.payloadBytes + (tcp.timestamp == nil ? 40 : 52) }
+
+    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. A segment that
+    /// acknowledges nothing new may have waited for data to send (RFC 7323 section 4.1): it tells only where the one
+    /// before it, which did not echo the same, came so shortly before that it cannot have waited long.
+    private static func followTimestamps(
+        _ timestamp: (value: UInt32, echo: UInt32), bytes: Int, side: inout Side, peer: inout Side, at now: Instant,
+        _ observation: inout TCPObservation
+    ) {
+        if side.newestStamp.map({ distance($0, timestamp.value) > 0 }) ?? true {
+            side.newestStamp = timestamp.value
+            if side.stamped == nil { side.stamped = (timestamp.value, now) }
+        }
+        if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
+            peer.stamped = nil
+            if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
+                // However long it waited, the path is no longer.
+                if peer.minimumRTT.map({ rtt < $0 }) ?? true { (peer.minimumRTT, peer.minimumRTTBytes) = (rtt, (0, bytes)) }
+                if observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false {
+                    observation.stampRTT = rtt
+                    peer.stampRoundTrips.add(rtt.nanoseconds)
+                }
+            }
+        }
+    }
+
+    /// Zero is a peer on this very host, or a coarse clock; less is a clock that stepped back.
+    private static func positive(_ interval: Interval) -> Interval? { interval >= .zero ? interval : nil }
+
+    /// From `a` to `b` on the sequence circle, in -2^31 ..< 2^31.
+    fileprivate static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
+}

@@ -1,0 +1,35 @@
+import MastCapture
+import MastTimebase
+
+/// Bytes per bin of one length, streaming: the fullest bin, and quantiles of the bins in which anything passed.
+package struct ThroughputBins: Sendable, Hashable {
+    private static let none = Int64.min
+
+    private let milliseconds: Int32
+    private var bin = none
+    private var bytes: Int64 = 0
+    private var finished = SampleSketch()
+
+    /// - Parameter length: in whole milliseconds, from one to an hour.
+    package init(_ length: Interval) { milliseconds = Int32(min(max(1, length.milliseconds), 3_600_000)) }
+
+    private var length: Interval { .milliseconds(Int64(milliseconds)) }
+
+    package mutating func add(_ bytes: Int, at time: Instant) {
+        let index = time.nanoseconds / (Int64(milliseconds) * 1_000_000)
+        if index != bin {
+            if bin != Self.none { finished.add(self.bytes) }
+            (bin, self.bytes) = (index, 0)
+        }
+        self.bytes += Int64(bytes)
+    }
+
+    /// Mbit/s.
+    package var report: (max: Double, p50: Double, p95: Double)? {
+        var all = finished
+        if bin != Self.none { all.add(bytes) }
+        guard let largest = all.largest, let p50 = all.quantile(0.5), let p95 = all.quantile(0.95) else { return nil }
+        let rate = { (bytes: Int64) in rounded(Double(bytes) * 8 / self.length.inSeconds / 1e6, 6) }
+        return (rate(largest), rate(p50), rate(p95))
+    }
+}

@@ -1,0 +1,185 @@
+import MastCapture
+import MastTimebase
+
+/// A fit as scripts read it. Times are seconds since the first packet of the capture.
+package struct LinkFitReport: Codable, Sendable, Hashable {
+    package struct Direction: Codable, Sendable, Hashable {
+        package var capacityMbps: Double
+        package var lowerBound: Bool
+        package var capacityBasis: String
+        /// 0...1, outside outages; nil: not known.
+        package var lossRate: Double?
+        /// A bound, where the loss itself is not known.
+        package var lossRateAtMost: Double?
+        package var meanBurst: Double?
+        package var lossBasis: String
+        package var queueBytes: Int
+        package var queueBasis: String
+    }
+
+    package struct Outage: Codable, Sendable, Hashable {
+        package var startS: Double
+        package var endS: Double
+        /// `up` or `down`; nil where the packets do not tell: `directionReason` says why.
+        package var direction: String?
+        package var kind: String
+        package var confidence: Double
+        package var startUncertaintyS: Double
+        package var endUncertaintyS: Double
+        package var basis: String
+        package var directionReason: String? = nil
+
+        package func encode(to encoder: any Encoder) throws {
+            var object = encoder.container(keyedBy: CodingKeys.self)
+            try object.encode(startS, forKey: .startS)
+            try object.encode(endS, forKey: .endS)
+            try object.encode(direction, forKey: .direction)
+            try object.encode(kind, forKey: .kind)
+            try object.encode(confidence, forKey: .confidence)
+            try object.encode(startUncertaintyS, forKey: .startUncertaintyS)
+            try object.encode(endUncertaintyS, forKey: .endUncertaintyS)
+            try object.encode(basis, forKey: .basis)
+            try object.encodeIfPresent(directionReason, forKey: .directionReason)
+        }
+    }
+
+    package struct SilentEnd: Codable, Sendable, Hashable {
+        package var atS: Double
+        package var end: String
+        package var peer: String
+        package var unanswered: Int
+        package var untilS: Double
+    }
+
+    package struct Handover: Codable, Sendable, Hashable {
+        package var startS: Double
+        package var endS: Double
+        /// Of the lowest round trip.
+        package var shiftMs: Double?
+        package var confidence: Double
+        package var basis: String
+    }
+
+    package struct Migration: Codable, Sendable, Hashable {
+        package var atS: Double
+        package var from: String
+        package var to: String
+        package var server: String
+    }
+
+    package var windowStartS: Double
+    package var windowLengthS: Double
+    package var windowBasis: String
+    package var packets: Int
+    package var vantage: String
+    package var vantageBasis: String
+    /// nil where the capture shows no round trip: `assumedRttMs` is what a replay takes.
+    package var baseRttMs: Double?
+    /// The path takes so long at most.
+    package var baseRttIsUpperBound: Bool
+    package var assumedRttMs: Double?
+    package var baseRttBasis: String
+    package var up: Direction
+    package var down: Direction
+    package var outages: [Outage]
+    package var handovers: [Handover]
+    package var migrations: [Migration]
+    package var silentEnds: [SilentEnd]
+}
+
+// What is unknown is null rather than left out, so that a script finds every key.
+extension LinkFitReport.Direction {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(capacityMbps, forKey: .capacityMbps)
+        try object.encode(lowerBound, forKey: .lowerBound)
+        try object.encode(capacityBasis, forKey: .capacityBasis)
+        try object.encode(lossRate, forKey: .lossRate)
+        try object.encode(lossRateAtMost, forKey: .lossRateAtMost)
+        try object.encode(meanBurst, forKey: .meanBurst)
+        try object.encode(lossBasis, forKey: .lossBasis)
+        try object.encode(queueBytes, forKey: .queueBytes)
+        try object.encode(queueBasis, forKey: .queueBasis)
+    }
+}
+
+extension LinkFit {
+    package var report: LinkFitReport {
+        LinkFitReport(
+            windowStartS: window.start.sinceStart.inSeconds, windowLengthS: window.length.inSeconds,
+            windowBasis: window.basis, packets: packets, vantage: vantage.rawValue, vantageBasis: vantageBasis,
+            baseRttMs: isBaseRTTAssumed ? nil : baseRTT.inMilliseconds, baseRttIsUpperBound: isBaseRTTBound,
+            assumedRttMs: isBaseRTTAssumed ? baseRTT.inMilliseconds : nil, baseRttBasis: baseRTTBasis,
+            up: report(.up), down: report(.down),
+            outages: outages.map { outage in
+                let start = (window.start + outage.start).sinceStart
+                return LinkFitReport.Outage(
+                    startS: start.inSeconds, endS: (start + outage.length).inSeconds,
+                    direction: outage.direction?.name, kind: outage.kind.rawValue, confidence: outage.confidence,
+                    startUncertaintyS: outage.startUncertainty.inSeconds,
+                    endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis, directionReason: outage.directionReason)
+            },
+            handovers: handovers.map { handover in
+                let start = (window.start + handover.start).sinceStart
+                return LinkFitReport.Handover(
+                    startS: start.inSeconds, endS: (start + handover.length).inSeconds, shiftMs: handover.shift?.inMilliseconds,
+                    confidence: handover.confidence, basis: handover.basis)
+            },
+            migrations: migrations.map {
+                LinkFitReport.Migration(
+                    atS: $0.at.sinceStart.inSeconds, from: $0.from.description, to: $0.to.description, server: $0.server.description)
+            },
+            silentEnds: silentEnds.map(\.report))
+    }
+
+    private func report(_ direction: FlowDirection) -> LinkFitReport.Direction {
+        let fitted = self[direction]
+        return LinkFitReport.Direction(
+            capacityMbps: fitted.capacity.inMegabitsPerSecond, lowerBound: fitted.isLowerBound,
+            capacityBasis: fitted.capacityBasis, lossRate: fitted.isLossKnown ? fitted.loss : nil, lossRateAtMost: fitted.lossAtMost, meanBurst: fitted.meanBurst,
+            lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
+    }
+
+    /// The fit for a terminal, each figure with how it was made.
+    package func renderText(width: Int = 100) -> String {
+        var lines = [
+            "window    \(TextLayout.duration(window.length.inSeconds)) from \(TextLayout.duration(window.start.sinceStart.inSeconds)), \(packets) packets: \(window.basis)",
+            "vantage   \(vantage.rawValue): \(vantageBasis)",
+            isBaseRTTAssumed
+                ? "base RTT  unknown: the capture shows no round trip; a replay takes \(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms"
+                : "base RTT  \(isBaseRTTBound ? "at most " : "")\(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms: \(baseRTTBasis)",
+        ]
+        for direction in [FlowDirection.down, .up] {
+            let fitted = self[direction]
+            let label = direction == .up ? "up        " : "down      "
+            let bound = fitted.isLowerBound ? "at least " : ""
+            lines.append("\(label)\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): \(fitted.capacityBasis)")
+            if fitted.rates.contains(where: { $0 != fitted.rates.first }) {
+                lines.append("          " + TextLayout.sparkline(fitted.rates.map(\.inMegabitsPerSecond), columns: max(10, width - 10)))
+            }
+            let loss =
+                if let bound = fitted.lossAtMost {
+                    "at most \(TextLayout.fixed(bound * 100, 2)) %, "
+                } else {
+                    fitted.loss == 0 ? "" : "\(TextLayout.fixed(fitted.loss * 100, 2)) %: "
+                }
+            lines.append("          loss \(loss)\(fitted.lossBasis)")
+            lines.append("          queue \(TextLayout.bytes(fitted.queueBytes)): \(fitted.queueBasis)")
+        }
+        if outages.isEmpty { lines.append("outages   none") }
+        for outage in outages {
+            let start = (window.start + outage.start).sinceStart.inSeconds
+            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 2)): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
+        }
+        for end in silentEnds { lines.append(end.report.text) }
+        for handover in handovers {
+            let start = (window.start + handover.start).sinceStart.inSeconds
+            let shift = handover.shift.map { ", round trips \($0 < .zero ? "" : "+")\(TextLayout.fixed($0.inMilliseconds, 1)) ms" } ?? ""
+            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+        }
+        for migration in migrations {
+            lines.append("migration at \(TextLayout.fixed(migration.at.sinceStart.inSeconds, 3)) s: \(migration.from) goes on as \(migration.to)")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}

@@ -1,0 +1,186 @@
+import MastCapture
+import MastTimebase
+
+/// Numbers missing between one direction's datagrams. They are losses only where the counter is shown to be the flow's own: other
+/// flows may share it (by host, by pair of hosts, or all that a recorder numbers), and Linux adds chance to it while a
+/// socket without a peer rests.
+struct NumberedLosses: Sendable {
+    var seen = 0
+    var missing = 0
+    /// Runs of missing numbers, once what came late has come.
+    var bursts = 0
+    /// Packets of other flows, or of the other direction, bear the missing numbers.
+    var isShared = false
+    /// Why the numbers prove no loss; nil: they do.
+    var doubt: String?
+}
+
+extension FitView {
+    /// Of the flows of weight whose datagrams are numbered; nil where none is.
+    func numberedLosses(_ direction: FlowDirection, excluding isExcluded: (Timeline.Event) -> Bool) -> NumberedLosses? {
+        var counters: [DatagramCounter] = []
+        var places: [Int32: Int] = [:]  // lookup only
+        for flow in weightyFlows where flows[flow].tcp == nil && flows[flow].mayCount {
+            places[Int32(clamping: flow)] = counters.count
+            counters.append(DatagramCounter(flow: Int32(clamping: flow)))
+        }
+        guard !counters.isEmpty else { return nil }
+        for index in events.indices where events[index].direction == direction && !events[index].marks.contains(.tcp) {
+            guard let place = places[events[index].flow] else { continue }
+            counters[place].take(events[index], at: index, isExcluded: isExcluded(events[index]))
+        }
+        let counted = counters.filter { $0.numbering.isTrustworthy && $0.seen > 0 }
+        guard !counted.isEmpty else { return nil }
+        var losses = NumberedLosses()
+        for counter in counted {
+            losses.seen += counter.seen
+            losses.missing += counter.gaps.reduce(0) { $0 + ($1.isExcluded ? 0 : $1.count) }
+            losses.bursts += counter.gaps.reduce(0) { $0 + ($1.isExcluded ? 0 : 1) }
+        }
+        // Nothing missing from a count that others may share is nothing missing from this flow.
+        guard losses.missing > 0 else { return losses }
+        let others = NumberIndex(events)
+        for counter in counted where counter.gaps.contains(where: { !$0.isExcluded }) {
+            if others.bear(counter.gaps, besides: counter.flow, direction) {
+                losses.isShared = true
+                losses.doubt = "other packets bear them: the counter is not this flow's own"
+            } else if !counter.followsPace {
+                losses.doubt = losses.doubt ?? "nothing shows that the counter is this flow's own: they leave no time between datagrams"
+            }
+        }
+        return losses
+    }
+}
+
+/// The numbers of one flow's datagrams in one direction.
+private struct DatagramCounter {
+    struct Gap {
+        /// The first number left out, and how many.
+        var first: UInt16
+        var count: Int
+        /// The packets around it, as they came.
+        var before: Int
+        var after: Int
+        var time: Interval
+        var isExcluded: Bool
+    }
+
+    let flow: Int32
+    var numbering = Numbering()
+    var seen = 0
+    var gaps: [Gap] = []
+    /// Between packets whose numbers follow each other.
+    private var pauses: [Interval] = []
+    private var top: (number: UInt16, time: Instant, index: Int)?
+
+    init(flow: Int32) { self.flow = flow }
+
+    mutating func take(_ event: Timeline.Event, at index: Int, isExcluded: Bool) {
+        _ = numbering.next(event.identification, at: event.time)
+        if !isExcluded { seen += 1 }
+        guard let top else { return self.top = (event.identification, event.time, index) }
+        let step = Int(Int16(bitPattern: event.identification &- top.number))
+        if step <= 0, step > -Numbering.reach { return fill(event.identification) }
+        self.top = (event.identification, event.time, index)
+        guard step > 0, step <= Numbering.reach else { return }
+        let time = event.time - top.time
+        if step == 1 { return pauses.append(time) }
+        gaps.append(Gap(first: top.number &+ 1, count: step - 1, before: top.index, after: index, time: time, isExcluded: isExcluded))
+    }
+
+    /// One that comes late was never missing.
+    private mutating func fill(_ number: UInt16) {
+        guard let index = gaps.suffix(64).lastIndex(where: { Int(number &- $0.first) < $0.count }) else { return }
+        let gap = gaps.remove(at: index)
+        let before = Int(number &- gap.first)
+        if gap.count - before > 1 {
+            var rest = gap
+            (rest.first, rest.count) = (number &+ 1, gap.count - before - 1)
+            gaps.insert(rest, at: index)
+        }
+        if before > 0 {
+            var rest = gap
+            rest.count = before
+            gaps.insert(rest, at: index)
+        }
+    }
+
+    /// Whether the flow keeps a pace and a gap is longer by the missing ones: then they were sent in it. What others send leaves no
+    /// hole, and what Linux adds by chance is not the same each time.
+    var followsPace: Bool {
+        let gaps = gaps.filter { !$0.isExcluded }
+        guard pauses.count >= 20, !gaps.isEmpty, let usual = Quantile.of(pauses, 0.5), usual > .zero else { return false }
+        let pace = Double(usual.nanoseconds)
+        var even = 0
+        var long = 0
+        var slow = 0
+        for pause in pauses {
+            let share = Double(pause.nanoseconds) / pace
+            if share >= 0.5, share <= 1.5 { even += 1 }
+            if share > 1.5 { long += 1 }
+            if pause >= Numbering.longPause { slow += 1 }
+        }
+        guard even * 4 >= pauses.count * 3 else { return false }
+        let fitting = gaps.filter { gap in
+            let step = Double(gap.count + 1)
+            return abs(Double(gap.time.nanoseconds) / pace - step) <= max(0.5, step / 4)
+        }.count
+        guard fitting * 5 >= gaps.count * 4 else { return false }
+        return long * 2 <= fitting || slow * 2 >= pauses.count
+    }
+}
+
+/// The window's packets by their IP identification.
+private struct NumberIndex {
+    private let events: ArraySlice<Timeline.Event>
+    /// By number, the last event that bears it; by event, the one before it.
+    private var last = Array(repeating: Int32(-1), count: 1 << 16)
+    private var previous: [Int32]
+
+    /// Of gaps more tell no more.
+    private static let mostChecked = 2_000
+
+    init(_ events: ArraySlice<Timeline.Event>) {
+        self.events = events
+        previous = Array(repeating: -1, count: events.count)
+        for (place, event) in events.enumerated() where event.identification != 0 {
+            previous[place] = last[Int(event.identification)]
+            last[Int(event.identification)] = Int32(clamping: place)
+        }
+    }
+
+    /// Whether more of the missing numbers are those of other packets about that time than chance has it. Where others bear the
+    /// numbers that are not missing as well, theirs is another counter that runs beside this one.
+    func bear(_ gaps: [DatagramCounter.Gap], besides flow: Int32, _ direction: FlowDirection) -> Bool {
+        var (checked, found, beside, present) = (0, 0, 0, 0)
+        var byChance = 0.0
+        for gap in gaps where !gap.isExcluded && checked < Self.mostChecked {
+            let from = events[gap.before].time - Numbering.slack
+            let to = events[gap.after].time + Numbering.slack
+            var (low, high) = (gap.before, gap.after)
+            while low > events.startIndex, events[low - 1].time >= from, gap.before - low < 4_096 { low -= 1 }
+            while high + 1 < events.endIndex, events[high + 1].time <= to, high - gap.after < 4_096 { high += 1 }
+            func isElsewhere(_ number: UInt16) -> Bool {
+                var place = last[Int(number)]
+                while place >= 0 {
+                    let index = events.startIndex + Int(place)
+                    if index < low { return false }
+                    if index <= high, events[index].flow != flow || events[index].direction != direction { return true }
+                    place = previous[Int(place)]
+                }
+                return false
+            }
+            for offset in 0..<min(gap.count, Self.mostChecked - checked) {
+                checked += 1
+                byChance += Double(high - low) / 65_536
+                if isElsewhere(gap.first &+ UInt16(truncatingIfNeeded: offset)) { found += 1 }
+            }
+            for index in [gap.before, gap.after] {
+                present += 1
+                if isElsewhere(events[index].identification) { beside += 1 }
+            }
+        }
+        guard beside * checked * 2 <= found * present else { return false }
+        return Double(found) > 3 * byChance + 1 && found * 10 >= checked || found * 2 >= checked
+    }
+}

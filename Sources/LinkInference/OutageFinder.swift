@@ -1,0 +1,284 @@
+import MastCapture
+import MastTimebase
+
+/// Judges the silences of one direction: did the link stop, or had the sender nothing to send?
+struct OutageFinder {
+    let curve: DeliveryCurve
+    let points: [DeliveryCurve.Point]
+    let view: FitView
+    let baseRTT: Interval
+    /// How far the way to the capture point may be off.
+    let wayUncertainty: Interval
+    let queue: QueueDelay
+
+    init(_ curve: DeliveryCurve, _ view: FitView, baseRTT: Interval, isBaseRTTAssumed: Bool, queue: QueueDelay) {
+        (self.curve, self.view, self.baseRTT, self.queue) = (curve, view, baseRTT, queue)
+        wayUncertainty = isBaseRTTAssumed ? baseRTT / 2 : .zero
+        // Acknowledgements between datagrams are no part of their pace.
+        points = curve.isMostlyTCP ? curve.points : curve.points.filter { !view.events[$0.event].marks.contains(.tcp) }
+    }
+
+    struct Gap {
+        /// The points before and after it.
+        var before: Int
+        var after: Int
+        var start: Interval
+        var end: Interval
+        /// Between packets before it.
+        var spacing: Interval
+        /// The flow kept a pace.
+        var isRegular: Bool
+        var length: Interval { end - start }
+    }
+
+    struct Verdict {
+        var kind: LinkFit.Outage.Kind
+        var confidence: Double
+        var endUncertainty: Interval
+        var basis: String
+        /// At the capture point, where more is known than when the silence was noticed.
+        var start: Interval?
+        var end: Interval?
+        var startUncertainty = Interval.zero
+        /// Of the outage, if it is not the one that fell silent.
+        var direction: FlowDirection?
+        /// Packets that came late or are missing: they were seen after the link, whatever else is known.
+        var isSeenAfterLink = false
+        /// So many are missing that even a short silence tells.
+        var isCertain = false
+        /// Why it is not known which direction it was.
+        var directionReason: String?
+        /// The other direction was out as well, from and to, and what tells.
+        var also: (start: Interval, end: Interval, basis: String)?
+        /// Silences that begin before this are part of it.
+        var goesOnUntil: Interval?
+
+        init(_ kind: LinkFit.Outage.Kind, _ confidence: Double, _ endUncertainty: Interval, _ basis: String) {
+            (self.kind, self.confidence, self.endUncertainty, self.basis) = (kind, confidence, endUncertainty, basis)
+        }
+    }
+
+    func find() -> [LinkFit.Outage] {
+        // Acknowledgements stop when the data does: they are no evidence of their own. Offered load is the
+        // sender's alone.
+        guard curve.carriesData else { return [] }
+        if curve.source == .offered { return view.isMostlyQUIC(curve.direction) ? findQUICSender() : [] }
+        var outages: [LinkFit.Outage] = []
+        var judged = Interval.zero
+        for index in points.indices.dropFirst() where points[index].time - points[index - 1].time >= LinkFit.shortestOutage / 2 {
+            guard points[index - 1].time >= judged, let gap = gap(before: index - 1, after: index), let verdict = judge(gap),
+                gap.length >= LinkFit.shortestOutage || verdict.isCertain
+            else { continue }
+            judged = verdict.goesOnUntil ?? judged
+            // A clock that was set is no link's doing, nor is an end that is gone.
+            if view.events[points[index].event].marks.contains(.breaks) || isRecorders(gap) { continue }
+            let isPlaced = curve.source != .unplaced || verdict.isSeenAfterLink
+            let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : wayToCapture
+            let start = max(.zero, (verdict.start ?? gap.start) - way)
+            let end = max(start, (verdict.end ?? gap.end) - way)
+            let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : baseRTT / 2
+            append(
+                to: &outages,
+                LinkFit.Outage(
+                    direction: verdict.directionReason == nil ? verdict.direction ?? curve.direction : nil, start: start, length: end - start,
+                    kind: verdict.kind, confidence: verdict.confidence,
+                    startUncertainty: max(gap.spacing, verdict.startUncertainty, placing),
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing), basis: verdict.basis, directionReason: verdict.directionReason))
+            guard let also = verdict.also else { continue }
+            let from = max(.zero, also.start - way)
+            append(
+                to: &outages,
+                LinkFit.Outage(
+                    direction: (verdict.direction ?? curve.direction).other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
+                    confidence: verdict.confidence, startUncertainty: max(gap.spacing, verdict.startUncertainty, placing, .milliseconds(10)),
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
+                    basis: also.basis))
+        }
+        return outages + refusals(beside: outages)
+    }
+
+    /// One outage may cause several silences: what is said of it again is said better.
+    private func append(to outages: inout [LinkFit.Outage], _ outage: LinkFit.Outage) {
+        guard outage.kind == .drop, let index = outages.lastIndex(where: { $0.direction == outage.direction && $0.kind == .drop }),
+            outage.start <= outages[index].start + outages[index].length
+        else { return outages.append(outage) }
+        let earlier = outages[index]
+        var whole = outage
+        if earlier.start < outage.start { (whole.start, whole.startUncertainty) = (earlier.start, earlier.startUncertainty) }
+        whole.length = max(earlier.start + earlier.length, outage.start + outage.length) - whole.start
+        outages[index] = whole
+    }
+
+    /// From the link's queue to where it was noticed.
+    var wayToCapture: Interval {
+        switch curve.source {
+        case .arrivals: baseRTT / 2
+        case .acknowledgements: baseRTT
+        case .offered, .unplaced: .zero
+        }
+    }
+
+    /// nil: the flow that went on afterwards was not busy enough before for its silence to mean anything.
+    private func gap(before: Int, after: Int) -> Gap? {
+        let start = points[before].time
+        let flow = view.events[points[after].event].flow
+        var times: [Interval] = []
+        var index = before
+        while index >= 0, times.count < 50, start - points[index].time <= .seconds(2) {
+            if view.events[points[index].event].flow == flow { times.append(points[index].time) }
+            index -= 1
+        }
+        guard times.count >= 10, let newest = times.first, start - newest <= .milliseconds(100) else { return nil }
+        let spacings = times.indices.dropLast().map { times[$0] - times[$0 + 1] }
+        guard let usual = Quantile.of(spacings, 0.5), let wide = Quantile.of(spacings, 0.9) else { return nil }
+        let length = points[after].time - start
+        guard length >= usual * 6, length >= wide * 3, !isClocked(before, flow: flow, length: length) else { return nil }
+        return Gap(
+            before: before, after: after, start: start, end: points[after].time, spacing: usual,
+            isRegular: wide <= usual * 3 && usual <= .milliseconds(100))
+    }
+
+    /// A window that does not fill the path comes in bursts, a round trip apart: the silence between two is the sender's.
+    private func isClocked(_ before: Int, flow: Int32, length: Interval) -> Bool {
+        guard length <= baseRTT * 6 / 5 else { return false }
+        var last = points[before].time
+        let from = last - baseRTT
+        var longest = Interval.zero
+        for point in points[..<before].reversed() {
+            if point.time <= from { break }
+            guard view.events[point.event].flow == flow else { continue }
+            longest = max(longest, last - point.time)
+            last = point.time
+        }
+        return max(longest, last - from) * 2 >= length
+    }
+
+    private func judge(_ gap: Gap) -> Verdict? {
+        if isUnrecorded(gap) { return nil }
+        let event = view.events[points[gap.before].event]
+        if event.marks.contains(.tcp) {
+            return curve.source == .acknowledgements ? judgeTCPSender(gap) : judgeTCPReceiver(gap)
+        }
+        return judgeDatagrams(gap)
+    }
+
+    /// The recorder was silent, not the link: what the capture does not hold was acknowledged.
+    private func isUnrecorded(_ gap: Gap) -> Bool {
+        let until = gap.end + max(baseRTT, .milliseconds(50)) * 2
+        for event in view.events[points[gap.before].event...].dropFirst() {
+            if view.time(event) > until { break }
+            if event.marks.contains(.unrecorded) { return true }
+        }
+        return false
+    }
+
+    /// Datagrams at a regular pace: were the missing ones late, or lost?
+    private func judgeDatagrams(_ gap: Gap) -> Verdict? {
+        let expected = Int(gap.length.nanoseconds / max(1, gap.spacing.nanoseconds))
+        let next = view.events[points[gap.after].event]
+        var burst = 0
+        for point in points[gap.after...] {
+            guard point.time - gap.end <= .milliseconds(100) else { break }
+            burst += 1
+        }
+        let ordinary = Int(Interval.milliseconds(100).nanoseconds / max(1, gap.spacing.nanoseconds))
+        let isRTP = view.isRTP(Int(next.flow), curve.direction)
+        if isRTP {
+            let missing = max(0, Int(next.rtpMissing))
+            if missing * 2 >= expected {
+                guard isBeyondBursts(missing, of: usualBurst(of: next), gap.length) else { return nil }
+                return paced(gap, .drop, 0.9, "\(missing) RTP packets are missing after the silence")
+            }
+            if (burst - ordinary) * 2 >= expected, expected >= 4 {
+                return paced(gap, .hold, 0.9, "the RTP packets of the silence came together after it")
+            }
+            return Verdict(.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
+        }
+        let last = points[gap.before]
+        let numbered = view.missing(after: last.event, until: points[gap.after].event)
+        // A socket that began anew numbers as it likes.
+        if let numbered, numbered * 2 >= expected, numbered <= expected * 3 + 16 {
+            guard isBeyondBursts(numbered, of: Self.assumedBurst, gap.length) else { return nil }
+            return paced(gap, .drop, 0.85, "\(numbered) packets are missing in the sender's numbering after the silence")
+        }
+        let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
+        if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
+            let resumed = bytes(from: gap.end, for: .milliseconds(100))
+            let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
+            if resumed * 10 >= usual * 6 {
+                var verdict = Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+                verdict.isSeenAfterLink = true
+                return verdict
+            }
+            var verdict = Verdict(.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
+            // What came last may have stood in a queue while arrivals were discarded already.
+            let wait = queue.wait(before: gap.start)
+            verdict.start = gap.start - (wait ?? .zero)
+            verdict.startUncertainty = wait == nil ? .milliseconds(50) : .milliseconds(5)
+            return verdict
+        }
+        if (burst - ordinary) * 2 >= expected, expected >= 8 {
+            return Verdict(.hold, 0.6, .zero, "a burst of what was missing followed the silence")
+        }
+        if backlog(gap) >= max(5, min(20, expected / 10)) {
+            return Verdict(.hold, 0.7, .zero, "what a full queue had kept of the silence followed it at once")
+        }
+        if numbered != nil { return Verdict(.senderIdle, 0.8, .zero, "the sender's numbering went on: nothing was sent in the silence") }
+        return Verdict(.senderIdle, 0.5, .zero, "no backlog followed the silence")
+    }
+
+    /// At an even pace the edges lie between the last packet that came and the first that did not.
+    private func paced(_ gap: Gap, _ kind: LinkFit.Outage.Kind, _ confidence: Double, _ basis: String) -> Verdict {
+        var verdict = Verdict(kind, confidence, .zero, basis)
+        verdict.start = gap.start + gap.spacing / 2
+        // What a hold kept comes at its end.
+        verdict.end = kind == .drop ? gap.end - gap.spacing / 2 : gap.end
+        verdict.isSeenAfterLink = true
+        return verdict
+    }
+
+    /// Whether losses in a row are too many for the bursts around them: a chain that leaves its bad state with one in
+    /// `usual` packets stays nine times as long once in some thousand bursts.
+    func isBeyondBursts(_ missing: Int, of usual: Double, _ length: Interval) -> Bool {
+        Double(missing) >= 9 * usual || (length >= .milliseconds(500) && Double(missing) >= 5 * usual) || length >= .seconds(1)
+    }
+
+    /// Of a numbering, whose bursts are not told apart here.
+    static let assumedBurst = 4.0
+
+    /// RTP packets lost in a row elsewhere in the flow, mean.
+    private func usualBurst(of event: Timeline.Event) -> Double {
+        var (sum, bursts) = (0, 0)
+        for other in view.events where other.rtpMissing > 0 && other.flow == event.flow && other.direction == event.direction && other.time != event.time {
+            sum += Int(other.rtpMissing)
+            bursts += 1
+        }
+        return bursts > 0 ? Double(sum) / Double(bursts) : 1
+    }
+
+    /// Packets that came after the silence much closer together than before it.
+    private func backlog(_ gap: Gap) -> Int {
+        var count = 0
+        var last = gap.end
+        for point in points[gap.after...].dropFirst() {
+            guard point.time - last <= gap.spacing / 3 else { break }
+            (count, last) = (count + 1, point.time)
+        }
+        return count
+    }
+
+    func bytes(from start: Interval, for length: Interval) -> Int {
+        var low = 0
+        var high = points.count
+        while low < high {
+            let middle = (low + high) / 2
+            if points[middle].time < start { low = middle + 1 } else { high = middle }
+        }
+        var sum = 0
+        while low < points.count, points[low].time < start + length {
+            sum += points[low].bytes
+            low += 1
+        }
+        return sum
+    }
+}

@@ -1,0 +1,137 @@
+import MastCapture
+import MastTimebase
+
+/// What two captures of one session, from both ends, tell of the link between: every loss, and every delay up to
+/// one unknown, how the base round trip divides between the directions.
+package enum TwoEnds {
+    /// What cannot be compared.
+    package enum Failure: Error, Sendable, Hashable, CustomStringConvertible {
+        case nothingInCommon
+
+        package var description: String { "the two captures have no packets in common" }
+    }
+
+    /// Beyond this a clock is broken rather than skewed.
+    private static let largestSkew = 0.001
+
+    /// - Parameter isSynchronised: the clocks of both ends agree, so that delays need no assumption.
+    package static func report(
+        client: EndRecords, server: EndRecords, clientFit: LinkFit?, serverFit: LinkFit?, isSynchronised: Bool = false
+    ) throws(Failure) -> LinkReport {
+        var up = OneWay(.up, sender: client, receiver: server)
+        var down = OneWay(.down, sender: server, receiver: client)
+        guard !up.packets.isEmpty || !down.packets.isEmpty, let mine = client.firstTime, let theirs = server.firstTime
+        else { throw .nothingInCommon }
+        // Time 0 is the client's first packet. Clocks further apart than any that could agree count as that far.
+        let origin: Int64 = 0
+        let (apart, overflow) = theirs.subtractingReportingOverflow(mine)
+        let ahead = overflow ? 0 : min(max(apart, -EndRecords.longest), EndRecords.longest)
+        up.shift(sent: { $0 }, received: { $0 + ahead })
+        down.shift(sent: { $0 + ahead }, received: { $0 })
+        var report = clientFit.map { LinkReport($0) } ?? serverFit.map { LinkReport($0) } ?? LinkReport()
+        report.reason = nil
+        // Each direction's pace shows where it arrives.
+        if let fit = serverFit { report.up = LinkReport(fit).up }
+        if let fit = clientFit { report.down = LinkReport(fit).down }
+        let capacityUp = serverFit.flatMap { $0.up.isLowerBound ? nil : $0.up.capacity }
+        let capacityDown = clientFit.flatMap { $0.down.isLowerBound ? nil : $0.down.capacity }
+
+        // The server's clock onto the client's.
+        let skew = isSynchronised ? 0 : skew(up, down)
+        let straight = { (time: Int64) in time - Int64((Double(time - origin) * skew).rounded()) }
+        up.shift(sent: { $0 }, received: straight)
+        down.shift(sent: straight, received: { $0 })
+        let smallest = (up: up.smallestDelay(capacityUp), down: down.smallestDelay(capacityDown))
+        var ways: (up: Int64, down: Int64) = (0, 0)
+        if let a = smallest.up, let b = smallest.down {
+            report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
+            report.baseRttBasis = "smallest delays of both directions, added, less the time to send the packets"
+            ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
+            report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"
+        } else {
+            // One direction alone: its smallest delay counts as none.
+            report.clock = "relative"
+        }
+        let offset = isSynchronised ? 0 : (smallest.up.map { $0 - ways.up } ?? -(smallest.down.map { $0 - ways.down } ?? 0))
+        up.shift(sent: { $0 }, received: { $0 - offset })
+        down.shift(sent: { $0 - offset }, received: { $0 })
+        report.clockSkewPpm = rounded(skew * 1e6)
+
+        let runs = (up: up.lossRuns(), down: down.lossRuns())
+        let drops = (up: up.drops(runs.up, other: runs.down), down: down.drops(runs.down, other: runs.up))
+        let holds = (
+            up: up.holds(way: ways.up, capacity: capacityUp, origin: origin),
+            down: down.holds(way: ways.down, capacity: capacityDown, origin: origin))
+        // What a full queue drops during a hold belongs to the hold.
+        var outages = holds.up + holds.down
+        outages += drops.up.map { up.outage($0, origin: origin) }.filter { drop in !holds.up.contains { $0.overlaps(drop) } }
+        outages += drops.down.map { down.outage($0, origin: origin) }.filter { drop in !holds.down.contains { $0.overlaps(drop) } }
+        for (fit, direction) in [(serverFit, FlowDirection.up), (clientFit, .down)] {
+            guard let fit else { continue }
+            outages += idle(fit, direction, beside: outages, shift: direction == .up ? OneWay.seconds(ahead - offset) : 0)
+        }
+        report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
+        losses(up, runs.up, origin, outages, &report.up)
+        losses(down, runs.down, origin, outages, &report.down)
+        report.up.oneWayDelayMs = delays(up)
+        report.down.oneWayDelayMs = delays(down)
+        report.vantage = "both"
+        report.vantageBasis = "\(up.packets.count + down.packets.count - up.lost - down.lost) packets were seen at both ends"
+        return report
+    }
+
+    /// Parts of one by which the server's clock is faster; 0 where the two directions do not agree on it.
+    private static func skew(_ up: OneWay, _ down: OneWay) -> Double {
+        guard let a = up.drift(), let b = down.drift() else { return 0 }
+        let skew = (a - b) / 2
+        guard abs(a + b) <= max(20e-6, abs(skew)), abs(skew) <= largestSkew else { return 0 }
+        return skew
+    }
+
+    private static func losses(
+        _ way: OneWay, _ runs: [OneWay.Run], _ origin: Int64, _ outages: [LinkFitReport.Outage], _ report: inout LinkReport.Direction
+    ) {
+        guard !way.packets.isEmpty else { return }
+        let outages = outages.filter { $0.direction == way.direction.name && $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
+        let outside = runs.filter { run in
+            let (from, to) = (OneWay.seconds(run.first - origin), OneWay.seconds(run.last - origin))
+            return !outages.contains { $0.startS - $0.startUncertaintyS <= to && from <= $0.endS + $0.endUncertaintyS }
+        }
+        let lost = outside.reduce(0) { $0 + $1.range.count }
+        let inOutages = way.lost - lost
+        report.lossRateAtMost = nil
+        report.lossRate = Double(lost) / Double(max(1, way.packets.count - inOutages))
+        report.lossRateTotal = Double(way.lost) / Double(way.packets.count)
+        report.meanBurst = outside.isEmpty ? nil : Double(lost) / Double(outside.count)
+        report.lossBasis = "\(way.lost) of \(way.packets.count) packets did not come to the other end, \(inOutages) of them in outages"
+    }
+
+    private static func delays(_ way: OneWay) -> LinkReport.OneWayDelay? {
+        let delays = way.packets.compactMap { packet in packet.received.map { $0 - packet.sent } }
+        guard let low = delays.min(), let high = delays.max(), let p50 = Quantile.of(delays, 0.5), let p95 = Quantile.of(delays, 0.95)
+        else { return nil }
+        let milliseconds = { (nanoseconds: Int64) in rounded(Double(nanoseconds) / 1e6) }
+        return LinkReport.OneWayDelay(min: milliseconds(low), p50: milliseconds(p50), p95: milliseconds(p95), max: milliseconds(high))
+    }
+
+    /// Pauses of the sender, as the receiving end's capture shows them, where the link is not to blame.
+    private static func idle(
+        _ fit: LinkFit, _ direction: FlowDirection, beside outages: [LinkFitReport.Outage], shift: Double
+    ) -> [LinkFitReport.Outage] {
+        return fit.report.outages.compactMap { found in
+            guard found.direction == direction.name, found.kind == LinkFit.Outage.Kind.senderIdle.rawValue else { return nil }
+            var moved = found
+            moved.startS += shift
+            moved.endS += shift
+            return outages.contains { $0.overlaps(moved) } ? nil : moved
+        }
+    }
+
+    private static func rounded(_ value: Double) -> Double { (value * 1000).rounded() / 1000 }
+}
+
+extension LinkFitReport.Outage {
+    fileprivate func overlaps(_ other: Self) -> Bool {
+        direction == other.direction && startS < other.endS && other.startS < endS
+    }
+}

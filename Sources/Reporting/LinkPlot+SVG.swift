@@ -1,0 +1,157 @@
+import MastCapture
+
+extension LinkPlot {
+    /// The figure as one SVG element, its colours from CSS classes.
+    package var svg: String {
+        let hasPackets = !arrivalMbps.isEmpty
+        let height = hasPackets ? 470 : 290
+        var parts = [
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
+            "<style>\(Self.style)</style>", "<title>\(HTMLReport.escape(name))</title>",
+            "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
+        ]
+        let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
+        let span = binS * Double(max(capacityMbps.count, arrivalMbps.count))
+        parts.append(rates.frame(label: "Mbit/s", span: span))
+        if !capacityMbps.isEmpty { parts.append(rates.area(capacityMbps, "capacity")) }
+        if hasPackets {
+            parts.append(rates.line(arrivalMbps, "arrivals"))
+            parts.append(rates.line(departureMbps, "departures"))
+            let delays = Panel(top: 282, height: 140, most: Self.ceiling(queueDelayMs.max() ?? 0))
+            parts.append(delays.frame(label: "ms in the queue (longest)", span: span))
+            parts.append(delays.area(queueDelayMs, "delay"))
+            parts.append(delays.marks(droppedPackets))
+        }
+        parts.append(legend(hasPackets))
+        parts.append("<text class=\"ink\" x=\"60\" y=\"18\" font-size=\"14\" font-weight=\"600\">\(HTMLReport.escape(name))</text>")
+        parts.append("<text class=\"faint\" x=\"510\" y=\"\(height - 8)\" text-anchor=\"middle\">seconds</text></svg>")
+        return parts.joined(separator: "\n")
+    }
+
+    private func legend(_ hasPackets: Bool) -> String {
+        var items: [(kind: String, text: String)] = []
+        func rate(_ value: Double?) -> String { value.map { " (mean \(TextLayout.fixed($0, 2)) Mbit/s)" } ?? "" }
+        if !capacityMbps.isEmpty { items.append(("capacity", "capacity" + rate(summary.meanCapacityMbps))) }
+        if hasPackets {
+            items.append(("arrivals", "arrivals" + rate(summary.meanArrivalMbps)))
+            items.append(("departures", "departures" + rate(summary.meanThroughputMbps)))
+            if let drops = summary.droppedPackets, drops > 0 { items.append(("drop", "\(drops) dropped")) }
+        }
+        var x = 60
+        return items.map { item in
+            let text = "<rect class=\"key \(item.kind)\" x=\"\(x)\" y=\"27\" width=\"14\" height=\"8\"/><text class=\"ink\" x=\"\(x + 19)\" y=\"35\">\(item.text)</text>"
+            x += 50 + item.text.count * 7
+            return text
+        }.joined()
+    }
+
+    /// A page with one figure for each, and their summaries.
+    package static func html(_ plots: [LinkPlot]) -> String {
+        let figures = plots.map { plot in
+            var rows: [(String, String)] = [("duration", TextLayout.duration(plot.durationS))]
+            func add(_ name: String, _ value: Double?, _ unit: String) {
+                if let value { rows.append((name, TextLayout.fixed(value, 2) + " " + unit)) }
+            }
+            let summary = plot.summary
+            add("average capacity", summary.meanCapacityMbps, "Mbit/s")
+            add("average throughput", summary.meanThroughputMbps, "Mbit/s")
+            add("utilisation", summary.utilisation.map { $0 * 100 }, "%")
+            add("queueing delay, median", summary.queueDelayP50Ms, "ms")
+            add("queueing delay, 95 %", summary.queueDelayP95Ms, "ms")
+            add("signal delay, 95 %", summary.signalDelayP95Ms, "ms")
+            add("silent for 200 ms or more", summary.gapShare.map { $0 * 100 }, "% of the time")
+            if let count = summary.arrivedPackets { rows.append(("packets", "\(count) arrived, \(summary.departedPackets ?? 0) left, \(summary.droppedPackets ?? 0) dropped")) }
+            let table = rows.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" }.joined()
+            return "<section>\n\(plot.svg)\n<table>\(table)</table>\n</section>"
+        }
+        return """
+            <!doctype html>
+            <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Links</title>
+            <style>
+            :root{color-scheme:light dark}
+            body{font:14px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px;background:#fff;color:#1c2430}
+            section{margin-bottom:40px;break-inside:avoid}svg{width:100%;height:auto}
+            table{border-collapse:collapse;margin-left:6%}th{text-align:left;font-weight:400;color:#5b6675;padding:1px 24px 1px 0}td{font-variant-numeric:tabular-nums}
+            @media (prefers-color-scheme:dark) and (not print){body{background:#14181e;color:#e6eaf0}th{color:#9aa5b4}}
+            </style></head><body>
+            \(figures.joined(separator: "\n"))
+            </body></html>
+
+            """
+    }
+
+    private static let style = """
+        .paper{fill:#fff}.ink{fill:#1c2430}.faint{fill:#5b6675}.grid{stroke:#d9dee6;stroke-width:1}
+        .capacity{fill:#b9c6d8;stroke:none}.arrivals{fill:none;stroke:#2f5fc4;stroke-width:1.5}.departures{fill:none;stroke:#d9622b;stroke-width:1.5}
+        .delay{fill:#3d8f6f;fill-opacity:.55;stroke:none}.drop{stroke:#c02848;stroke-width:1.5}
+        .key.arrivals{fill:#2f5fc4;stroke:none}.key.departures{fill:#d9622b;stroke:none}.key.drop{fill:#c02848;stroke:none}
+        @media (prefers-color-scheme:dark) and (not print){.paper{fill:#14181e}.ink{fill:#e6eaf0}.faint{fill:#9aa5b4}.grid{stroke:#2c343f}
+        .capacity{fill:#3a475a}.arrivals{stroke:#7ba2f5}.departures{stroke:#f0915f}.delay{fill:#5cc09a}.drop{stroke:#f06a86}
+        .key.arrivals{fill:#7ba2f5}.key.departures{fill:#f0915f}.key.drop{fill:#f06a86}}
+        """
+
+    /// The next of 1, 2 and 5 times a power of ten.
+    private static func ceiling(_ value: Double) -> Double {
+        guard value > 0, value.isFinite else { return 1 }
+        var unit = 0.001
+        while unit * 10 < value { unit *= 10 }
+        return [1, 2, 5, 10].map { $0 * unit }.first { $0 >= value } ?? unit * 10
+    }
+
+    /// One set of axes.
+    private struct Panel {
+        static let left = 60.0
+        static let width = 880.0
+        var top: Double
+        var height: Double
+        var most: Double
+
+        private func x(_ index: Int, _ count: Int) -> String { number(Self.left + Self.width * Double(index) / Double(max(1, count))) }
+        private func y(_ value: Double) -> String { number(top + height * (1 - min(1, value / most))) }
+        private func number(_ value: Double) -> String { TextLayout.fixed(value, 1) }
+
+        func frame(label: String, span: Double) -> String {
+            var text = "<text class=\"faint\" x=\"\(number(Self.left))\" y=\"\(number(top - 3))\">\(label)</text>"
+            for part in 0...4 {
+                let value = most * Double(part) / 4
+                text += "<path class=\"grid\" d=\"M\(number(Self.left)) \(y(value))H\(number(Self.left + Self.width))\"/>"
+                text += "<text class=\"faint\" x=\"\(number(Self.left - 6))\" y=\"\(y(value))\" dy=\"4\" text-anchor=\"end\">\(Self.short(value))</text>"
+            }
+            for part in 0...5 {
+                let at = number(Self.left + Self.width * Double(part) / 5)
+                text += "<text class=\"faint\" x=\"\(at)\" y=\"\(number(top + height + 15))\" text-anchor=\"middle\">\(Self.short(span * Double(part) / 5))</text>"
+            }
+            return text
+        }
+
+        private static func short(_ value: Double) -> String {
+            let text = TextLayout.fixed(value, value >= 100 ? 0 : value >= 10 ? 1 : 2)
+            guard text.contains(".") else { return text }
+            var kept = text[...]
+            while kept.last == "0" { kept = kept.dropLast() }
+            if kept.last == "." { kept = kept.dropLast() }
+            return String(kept)
+        }
+
+        func area(_ values: [Double], _ kind: String) -> String {
+            var path = "M\(x(0, 1)) \(y(0))"
+            for (index, value) in values.enumerated() { path += "L\(x(index, values.count)) \(y(value))H\(x(index + 1, values.count))" }
+            return "<path class=\"\(kind)\" d=\"\(path)V\(y(0))Z\"/>"
+        }
+
+        func line(_ values: [Double], _ kind: String) -> String {
+            var path = ""
+            for (index, value) in values.enumerated() {
+                path += "\(index == 0 ? "M" : "L")\(x(index, values.count)) \(y(value))H\(x(index + 1, values.count))"
+            }
+            return "<path class=\"\(kind)\" d=\"\(path)\"/>"
+        }
+
+        /// A stroke at the top where packets were dropped.
+        func marks(_ counts: [Int]) -> String {
+            var path = ""
+            for (index, count) in counts.enumerated() where count > 0 { path += "M\(x(index, counts.count)) \(y(most))v9" }
+            return path.isEmpty ? "" : "<path class=\"drop\" d=\"\(path)\"/>"
+        }
+    }
+}

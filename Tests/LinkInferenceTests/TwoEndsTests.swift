@@ -1,0 +1,97 @@
+import CaptureKit
+import MastCapture
+import MastLinkInference
+import MastLinkModel
+import MastTimebase
+import Testing
+
+@Suite struct TwoEndsTests {
+    private func scenario(loss: LossModel = .none, outages: [Outage] = []) -> LinkScenario {
+        let profile = LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(25), radioLoss: loss, outages: outages)
+        return LinkScenario(up: profile, down: profile, seed: 3)
+    }
+
+    /// The server's capture with its clock ahead by `ahead` and fast by `ppm`.
+    private func inspected(_ scenario: LinkScenario, until seconds: Int64, ahead: Int64 = 0, ppm: Int64 = 0) throws -> (LinkReport, [[CapturedPacket]]) {
+        let worlds = [RecordedWorld.End.client, .server].map {
+            RecordedWorld.media(scenario, until: Instant(nanoseconds: seconds * 1_000_000_000), recordedAt: $0)
+        }
+        var client = EndRecords()
+        for packet in worlds[0].packets { client.add(packet) }
+        var server = EndRecords(agreeingWith: client)
+        for packet in worlds[1].packets {
+            var packet = packet
+            packet.epochNanoseconds += ahead + packet.epochNanoseconds / 1_000_000 * ppm
+            server.add(packet)
+        }
+        let report = try TwoEnds.report(
+            client: client, server: server, clientFit: try? LinkFit(worlds[0].timeline), serverFit: try? LinkFit(worlds[1].timeline))
+        return (report, worlds.map(\.packets))
+    }
+
+    @Test func everyLossIsCounted() throws {
+        let model = try #require(GilbertElliott(share: Probability(0.04), meanBurstPackets: 3))
+        let (report, packets) = try inspected(scenario(loss: .gilbertElliott(model)), until: 60)
+        let count = { (end: Int, up: Bool) in packets[end].filter { ($0.headers.ip?.source.ipv4 == RecordedWorld.server) != up }.count }
+        for (direction, up) in [(report.up, true), (report.down, false)] {
+            let (sent, came) = up ? (count(0, true), count(1, true)) : (count(1, false), count(0, false))
+            let total = try #require(direction.lossRateTotal)
+            #expect(abs(total - Double(sent - came) / Double(sent)) < 0.001)
+            #expect(direction.lossRate == total)
+        }
+        #expect(report.outages.isEmpty)
+    }
+
+    @Test func clocksThatDisagreeAreStraightened() throws {
+        let (report, _) = try inspected(scenario(), until: 30, ahead: 5_000_000_000, ppm: 40)
+        let (base, skew, way) = (try #require(report.baseRttMs), try #require(report.clockSkewPpm), try #require(report.down.oneWayDelayMs))
+        #expect((49.5...51).contains(base))
+        #expect((38...42).contains(skew))
+        #expect((24.5...26).contains(way.p50) && way.max - way.min < 1)
+        #expect(report.clock == "symmetryAssumed")
+    }
+
+    @Test func dropsAndHoldsAreToldApartWithTheirEdges() throws {
+        let outages = [
+            Outage(start: .milliseconds(3_010), duration: .milliseconds(2_500), mode: .drop),
+            Outage(start: .milliseconds(8_000), duration: .milliseconds(400), mode: .hold),
+        ]
+        let (report, _) = try inspected(scenario(outages: outages), until: 12)
+        for direction in ["up", "down"] {
+            let found = report.outages.filter { $0.direction == direction && $0.kind != "senderIdle" }
+            #expect(found.map(\.kind) == ["drop", "hold"])
+            for (found, truth) in zip(found, [(3.01, 5.51), (8.0, 8.4)]) {
+                #expect(abs(found.startS - truth.0) <= 0.02 && abs(found.endS - truth.1) <= 0.02)
+                #expect(found.startUncertaintyS <= 0.02 && found.endUncertaintyS <= 0.02)
+            }
+        }
+        #expect(report.up.lossRate == 0 && (report.up.lossRateTotal ?? 0) > 0.15)
+    }
+
+    /// A file may say what it likes of time.
+    @Test(arguments: [(Int64.min, Int64.max), (.max, .min), (0, .max), (.min, 0), (1 << 61, -(1 << 61))])
+    func absurdTimesAreNoTrap(_ first: Int64, _ second: Int64) {
+        let packets = RecordedWorld.media(scenario(), until: Instant(nanoseconds: 1_000_000_000), recordedAt: .client).packets
+        for isMixed in [false, true] {
+            var client = EndRecords()
+            var server = EndRecords()
+            for (index, packet) in packets.enumerated() {
+                var (here, there) = (packet, packet)
+                here.epochNanoseconds = isMixed && index % 2 == 1 ? second : first
+                there.epochNanoseconds = isMixed && index % 3 == 1 ? first : second
+                client.add(here)
+                server.add(there)
+            }
+            for isSynchronised in [false, true] {
+                let report = try? TwoEnds.report(client: client, server: server, clientFit: nil, serverFit: nil, isSynchronised: isSynchronised)
+                #expect(report.map { $0.up.lossRateTotal ?? 0 <= 1 } ?? true)
+            }
+        }
+    }
+
+    @Test func differentSessionsHaveNothingInCommon() {
+        #expect(throws: TwoEnds.Failure.nothingInCommon) {
+            try TwoEnds.report(client: EndRecords(), server: EndRecords(), clientFit: nil, serverFit: nil)
+        }
+    }
+}
