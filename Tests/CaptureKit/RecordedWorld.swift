@@ -10,6 +10,8 @@ package struct RecordedWorld {
     package private(set) var packets: [CapturedPacket] = []
     private var identification = 0
 
+    package init() {}
+
     package static let client: UInt32 = 0x0A00_0001
     package static let server: UInt32 = 0x0A00_0002
 

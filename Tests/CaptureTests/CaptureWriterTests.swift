@@ -1,3 +1,4 @@
+import CaptureKit
 import MastCapture
 import MastLinkInference
 import MastTimebase

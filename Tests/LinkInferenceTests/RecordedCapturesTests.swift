@@ -1,3 +1,4 @@
+import CaptureKit
 import Crypto
 import Foundation
 import MastCapture

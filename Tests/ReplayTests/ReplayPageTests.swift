@@ -58,7 +58,7 @@ struct ReplayPageTests {
     @Test func `its qlog has the transport's packets, acknowledgements and metrics`() throws {
         let (_, recording, _) = try replay()
         let log = try #require(QLog(recording.traced, title: "replay", name: "client"))
-        let names = try QLogTests.records(log.bytes).dropFirst().compactMap { $0["name"] as? String }
+        let names = try QLogRecords.of(log.bytes).dropFirst().compactMap { $0["name"] as? String }
         for name in ["transport:packet_sent", "transport:packet_received", "recovery:metrics_updated"] {
             #expect(names.contains(name))
         }

@@ -7,13 +7,6 @@ import MastTimebase
 import Testing
 
 @Suite("qlog") struct QLogTests {
-    static func records(_ bytes: [UInt8]) throws -> [[String: Any]] {
-        try bytes.split(separator: 0x1E).map { record in
-            #expect(record.last == 0x0A)
-            return try #require(try JSONSerialization.jsonObject(with: Data(record)) as? [String: Any])
-        }
-    }
-
     /// A download over a link that drops, seen by the client or by the server.
     private func recorder(_ end: RecordedWorld.End) -> CaptureRecorder {
         let link = LinkScenario(
@@ -29,7 +22,7 @@ import Testing
     @Test func `a server's capture is the server's qlog: every packet sent, every acknowledgement with what it covers`() throws {
         let recorder = recorder(.server)
         let log = try #require(QLog(recorder, title: "a download", vantage: .server))
-        let records = try Self.records(log.bytes)
+        let records = try QLogRecords.of(log.bytes)
         let header = try #require(records.first)
         #expect(header["qlog_version"] as? String == "0.3" && header["qlog_format"] as? String == "JSON-SEQ")
         let trace = try #require(header["trace"] as? [String: Any])
@@ -54,7 +47,7 @@ import Testing
 
     @Test func `a client's capture of a download is the network's view of what the server sent`() throws {
         let log = try #require(QLog(recorder(.client), title: "a download", vantage: .client))
-        let trace = try #require(try Self.records(log.bytes).first?["trace"] as? [String: Any])
+        let trace = try #require(try QLogRecords.of(log.bytes).first?["trace"] as? [String: Any])
         let point = try #require(trace["vantage_point"] as? [String: Any])
         #expect(point["type"] as? String == "network" && point["flow"] as? String == "server")
         #expect(trace["title"] as? String == "a download")
@@ -67,7 +60,7 @@ import Testing
         world.datagram(up: true, bytes: 20, at: .zero)
         for number in 0..<20 { world.datagram(up: number % 2 == 0, bytes: 900, at: .zero + century + .milliseconds(10) * Int64(number)) }
         for packet in world.packets.dropFirst() { late.add(packet) }
-        let times = try Self.records(try #require(QLog(late, title: "late", vantage: .unknown)).bytes).dropFirst().map { $0["time"] as? Double }
+        let times = try QLogRecords.of(try #require(QLog(late, title: "late", vantage: .unknown)).bytes).dropFirst().map { $0["time"] as? Double }
         #expect(times == (0..<20).map { Double($0) * 10 })
     }
 
