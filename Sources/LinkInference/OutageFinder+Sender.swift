@@ -52,11 +52,14 @@ extension OutageFinder {
         if isMany { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
-            guard isMost, answers.lateness == nil, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            // One that leaps over others, uncounted, may tell of those that were lost.
+            if answers.lateness != nil, answers.missing == nil, sender.arrived > 4 * sender.segment { return nil }
             var verdict = Verdict(
                 .hold, 0.9, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
             verdict.start = lastPrompt(gap)
-            verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told"
+            // Those that were made at its end tell of data that came at its end.
+            if answers.lateness == nil { verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told" }
             return verdict
         }
         // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.

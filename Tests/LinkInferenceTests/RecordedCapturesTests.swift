@@ -100,7 +100,9 @@ import Testing
 
     /// 6 Mbit/s, 20 ms each way.
     @Test func ofABulkTransferRateAndPathAreExact() throws {
-        let (fit, _) = try LinkSurvey.fit(reading: try CaptureFile(path: Self.path("bulk.pcap")))
+        var pipeline = CapturePipeline()
+        pipeline.read(try CaptureFile(path: Self.path("bulk.pcap")))
+        let fit = try pipeline.finish()
         #expect(abs(fit.down.capacity.inMegabitsPerSecond - 6) <= 0.12 && !fit.down.isLowerBound)
         #expect(abs(fit.baseRTT.inMilliseconds - 40) <= 2 && fit.isBaseRTTBound, "\(fit.baseRTT): \(fit.baseRTTBasis)")
         #expect(fit.outages.allSatisfy { $0.kind == .senderIdle })

@@ -35,8 +35,8 @@ import Testing
         // Acknowledgements leave here each 2 ms; the data that they bring about comes 40 ms later.
         for number in 0..<200 {
             let at = Int64(number) * 2
-            _ = see(at, up: false, sequence: 1 + UInt32(number) * 1_000, bytes: 1_000, acknowledgement: 1, stamp: (UInt32(5_000 + at), UInt32(max(0, at - 40))))
-            _ = see(at, up: true, sequence: 1, bytes: 0, acknowledgement: 1_001 + UInt32(number) * 1_000, stamp: (UInt32(at), UInt32(5_000 + at)))
+            _ = see(at, up: false, sequence: 1 + UInt32(number) * 1_000, bytes: 1_000, acknowledgement: 1, stamp: (UInt32(5_000 + at), at < 40 ? 900 : UInt32(960 + at)))
+            _ = see(at, up: true, sequence: 1, bytes: 0, acknowledgement: 1_001 + UInt32(number) * 1_000, stamp: (UInt32(1_000 + at), UInt32(5_000 + at)))
         }
         #expect(tracker.up.stampRoundTrips.smallest == 40_000_000 && tracker.up.stampRoundTrips.count >= 5)
     }
