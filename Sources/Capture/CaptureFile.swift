@@ -22,7 +22,7 @@ package final class CaptureFile {
     package let format: Format
     /// Of the first interface.
     package let linkType: LinkType
-    /// Records read so far: a few more than `next` has given while fragments wait for their first.
+    /// Records read so far: some more than `next` has given, which looks ahead for records that were written late.
     package private(set) var packetCount = 0
     /// Why reading stopped early; nil after a clean end, and before the end.
     package private(set) var truncation: String?
@@ -33,6 +33,7 @@ package final class CaptureFile {
     private var fallback: PcapNGFile?
     private var filter: PacketFilter?
     private var fragments = FragmentFlows()
+    private var order = RecordOrder()
     private var waiting: [CapturedPacket] = []
     private var firstEpoch: Int64?
     private var lastEpoch: Int64 = 0
@@ -86,19 +87,35 @@ package final class CaptureFile {
     /// Fragments are given the addresses and ports of their datagram's first, also when that one comes a little later.
     package func next() -> CapturedPacket? {
         if waiting.isEmpty {
-            guard let packet = read() else { return nil }
+            guard let packet = readInOrder() else { return nil }
             guard packet.headers.isLaterFragment, !fragments.knows(packet.headers) else {
                 return packet.headers.fragmentedDatagram == 0 ? packet : fragments.resolved(packet)
             }
             waiting.append(packet)
         }
         while waiting.count < Self.mostWaiting, waiting[0].headers.isLaterFragment, !fragments.knows(waiting[0].headers),
-            let packet = read()
+            let packet = readInOrder()
         {
             if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
             waiting.append(packet)
         }
         return fragments.resolved(waiting.removeFirst())
+    }
+
+    /// The next in order of time, as far as records that were written late can be told.
+    private func readInOrder() -> CapturedPacket? {
+        while !order.isReady {
+            guard let packet = read() else {
+                order.close()
+                break
+            }
+            order.take(packet)
+        }
+        guard var packet = order.next() else { return nil }
+        if packet.hasTimestamp, firstEpoch == nil { firstEpoch = packet.epochNanoseconds }
+        let (time, overflow) = packet.epochNanoseconds.subtractingReportingOverflow(firstEpoch ?? packet.epochNanoseconds)
+        packet.time = Instant(nanoseconds: overflow ? .max : time)
+        return packet
     }
 
     private func read() -> CapturedPacket? {
@@ -139,9 +156,18 @@ package final class CaptureFile {
             packetCount += 1
             // With nanosecond precision the field that is called tv_usec holds nanoseconds.
             let time = header.pointee.ts
-            let epoch = Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_usec)
-            let record = CaptureRecord(
-                epochNanoseconds: epoch, hasTimestamp: epoch != 0, linkType: linkType, wireBytes: Int(header.pointee.len))
+            var epoch = Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_usec)
+            if format == .pcap {
+                // Seconds are unsigned there, until 2106; libpcap reads them as signed.
+                if epoch < 0 { epoch += Int64(1) << 32 * 1_000_000_000 }
+            } else if epoch == 0 {
+                // Second 0, or a packet without a time: only our own reader tells.
+                packetCount -= 1
+                takeOver()
+                if fallback != nil { continue }
+                packetCount += 1
+            }
+            let record = CaptureRecord(epochNanoseconds: epoch, linkType: linkType, wireBytes: Int(header.pointee.len))
             let bytes = UnsafeBufferPointer(start: data, count: Int(header.pointee.caplen)).span
             if let filter, !filter.matches(bytes, record) { continue }
             try body(record, bytes)
@@ -169,13 +195,9 @@ package final class CaptureFile {
 
     private func packet(_ record: CaptureRecord, capturedBytes: Int, headers: PacketHeaders) -> CapturedPacket {
         let epoch = record.hasTimestamp ? record.epochNanoseconds : lastEpoch
-        if record.hasTimestamp {
-            if firstEpoch == nil { firstEpoch = epoch }
-            lastEpoch = epoch
-        }
-        let (time, overflow) = epoch.subtractingReportingOverflow(firstEpoch ?? epoch)
+        if record.hasTimestamp { lastEpoch = epoch }
         return CapturedPacket(
-            number: packetCount, time: Instant(nanoseconds: overflow ? .max : time), epochNanoseconds: epoch,
+            number: packetCount, time: .zero, epochNanoseconds: epoch,
             hasTimestamp: record.hasTimestamp, interface: record.interface, wireBytes: record.wireBytes,
             capturedBytes: capturedBytes, headers: headers)
     }

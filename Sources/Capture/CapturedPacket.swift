@@ -10,6 +10,8 @@ package struct CapturedPacket: Sendable {
     package var epochNanoseconds: Int64
     /// False for records that carry no time (pcapng Simple Packet Blocks): `time` is then the previous packet's.
     package var hasTimestamp: Bool
+    /// Its record stands behind records of later packets; it was put where its time belongs.
+    package var wasLate = false
     /// pcapng interface, 0 in a pcap file.
     package var interface: Int
     /// Length of the whole frame when it was on the wire, link header included.

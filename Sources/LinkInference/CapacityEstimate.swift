@@ -12,7 +12,7 @@ struct CapacityEstimate: Sendable {
     /// Bytes in each `LinkFit.step`.
     var bins: [Int]
     /// Per step, whether packets waited all through it; nil where that is not seen.
-    private var waited: [Bool?]
+    private(set) var waited: [Bool?]
 
     /// Packets whose spacing is looked at together.
     private static let runs = [1, 2, 4, 12, 24]
@@ -41,10 +41,10 @@ struct CapacityEstimate: Sendable {
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate) {
+            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), !Self.isContradicted(line.rate, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if Self.isBacklogged(bins, curve, view, queue, standing) {
+            } else if curve.source != .unplaced, Self.isBacklogged(bins, curve, view, queue, standing) {
                 capacity = Self.busyMedian(bins, peak)
                 isLowerBound = false
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
@@ -61,16 +61,24 @@ struct CapacityEstimate: Sendable {
 
     /// Share of the window's capacity that was used.
     var utilisation: Double {
+        // Where the rate varies it is the wait that tells.
+        let known = waited.compactMap { $0 }
+        if !isConstant, known.count >= 20, known.count * 2 >= bins.count { return Double(known.count { $0 }) / Double(known.count) }
         let possible = Double(capacity.bitsPerSecond) * 0.1 * Double(max(1, bins.count))
         return possible > 0 ? Double(bins.reduce(0, +)) * 8 / possible : 0
     }
 
+    /// What a packet takes to send. Zero where the rate varies or is not known: nothing shows what it was when the packet went.
     func serialisation(_ bytes: Int64) -> Interval {
-        isLowerBound || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
+        isLowerBound || isAssumed || !isConstant || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
-    /// The same at what was sent, where the link's own rate is not known.
-    func sending(_ bytes: Int64) -> Interval { bytes == 0 || isAssumed ? .zero : capacity.time(forBytes: bytes) }
+    /// Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
+    private static func isContradicted(_ rate: Rate, _ bins: [Int], _ waited: [Bool?]) -> Bool {
+        let full = bins.indices.filter { waited[$0] == true && bins[$0] > 0 }
+        guard full.count >= 10, let usual = Quantile.of(full.map { bins[$0] }, 0.5) else { return false }
+        return Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4
+    }
 
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
     private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {

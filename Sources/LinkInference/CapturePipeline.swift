@@ -74,9 +74,9 @@ package struct CapturePipeline: Sendable {
         return try LinkFit(whole, window: window)
     }
 
-    /// How well what `finish` gave explains the recorded throughput.
+    /// How well what `finish` gave explains what passed.
     package func goodness(_ fit: LinkFit, _ direction: FlowDirection) -> FitGoodness {
-        timeline.map { FitGoodness(fit, $0, direction) } ?? survey.goodness(fit, direction)
+        timeline == nil ? survey.goodness(fit, direction) : FitGoodness(fit, direction)
     }
 
     /// What was said within the fitted window; nil unless that was asked for.

@@ -8,7 +8,7 @@ extension FitView {
     ) -> LinkFit.Direction {
         let loss = loss(curve, capacity, outages, way)
         let queue = queue(curve, capacity, delay, overflows: loss.isOfQueue)
-        let rates = capacity.rates(outages: outages.filter { $0.direction == curve.direction })
+        let rates = capacity.rates(outages: outages.filter { $0.concerns(curve.direction) })
         var direction = LinkFit.Direction(
             capacity: capacity.capacity, isLowerBound: capacity.isLowerBound, capacityBasis: capacity.basis, rates: rates,
             loss: loss.share, meanBurst: loss.meanBurst, lossBasis: loss.basis, queueBytes: queue.bytes,
@@ -16,6 +16,7 @@ extension FitView {
             isLossOfQueue: loss.isOfQueue)
         direction.lossCount = loss.count
         direction.lossAtMost = loss.atMost
+        direction.evidence = FitGoodness.Evidence(curve, capacity, self)
         if capacity.isLowerBound, !capacity.isAssumed, let rate = direction.assumedRates.first {
             direction.capacityBasis += "; a replay's link carries \(TextLayout.bitRate(Double(rate.bitsPerSecond)))"
         }

@@ -30,7 +30,7 @@ struct LossEstimate: Sendable {
 
 extension FitView {
     func loss(_ curve: DeliveryCurve, _ capacity: CapacityEstimate, _ outages: [LinkFit.Outage], _ way: Interval) -> LossEstimate {
-        let drops = outages.filter { $0.kind != .senderIdle && $0.direction == curve.direction }
+        let drops = outages.filter { $0.kind != .senderIdle && $0.concerns(curve.direction) }
         func isInOutage(_ event: Timeline.Event) -> Bool {
             let time = time(event)
             // The first packet after an outage is the one that shows its losses.

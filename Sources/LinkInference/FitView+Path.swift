@@ -105,15 +105,76 @@ extension FitView {
         return best
     }
 
+    /// The path beyond the capture point and back, without the end's own: by the turns of flows that begin as QUIC does. Each
+    /// has in it what the peer took to answer, so the smallest that recurs is the path at most.
+    private func handshakeTurn(_ vantage: LinkFit.Vantage) -> (rtt: Interval, bytesUp: Int64, bytesDown: Int64)? {
+        struct Turn {
+            var rtt: Interval
+            var bytes: (out: Int32, back: Int32)
+        }
+        struct Progress {
+            var packets = 0
+            /// Of the run of packets in one direction that goes on.
+            var begin: (time: Instant, direction: FlowDirection, bytes: Int32)?
+            var first: (toServer: Interval?, toClient: Interval?)
+            var isOver = false
+        }
+        var progress = Array(repeating: Progress(), count: flows.count)
+        var (toServer, toClient): ([Turn], [Turn]) = ([], [])
+        for event in allEvents {
+            let number = Int(event.flow)
+            guard !progress[number].isOver, !event.marks.contains(.tcp) else { continue }
+            progress[number].packets += 1
+            guard let begin = progress[number].begin else {
+                progress[number].isOver = event.direction == .down || !(event.marks.contains(.quicHandshake) || event.payloadBytes >= 1_100)
+                progress[number].begin = (event.time, event.direction, event.ipBytes)
+                continue
+            }
+            // Then data flows, and nobody waits for an answer.
+            if progress[number].packets > Self.mostOfHandshake { progress[number].isOver = true }
+            guard begin.direction != event.direction else { continue }
+            let turn = Turn(rtt: event.time - begin.time, bytes: (begin.bytes, event.ipBytes))
+            progress[number].begin = (event.time, event.direction, event.ipBytes)
+            // What was under way already is no answer.
+            if event.direction == .down {
+                let first = progress[number].first.toServer ?? turn.rtt
+                progress[number].first.toServer = first
+                if turn.rtt * 2 >= first { toServer.append(turn) }
+            } else {
+                let first = progress[number].first.toClient ?? turn.rtt
+                progress[number].first.toClient = first
+                if turn.rtt * 2 >= first { toClient.append(turn) }
+            }
+        }
+        func low(_ turns: [Turn]) -> Turn? {
+            let sorted = turns.sorted { ($0.rtt, $0.bytes.out) < ($1.rtt, $1.bytes.out) }
+            return zip(sorted, sorted.dropFirst()).first { $1.rtt - $0.rtt <= max(.milliseconds(1), $0.rtt / 30) }?.0 ?? sorted.last
+        }
+        guard let server = low(toServer), let client = low(toClient) else { return nil }
+        // Beside the capture point there is no path, only the end's own work.
+        switch vantage {
+        case .client where client.rtt <= Self.ownWork: return (server.rtt, Int64(server.bytes.out), Int64(server.bytes.back))
+        case .server where server.rtt <= Self.ownWork: return (client.rtt, Int64(client.bytes.back), Int64(client.bytes.out))
+        case .client: return (server.rtt + client.rtt, Int64(server.bytes.out), Int64(server.bytes.back))
+        case .server: return (server.rtt + client.rtt, Int64(client.bytes.back), Int64(client.bytes.out))
+        case .between, .unknown: return (server.rtt + client.rtt, 0, 0)
+        }
+    }
+
+    private static let mostOfHandshake = 8
+    private static let ownWork = Interval.milliseconds(2)
+
     /// The round trip of the whole path without queues and without the time to send the packets.
     func baseRTT(
         up: CapacityEstimate, down: CapacityEstimate, vantage: LinkFit.Vantage
-    ) -> (value: Interval, basis: String, isAssumed: Bool) {
-        var best: (rtt: Interval, basis: String)?
-        func offer(_ rtt: Interval, bytesUp: Int64, bytesDown: Int64, _ basis: String) {
+    ) -> (value: Interval, basis: String, isAssumed: Bool, isBound: Bool) {
+        var best: (rtt: Interval, basis: String, isBound: Bool)?
+        // What a varying rate took of a packet's time is known only at its least.
+        let isVarying = !up.isConstant && !up.isLowerBound || !down.isConstant && !down.isLowerBound
+        func offer(_ rtt: Interval, bytesUp: Int64, bytesDown: Int64, _ basis: String, isBound: Bool = false) {
             let sending = up.serialisation(bytesUp) + down.serialisation(bytesDown)
             let net = max(rtt - sending, .microseconds(10))
-            if best.map({ net < $0.rtt }) ?? true { best = (net, basis) }
+            if best.map({ net < $0.rtt }) ?? true { best = (net, basis, isBound || isVarying) }
         }
         let candidates = weightyFlows.contains(where: { flows[$0].tcp != nil })
             ? weightyFlows : flowBytes.indices.filter { flowBytes[$0] > 0 }
@@ -123,7 +184,13 @@ extension FitView {
                 offer(handshake, bytesUp: 60, bytesDown: 60, "TCP handshake, less the time to send its packets")
             }
             if let server = tcp.up.minimumRTT, let client = tcp.down.minimumRTT {
-                offer(server + client, bytesUp: 0, bytesDown: 0, "smallest data-to-ACK times of both sides, added")
+                // Only the half beyond the capture point crossed the link.
+                let (out, back) = vantage == .client ? tcp.up.minimumRTTBytes : vantage == .server ? tcp.down.minimumRTTBytes : (0, 0)
+                let (bytesUp, bytesDown) = vantage == .client ? (out, back) : (back, out)
+                let isUnknown = bytesUp >= 500 && up.isLowerBound || bytesDown >= 500 && down.isLowerBound
+                offer(
+                    server + client, bytesUp: Int64(bytesUp), bytesDown: Int64(bytesDown),
+                    "smallest data-to-ACK times of both sides, added\(out > 0 && !isUnknown ? ", less the time to send the packets" : "")", isBound: isUnknown)
             }
         }
         for number in flowBytes.indices where best == nil && flowBytes[number] > 0 {
@@ -132,18 +199,20 @@ extension FitView {
             guard !halves.isEmpty else { continue }
             offer(Interval(nanoseconds: halves.reduce(0, +)), bytesUp: 80, bytesDown: 80, "RTCP reports, less the time to send them")
         }
-        if best == nil, let spin = spinRTT(vantage, of: spinTurns()) {
-            // A sender's own capture shows how fast it sent, if not how fast the link is.
-            let (out, back) = vantage == .server ? (down, up) : (up, down)
-            let sending = (spin.bytesOut >= 1_000 ? out.sending(spin.bytesOut) : out.serialisation(spin.bytesOut)) + back.serialisation(spin.bytesBack)
-            offer(spin.rtt - sending, bytesUp: 0, bytesDown: 0, "QUIC spin bit (smallest that recurs), less the time to send its packets")
+        if best == nil {
+            if let spin = spinRTT(vantage, of: spinTurns()) {
+                let (bytesUp, bytesDown) = vantage == .server ? (spin.bytesBack, spin.bytesOut) : (spin.bytesOut, spin.bytesBack)
+                offer(
+                    spin.rtt, bytesUp: bytesUp, bytesDown: bytesDown,
+                    "QUIC spin bit (smallest that recurs), less the time to send its packets; what the peer takes to answer is in it", isBound: true)
+            }
+            if let turn = handshakeTurn(vantage) {
+                offer(
+                    turn.rtt, bytesUp: turn.bytesUp, bytesDown: turn.bytesDown,
+                    "turns of a datagram handshake, less the time to send its packets; what the peer takes to answer is in it", isBound: true)
+            }
         }
-        if best == nil, let quic = paddedHandshake() {
-            offer(
-                quic.toServer + quic.toClient, bytesUp: 1200, bytesDown: 1200,
-                "datagram handshake, less the time to send its packets; the peers' own work is in it")
-        }
-        if let best { return (best.rtt, best.basis, false) }
-        return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true)
+        if let best { return (best.rtt, best.basis, false, best.isBound) }
+        return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true, false)
     }
 }

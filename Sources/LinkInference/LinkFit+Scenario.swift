@@ -24,7 +24,7 @@ extension LinkFit {
             service: service, delay: baseRTT / 2,
             queue: .dropTail(QueueLimit(bytes: max(fitted.queueBytes, 15_000))), radioLoss: lossModel(fitted),
             outages: outages.compactMap { outage -> MastLinkModel.Outage? in
-                guard outage.direction == direction, outage.length > .zero, outage.start >= .zero, outage.start <= window.length else { return nil }
+                guard outage.concerns(direction), outage.length > .zero, outage.start >= .zero, outage.start <= window.length else { return nil }
                 switch outage.kind {
                 case .hold: return MastLinkModel.Outage(start: outage.start, duration: outage.length, mode: .hold)
                 case .drop: return MastLinkModel.Outage(start: outage.start, duration: outage.length, mode: .drop)

@@ -37,6 +37,8 @@ package struct LinkFit: Sendable, Hashable {
         /// The losses are the queue's doing, and come by themselves where its limit is replayed.
         package var isLossOfQueue = false
         package var lossCount = LossCount()
+        /// What its goodness is judged by.
+        package var evidence = FitGoodness.Evidence.nothing("nothing passed in this direction")
 
         /// What a link that stands for this one carries: the capacity over time, or well above what was seen where
         /// the sender was the limit.
@@ -56,7 +58,8 @@ package struct LinkFit: Sendable, Hashable {
             /// There was nothing to carry: no fault of the link, and not part of the scenario.
             case senderIdle
         }
-        package var direction: FlowDirection
+        /// nil where the packets do not tell; `directionReason` says why.
+        package var direction: FlowDirection?
         /// Since the window's start, at the link (the way from there to the capture point is taken off).
         package var start: Interval
         package var length: Interval
@@ -66,6 +69,10 @@ package struct LinkFit: Sendable, Hashable {
         package var startUncertainty: Interval
         package var endUncertainty: Interval
         package var basis: String
+        package var directionReason: String? = nil
+
+        /// Whether it is one of `direction`, as far as is known.
+        func concerns(_ direction: FlowDirection) -> Bool { self.direction == direction || self.direction == nil }
     }
 
     package static let step = Interval.milliseconds(100)
@@ -91,12 +98,16 @@ package struct LinkFit: Sendable, Hashable {
     package var baseRTT: Interval
     package var baseRTTBasis: String
     package var isBaseRTTAssumed: Bool
+    /// The path is this long at most: a peer's own work, or a queue, may be in it.
+    package var isBaseRTTBound = false
     package var up: Direction
     package var down: Direction
     /// In order of start.
     package var outages: [Outage]
     package var handovers: [Handover]
     package var migrations: [Migration]
+    /// Ends that stopped answering, once and for all.
+    package var silentEnds: [SilentEnd] = []
 
     package subscript(direction: FlowDirection) -> Direction { direction == .up ? up : down }
 
@@ -119,12 +130,13 @@ package struct LinkFit: Sendable, Hashable {
         for curve in [up, down] {
             outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, queue: queue).find()
         }
-        outages.sort { ($0.start, $0.direction.rawValue) < ($1.start, $1.direction.rawValue) }
+        outages.sort { ($0.start, $0.direction?.rawValue ?? 2) < ($1.start, $1.direction?.rawValue ?? 2) }
 
         self.window = window
         self.packets = window.range.count
         (self.vantage, vantageBasis) = vantage
-        (baseRTT, baseRTTBasis, isBaseRTTAssumed) = base
+        (baseRTT, baseRTTBasis, isBaseRTTAssumed, isBaseRTTBound) = base
+        silentEnds = SilentEnd.find(view.flows)
         self.outages = outages
         migrations = Migration.find(view.flows)
         handovers = HandoverFinder(view: view, outages: outages, migrations: migrations, baseRTT: base.value).find()

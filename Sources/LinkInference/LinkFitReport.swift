@@ -20,12 +20,35 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package struct Outage: Codable, Sendable, Hashable {
         package var startS: Double
         package var endS: Double
-        package var direction: String
+        /// `up` or `down`; nil where the packets do not tell: `directionReason` says why.
+        package var direction: String?
         package var kind: String
         package var confidence: Double
         package var startUncertaintyS: Double
         package var endUncertaintyS: Double
         package var basis: String
+        package var directionReason: String? = nil
+
+        package func encode(to encoder: any Encoder) throws {
+            var object = encoder.container(keyedBy: CodingKeys.self)
+            try object.encode(startS, forKey: .startS)
+            try object.encode(endS, forKey: .endS)
+            try object.encode(direction, forKey: .direction)
+            try object.encode(kind, forKey: .kind)
+            try object.encode(confidence, forKey: .confidence)
+            try object.encode(startUncertaintyS, forKey: .startUncertaintyS)
+            try object.encode(endUncertaintyS, forKey: .endUncertaintyS)
+            try object.encode(basis, forKey: .basis)
+            try object.encodeIfPresent(directionReason, forKey: .directionReason)
+        }
+    }
+
+    package struct SilentEnd: Codable, Sendable, Hashable {
+        package var atS: Double
+        package var end: String
+        package var peer: String
+        package var unanswered: Int
+        package var untilS: Double
     }
 
     package struct Handover: Codable, Sendable, Hashable {
@@ -50,14 +73,18 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package var packets: Int
     package var vantage: String
     package var vantageBasis: String
-    package var baseRttMs: Double
-    package var baseRttAssumed: Bool
+    /// nil where the capture shows no round trip: `assumedRttMs` is what a replay takes.
+    package var baseRttMs: Double?
+    /// The path takes so long at most.
+    package var baseRttIsUpperBound: Bool
+    package var assumedRttMs: Double?
     package var baseRttBasis: String
     package var up: Direction
     package var down: Direction
     package var outages: [Outage]
     package var handovers: [Handover]
     package var migrations: [Migration]
+    package var silentEnds: [SilentEnd]
 }
 
 // What is unknown is null rather than left out, so that a script finds every key.
@@ -81,15 +108,16 @@ extension LinkFit {
         LinkFitReport(
             windowStartS: window.start.sinceStart.inSeconds, windowLengthS: window.length.inSeconds,
             windowBasis: window.basis, packets: packets, vantage: vantage.rawValue, vantageBasis: vantageBasis,
-            baseRttMs: baseRTT.inMilliseconds, baseRttAssumed: isBaseRTTAssumed, baseRttBasis: baseRTTBasis,
+            baseRttMs: isBaseRTTAssumed ? nil : baseRTT.inMilliseconds, baseRttIsUpperBound: isBaseRTTBound,
+            assumedRttMs: isBaseRTTAssumed ? baseRTT.inMilliseconds : nil, baseRttBasis: baseRTTBasis,
             up: report(.up), down: report(.down),
             outages: outages.map { outage in
                 let start = (window.start + outage.start).sinceStart
                 return LinkFitReport.Outage(
                     startS: start.inSeconds, endS: (start + outage.length).inSeconds,
-                    direction: outage.direction.name, kind: outage.kind.rawValue, confidence: outage.confidence,
+                    direction: outage.direction?.name, kind: outage.kind.rawValue, confidence: outage.confidence,
                     startUncertaintyS: outage.startUncertainty.inSeconds,
-                    endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis)
+                    endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis, directionReason: outage.directionReason)
             },
             handovers: handovers.map { handover in
                 let start = (window.start + handover.start).sinceStart
@@ -100,7 +128,8 @@ extension LinkFit {
             migrations: migrations.map {
                 LinkFitReport.Migration(
                     atS: $0.at.sinceStart.inSeconds, from: $0.from.description, to: $0.to.description, server: $0.server.description)
-            })
+            },
+            silentEnds: silentEnds.map(\.report))
     }
 
     private func report(_ direction: FlowDirection) -> LinkFitReport.Direction {
@@ -116,7 +145,9 @@ extension LinkFit {
         var lines = [
             "window    \(TextLayout.duration(window.length.inSeconds)) from \(TextLayout.duration(window.start.sinceStart.inSeconds)), \(packets) packets: \(window.basis)",
             "vantage   \(vantage.rawValue): \(vantageBasis)",
-            "base RTT  \(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms: \(baseRTTBasis)",
+            isBaseRTTAssumed
+                ? "base RTT  unknown: the capture shows no round trip; a replay takes \(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms"
+                : "base RTT  \(isBaseRTTBound ? "at most " : "")\(TextLayout.fixed(baseRTT.inMilliseconds, 1)) ms: \(baseRTTBasis)",
         ]
         for direction in [FlowDirection.down, .up] {
             let fitted = self[direction]
@@ -138,8 +169,9 @@ extension LinkFit {
         if outages.isEmpty { lines.append("outages   none") }
         for outage in outages {
             let start = (window.start + outage.start).sinceStart.inSeconds
-            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction.name) \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 1)): \(outage.basis)")
+            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 2)): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
         }
+        for end in silentEnds { lines.append(end.report.text) }
         for handover in handovers {
             let start = (window.start + handover.start).sinceStart.inSeconds
             let shift = handover.shift.map { ", round trips \($0 < .zero ? "" : "+")\(TextLayout.fixed($0.inMilliseconds, 1)) ms" } ?? ""

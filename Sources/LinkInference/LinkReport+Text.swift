@@ -18,10 +18,10 @@ extension LinkReport {
             rows.append(row)
         }
         var lines = TextLayout.table(rows, left: [0])
-        lines.append("base RTT \(baseRttMs.map { TextLayout.fixed($0, 1) + " ms" } ?? "unknown"); seen at: \(vantage)")
+        lines.append("base RTT \(baseRttMs.map { (baseRttIsUpperBound ? "<= " : "") + TextLayout.fixed($0, 1) + " ms" } ?? "unknown"); seen at: \(vantage)")
         if clock == "symmetryAssumed" { lines.append("one-way delays: both ways are taken to be equally long") }
         if clock == "relative" { lines.append("one-way delays: above the smallest, which only traffic both ways would tell") }
-        lines += outageLines()
+        lines += outageLines() + silentEnds.map(\.text)
         for handover in handovers {
             let shift = handover.shiftMs.map { ", round trips \($0 < 0 ? "" : "+")\(TextLayout.fixed($0, 1)) ms" } ?? ""
             lines.append("handover? at \(TextLayout.fixed(handover.startS, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
@@ -36,7 +36,7 @@ extension LinkReport {
         for outage in outages {
             let fixed = { (value: Double) in TextLayout.fixed(value, 3) }
             rows.append([
-                outage.kind, outage.direction, fixed(outage.startS), fixed(outage.startUncertaintyS), fixed(outage.endS),
+                outage.kind, outage.direction ?? "unknown", fixed(outage.startS), fixed(outage.startUncertaintyS), fixed(outage.endS),
                 fixed(outage.endUncertaintyS), TextLayout.fixed(outage.confidence, 2),
             ])
         }

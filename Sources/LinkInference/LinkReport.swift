@@ -29,6 +29,9 @@ package struct LinkReport: Codable, Sendable, Hashable {
     package var up = Direction()
     package var down = Direction()
     package var baseRttMs: Double?
+    /// The path takes so long at most.
+    package var baseRttIsUpperBound = false
+    package var silentEnds: [LinkFitReport.SilentEnd] = []
     package var outages: [LinkFitReport.Outage] = []
     package var handovers: [LinkFitReport.Handover] = []
     package var migrations: [LinkFitReport.Migration] = []
@@ -50,7 +53,7 @@ package struct LinkReport: Codable, Sendable, Hashable {
         let report = fit.report
         (vantage, vantageBasis, baseRttBasis) = (report.vantage, report.vantageBasis, report.baseRttBasis)
         (windowStartS, windowLengthS) = (report.windowStartS, report.windowLengthS)
-        baseRttMs = fit.isBaseRTTAssumed ? nil : report.baseRttMs
+        (baseRttMs, baseRttIsUpperBound, silentEnds) = (report.baseRttMs, report.baseRttIsUpperBound, report.silentEnds)
         (outages, handovers, migrations) = (report.outages, report.handovers, report.migrations)
         up = Direction(fit.up, report.up)
         down = Direction(fit.down, report.down)
@@ -90,6 +93,8 @@ extension LinkReport {
         try object.encode(up, forKey: .up)
         try object.encode(down, forKey: .down)
         try object.encode(baseRttMs, forKey: .baseRttMs)
+        try object.encode(baseRttIsUpperBound, forKey: .baseRttIsUpperBound)
+        try object.encode(silentEnds, forKey: .silentEnds)
         try object.encode(outages, forKey: .outages)
         try object.encode(handovers, forKey: .handovers)
         try object.encode(migrations, forKey: .migrations)

@@ -5,16 +5,12 @@ import MastTimebase
 package struct LinkSurvey: Sendable {
     private struct Piece: Sendable {
         var fit: LinkFit
-        /// IP bytes in each `LinkFit.step`.
-        var upBins: [Int64]
-        var downBins: [Int64]
         var upBytes: Int
         var downBytes: Int
         var bytes: Int { upBytes + downBytes }
         var start: Instant { fit.window.start }
         var end: Instant { fit.window.start + fit.window.length }
         func bytes(_ direction: FlowDirection) -> Int { direction == .up ? upBytes : downBytes }
-        func bins(_ direction: FlowDirection) -> [Int64] { direction == .up ? upBins : downBins }
     }
 
     /// A piece is at most so long, besides its count of packets.
@@ -28,6 +24,9 @@ package struct LinkSurvey: Sendable {
     /// A capture with more outages has another trouble: what follows is left out.
     private static let mostOutages = 10_000
 
+    /// A clock that goes back by more was set: less may be records of several queues, which are put in order.
+    private static let clockStep = Interval.milliseconds(50)
+
     private var timeline = Timeline(piecewise: ())
     private var pieces: [Piece] = []
     private var failure: FitFailure?
@@ -39,7 +38,11 @@ package struct LinkSurvey: Sendable {
 
     /// Takes a packet that `table` has seen.
     package mutating func add(_ packet: CapturedPacket, _ seen: FlowObservation, _ table: FlowTable) {
-        if let newest, packet.hasTimestamp, packet.time - newest > Timeline.breakingGap { fit(timeline.events.count, table) }
+        if let newest, packet.hasTimestamp, packet.time - newest > Timeline.breakingGap || newest - packet.time >= Self.clockStep {
+            // Times on both sides of a step cannot be compared.
+            fit(timeline.events.count, table)
+            self.newest = nil
+        }
         timeline.add(packet, seen)
         if packet.hasTimestamp { newest = max(newest ?? packet.time, packet.time) }
         guard let first = timeline.events.first, let last = timeline.events.last else { return }
@@ -58,14 +61,16 @@ package struct LinkSurvey: Sendable {
 
     /// How well what `finish` gave explains the recorded throughput.
     package func goodness(_ fit: LinkFit, _ direction: FlowDirection) -> FitGoodness {
-        var bins: [Int64] = []
+        guard pieces.count > 1 else { return FitGoodness(fit, direction) }
+        var evidence: FitGoodness.Evidence?
         for piece in pieces[joinedRun] {
             let offset = Int((piece.start - fit.window.start).nanoseconds / LinkFit.step.nanoseconds)
             guard offset < Self.mostSteps else { break }
-            while bins.count < offset { bins.append(0) }
-            bins += piece.bins(direction).prefix(max(0, Int(fit.window.length.nanoseconds / LinkFit.step.nanoseconds) - bins.count))
+            evidence = evidence?.joined(piece.fit[direction].evidence, at: offset) ?? piece.fit[direction].evidence
         }
-        return FitGoodness(fit, direction, bins: bins)
+        var whole = fit
+        if let evidence { if direction == .up { whole.up.evidence = evidence } else { whole.down.evidence = evidence } }
+        return FitGoodness(whole, direction)
     }
 
     private mutating func fit(_ count: Int, _ table: FlowTable) {
@@ -101,10 +106,11 @@ package struct LinkSurvey: Sendable {
         }
         do throws(FitFailure) {
             var fit = try LinkFit(timeline, window: window)
-            let isSeries = pieces.count < Self.mostSeries
-            if !isSeries { (fit.up.rates, fit.down.rates) = ([fit.up.capacity], [fit.down.capacity]) }
-            let bins = { (direction: FlowDirection) in isSeries ? FitGoodness.bins(part, direction, from: start, for: window.length) : [] }
-            pieces.append(Piece(fit: fit, upBins: bins(.up), downBins: bins(.down), upBytes: bytes.up, downBytes: bytes.down))
+            if pieces.count >= Self.mostSeries {
+                (fit.up.rates, fit.down.rates) = ([fit.up.capacity], [fit.down.capacity])
+                (fit.up.evidence, fit.down.evidence) = (.nothing("the capture is too long"), .nothing("the capture is too long"))
+            }
+            pieces.append(Piece(fit: fit, upBytes: bytes.up, downBytes: bytes.down))
         } catch { failure = failure ?? error }
     }
 
@@ -138,6 +144,7 @@ package struct LinkSurvey: Sendable {
         whole.packets = run.reduce(0) { $0 + $1.fit.packets }
         for piece in run where !piece.fit.isBaseRTTAssumed && (whole.isBaseRTTAssumed || piece.fit.baseRTT < whole.baseRTT) {
             (whole.baseRTT, whole.baseRTTBasis, whole.isBaseRTTAssumed) = (piece.fit.baseRTT, piece.fit.baseRTTBasis, false)
+            whole.isBaseRTTBound = piece.fit.isBaseRTTBound
         }
         whole.outages = []
         whole.handovers = []
@@ -153,6 +160,7 @@ package struct LinkSurvey: Sendable {
             }
         }
         whole.migrations = pieces[pieces.count - 1].fit.migrations
+        whole.silentEnds = pieces[pieces.count - 1].fit.silentEnds
         whole.up = joined(run, .up, whole)
         whole.down = joined(run, .down, whole)
         return whole
@@ -209,7 +217,8 @@ package struct LinkSurvey: Sendable {
             for piece in run where !piece.fit[direction].isLowerBound {
                 let offset = Int((piece.start - whole.window.start).nanoseconds / LinkFit.step.nanoseconds)
                 while rates.count < min(offset, steps) { rates.append(rates.last ?? piece.fit[direction].capacity) }
-                for rate in piece.fit[direction].rates where rates.count < steps { rates.append(rate) }
+                // After a clock that stepped back times come again.
+                for rate in piece.fit[direction].rates.dropFirst(max(0, rates.count - max(0, offset))) where rates.count < steps { rates.append(rate) }
             }
         }
         while rates.count < steps { rates.append(rates.last ?? capacity) }

@@ -27,7 +27,7 @@ extension OutageFinder {
             let half = baseRTT / 4
             let edge = max(usual, half + .milliseconds(10))
             var outage = LinkFit.Outage(
-                direction: curve.direction, start: max(.zero, start - half * 3), length: end - start, kind: .hold, confidence: 0.6,
+                direction: nil, start: max(.zero, start - half * 3), length: end - start, kind: .hold, confidence: 0.6,
                 startUncertainty: edge, endUncertainty: edge,
                 basis: "datagrams were under way and nothing came back; then answers came at their full pace")
             if after * 2 < before {
@@ -44,6 +44,8 @@ extension OutageFinder {
                 (outage.startUncertainty, outage.endUncertainty) = (edge + wait / 2, max(bracket, .milliseconds(10)))
                 outage.basis = "datagrams were under way and nothing came back; then answers came slowly, to what a timer sent"
             }
+            // Whether data or answers stopped is not seen.
+            outage.directionReason = "what a QUIC receiver answered cannot be read"
             outages.append(outage)
         }
         return outages

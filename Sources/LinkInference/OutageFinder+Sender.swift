@@ -11,10 +11,12 @@ extension OutageFinder {
         /// Data sent, from shortly before the silence to its end.
         var sends: [Interval] = []
         var sentAgain: [Interval] = []
-        /// The longest time without an acknowledgement, duplicate ones too, and the event that ended it.
-        var silence = (start: Interval.zero, end: Interval.zero, event: 0)
-        /// Sent again afterwards, until all that had been under way was acknowledged.
+        /// The longest time without an acknowledgement, duplicate ones too, and the events before it and that ended it.
+        var silence = (start: Interval.zero, end: Interval.zero, before: 0, event: 0)
+        /// Of what had been under way, sent again.
         var repaired = 0
+        /// Where its sequence ends.
+        var top: UInt32 = 0
         /// Of one segment.
         var segment = 1
 
@@ -31,25 +33,96 @@ extension OutageFinder {
         let isMost = sender.silent * 5 >= gap.length * 4
         let lost = min(sender.missing, sender.repaired) / sender.segment
         let isMany = sender.repaired * 2 >= sender.missing && isBeyondTCPBursts(lost, sender.flow, gap)
-        // A timer's run for a few lost packets: what ends it is the answer to what was sent again.
-        if !isMany, let answered = sender.sentAgain.last, gap.length < .milliseconds(500),
-            gap.end - answered >= baseRTT * 9 / 10, gap.end - answered <= baseRTT * 3 / 2 + .milliseconds(10)
-        {
-            return nil
-        }
-        if isMost, let verdict = wayBackCut(gap, sender) ?? wayBackHeld(gap, sender) { return verdict }
-        if isMany { return drop(gap, sender, isCertain: true) }
-        guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
-            // Most of it would have to be sent again, were it lost.
-            guard isMost, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
-            var verdict = Verdict(
-                .hold, sender.sentAgain.isEmpty ? 0.9 : 0.7, .zero, "data under way was acknowledged after the silence, without being sent again")
+        let answers = answers(sender)
+        if isMost, let lateness = answers.lateness, lateness >= max(.milliseconds(80), sender.silent / 4) { return wayBackHeld(gap, sender, answers, lateness) }
+        if isMost, gap.length >= LinkFit.shortestOutage, answers.waited >= Self.fewestWaited, answers.missing ?? 0 < 3 {
+            var verdict = Verdict(.hold, 0.95, .milliseconds(5), "by the timestamps that the acknowledgements after the silence echo, the data had waited through it")
             verdict.start = lastPrompt(gap)
             return verdict
         }
+        // A timer's run for a few lost packets: what ends it is the answer to what was sent again.
+        if !isMany, let answered = sender.sentAgain.last, gap.length < .milliseconds(500),
+            gap.end - answered >= baseRTT * 9 / 10, gap.end - answered <= baseRTT * 3 / 2 + .milliseconds(10), answers.missing ?? 0 < 3
+        {
+            return nil
+        }
+        if isMost, let verdict = wayBackCut(gap, sender, answers, isMany: isMany) { return verdict }
+        if isMost, answers.lateness == nil, let verdict = wayBackBurst(gap, sender, answers) { return verdict }
+        if answers.waited >= Self.fewestWaited { return nil }
+        if isMany { return drop(gap, sender, answers, isCertain: true) }
+        guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
+            // Most of it would have to be sent again, were it lost.
+            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            // One that leaps over others, uncounted, may tell of those that were lost.
+            if answers.lateness != nil, answers.missing == nil, sender.arrived > 4 * sender.segment { return nil }
+            var verdict = Verdict(
+                .hold, 0.9, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
+            verdict.start = lastPrompt(gap)
+            // Those that were made at its end tell of data that came at its end.
+            if answers.lateness == nil { verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told" }
+            return verdict
+        }
         // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
-        guard isMost, sender.sentAgain.count >= 2 || sender.missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
-        return drop(gap, sender, isCertain: false)
+        guard isMost, sender.sentAgain.count >= 2, sender.missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
+        return drop(gap, sender, answers, isCertain: false)
+    }
+
+    /// What the acknowledgements after a silence tell of their own way.
+    private struct Answers {
+        /// How much longer the first was on its way than the last before; nil where timestamps do not tell.
+        var lateness: Interval?
+        /// Not among those that came, by the receiver's numbering; nil where it does not count.
+        var missing: Int?
+        /// The longest time in which none was made, as they would have come, and what had been acknowledged by then.
+        var pause = (start: Interval.zero, end: Interval.zero)
+        var deliveredBefore = 0
+        /// Packets whose data had waited so much longer than before as the silence lasted, by the timestamps that are echoed: of
+        /// all, and of those whose acknowledgements were made after the pause.
+        var waited = 0
+        var waitedAfter = 0
+        /// How old what the last one before the silence echoed was: what was sent by then came through.
+        var age: Interval?
+    }
+
+    /// A single echo may be an old one, repeated.
+    private static let fewestWaited = 3
+
+    private func answers(_ sender: SenderView) -> Answers {
+        let (before, first) = (view.events[sender.silence.before], view.events[sender.silence.event])
+        var answers = Answers()
+        guard sender.silence.before < sender.silence.event, before.flow == first.flow, before.direction == first.direction else { return answers }
+        answers.missing = view.missing(after: sender.silence.before, until: sender.silence.event)
+        guard before.marks.contains(.stamped), first.marks.contains(.stamped),
+            let clock = stampClock(first.flow, first.direction, before: sender.silence.before)
+        else { return answers }
+        answers.lateness = lateness(first, against: before, clock)
+        var made = sender.silence.start
+        var delivered = 0
+        let data = stampClock(first.flow, curve.direction, before: sender.silence.before)
+        // When what is echoed was sent, as the data's own clock tells.
+        let sent = view.events[...sender.silence.before].suffix(Self.mostLookedAt).last { $0.flow == first.flow && $0.direction == curve.direction }
+        func age(_ event: Timeline.Event) -> Interval? {
+            guard let data, let sent, sent.marks.contains(.stamped) else { return nil }
+            return event.time - sent.time + data.passed(event.echo, sent.stamp)
+        }
+        let usual = age(before)
+        answers.age = usual
+        var lastEcho = before.echo
+        for event in view.events[sender.silence.event...] where event.flow == first.flow && event.direction == first.direction {
+            guard view.time(event) - sender.silence.end <= max(baseRTT * 2, .milliseconds(300)), delivered < sender.outstanding else { break }
+            let now = view.time(event) - max(.zero, lateness(event, against: before, clock))
+            if now - made > answers.pause.end - answers.pause.start {
+                (answers.pause, answers.deliveredBefore, answers.waitedAfter) = ((made, now), delivered, 0)
+            }
+            if event.echo != lastEcho, let usual, let age = age(event), (age - usual) * 2 >= sender.silent {
+                answers.waited += 1
+                answers.waitedAfter += 1
+            }
+            lastEcho = event.echo
+            made = max(made, now)
+            delivered += Int(event.newlyAcknowledged)
+        }
+        return answers
     }
 
     private func look(_ gap: Gap) -> SenderView {
@@ -58,7 +131,8 @@ extension OutageFinder {
         var sender = SenderView(flow: view.events[to].flow)
         var newest: Interval?
         var last = view.time(view.events[from])
-        sender.silence = (last, last, to)
+        var lastIndex = from
+        sender.silence = (last, last, from, to)
         for index in max(view.events.startIndex, from - 64)...to {
             let event = view.events[index]
             guard event.flow == sender.flow else { continue }
@@ -66,13 +140,17 @@ extension OutageFinder {
             guard event.direction == curve.direction else {
                 if index <= from { sender.outstanding = max(0, sender.outstanding - Int(event.newlyAcknowledged)) }
                 if index > from {
-                    if time - last > sender.silent { sender.silence = (last, time, index) }
-                    last = time
+                    if time - last > sender.silent { sender.silence = (last, time, lastIndex, index) }
+                    (last, lastIndex) = (time, index)
                 }
                 continue
             }
             // An acknowledgement lets a sender go on at once: what is sent later was not under way when the silence began.
-            if index <= from || (newest == nil && time - gap.start <= .milliseconds(20)) { sender.outstanding = Int(event.outstanding) }
+            if index <= from || (newest == nil && time - gap.start <= .milliseconds(20)) {
+                sender.outstanding = Int(event.outstanding)
+                let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+                if sender.sends.isEmpty || Int32(bitPattern: end &- sender.top) > 0 { sender.top = end }
+            }
             guard event.payloadBytes > 0 else { continue }
             let isAgain = event.marks.contains(.retransmission)
             sender.segment = max(sender.segment, Int(event.payloadBytes))
@@ -80,32 +158,63 @@ extension OutageFinder {
             if index > from { if isAgain { sender.sentAgain.append(time) } else { newest = time } }
         }
         sender.arrived = Int(view.events[sender.silence.event].newlyAcknowledged)
-        var acknowledged = sender.arrived
-        for index in from..<view.events.endIndex {
-            let event = view.events[index]
-            guard view.time(event) - gap.end <= .seconds(5), acknowledged < sender.outstanding else { break }
-            guard event.flow == sender.flow else { continue }
-            if event.direction == curve.direction, event.marks.contains(.retransmission) { sender.repaired += Int(event.payloadBytes) }
-            if event.direction != curve.direction, index > sender.silence.event { acknowledged += Int(event.newlyAcknowledged) }
+        // Mostly in order, so that what a timer sent several times counts once.
+        var repaired: UInt32?
+        for event in view.events[from...] {
+            guard view.time(event) - gap.end <= .seconds(5) else { break }
+            guard event.flow == sender.flow, event.direction == curve.direction, event.marks.contains(.retransmission),
+                Int32(bitPattern: sender.top &- event.sequence) > 0, repaired.map({ Int32(bitPattern: event.sequence &- $0) >= 0 }) ?? true
+            else { continue }
+            sender.repaired += Int(event.payloadBytes)
+            repaired = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
         }
         return sender
     }
 
     /// All had arrived, and nobody said so.
-    private func wayBackCut(_ gap: Gap, _ sender: SenderView) -> Verdict? {
-        guard let answered = sender.sentAgain.last, sender.sentAgain.count >= 2, sender.outstanding >= 10_000, sender.missing < 3_000 else { return nil }
-        let unanswered = sender.sentAgain.dropLast().last ?? gap.start
+    private func wayBackCut(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isMany: Bool) -> Verdict? {
+        let isTold = answers.missing.map { $0 >= 3 } ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000)
+        guard isTold, answers.missing != nil && !isMany || sender.missing < 3_000 else { return nil }
+        // What was heard first answered what was sent a round trip before, or data that had stood in a queue.
+        let answered = sender.sends.last {
+            let before = sender.silence.end - $0
+            return before >= baseRTT * 17 / 20 && before <= baseRTT * 3 / 2 + .milliseconds(10) && $0 > gap.start + .milliseconds(20)
+        }
+        let spacing = sender.silent / Int64((answers.missing ?? 0) + 1)
+        let last = answered.map { answered in sender.sends.last { answered - $0 >= .milliseconds(10) && $0 > gap.start } ?? gap.start }
+        let half = answered.map { ($0 - (last ?? gap.start)) / 2 } ?? spacing
         var verdict = Verdict(
-            .drop, 0.8, max((answered - unanswered) / 2, .milliseconds(5)),
-            "all data under way had arrived, and its acknowledgements did not come: \(sender.sentAgain.count) segments were sent again in vain")
+            .drop, answers.missing == nil ? 0.8 : 0.9, max(half, .milliseconds(5)),
+            "data under way had arrived, and its acknowledgements did not come: \(answers.missing.map { "\($0) are missing in the receiver's numbering" } ?? "\(sender.sentAgain.count) segments were sent again in vain")")
         verdict.direction = curve.direction.other
         verdict.start = gap.start + wayToCapture - baseRTT / 2
-        verdict.end = (unanswered + answered) / 2 + wayToCapture + baseRTT / 2
+        verdict.end = (answered.map { $0 + baseRTT } ?? sender.silence.end) - half + wayToCapture - baseRTT / 2
+        verdict.isCertain = answers.missing ?? 0 >= 3
         return verdict
     }
 
-    /// Acknowledgements of all that was under way came at once, far above the rate at which it is delivered: they waited.
-    private func wayBackHeld(_ gap: Gap, _ sender: SenderView) -> Verdict? {
+    /// What was acknowledged early in the silence came at its end.
+    private func wayBackHeld(_ gap: Gap, _ sender: SenderView, _ answers: Answers, _ lateness: Interval) -> Verdict {
+        var verdict = Verdict(.hold, 0.95, .milliseconds(10), "by their timestamps the acknowledgements after the silence were made \(lateness.milliseconds) ms before they came")
+        verdict.direction = curve.direction.other
+        // Between the last that came and when the first that waited would have come.
+        let latest = max(sender.silence.start, sender.silence.end - lateness)
+        let shift = wayToCapture - baseRTT / 2
+        verdict.start = sender.silence.start + (latest - sender.silence.start) / 2 + shift
+        verdict.startUncertainty = max((latest - sender.silence.start) / 2, .milliseconds(10))
+        verdict.end = sender.silence.end + shift
+        verdict.isCertain = true
+        // None was made for long, though data was under way: that did not come, either.
+        let pause = answers.pause.end - answers.pause.start
+        if pause * 2 >= sender.silent, answers.waitedAfter >= Self.fewestWaited {
+            verdict.also = (answers.pause.start, answers.pause.end, "none was made for \(pause.milliseconds) ms though data was under way")
+        }
+        return verdict
+    }
+
+    /// Without timestamps: acknowledgements of all that was under way came at once, far above the rate at which it is delivered,
+    /// and none is missing: they waited.
+    private func wayBackBurst(_ gap: Gap, _ sender: SenderView, _ answers: Answers) -> Verdict? {
         let together = Interval.milliseconds(30)
         let resumed = bytes(from: gap.end, for: together)
         let largest = points[gap.after...].prefix { $0.time - gap.end < together }.reduce(0) { max($0, $1.bytes) }
@@ -113,7 +222,7 @@ extension OutageFinder {
         guard sender.sentAgain.count < 2, sender.outstanding >= 40_000, resumed * 10 >= sender.outstanding * 7, largest * 4 <= resumed,
             resumed * 2 >= bytes(from: gap.start - together * 10, for: together * 10) / 10 * 5
         else { return nil }
-        var verdict = Verdict(.hold, 0.7, .zero, "the acknowledgements of the silence came together after it")
+        var verdict = Verdict(.hold, 0.7, .milliseconds(5), "the acknowledgements of the silence came together after it")
         verdict.direction = curve.direction.other
         verdict.start = gap.start + wayToCapture - baseRTT / 2
         verdict.end = gap.end + wayToCapture - baseRTT / 2
@@ -121,7 +230,7 @@ extension OutageFinder {
     }
 
     /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
-    private func drop(_ gap: Gap, _ sender: SenderView, isCertain: Bool) -> Verdict {
+    private func drop(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isCertain: Bool) -> Verdict {
         let answered = sender.sends.last { sender.silence.end - $0 >= baseRTT * 17 / 20 } ?? sender.silence.end
         let unanswered = sender.sends.last { answered - $0 >= .milliseconds(10) }
         let lost = firstLost(before: sender.silence.event, flow: sender.flow, outstanding: sender.outstanding, arrived: sender.arrived, from: points[gap.before].event)
@@ -131,12 +240,14 @@ extension OutageFinder {
             .drop, 0.9, max(half, .milliseconds(5)),
             "\(sender.missing) bytes under way were lost; what was sent at \(TextLayout.fixed((view.start + answered).sinceStart.inSeconds, 3)) s came through")
         // Both were seen where they were sent.
-        verdict.start = lost.map { $0 + wayToCapture }
+        verdict.start = (lost.map { max($0, answers.age.map { sender.silence.start - $0 } ?? $0) }).map { $0 + wayToCapture }
         verdict.end = answered - half + wayToCapture
         verdict.isCertain = isCertain
         // What came before the loss was acknowledged in vain: a way back that lives tells at once, also of a hole.
-        if sender.silence.start - gap.start <= .milliseconds(10), sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment {
-            verdict.also = (gap.start + wayToCapture - baseRTT / 2, answered - half + wayToCapture)
+        if sender.silence.start - gap.start <= .milliseconds(10), sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment,
+            answers.missing.map({ $0 >= 2 }) ?? true
+        {
+            verdict.also = (gap.start + wayToCapture - baseRTT / 2, answered - half + wayToCapture, "what had arrived before the silence was not acknowledged to the sender either")
         }
         return verdict
     }

@@ -46,8 +46,10 @@ struct OutageFinder {
         var isSeenAfterLink = false
         /// So many are missing that even a short silence tells.
         var isCertain = false
-        /// The other direction was out as well, from and to.
-        var also: (start: Interval, end: Interval)?
+        /// Why it is not known which direction it was.
+        var directionReason: String?
+        /// The other direction was out as well, from and to, and what tells.
+        var also: (start: Interval, end: Interval, basis: String)?
         /// Silences that begin before this are part of it.
         var goesOnUntil: Interval?
 
@@ -68,6 +70,8 @@ struct OutageFinder {
                 gap.length >= LinkFit.shortestOutage || verdict.isCertain
             else { continue }
             judged = verdict.goesOnUntil ?? judged
+            // A clock that was set is no link's doing, nor is an end that is gone.
+            if view.events[points[index].event].marks.contains(.breaks) || isRecorders(gap) { continue }
             let isPlaced = curve.source != .unplaced || verdict.isSeenAfterLink
             let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : wayToCapture
             let start = max(.zero, (verdict.start ?? gap.start) - way)
@@ -76,19 +80,19 @@ struct OutageFinder {
             append(
                 to: &outages,
                 LinkFit.Outage(
-                    direction: verdict.direction ?? curve.direction, start: start, length: end - start,
+                    direction: verdict.directionReason == nil ? verdict.direction ?? curve.direction : nil, start: start, length: end - start,
                     kind: verdict.kind, confidence: verdict.confidence,
                     startUncertainty: max(gap.spacing, verdict.startUncertainty, placing),
-                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing), basis: verdict.basis))
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing), basis: verdict.basis, directionReason: verdict.directionReason))
             guard let also = verdict.also else { continue }
             let from = max(.zero, also.start - way)
             append(
                 to: &outages,
                 LinkFit.Outage(
-                    direction: curve.direction.other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
-                    confidence: verdict.confidence - 0.2, startUncertainty: max(gap.spacing, verdict.startUncertainty, placing, .milliseconds(10)),
+                    direction: (verdict.direction ?? curve.direction).other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
+                    confidence: verdict.confidence, startUncertainty: max(gap.spacing, verdict.startUncertainty, placing, .milliseconds(10)),
                     endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
-                    basis: "what had arrived before the silence was not acknowledged to the sender either"))
+                    basis: also.basis))
         }
         return outages + refusals(beside: outages)
     }
@@ -192,7 +196,8 @@ struct OutageFinder {
         }
         let last = points[gap.before]
         let numbered = view.missing(after: last.event, until: points[gap.after].event)
-        if let numbered, numbered * 2 >= expected {
+        // A socket that began anew numbers as it likes.
+        if let numbered, numbered * 2 >= expected, numbered <= expected * 3 + 16 {
             guard isBeyondBursts(numbered, of: Self.assumedBurst, gap.length) else { return nil }
             return paced(gap, .drop, 0.85, "\(numbered) packets are missing in the sender's numbering after the silence")
         }

@@ -9,9 +9,9 @@ package struct Timeline: Sendable {
         package var ipBytes: Int32
         package var payloadBytes: Int32
         package var flow: Int32
-        /// Of the other direction's TCP data, acknowledged for the first time.
+        /// Of the other direction's TCP data, shown to have arrived for the first time.
         package var newlyAcknowledged: Int32
-        /// Of this direction's TCP data, not acknowledged after this packet.
+        /// Of this direction's TCP data, not known to have arrived after this packet.
         package var outstanding: Int32
         package var rtpMissing: Int32
         package var direction: FlowDirection
@@ -20,6 +20,8 @@ package struct Timeline: Sendable {
         package var identification: UInt16 = 0
         /// TCP's timestamp; only where it is `stamped`.
         package var stamp: UInt32 = 0
+        /// The other direction's timestamp that it echoes; only where it is `stamped`.
+        package var echo: UInt32 = 0
         /// TCP's, of the first byte; RTP's.
         package var sequence: UInt32 = 0
     }
@@ -37,6 +39,8 @@ package struct Timeline: Sendable {
         package static let spin = Marks(rawValue: 64)
         package static let beginsLossBurst = Marks(rawValue: 128)
         package static let stamped = Marks(rawValue: 256)
+        /// A RST or a SYN: one end is gone, or begins anew.
+        package static let breaks = Marks(rawValue: 1 << 15)
         /// Sent again, while the original had arrived.
         package static let needless = Marks(rawValue: 512)
         /// It acknowledges what the capture does not hold.
@@ -121,7 +125,7 @@ package struct Timeline: Sendable {
         event.identification = UInt16(truncatingIfNeeded: packet.headers.ip?.identification ?? 0)
         if let tcp = seen.tcp {
             event.marks.insert(.tcp)
-            event.newlyAcknowledged = Int32(clamping: tcp.newlyAcknowledged)
+            event.newlyAcknowledged = Int32(clamping: tcp.newlyDelivered)
             event.outstanding = Int32(clamping: tcp.outstanding)
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
@@ -138,10 +142,11 @@ package struct Timeline: Sendable {
         }
         if case .tcp(let tcp) = packet.headers.transport {
             event.sequence = tcp.sequence
-            if let stamp = tcp.timestamp?.value {
-                event.stamp = stamp
+            if let stamp = tcp.timestamp {
+                (event.stamp, event.echo) = (stamp.value, stamp.echo)
                 event.marks.insert(.stamped)
             }
+            if tcp.flags.contains(.syn) || tcp.flags.contains(.rst) { event.marks.insert(.breaks) }
         }
         if case .udp(let udp) = packet.headers.transport {
             if let rtp = udp.rtp {
@@ -297,6 +302,10 @@ extension Timeline {
         let lower = events.firstIndex { $0.time >= start } ?? events.count
         let upper = events.firstIndex { $0.time > start + length } ?? events.count
         guard lower < upper else { throw .emptyWindow }
-        return FitWindow(start: start, length: length, range: lower..<upper, basis: "as asked for")
+        // Of time in which nothing was recorded nothing can be said.
+        let (first, last) = (events[lower].time, events[upper - 1].time)
+        let isWhole = first - start <= LinkFit.step && start + length - last <= LinkFit.step
+        return FitWindow(
+            start: first, length: last - first, range: lower..<upper, basis: isWhole ? "as asked for" : "as asked for, as far as packets were recorded")
     }
 }

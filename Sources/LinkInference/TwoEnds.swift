@@ -70,7 +70,7 @@ package enum TwoEnds {
             guard let fit else { continue }
             outages += idle(fit, direction, beside: outages, shift: direction == .up ? OneWay.seconds(ahead - offset) : 0)
         }
-        report.outages = outages.sorted { ($0.startS, $0.direction) < ($1.startS, $1.direction) }
+        report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
         losses(up, runs.up, origin, outages, &report.up)
         losses(down, runs.down, origin, outages, &report.down)
         report.up.oneWayDelayMs = delays(up)

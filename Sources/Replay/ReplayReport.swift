@@ -201,7 +201,7 @@ extension ReplayReport {
         var lines: [String] = []
         if let fit {
             let outages = fit.outages.count { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
-            lines.append("link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fixed(fit.baseRttMs)) ms, down \(rate(fit.down)), up \(rate(fit.up)), \(outages == 1 ? "1 outage" : "\(outages) outages")")
+            lines.append("link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fit.baseRttMs.map { "\(fixed($0)) ms" } ?? "unknown (\(fixed(fit.assumedRttMs ?? 0)) ms assumed)"), down \(rate(fit.down)), up \(rate(fit.up)), \(outages == 1 ? "1 outage" : "\(outages) outages")")
         }
         if let exchanges {
             lines.append(

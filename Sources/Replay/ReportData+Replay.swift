@@ -60,7 +60,7 @@ extension ReportData {
                 "\(name) \(side.lowerBound ? "at least " : "")\(TextLayout.bitRate(side.capacityMbps * 1e6))"
             }
             facts.append(
-                "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(TextLayout.fixed(fit.baseRttMs, 1)) ms\(fit.baseRttAssumed ? " (assumed)" : "").")
+                "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(fit.baseRttMs.map { "\(fit.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms" } ?? "unknown, \(TextLayout.fixed(fit.assumedRttMs ?? 0, 1)) ms assumed").")
         }
         if let link = report.link {
             facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost); the client sent \(report.retransmitted) again.")

@@ -59,6 +59,9 @@ package struct CaptureRecorder: Sendable {
         /// Timestamps whose echo is awaited (RFC 7323), oldest first.
         var upStamps: [(value: UInt32, at: Instant)] = []
         var downStamps: [(value: UInt32, at: Instant)] = []
+        /// When the last packet of either direction passed.
+        var upAt: Instant?
+        var downAt: Instant?
         var isQUIC = false
         var spin: (value: Bool, since: Instant)?
 
@@ -146,9 +149,15 @@ package struct CaptureRecorder: Sendable {
                 ? tracks[seen.flow].down.place(tcp.acknowledgement) : tracks[seen.flow].up.place(tcp.acknowledgement)
         }
         if let stamp = tcp.timestamp {
-            if let rtt = tracks[seen.flow].echo(stamp, isUp: isUp, at: event.time) {
+            let before = isUp ? tracks[seen.flow].upAt : tracks[seen.flow].downAt
+            // What acknowledges nothing new may have waited for data to send (RFC 7323 section 4.1): the packet before it, which
+            // did not echo the same, says how long at most.
+            if let rtt = tracks[seen.flow].echo(stamp, isUp: isUp, at: event.time),
+                seen.tcp?.newlyAcknowledged ?? 0 > 0 || before.map({ (event.time - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false
+            {
                 roundTrips.append(RoundTrip(time: event.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt))
             }
+            if isUp { tracks[seen.flow].upAt = event.time } else { tracks[seen.flow].downAt = event.time }
         } else if let rtt = seen.tcp?.rtt {
             roundTrips.append(RoundTrip(time: event.time, flow: event.flow, dataDirection: seen.direction.other, rtt: rtt))
         }
@@ -166,13 +175,14 @@ package struct CaptureRecorder: Sendable {
             if track.isQUIC, !udp.isQUICLongHeader, seen.direction == .down, let spin = udp.spin {
                 if let last = track.spin, last.value != spin {
                     let rtt = event.time - last.since
-                    if rtt > .zero, rtt < .seconds(10) {
+                    if rtt > .zero, track.downAt.map({ (event.time - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false {
                         roundTrips.append(RoundTrip(time: event.time, flow: event.flow, dataDirection: .up, rtt: rtt))
                     }
                 }
                 if track.spin?.value != spin { track.spin = (spin, event.time) }
             }
         }
+        if seen.direction == .down { track.downAt = event.time }
         tracks[seen.flow] = track
     }
 }

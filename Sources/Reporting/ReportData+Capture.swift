@@ -57,7 +57,9 @@ extension ReportData {
     private mutating func add(_ fit: LinkFit) {
         let report = fit.report
         facts.append("Vantage point: \(report.vantage) (\(report.vantageBasis)).")
-        facts.append("Base round trip: \(TextLayout.fixed(report.baseRttMs, 1)) ms (\(report.baseRttBasis)).")
+        facts.append(
+            report.baseRttMs.map { "Base round trip: \(report.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms (\(report.baseRttBasis))." }
+                ?? "Base round trip: unknown, the capture shows none.")
         for (name, side) in [("Down", report.down), ("Up", report.up)] {
             let rate = TextLayout.bitRate(side.capacityMbps * 1e6)
             facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(loss(side))\(side.lossBasis).")
@@ -78,7 +80,7 @@ extension ReportData {
             lanes[index].isLowerBound = fit[direction].isLowerBound
         }
         outages = report.outages.map {
-            Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction, kind: $0.kind, confidence: $0.confidence, basis: $0.basis,
+            Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction ?? "unknown", kind: $0.kind, confidence: $0.confidence, basis: $0.basis,
                 startUncertaintyS: $0.startUncertaintyS, endUncertaintyS: $0.endUncertaintyS)
         }
         moments = report.handovers.map {
@@ -86,13 +88,14 @@ extension ReportData {
         } + report.migrations.map { Moment(atS: $0.atS, label: "migration", detail: "from \($0.from) to \($0.to)") }
         moments.sort { ($0.atS, $0.label) < ($1.atS, $1.label) }
         if moments.count > 2_000 { moments.removeLast(moments.count - 2_000) }
+        facts += report.silentEnds.prefix(6).map { $0.text + "." }
         let real = outages.filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
         let seconds = real.reduce(0.0) { $0 + $1.endS - $1.startS }
         facts.append(
             real.isEmpty
                 ? "No outage was found."
                 : "\(real.count == 1 ? "One outage" : "\(real.count) outages"), \(TextLayout.fixed(seconds, 2)) s in all: "
-                    + real.prefix(6).map { "\($0.direction) \($0.kind) at \(TextLayout.fixed($0.startS, 2)) s for \(TextLayout.fixed(($0.endS - $0.startS) * 1000, 0)) ms" }
+                    + real.prefix(6).map { "\($0.direction == "unknown" ? "" : $0.direction + " ")\($0.kind) at \(TextLayout.fixed($0.startS, 2)) s for \(TextLayout.fixed(($0.endS - $0.startS) * 1000, 0)) ms" }
                     .joined(separator: "; ") + (real.count > 6 ? "; and \(real.count - 6) more." : "."))
     }
 

@@ -49,7 +49,7 @@ package struct ReportData: Sendable {
     package struct Outage: Sendable {
         package var startS: Double
         package var endS: Double
-        /// `down`, `up` or `both`.
+        /// `down`, `up`, `both` or `unknown`.
         package var direction: String
         /// `hold`, `drop` or `senderIdle`.
         package var kind: String

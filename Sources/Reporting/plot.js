@@ -188,7 +188,7 @@ class Plot {
   shades() {
     const c = this.c, drawn = {};
     for (const o of this.outages || []) {
-      if (o.to < View.from || o.from > View.to || (this.direction && o.dir !== this.direction && o.dir !== "both")) continue;
+      if (o.to < View.from || o.from > View.to || (this.direction && o.dir !== this.direction && o.dir !== "both" && o.dir !== "unknown")) continue;
       // Both directions at once are shaded once.
       const from = Math.max(o.from, drawn[o.kind] ?? -Infinity);
       if (from > o.from && from >= o.to) continue;
@@ -328,7 +328,7 @@ class Plot {
       if (x < this.left || x > this.left + this.width) return Tip.hide();
       const time = this.time(x), lines = [`${seconds(time, View.to - View.from)} s`];
       for (const o of this.outages || [])
-        if (o.from <= time && time <= o.to && (!this.direction || o.dir === this.direction || o.dir === "both"))
+        if (o.from <= time && time <= o.to && (!this.direction || o.dir === this.direction || o.dir === "both" || o.dir === "unknown"))
           lines.push(`${o.kind === "senderIdle" ? "sender idle" : o.kind} (${o.dir}), ${millis((o.to - o.from) * 1e3)}${o.basis ? ": " + o.basis : ""}`);
       for (const m of this.moments || []) if (Math.abs(this.x(m.at) - x) < 4) lines.push(`${m.label}${m.detail ? ": " + m.detail : ""}`);
       lines.push(...[this.tip ? this.tip(this, time, x, y) : null].flat().filter(Boolean));

@@ -40,17 +40,29 @@ package struct RecordedWorld {
 
     private func ports(_ up: Bool) -> [UInt8] { up ? [0x9C, 0x40, 0x14, 0x51] : [0x14, 0x51, 0x9C, 0x40] }
 
-    package func tcp(up: Bool, sequence: UInt32, acknowledgement: UInt32, flags: UInt8, payload: Int = 0) -> [UInt8] {
+    /// A timestamp option (RFC 7323) and a block of a SACK option (RFC 2018), where there are any.
+    package typealias Stamp = (value: UInt32, echo: UInt32)
+
+    package func tcp(
+        up: Bool, sequence: UInt32, acknowledgement: UInt32, flags: UInt8, payload: Int = 0, stamp: Stamp? = nil,
+        sack: (from: UInt32, to: UInt32)? = nil
+    ) -> [UInt8] {
         func big(_ value: UInt32) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt32($0)) } }
-        return ports(up) + big(sequence) + big(acknowledgement) + [0x50, flags, 0xFF, 0xFF, 0, 0, 0, 0]
-            + [UInt8](repeating: 0, count: payload)
+        var options: [UInt8] = []
+        if let stamp { options += [1, 1, 8, 10] + big(stamp.value) + big(stamp.echo) }
+        if let sack { options += [1, 1, 5, 10] + big(sack.from) + big(sack.to) }
+        return ports(up) + big(sequence) + big(acknowledgement) + [UInt8((20 + options.count) * 4), flags, 0xFF, 0xFF, 0, 0, 0, 0]
+            + options + [UInt8](repeating: 0, count: payload)
     }
 
+    /// A host's clock, in milliseconds, for its timestamps.
+    package static func clock(up: Bool, _ now: Instant) -> UInt32 { UInt32(truncatingIfNeeded: now.sinceStart.milliseconds) &+ (up ? 4_000_000_000 : 70_000) }
+
     /// A download with a fixed window and no loss, every packet acknowledged, recorded at `end`: TCP, or opaque
-    /// datagrams that begin with a padded one.
+    /// datagrams that begin with a padded one. TCP's packets carry timestamps unless told otherwise, and each end numbers its own.
     package static func download(
-        _ scenario: LinkScenario, window: Int, until stop: Instant, recordedAt end: End, payload: Int = 1460,
-        asDatagrams: Bool = false
+        _ scenario: LinkScenario, window: Int, until stop: Instant, recordedAt end: End, payload: Int = 1448,
+        asDatagrams: Bool = false, isStamped: Bool = true
     ) -> RecordedWorld {
         var world = RecordedWorld()
         var up = scenario.link(.up)
@@ -58,6 +70,9 @@ package struct RecordedWorld {
         let proto: UInt8 = asDatagrams ? 17 : 6
         var sent = 0
         var received = 0
+        var stamps: (up: [UInt64: Stamp], down: [UInt64: Stamp]) = ([:], [:])  // lookup only
+        var heard: (up: UInt32, down: UInt32) = (0, 0)
+        func number(_ id: UInt64) -> Int? { isStamped && !asDatagrams ? Int(id) + 1 : nil }
         // Ids: up 0 SYN, 1 ACK of the handshake, 2 + n acknowledges n packets; down 0 SYN-ACK, 1 + n the n-th packet.
         func segment(up isUp: Bool, _ id: UInt64) -> [UInt8] {
             if asDatagrams {
@@ -66,15 +81,18 @@ package struct RecordedWorld {
                     + (0..<bytes).map { UInt8(truncatingIfNeeded: $0 < 8 ? Int(id) >> (8 * $0) : 0x11) }
             }
             return switch (isUp, id) {
-            case (true, 0): world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2)
-            case (true, let id): world.tcp(up: true, sequence: 1, acknowledgement: 1 &+ UInt32(id - 1) &* UInt32(payload), flags: 0x10)
-            case (false, 0): world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12)
-            case (false, let id): world.tcp(up: false, sequence: 1 &+ UInt32(id - 1) &* UInt32(payload), acknowledgement: 1, flags: 0x10, payload: payload)
+            case (true, 0): world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2, stamp: stamps.up[0])
+            case (true, let id): world.tcp(up: true, sequence: 1, acknowledgement: 1 &+ UInt32(id - 1) &* UInt32(payload), flags: 0x10, stamp: stamps.up[id])
+            case (false, 0): world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12, stamp: stamps.down[0])
+            case (false, let id): world.tcp(up: false, sequence: 1 &+ UInt32(id - 1) &* UInt32(payload), acknowledgement: 1, flags: 0x10, payload: payload, stamp: stamps.down[id])
             }
         }
         func send(up isUp: Bool, _ id: UInt64, at now: Instant) {
+            if isStamped, !asDatagrams {
+                if isUp { stamps.up[id] = (clock(up: true, now), heard.down) } else { stamps.down[id] = (clock(up: false, now), heard.up) }
+            }
             let bytes = segment(up: isUp, id)
-            if isUp == (end == .client) { world.record(up: isUp, proto: proto, bytes, at: now) }
+            if isUp == (end == .client) { world.record(up: isUp, proto: proto, bytes, at: now, identification: number(id)) }
             let packet = LinkPacket(id: id, bytes: bytes.count + 20)
             if isUp { up.offer(packet, at: now) } else { down.offer(packet, at: now) }
         }
@@ -84,7 +102,8 @@ package struct RecordedWorld {
             outcomes.removeAll()
             up.advance(to: now, &outcomes)
             for outcome in outcomes {
-                if end == .server { world.record(up: true, proto: proto, segment(up: true, outcome.id), at: now) }
+                if end == .server { world.record(up: true, proto: proto, segment(up: true, outcome.id), at: now, identification: number(outcome.id)) }
+                heard.up = stamps.up[outcome.id]?.value ?? 0
                 if outcome.id == 0 { send(up: false, 0, at: now); continue }
                 while sent - Int(outcome.id - 1) < window {
                     sent += 1
@@ -94,7 +113,8 @@ package struct RecordedWorld {
             outcomes.removeAll()
             down.advance(to: now, &outcomes)
             for outcome in outcomes {
-                if end == .client { world.record(up: false, proto: proto, segment(up: false, outcome.id), at: now) }
+                if end == .client { world.record(up: false, proto: proto, segment(up: false, outcome.id), at: now, identification: number(outcome.id)) }
+                heard.down = stamps.down[outcome.id]?.value ?? 0
                 if outcome.id > 0 { received += 1 }
                 send(up: true, UInt64(received + 1), at: now)
             }
@@ -137,6 +157,9 @@ package struct RecordedWorld {
         }
         return world
     }
+
+    /// What `change` makes of each packet, in order; those that it makes nil were not recorded.
+    package mutating func change(_ change: (CapturedPacket) -> CapturedPacket?) { packets = packets.compactMap(change) }
 
     /// The last packet, which is then forgotten.
     package mutating func takeLast() -> CapturedPacket? { packets.popLast() }

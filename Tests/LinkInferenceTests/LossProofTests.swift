@@ -143,7 +143,7 @@ import Testing
     func resendsThatPassedAreNoLosses() throws {
         var world = download(at: .client)
         // The sender did not hear, and sent a hundred segments again.
-        let copies = world.packets.filter { $0.headers.ip?.bytes == 1_488 }.prefix(2_000).enumerated().filter { $0.offset % 20 == 5 }.map(\.element)
+        let copies = world.packets.filter { $0.headers.ip?.bytes == 1_500 }.prefix(2_000).enumerated().filter { $0.offset % 20 == 5 }.map(\.element)
         for packet in copies {
             guard case .tcp(let tcp) = packet.headers.transport else { continue }
             world.record(
@@ -157,7 +157,7 @@ import Testing
     @Test("What is sent to a host that does not answer any more tells of no loss")
     func aHostThatIsGone() throws {
         var world = download(at: .server)
-        let last = try #require(world.packets.last { $0.headers.ip?.bytes == 1_488 })
+        let last = try #require(world.packets.last { $0.headers.ip?.bytes == 1_500 })
         guard case .tcp(let tcp) = last.headers.transport else { return }
         var wait = Interval.milliseconds(300)
         var now = last.time

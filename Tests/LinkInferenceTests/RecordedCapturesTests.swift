@@ -92,10 +92,20 @@ import Testing
         let found = fit.outages.filter { $0.kind != .senderIdle }
         #expect(found.map(\.kind) == truth.outages.map(\.kind))
         for (found, truth) in zip(found, truth.outages) {
-            #expect(found.direction.name == truth.direction)
+            #expect(found.direction?.name == truth.direction)
             #expect(abs(found.start.inSeconds - truth.startS) < 0.1)
             #expect(abs(found.length.inSeconds - truth.lengthS) < 0.1)
         }
+    }
+
+    /// 6 Mbit/s, 20 ms each way.
+    @Test func ofABulkTransferRateAndPathAreExact() throws {
+        var pipeline = CapturePipeline()
+        pipeline.read(try CaptureFile(path: Self.path("bulk.pcap")))
+        let fit = try pipeline.finish()
+        #expect(abs(fit.down.capacity.inMegabitsPerSecond - 6) <= 0.12 && !fit.down.isLowerBound)
+        #expect(abs(fit.baseRTT.inMilliseconds - 40) <= 2 && fit.isBaseRTTBound, "\(fit.baseRTT): \(fit.baseRTTBasis)")
+        #expect(fit.outages.allSatisfy { $0.kind == .senderIdle })
     }
 
     /// The demo's runs are a few hundred bytes: they pass with hardly more than the round trip.

@@ -21,11 +21,22 @@ struct LinkFitCommand: AsyncParsableCommand {
     /// What --json prints.
     private struct Document: Encodable {
         struct Goodness: Encodable {
-            /// Kolmogorov and Smirnov's; nil where too little passed.
+            /// Kolmogorov and Smirnov's; nil where nothing can be compared: `reason` says why.
             var distance: Double?
             /// At 5, 50 and 95 %.
             var recordedMbps, fittedMbps: [Double]
-            init(_ goodness: FitGoodness) { (distance, recordedMbps, fittedMbps) = (goodness.distance, goodness.recorded, goodness.fitted) }
+            var reason: String?
+            init(_ goodness: FitGoodness) {
+                (distance, recordedMbps, fittedMbps, reason) = (goodness.distance, goodness.recorded, goodness.fitted, goodness.reason)
+            }
+            enum CodingKeys: CodingKey { case distance, recordedMbps, fittedMbps, reason }
+            func encode(to encoder: any Encoder) throws {
+                var object = encoder.container(keyedBy: CodingKeys.self)
+                try object.encode(distance, forKey: .distance)
+                try object.encode(recordedMbps, forKey: .recordedMbps)
+                try object.encode(fittedMbps, forKey: .fittedMbps)
+                try object.encodeIfPresent(reason, forKey: .reason)
+            }
         }
         var scenario: LinkScenario
         var fit: LinkFitReport

@@ -67,8 +67,10 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     package var durationS = 0.0
     /// Of the first packet, since 1970; nil when no packet has a time.
     package var startUnixS: Double?
-    /// How often a packet is older than the one before it.
+    /// How often the clock stepped back: a packet, and those after it, are older than the one before it.
     package var timeStepsBack = 0
+    /// Records that were written after those of later packets.
+    package var lateRecords = 0
     package var truncated = false
     package var truncationReason: String?
     package var up = Side()
@@ -147,6 +149,7 @@ extension CaptureSummary {
             if totals.startUnixS == nil { totals.startUnixS = Double(packet.epochNanoseconds) / 1e9 }
             if let previous {
                 if time < previous { totals.timeStepsBack += 1 }
+                if packet.wasLate { totals.lateRecords += 1 }
                 if (time - previous).magnitude > Self.periodGap { closePeriod() }
             }
             previous = time

@@ -42,6 +42,12 @@ package struct FlowSide: Sendable {
     package var payloadBytes = 0
     package var rtp: RTPTracker?
     package var spin: SpinTracker?
+    package var last: Instant?
+    /// Packets with data since the other side was last heard, and when the first was.
+    package var unanswered = 0
+    package var unansweredFrom: Instant?
+    /// FIN or RST.
+    package var saidGoodbye = false
     /// IP bytes, and payload that passed for the first time, at 10 ms, 100 ms and 1 s.
     package var throughput = (fine: ThroughputBins(.milliseconds(10)), middle: ThroughputBins(.milliseconds(100)), coarse: ThroughputBins(.seconds(1)))
     package var goodput = ThroughputBins(.seconds(1))
@@ -51,6 +57,11 @@ package struct FlowSide: Sendable {
         bytes += packet.wireBytes
         self.ipBytes += ipBytes
         self.payloadBytes += payloadBytes
+        last = packet.time
+        if payloadBytes > 0 {
+            if unanswered == 0 { unansweredFrom = packet.time }
+            unanswered += 1
+        }
         throughput.fine.add(ipBytes, at: packet.time)
         throughput.middle.add(ipBytes, at: packet.time)
         throughput.coarse.add(ipBytes, at: packet.time)
@@ -118,6 +129,7 @@ package struct FlowTable: Sendable {
         switch packet.headers.transport {
         case .tcp(let tcp):
             observation.payloadBytes = tcp.payloadBytes
+            if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) { flows[number][direction].saidGoodbye = true }
             if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time) }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
@@ -138,9 +150,11 @@ package struct FlowTable: Sendable {
         if direction == .up {
             flows[number].up.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
             if isNew { flows[number].up.goodput.add(observation.payloadBytes, at: packet.time) }
+            flows[number].down.unanswered = 0
         } else {
             flows[number].down.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
             if isNew { flows[number].down.goodput.add(observation.payloadBytes, at: packet.time) }
+            flows[number].up.unanswered = 0
         }
         flows[number].first = min(flows[number].first, packet.time)
         flows[number].last = max(flows[number].last, packet.time)

@@ -6,6 +6,7 @@ import MastTimebase
 package struct SpinTracker: Sendable {
     private var value: Bool?
     private var turnedAt: Instant?
+    private var lastAt: Instant?
     /// Nanoseconds.
     package private(set) var roundTrips = SampleSketch()
     private var packets = 0
@@ -15,10 +16,14 @@ package struct SpinTracker: Sendable {
     package mutating func observe(_ spin: Bool, at now: Instant) {
         packets += 1
         if let value, value != spin {
-            if let turnedAt, now > turnedAt { roundTrips.add((now - turnedAt).nanoseconds) }
+            // After a pause it turns when there is something to send: the packet before says how long that was at most.
+            if let turnedAt, let lastAt, now > turnedAt, (now - lastAt) * 8 <= max(now - turnedAt, .milliseconds(16)) {
+                roundTrips.add((now - turnedAt).nanoseconds)
+            }
             turnedAt = now
         }
         value = spin
+        lastAt = now
     }
 
     /// It turned at all, and not with every other packet.

@@ -9,6 +9,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var stampRTT: Interval?
     /// Bytes that the packet acknowledged for the first time.
     package var newlyAcknowledged = 0
+    /// Bytes that it shows to have arrived, for the first time, selective acknowledgements too.
+    package var newlyDelivered = 0
     /// Data that passed here before: the original was lost beyond this point, or its acknowledgement was.
     package var isRetransmission = false
     /// It filled a hole late: the original was lost before this point.
@@ -17,7 +19,7 @@ package struct TCPObservation: Sendable, Hashable {
     package var isReordered = false
     /// The first of a run of segments lost in a row.
     package var beginsLossBurst = false
-    /// Data of this direction not yet acknowledged, after this packet.
+    /// Data of this direction after this packet that is not known to have arrived.
     package var outstanding = 0
     /// Why it was sent again.
     package var cause: RetransmissionCause?
@@ -57,6 +59,8 @@ package struct TCPTracker: Sendable {
         package var roundTrips = SampleSketch()
         /// Timestamp to its echo, nanoseconds: the sender's own waiting may be in it.
         package var stampRoundTrips = SampleSketch()
+        /// IP bytes of the packets whose round trip was the smallest: there, and back.
+        package var minimumRTTBytes: (out: Int, back: Int) = (0, 0)
         /// Bytes sent and not acknowledged, after each segment with data.
         package var inFlight = SampleSketch()
         fileprivate var next: UInt32?
@@ -78,6 +82,11 @@ package struct TCPTracker: Sendable {
         fileprivate var probeEnd: UInt32?
         /// Far from all that was followed: of another connection, or the start of a part that was not recorded.
         fileprivate var stray: UInt32?
+        fileprivate var scoreboard = SACKScoreboard()
+        /// IP bytes of what `timed` times.
+        fileprivate var timedBytes = 0
+        /// When its last segment passed.
+        fileprivate var lastAt: Instant?
         fileprivate var recovery = RetransmissionClassifier()
         fileprivate var losses = LostRanges()
 
@@ -167,14 +176,20 @@ package struct TCPTracker: Sendable {
             return observation
         }
         if isStray(tcp, &side) { return observation }
+        let timedBefore = side.timed?.end
         take(tcp, side: &side, peer: peer.window, soon: soon, at: now, &observation)
+        if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
         if tcp.flags.contains(.ack) {
+            observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
             acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
         }
-        if let timestamp = tcp.timestamp { followTimestamps(timestamp, side: &side, peer: &peer, at: now, &observation) }
+        if let timestamp = tcp.timestamp { followTimestamps(timestamp, bytes: ipBytes(tcp), side: &side, peer: &peer, at: now, &observation) }
+        if let rtt = observation.rtt, rtt == peer.minimumRTT { peer.minimumRTTBytes = (peer.timedBytes, ipBytes(tcp)) }
+        side.lastAt = now
         if let next = side.next, let acknowledged = side.acknowledged {
-            observation.outstanding = max(0, distance(acknowledged, next))
-            if tcp.payloadBytes > 0 { side.inFlight.add(Int64(observation.outstanding)) }
+            let unacknowledged = max(0, distance(acknowledged, next))
+            observation.outstanding = max(0, unacknowledged - side.scoreboard.bytes)
+            if tcp.payloadBytes > 0 { side.inFlight.add(Int64(unacknowledged)) }
         }
         return observation
     }
@@ -193,6 +208,7 @@ package struct TCPTracker: Sendable {
         }
         (side.stray, side.next, side.acknowledged, side.timed, side.probeEnd) = (nil, nil, nil, nil, nil)
         side.holes = []
+        side.scoreboard = SACKScoreboard()
         return false
     }
 
@@ -396,10 +412,14 @@ package struct TCPTracker: Sendable {
         }
     }
 
-    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. The
-    /// sender may have waited before it echoed: good for the minimum, and for quantiles of a busy sender.
+    /// Of IP and TCP with the option that most carry.
+    private static func ipBytes(_ tcp: TCPHeader) -> Int { tcp.payloadBytes + (tcp.timestamp == nil ? 40 : 52) }
+
+    /// Acknowledgements carry timestamps too, so a receiver's capture shows the way to the sender and back. A segment that
+    /// acknowledges nothing new may have waited for data to send (RFC 7323 section 4.1): it tells only where the one
+    /// before it, which did not echo the same, came so shortly before that it cannot have waited long.
     private static func followTimestamps(
-        _ timestamp: (value: UInt32, echo: UInt32), side: inout Side, peer: inout Side, at now: Instant,
+        _ timestamp: (value: UInt32, echo: UInt32), bytes: Int, side: inout Side, peer: inout Side, at now: Instant,
         _ observation: inout TCPObservation
     ) {
         if side.newestStamp.map({ distance($0, timestamp.value) > 0 }) ?? true {
@@ -409,9 +429,12 @@ package struct TCPTracker: Sendable {
         if let stamped = peer.stamped, distance(stamped.value, timestamp.echo) >= 0 {
             peer.stamped = nil
             if stamped.value == timestamp.echo, let rtt = positive(now - stamped.at) {
-                observation.stampRTT = rtt
-                peer.stampRoundTrips.add(rtt.nanoseconds)
-                peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
+                // However long it waited, the path is no longer.
+                if peer.minimumRTT.map({ rtt < $0 }) ?? true { (peer.minimumRTT, peer.minimumRTTBytes) = (rtt, (0, bytes)) }
+                if observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false {
+                    observation.stampRTT = rtt
+                    peer.stampRoundTrips.add(rtt.nanoseconds)
+                }
             }
         }
     }

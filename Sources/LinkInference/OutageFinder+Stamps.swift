@@ -1,0 +1,126 @@
+import MastCapture
+import MastTimebase
+
+/// TCP's timestamps (RFC 7323) tell when a packet was made: what comes late and was made early had waited on its way.
+extension OutageFinder {
+    /// How fast one end's timestamps count, which is left to it.
+    struct StampClock {
+        private var tick: Int64
+        private static let usual: [Int64] = [1_000, 1_000_000, 4_000_000, 10_000_000]
+
+        /// - Parameter span: in which so many ticks passed.
+        init?(_ ticks: Int64, in span: Interval) {
+            guard ticks >= 5, span > .zero else { return nil }
+            let measured = span.nanoseconds / ticks
+            tick = Self.usual.first { (measured - $0).magnitude * 5 <= $0.magnitude } ?? max(1, measured)
+        }
+
+        func passed(_ from: UInt32, _ to: UInt32) -> Interval {
+            Interval(nanoseconds: Int64(Int32(bitPattern: to &- from)).multipliedReportingOverflow(by: tick).partialValue)
+        }
+    }
+
+    /// Events before a silence: more than any window holds.
+    static let mostLookedAt = 20_000
+
+    /// By the packets of a flow's direction in the seconds before `index`; nil where they are too few, or carry none.
+    func stampClock(_ flow: Int32, _ direction: FlowDirection, before index: Int) -> StampClock? {
+        var newest: Timeline.Event?
+        var clock: StampClock?
+        for event in view.events[...index].suffix(Self.mostLookedAt).reversed() where event.flow == flow && event.direction == direction {
+            guard event.marks.contains(.stamped) else { return nil }
+            guard let last = newest else {
+                newest = event
+                continue
+            }
+            let span = last.time - event.time
+            guard span >= .milliseconds(300) else { continue }
+            clock = StampClock(Int64(Int32(bitPattern: last.stamp &- event.stamp)), in: span)
+            if span >= .seconds(3) { break }
+        }
+        return clock
+    }
+
+    /// How much longer `event` was on its way than `before`, a packet of the same flow and direction.
+    func lateness(_ event: Timeline.Event, against before: Timeline.Event, _ clock: StampClock) -> Interval {
+        event.time - before.time - clock.passed(before.stamp, event.stamp)
+    }
+
+    /// Both ends' timestamps say that the silence never was: the recorder's clock went forward, or it did not record.
+    func isRecorders(_ gap: Gap) -> Bool {
+        let (from, to) = (points[gap.before].event, points[gap.after].event)
+        guard from < to else { return false }
+        var silence = (after: from, length: Interval.zero)
+        for index in from..<to {
+            let length = view.events[index + 1].time - view.events[index].time
+            if length > silence.length { silence = (index, length) }
+        }
+        guard silence.length * 5 >= gap.length * 4 else { return false }
+        func passed(_ direction: FlowDirection) -> Interval? {
+            guard let next = view.events[(silence.after + 1)...].prefix(64).first(where: { $0.direction == direction && $0.marks.contains(.stamped) }),
+                let last = view.events[...silence.after].suffix(256).last(where: { $0.direction == direction && $0.flow == next.flow && $0.marks.contains(.stamped) }),
+                let clock = stampClock(next.flow, direction, before: silence.after)
+            else { return nil }
+            return clock.passed(last.stamp, next.stamp)
+        }
+        guard let up = passed(.up), let down = passed(.down) else { return false }
+        return max(up, down) * 4 <= silence.length
+    }
+
+    /// At a receiver of data that was sent at a silence's end: had its sender heard all that had been acknowledged? Each segment
+    /// echoes the newest timestamp that its sender had heard.
+    func wayBack(_ gap: Gap) -> Verdict? {
+        let next = view.events[points[gap.after].event]
+        let from = view.start + gap.start - .seconds(2)
+        var own: [(stamp: UInt32, at: Instant)] = []
+        var begin = points[gap.after].event
+        while begin > view.events.startIndex, view.events[begin - 1].time >= from { begin -= 1 }
+        var usual: [Interval] = []
+        for event in view.events[begin..<points[gap.after].event] where event.flow == next.flow && event.marks.contains(.stamped) {
+            if event.direction != curve.direction {
+                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time)) }
+            } else if let unheard = Self.first(in: own, after: event.echo) {
+                usual.append(event.time - own[unheard].at)
+            }
+        }
+        guard next.marks.contains(.stamped), let unheard = Self.first(in: own, after: next.echo) else { return nil }
+        // As old as this the oldest acknowledgement gets that a sender has not heard, where all is well.
+        let wait = max(Quantile.of(usual, 0.95) ?? .zero, baseRTT) + .milliseconds(20)
+        guard next.time - own[unheard].at - wait >= gap.length / 2, unheard > 0 else { return nil }
+        let start = own[unheard - 1].at + (own[unheard].at - own[unheard - 1].at) / 2
+        // Until it hears again.
+        for event in view.events[points[gap.after].event...] where event.flow == next.flow && event.marks.contains(.stamped) {
+            if event.direction != curve.direction {
+                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time)) }
+                continue
+            }
+            guard event.time - next.time <= .seconds(60) else { return nil }
+            guard Int32(bitPattern: event.echo &- next.echo) > 0, let heard = own.firstIndex(where: { Int32(bitPattern: $0.stamp &- event.echo) >= 0 }) else { continue }
+            let isHeld = event.time - own[heard].at - wait >= (event.time - start) / 4
+            // A hold lets go of all; of what is lost the first answer that comes through is heard.
+            let end = isHeld ? event.time - baseRTT : own[heard].at - (own[heard].at - own[max(0, heard - 1)].at) / 2
+            guard end - start >= LinkFit.shortestOutage else { return nil }
+            var verdict = Verdict(
+                isHeld ? .hold : .drop, 0.9, isHeld ? .milliseconds(20) : max((own[heard].at - own[max(0, heard - 1)].at) / 2, .milliseconds(5)),
+                isHeld ? "the sender heard acknowledgements late: it echoed their timestamps after the silence" : "the sender never heard of the silence's acknowledgements: it echoed none of their timestamps")
+            verdict.direction = curve.direction.other
+            verdict.start = start - view.start + wayToCapture
+            verdict.end = end - view.start + wayToCapture
+            verdict.startUncertainty = max((own[unheard].at - own[unheard - 1].at) / 2, .milliseconds(5))
+            verdict.goesOnUntil = event.time - view.start
+            verdict.isCertain = true
+            return verdict
+        }
+        return nil
+    }
+
+    /// The first stamp beyond `echo`; nil where that was the newest.
+    private static func first(in own: [(stamp: UInt32, at: Instant)], after echo: UInt32) -> Int? {
+        var (low, high) = (0, own.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Int32(bitPattern: own[middle].stamp &- echo) <= 0 { low = middle + 1 } else { high = middle }
+        }
+        return low < own.count ? low : nil
+    }
+}

@@ -1,0 +1,53 @@
+import MastCapture
+import MastTimebase
+
+/// An end that answered until some moment and then, to its peer's repeated trying, not once more: it died, or the way to it did
+/// for good. No outage: nothing shows that anything would have come.
+package struct SilentEnd: Sendable, Hashable {
+    /// When it was last heard, since the capture's first packet.
+    package var at: Instant
+    package var end: NetworkAddress
+    package var peer: NetworkAddress
+    /// Packets with data that its peer sent afterwards, and when the last was.
+    package var unanswered: Int
+    package var until: Instant
+
+    /// A capture of more has another trouble.
+    private static let most = 1_000
+    /// Fewer may be a transfer's end that the capture does not hold.
+    private static let fewestTries = 3
+    private static let shortest = Interval.seconds(1)
+
+    static func find(_ flows: [FlowState]) -> [SilentEnd] {
+        var found: [SilentEnd] = []
+        for flow in flows where found.count < most {
+            for direction in FlowDirection.allCases {
+                let (side, other) = direction == .up ? (flow.up, flow.down) : (flow.down, flow.up)
+                guard side.unanswered >= fewestTries, other.packets > 0, !other.saidGoodbye, let from = side.unansweredFrom, let heard = other.last,
+                    flow.last - from >= shortest
+                else { continue }
+                if flow.tcp != nil {
+                    // A receiver must acknowledge: what comes again and again was not heard.
+                    guard (direction == .up ? flow.tcp?.up : flow.tcp?.down)?.causes.timeout ?? 0 > 0 else { continue }
+                } else {
+                    // Whoever spoke so often before would have spoken.
+                    guard other.packets >= 5, flow.last - heard >= max(.seconds(2), (heard - flow.first) / Int64(other.packets) * 20) else { continue }
+                }
+                let (end, peer) = direction == .up ? (flow.server, flow.client) : (flow.client, flow.server)
+                found.append(SilentEnd(at: heard, end: end, peer: peer, unanswered: side.unanswered, until: flow.last))
+            }
+        }
+        return found.sorted { ($0.at, $0.until) < ($1.at, $1.until) }
+    }
+
+    var report: LinkFitReport.SilentEnd {
+        LinkFitReport.SilentEnd(
+            atS: at.sinceStart.inSeconds, end: end.description, peer: peer.description, unanswered: unanswered, untilS: until.sinceStart.inSeconds)
+    }
+}
+
+extension LinkFitReport.SilentEnd {
+    package var text: String {
+        "\(end) fell silent at \(TextLayout.fixed(atS, 3)) s: \(unanswered) packets of \(peer) until \(TextLayout.fixed(untilS, 3)) s stayed unanswered"
+    }
+}
