@@ -55,7 +55,7 @@ struct RunCommand: AsyncParsableCommand {
         if let count = repetition.count { return try await run(count, bytes, options) }
         let outcome: RunOutcome
         do {
-            outcome = try await cloud.withCloud(pool: try pool.open()) { client in
+            outcome = try await cloud.withCloudUntilInterrupted(pool: try pool.open()) { client in
                 try await client.run(application, input: bytes, options: options)
             }
         } catch let error as RunError {
@@ -81,7 +81,7 @@ struct RunCommand: AsyncParsableCommand {
         let plan = RepeatedRuns(
             application: application, input: bytes, prefix: runID ?? String(RunID(using: &generator).rawValue.prefix(12)), count: count,
             concurrency: repetition.concurrency ?? 1, interval: repetition.interval, options: options, verbose: verbose)
-        let report = try await cloud.withCloud(pool: try pool.open()) { client in
+        let report = try await cloud.withCloudUntilInterrupted(pool: try pool.open()) { client in
             let clock = SystemClock()
             return try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
         }
