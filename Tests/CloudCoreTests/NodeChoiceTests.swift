@@ -89,8 +89,17 @@ import Testing
         #expect(choice.expectedWait(node("a"), of: digest, at: .zero + .milliseconds(500)) < .milliseconds(100))
     }
 
+    @Test func `where nothing is compiled yet a run waits for two threads, one after the other`() {
+        var choice = NodeChoice()
+        choice.ran(digest, on: node("b"), took: .milliseconds(5))
+        choice.heard(waiting(500), of: node("a"), at: .zero)
+        choice.heard(waiting(900), of: node("b"), at: .zero)
+        #expect(firsts(choice, [view("a"), view("b")]) == ["b": 300])
+    }
+
     @Test func `a station without the replica comes behind one with it, however idle`() {
         var choice = NodeChoice()
+        choice.ran(digest, on: node("a"), took: .milliseconds(5))
         choice.heard(waiting(100), of: node("a"), at: .zero)
         #expect(firsts(choice, [view("a"), view("b", holds: false)]) == ["a": 300])
         choice.heard(waiting(400), of: node("a"), at: .zero)
@@ -100,6 +109,7 @@ import Testing
     @Test func `a far station comes first when the near ones take twice as long`() {
         var choice = NodeChoice()
         let views = [view("a"), view("b"), view("far", 60)]
+        for name in ["a", "b"] { choice.ran(digest, on: node(name), took: .milliseconds(5)) }
         for name in ["a", "b"] { choice.heard(waiting(90), of: node(name), at: .zero) }
         #expect(firsts(choice, views)["far"] == nil)
         for name in ["a", "b"] { choice.heard(waiting(900), of: node(name), at: .zero) }

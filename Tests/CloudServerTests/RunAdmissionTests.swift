@@ -34,6 +34,31 @@ import Testing
         }
     }
 
+    @Test func `users who fill a node leave room for one who has nothing there`() throws {
+        var runs = RunConfiguration()
+        runs.maximumActiveRuns = 8
+        let cloud = try SmallCloud(stations: 0, runs: runs)
+        try cloud.whileServing { cloud in
+            let client = cloud.client(cloud.operatorProfile, port: 50)
+            let center = try #require(try await client.attach().center)
+            _ = try await client.push("long", Array("long".utf8), to: center)
+            let other = cloud.client(try await cloud.user("ada", asked: client, at: center), port: 51)
+            _ = try await other.attach()
+            @Sendable func run(_ client: TestClient, _ id: String) async throws -> RunResult {
+                let request = RunRequest(
+                    application: "long", input: ByteString("x"), runID: RunID(rawValue: id), ticket: client.ticket.withLock { $0 })
+                return try await client.node(center).call(RunMethods.run, request, options: CallOptions(maxAttempts: 1))
+            }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<8 { group.addTask { _ = try await run(client, "\(number)") } }
+                try await cloud.sleep(.milliseconds(100))
+                #expect(await refusal { _ = try await run(client, "more") } == .overloaded)
+                #expect(try await run(other, "first").output == ByteString("X"))
+                try await group.waitForAll()
+            }
+        }
+    }
+
     @Test func `compiling leaves a thread to runs`() throws {
         let cloud = try SmallCloud(stations: 1)
         try cloud.whileServing { cloud in

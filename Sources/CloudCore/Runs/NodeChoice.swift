@@ -124,8 +124,12 @@ package struct NodeChoice: Sendable {
         var delay = view.isConnected ? roundTrip : roundTrip * 2
         let node = nodes.first { $0.nodeID == view.candidate.nodeID }
         if !view.holdsReplica { delay += Self.assumedTransfer }
-        if node?.warm.contains(where: { $0 == digest }) != true { delay += Self.assumedCompilation }
-        delay += expectedWait(view.candidate.nodeID, of: digest, at: now)
+        let wait = expectedWait(view.candidate.nodeID, of: digest, at: now)
+        delay += wait
+        if node?.warm.contains(where: { $0 == digest }) != true {
+            // A compiler needs a thread as a run does, before the first one.
+            delay += Self.assumedCompilation + (node?.own ?? 0 == 0 ? wait : .zero)
+        }
         // Of two that keep nobody waiting the idler one is better. That is soon out of date.
         if let node {
             let seconds = min(max(0, (now - node.heard).milliseconds / 1000), 32)

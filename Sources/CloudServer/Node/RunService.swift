@@ -19,7 +19,8 @@ protocol ApplicationSource: Sendable {
 
 /// Bounds of a node's running; each is what a node of a few cores and some hundred megabytes can bear.
 package struct RunConfiguration: Sendable {
-    /// Runs executing or waiting; beyond that they are refused with a time to come back.
+    /// Runs executing or waiting; beyond that they are refused with a time to come back. A user's first run finds room in
+    /// a quarter more.
     package var maximumActiveRuns = 256
     /// Input of one run, in bytes.
     package var maximumInputBytes = 16 << 20
@@ -254,7 +255,9 @@ actor RunService {
     }
 
     private func admit(_ ticket: Ticket) throws(RPCError) {
-        guard active < configuration.maximumActiveRuns else {
+        // A quarter more for those who have nothing here: the others cannot fill it.
+        let most = configuration.maximumActiveRuns
+        guard active < (activeByUser[ticket.userID] == nil ? most + most / 4 : most) else {
             throw RunRefusal.overloaded.error("\(nodeName) has \(active) runs under way", retryAfter: .milliseconds(100))
         }
         guard UInt64(activeByUser[ticket.userID] ?? 0) < ticket.quota.concurrentRuns else {

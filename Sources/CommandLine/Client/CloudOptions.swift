@@ -37,6 +37,23 @@ struct CloudOptions: ParsableArguments {
                 configuration: configuration, body)
         }
     }
+
+    /// The same, but a signal cancels what is under way, and the nodes hear of it: they work for nobody else's sake.
+    func withCloudUntilInterrupted<R: Sendable>(
+        pool: any ResultPool, configuration: CloudClient.Configuration, _ body: @escaping @Sendable (CloudClient) async throws -> R
+    ) async throws -> R {
+        let requests = Termination.requests()
+        let result = Lock<R?>(nil)
+        let interruption = try await Termination.run(until: requests) {
+            do {
+                let value = try await withCloud(pool: pool, configuration: configuration, body)
+                result.withLock { $0 = value }
+            } catch let error as RunError where error.kind == .cancelled { throw CancellationError() }
+        }
+        if let interruption { throw interruption.exitCode }
+        guard let value = result.withLock({ $0 }) else { throw ExitCode(ExitStatus.ownFault.rawValue) }
+        return value
+    }
 }
 
 /// Where results are kept.

@@ -60,11 +60,14 @@ struct RunCommand: AsyncParsableCommand {
         let (application, verbose, json) = (application, verbose, output.json)
         if let count = repetition.count { return try await run(count, bytes, options) }
         let delivery = RunDelivery(out: out, verbose: verbose, json: output.json)
-        try await cloud.withCloud(pool: try pool.open(), configuration: audit.configuration) { client in
+        try await cloud.withCloudUntilInterrupted(pool: try pool.open(), configuration: audit.configuration) { client in
             let ending: Failure?
             do throws(RunError) {
                 ending = delivery.deliver(try await client.run(application, input: bytes, options: options))
-            } catch { ending = try delivery.failure(error) }
+            } catch {
+                if error.kind == .cancelled { throw error }
+                ending = try delivery.failure(error)
+            }
             // The answer is delivered: the check of it keeps nobody waiting but this process.
             await AuditReport.finish(client, verbose: verbose, json: json)
             if let ending { throw ending }
@@ -78,7 +81,7 @@ struct RunCommand: AsyncParsableCommand {
             application: application, input: bytes, prefix: runID ?? String(RunID(using: &generator).rawValue.prefix(12)), count: count,
             concurrency: repetition.concurrency ?? 1, interval: repetition.interval, options: options, verbose: verbose)
         let (verbose, json) = (verbose, output.json)
-        let report = try await cloud.withCloud(pool: try pool.open(), configuration: audit.configuration) { client in
+        let report = try await cloud.withCloudUntilInterrupted(pool: try pool.open(), configuration: audit.configuration) { client in
             let clock = SystemClock()
             var report = try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
             Output.endProgress()

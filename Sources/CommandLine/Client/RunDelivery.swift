@@ -2,6 +2,7 @@ import MastCalls
 import MastCapture
 import MastCloudClient
 import MastCloudCore
+import MastFiles
 
 /// Hands out what one run came to.
 struct RunDelivery: Sendable {
