@@ -78,9 +78,9 @@ import Testing
         #expect(try await program.run("pool", "show", "r1", "--profile", user).output.contains("holds: signature, membership and bytes"))
         #expect(try await program.run("pool", "show", "none", "--profile", user).status == 66)
         let stranger = program.path("stranger.json")
-        var other = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: user))) as? [String: Any])
-        other["rootKey"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-        try JSONSerialization.data(withJSONObject: other).write(to: URL(filePath: stranger))
+        var edited = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: user))) as? [String: Any])
+        edited["rootKey"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        try JSONSerialization.data(withJSONObject: edited).write(to: URL(filePath: stranger))
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: stranger)
         let distrusted = try await program.run("pool", "show", "r1", "--profile", stranger, "--json")
         #expect(try distrusted.status == 65 && distrusted.object()["verified"] as? Bool == false)
