@@ -107,7 +107,7 @@ final class ScriptedCloud: CloudWire {
         }
     }
     /// The center puts nodes out of the cloud, or somebody with another key says so; watching clients hear it.
-    func remove(_ names: [String], number: UInt64 = 1, signedBy key: SigningKeyPair? = nil) throws {
+    func remove(_ names: [String], number: StateNumber = 1, signedBy key: SigningKeyPair? = nil) throws {
         let signed = try SignedRecord(RevocationLog(number: number, nodes: names.compactMap(nodeID)), signedBy: key ?? root)
         state.withLock { state in
             state.revocations = signed

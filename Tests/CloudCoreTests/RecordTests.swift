@@ -84,6 +84,7 @@ import Testing
         // Look-ups rest on the order, so a list that lacks it is none.
         var writer = CanonicalWriter()
         writer.integer(1)
+        writer.integer(1)
         writer.list([5, 3] as [UInt64]) { $0.integer($1) }
         writer.list([] as [String]) { $0.text($1) }
         #expect(throws: TrustError.malformed("revocation log: not in order")) {

@@ -43,12 +43,12 @@ package struct IdentityQuery: Codable, Hashable, Sendable {
     package var clientKey: ByteString
     /// The newest list of revocations that anybody told the communication server of: who holds an older one says so
     /// instead of issuing.
-    package var newestRevocations: UInt64
+    package var newestRevocations: StateNumber
     /// Nobody who holds the newest list is up: whoever is asked does what it can.
     package var isLastResort: Bool
 
     package init(
-        proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString, newestRevocations: UInt64 = 0, isLastResort: Bool = false
+        proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString, newestRevocations: StateNumber = 0, isLastResort: Bool = false
     ) {
         (self.newestRevocations, self.isLastResort) = (newestRevocations, isLastResort)
         self.proof = proof

@@ -23,7 +23,7 @@ package actor BaseStationNode: ControlledNode {
     private let signal: AsyncStream<Void>.Continuation
     private var newest = StateNumbers()
     /// The number of the list that the communication server holds.
-    private var serverRevocations: UInt64 = 0
+    private var serverRevocations: StateNumber = 0
     /// No maintenance before this, after one that failed.
     private var restUntil = Instant.zero
 
@@ -140,7 +140,8 @@ package actor BaseStationNode: ControlledNode {
         reportedReplicas = await vault.replicaDigests
         return RegisterRequest(
             record: await vault.membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
-            releases: await vault.signedReleases, revocations: await vault.signedRevocations, numbers: await vault.numbers,
+            releases: await vault.signedReleases, revocations: await vault.signedRevocations,
+            lostRevocations: await vault.lostRevocations, users: await vault.signedUsersNumber, numbers: await vault.numbers,
             health: await health(), clock: host.wallTime())
     }
 

@@ -20,7 +20,7 @@ extension CenterNode {
         try registry.ticket(for: query, at: time.best)
     }
 
-    func changes(since known: StateNumbers) -> SyncReply { registry.changes(since: known) }
+    func changes(since known: StateNumbers) throws(RPCError) -> SyncReply { try answering { try $0.changes(since: known) } }
 
     func seen(_ seen: NodesSeen) throws(RPCError) -> NodesSeenReply {
         NodesSeenReply(records: try answering { try $0.seen(seen.sightings, at: host.wallTime()) })

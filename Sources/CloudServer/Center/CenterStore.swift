@@ -41,11 +41,28 @@ package struct CenterState: Sendable {
     package var releases: SignedRecord<ReleaseIndex>?
     package var revocations: SignedRecord<RevocationLog>?
     package var usersNumber: UInt64 = 0
+    /// Raised when this state came back from a copy.
+    package var epoch = StateNumber.firstEpoch
+    /// `usersNumber` when the epoch began.
+    package var usersAtEpoch: UInt64 = 0
+    /// The latest epoch that anybody showed.
+    package var heardEpoch: UInt64 = 0
     package var users: [StoredUser] = []
     package var stations: [StoredStation] = []
     package var tokens: [StoredToken] = []
 
     package init() {}
+}
+
+/// What changes at once when the center takes back what it lost, or when an epoch begins.
+package struct StateRenewal: Sendable {
+    package var epoch: UInt64
+    package var usersAtEpoch: UInt64
+    package var releases: (signed: SignedRecord<ReleaseIndex>, index: ReleaseIndex)?
+    package var revocations: SignedRecord<RevocationLog>
+    /// Only those that changed.
+    package var users: [StoredUser] = []
+    package var stations: [StoredStation] = []
 }
 
 /// Where the center's state survives. Synchronous: live, the center's actor has a thread of its own, and under simulation
@@ -59,6 +76,8 @@ package protocol CenterStore: Sendable {
     /// A station, the token that it used up, and the list on which it is now.
     func save(_ station: StoredStation, using token: StoredToken?, revocations: SignedRecord<RevocationLog>?) throws(CenterError)
     func save(_ token: StoredToken) throws(CenterError)
+    func save(_ renewal: StateRenewal) throws(CenterError)
+    func save(heardEpoch: UInt64) throws(CenterError)
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws(CenterError)
 }

@@ -136,7 +136,7 @@ extension CommunicationServerNode {
                 roundTripMicroseconds: node.isUp ? roundTrip(node)?.microseconds : nil, health: node.health,
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
                 isBehind: node.numbers.revocations < numbers.revocations, clockOffset: clockOffset(node),
-                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
+                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles, numbers: node.numbers)
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,

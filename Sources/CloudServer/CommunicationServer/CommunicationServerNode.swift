@@ -48,6 +48,8 @@ package actor CommunicationServerNode {
     var signedReleases: SignedRecord<ReleaseIndex>?
     var numbers = StateNumbers()
     var shelf: RevocationShelf
+    /// What a center that came back from an older copy has lost, until it was told.
+    var lost = LostState()
     /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
     var clockMedian: Interval?
     var joinsUnderWay = 0
