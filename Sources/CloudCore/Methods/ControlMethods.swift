@@ -207,9 +207,9 @@ package struct LostState: Codable, Hashable, Sendable {
     package var revocations: [SignedRecord<RevocationLog>]
     /// The index that the center's own replaced.
     package var releases: SignedRecord<ReleaseIndex>?
-    package var users: SignedRecord<UsersNumber>?
+    package var users: StateNumber?
 
-    package init(revocations: [SignedRecord<RevocationLog>] = [], releases: SignedRecord<ReleaseIndex>? = nil, users: SignedRecord<UsersNumber>? = nil) {
+    package init(revocations: [SignedRecord<RevocationLog>] = [], releases: SignedRecord<ReleaseIndex>? = nil, users: StateNumber? = nil) {
         (self.revocations, self.releases, self.users) = (revocations, releases, users)
     }
 }

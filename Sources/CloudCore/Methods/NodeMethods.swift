@@ -78,11 +78,17 @@ package struct ForwardedJoin: Codable, Hashable, Sendable {
 /// Where the center's stations are and how they do, as the communication server sees it.
 package struct NodesSeen: Codable, Hashable, Sendable {
     package var sightings: [NodeSighting]
-    package init(sightings: [NodeSighting]) { self.sightings = sightings }
+    /// Of those that the center's last answer did not know.
+    package var records: [SignedRecord<NodeRecord>]?
+
+    package init(sightings: [NodeSighting], records: [SignedRecord<NodeRecord>]? = nil) { (self.sightings, self.records) = (sightings, records) }
 }
 
 package struct NodesSeenReply: Codable, Hashable, Sendable {
     /// Newer records than those that some of these nodes showed.
     package var records: [SignedRecord<NodeRecord>]
-    package init(records: [SignedRecord<NodeRecord>]) { self.records = records }
+    /// Stations that the center does not know (any more): it asks to see their records.
+    package var unknown: [NodeID]?
+
+    package init(records: [SignedRecord<NodeRecord>], unknown: [NodeID]? = nil) { (self.records, self.unknown) = (records, unknown) }
 }

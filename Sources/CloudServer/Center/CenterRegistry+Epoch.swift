@@ -58,6 +58,19 @@ extension CenterRegistry {
         return true
     }
 
+    /// Takes stations back that this center once admitted and lost.
+    package mutating func recover(_ records: [SignedRecord<NodeRecord>], at now: WallTime) throws(CenterError) {
+        for signed in records {
+            let record = try read(signed)
+            guard record.role == .station, !state.stations.contains(where: { $0.nodeID == record.nodeID }) else { continue }
+            let isRevoked = revocations.contains(record.nodeID)
+            let station = StoredStation(
+                nodeID: record.nodeID, name: record.name, signed: signed, address: "", lastSeen: now, isRevoked: isRevoked, isHidden: isRevoked)
+            try store.save(station, using: nil, revocations: nil)
+            state.stations.append(station)
+        }
+    }
+
     /// What of an earlier epoch's state is not here any more, a line each: to be pushed and added again.
     package func losses(_ lost: LostState) -> [String] {
         var lines: [String] = []
@@ -68,7 +81,7 @@ extension CenterRegistry {
                 lines.append("the restored copy lacks \(gone.count) releases, push them again: \(names)\(gone.count > 8 ? ", …" : "")")
             }
         }
-        if let signed = lost.users, let old = try? read(signed).number, old.epoch < state.epoch, old.count > state.usersAtEpoch {
+        if let old = lost.users, old.epoch < state.epoch, old.count > state.usersAtEpoch {
             lines.append("the restored copy lacks the last \(old.count - state.usersAtEpoch) changes of users: add again who is missing")
         }
         return lines

@@ -150,6 +150,12 @@ package struct CenterRegistry: Sendable {
         return newer
     }
 
+    /// Those that this center never admitted, or has lost.
+    package func unknown(among seen: [NodeSighting]) -> [NodeID] {
+        let known = Set(state.stations.map(\.nodeID)) // lookup only
+        return seen.map(\.nodeID).filter { !known.contains($0) }
+    }
+
     /// How old the stored time of a station's last report may be.
     static let sightingsKept = Interval.seconds(300)
 

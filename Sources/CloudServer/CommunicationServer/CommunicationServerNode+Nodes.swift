@@ -96,13 +96,13 @@ extension CommunicationServerNode {
             ])
         if let offered = request.releases { take(offered) }
         if let offered = request.users { take(offered) }
-        if record.role == .center { numbers = numbers.joined(request.numbers) }
-        if isNew { returned(node) }
-        if record.role == .station {
-            errand.yield(.tellCenter)
-        } else if numbers != StateNumbers() {
-            errand.yield(.announce)
+        if record.role == .center {
+            if numbers.users.count > 0, numbers.users.epoch < request.numbers.users.epoch { lost.users = numbers.users }
+            numbers = numbers.joined(request.numbers)
         }
+        if isNew { returned(node) }
+        errand.yield(.tellCenter)
+        if record.role == .center, numbers != StateNumbers() { errand.yield(.announce) }
         return RegisterReply(
             route: route, heartbeatMilliseconds: configuration.heartbeatInterval.milliseconds, numbers: numbers,
             observedAddress: context.connection.address.description,
@@ -160,7 +160,7 @@ extension CommunicationServerNode {
     private func take(_ offered: SignedRecord<UsersNumber>) {
         do {
             let number = try offered.verified(by: rootKey).number
-            if number.count > 0, number.epoch < numbers.users.epoch { lost.users = offered }
+            if number.count > 0, number.epoch < numbers.users.epoch { lost.users = max(lost.users ?? number, number) }
             numbers.users = max(numbers.users, number)
         } catch {
             log.warning("users number refused", metadata: ["reason": "\(error)"])
