@@ -119,11 +119,11 @@ final class ScriptedCloud: CloudWire {
         }
     }
     /// The center puts nodes out of the cloud, or somebody with another key says so; watching clients hear it.
-    func remove(_ names: [String], number: UInt64 = 1, signedBy key: SigningKeyPair? = nil) throws {
+    func remove(_ names: [String], number: StateNumber = 1, signedBy key: SigningKeyPair? = nil) throws {
         tell(try SignedRecord(RevocationLog(number: number, nodes: names.compactMap(nodeID)), signedBy: key ?? root))
     }
     /// The center takes nodes out of placement, or lets them in again.
-    func suspend(_ names: [String], number: UInt64 = 1) throws {
+    func suspend(_ names: [String], number: StateNumber = 1) throws {
         tell(try SignedRecord(RevocationLog(number: number, suspended: names.compactMap(nodeID)), signedBy: root))
     }
     private func tell(_ signed: SignedRecord<RevocationLog>) {

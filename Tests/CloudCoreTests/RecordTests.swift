@@ -85,6 +85,7 @@ import Testing
         for (serials, nodes, suspended) in [([5, 3], [], []), ([], ["b", "a"], []), ([], [], ["b", "a"]), ([3, 3], [], [])] as [([UInt64], [String], [String])] {
             var writer = CanonicalWriter()
             writer.integer(1)
+            writer.integer(1)
             writer.list(serials) { $0.integer($1) }
             for list in [nodes, suspended] { writer.list(list) { $0.text($1) } }
             #expect(throws: TrustError.malformed("revocation log: not in order")) {

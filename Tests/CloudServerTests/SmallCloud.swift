@@ -59,12 +59,13 @@ struct SmallCloud: Sendable {
         return Self.server(network.host(serverKeys.identity, port: 1), keys, serverKeys, files ?? serverFiles)
     }
 
-    func center(port: UInt16 = 2, onRegistered: (@Sendable () -> Void)? = nil) throws -> CenterNode {
+    /// - Parameter store: its disk, if it is another one than before.
+    func center(port: UInt16 = 2, store: MemoryCenterStore? = nil, onRegistered: (@Sendable () -> Void)? = nil) throws -> CenterNode {
         var configuration = CenterConfiguration()
         configuration.runs = runs
         let host = network.host(keys.node.identity, port: port)
         return try CenterNode(
-            host: host, registry: CenterRegistry(keys: keys, membership: membership, store: centerStore), engine: engine,
+            host: host, registry: CenterRegistry(keys: keys, membership: membership, store: store ?? centerStore), engine: engine,
             runExecutor: InlineRunExecutor(host: host),
             entropy: SeededGenerator(seed: 5), executor: simulation.time.executor.serial(), configuration: configuration, log: quiet, onRegistered: onRegistered)
     }
@@ -114,9 +115,9 @@ struct SmallCloud: Sendable {
     }
 
     /// Runs the center in `group` and returns when the communication server knows it.
-    func startCenter(in group: inout ThrowingTaskGroup<Void, any Error>) async throws {
+    func startCenter(in group: inout ThrowingTaskGroup<Void, any Error>, store: MemoryCenterStore? = nil) async throws {
         let (registered, signal) = AsyncStream.makeStream(of: Void.self)
-        let center = try center { signal.yield() }
+        let center = try center(store: store) { signal.yield() }
         group.addTask { try await center.run() }
         for await _ in registered { break }
     }

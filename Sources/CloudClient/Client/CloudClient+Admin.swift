@@ -69,8 +69,20 @@ extension CloudClient {
         ).profile
     }
 
-    package func removeUser(_ name: String, timeout: Interval = .seconds(10)) async throws(RPCError) {
-        _ = try await callCenter(AdminMethods.removeUser, RemoveUser(name: name), timeout: timeout)
+    package func removeUser(_ name: String, timeout: Interval = .seconds(10)) async throws(RPCError) -> ChangeEffect {
+        try await callCenter(AdminMethods.removeUser, RemoveUser(name: name), timeout: timeout)
+    }
+
+    /// Who has taken a change, waiting for those that are up.
+    package func confirmation(of effect: ChangeEffect, within: Interval = .seconds(4)) async -> ChangeConfirmation {
+        let end = wire.now() + within
+        var confirmation = ChangeConfirmation(effect, nil)
+        while true {
+            let status = try? await status(timeout: max(end - wire.now(), .milliseconds(500)))
+            if let status { confirmation = ChangeConfirmation(effect, status) }
+            if confirmation.isSettled || wire.now() + .milliseconds(200) > end { return confirmation }
+            do { try await wire.sleep(for: .milliseconds(200)) } catch { return confirmation }
+        }
     }
 
     /// Puts a station out of the cloud, for good.

@@ -156,8 +156,8 @@ extension CloudClient {
         RunRefusal(error) == .ticketNeeded || error.code == .unauthenticated
     }
 
-    private var knownServers: UInt64 { state.withLock { $0.servers.number } }
-    private var knownRevocations: UInt64 { state.withLock { $0.revocations.number } }
+    private var knownServers: StateNumber { state.withLock { $0.servers.number } }
+    private var knownRevocations: StateNumber { state.withLock { $0.revocations.number } }
 
     private func absorb(_ reply: AttachReply, _ session: ControlSession) throws(ControlFailure) {
         absorb(reply.revocations)
@@ -195,7 +195,10 @@ extension CloudClient {
         let key = profile.identity.publicKey
         let broken = state.withLock { state -> [NodeContact] in
             guard log.number > state.revocations.number else { return [] }
-            (state.revocations, state.signedRevocations) = (log, offered)
+            // A center that was restored may have lost some: they go on counting here until it names them again.
+            let all = RevocationLog(
+                number: log.number, serials: log.serials + state.revocations.serials, nodes: log.nodes + state.revocations.nodes)
+            (state.revocations, state.signedRevocations) = (all, offered)
             state.news += 1
             state.placements = []
             if let ticket = state.ticket.flatMap({ try? $0.verified(root: profile.rootKey, clientKey: key, at: nil) }),

@@ -9,7 +9,7 @@ package enum AdminMethods: RPCService {
     package static let removeApplication = Unary<RemoveApplication, ApplicationList>(
         "mast.v1.Admin/removeApplication", .idempotent)
     package static let addUser = Unary<AddUser, AddUserReply>("mast.v1.Admin/addUser")
-    package static let removeUser = Unary<RemoveUser, Nothing>("mast.v1.Admin/removeUser", .idempotent)
+    package static let removeUser = Unary<RemoveUser, ChangeEffect>("mast.v1.Admin/removeUser", .idempotent)
     package static let makeJoinToken = Unary<MakeJoinToken, MakeJoinTokenReply>("mast.v1.Admin/makeJoinToken")
     package static let status = Unary<Nothing, CenterStatus>("mast.v1.Admin/status", .readOnly)
     package static let removeStation = Unary<RemoveStation, StationReply>("mast.v1.Admin/removeStation", .idempotent)
@@ -81,23 +81,37 @@ package struct PushApplication: Codable, Hashable, Sendable {
     }
 }
 
+/// A change that is stored at the center, and what tells whether others have taken it.
+package struct ChangeEffect: Codable, Hashable, Sendable {
+    /// The center's after the change: whoever is not behind these has it.
+    package var numbers: StateNumbers
+    /// Those that belong to the cloud now, up or not.
+    package var stations: [NodeID]
+
+    package init(numbers: StateNumbers, stations: [NodeID]) { (self.numbers, self.stations) = (numbers, stations) }
+}
+
 package struct PushReply: Codable, Hashable, Sendable {
     package var application: ApplicationStatus
-    package var releaseNumber: UInt64
+    package var effect: ChangeEffect
     /// One line each on what was asked for and is not given in full.
     package var warnings: [String]?
 
-    package init(application: ApplicationStatus, releaseNumber: UInt64, warnings: [String]? = nil) {
-        (self.application, self.releaseNumber, self.warnings) = (application, releaseNumber, warnings)
+    package init(application: ApplicationStatus, effect: ChangeEffect, warnings: [String]? = nil) {
+        (self.application, self.effect, self.warnings) = (application, effect, warnings)
     }
+
+    package var releaseNumber: StateNumber { effect.numbers.releases }
 }
 
 package struct ApplicationList: Codable, Hashable, Sendable {
-    package var releaseNumber: UInt64
+    package var releaseNumber: StateNumber
     package var applications: [ApplicationStatus]
+    /// Of the removal that this answers.
+    package var effect: ChangeEffect?
 
-    package init(releaseNumber: UInt64, applications: [ApplicationStatus]) {
-        (self.releaseNumber, self.applications) = (releaseNumber, applications)
+    package init(releaseNumber: StateNumber, applications: [ApplicationStatus], effect: ChangeEffect? = nil) {
+        (self.releaseNumber, self.applications, self.effect) = (releaseNumber, applications, effect)
     }
 }
 
@@ -168,11 +182,13 @@ package struct RenameStation: Codable, Hashable, Sendable {
 package struct StationReply: Codable, Hashable, Sendable {
     package var nodeID: NodeID
     package var name: String
-    package var numbers: StateNumbers
+    package var effect: ChangeEffect
 
-    package init(nodeID: NodeID, name: String, numbers: StateNumbers) {
-        (self.nodeID, self.name, self.numbers) = (nodeID, name, numbers)
+    package init(nodeID: NodeID, name: String, effect: ChangeEffect) {
+        (self.nodeID, self.name, self.effect) = (nodeID, name, effect)
     }
+
+    package var numbers: StateNumbers { effect.numbers }
 }
 
 /// From now on these are the cloud's communication servers, the one to dial first in front.

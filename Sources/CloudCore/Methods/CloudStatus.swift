@@ -26,13 +26,16 @@ package struct CloudStatus: Codable, Hashable, Sendable {
         package var clockOffsetMilliseconds: Int64?
         /// What it should hold and does not; absent when there is nothing to tell.
         package var replicaTroubles: [ReplicaTrouble]?
+        /// How far its copy of the center's state is, by its last report.
+        package var numbers: StateNumbers
 
         package init(
             nodeID: NodeID, name: String, role: NodeRole, isUp: Bool, address: String, route: UInt32, load: NodeLoad,
             replicas: [ContentDigest], heartbeatAgeMilliseconds: Int64, roundTripMicroseconds: Int64?, health: NodeHealth,
             runsTwice: Bool, sharesName: Bool, isBehind: Bool, isSuspended: Bool = false, clockOffset: Interval?,
-            replicaTroubles: [ReplicaTrouble]? = nil
+            replicaTroubles: [ReplicaTrouble]? = nil, numbers: StateNumbers = StateNumbers()
         ) {
+            self.numbers = numbers
             self.replicaTroubles = replicaTroubles
             self.isSuspended = isSuspended
             clockOffsetMilliseconds = clockOffset?.milliseconds
@@ -52,8 +55,8 @@ package struct CloudStatus: Codable, Hashable, Sendable {
 
     package var nodes: [Node]
     package var applications: [ApplicationStatus]
-    package var releaseNumber: UInt64
-    package var revocationNumber: UInt64
+    package var releaseNumber: StateNumber
+    package var revocationNumber: StateNumber
     /// What goes wrong at the communication server itself.
     package var troubles: [String]
     /// The communication server's own clock minus the median of all.
@@ -64,7 +67,7 @@ package struct CloudStatus: Codable, Hashable, Sendable {
     package var cachedBytes: Int
 
     package init(
-        nodes: [Node], applications: [ApplicationStatus], releaseNumber: UInt64, revocationNumber: UInt64, troubles: [String],
+        nodes: [Node], applications: [ApplicationStatus], releaseNumber: StateNumber, revocationNumber: StateNumber, troubles: [String],
         clockOffset: Interval?, attachedClients: Int, cachedApplications: Int, cachedBytes: Int
     ) {
         clockOffsetMilliseconds = clockOffset?.milliseconds

@@ -48,6 +48,10 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
     package var revocations: SignedRecord<RevocationLog>?
     /// The newest list that the node holds.
     package var servers: SignedRecord<CommunicationServers>?
+    /// Lists of earlier epochs, of which the newest does not cover everything: their center was restored from an older copy.
+    package var lostRevocations: [SignedRecord<RevocationLog>]?
+    /// How far the users are that the node holds, as the center signed it.
+    package var users: SignedRecord<UsersNumber>?
     package var numbers: StateNumbers
     package var health: NodeHealth
     /// The node's clock; absent where it says nothing of it.
@@ -56,10 +60,11 @@ package struct RegisterRequest: Codable, Hashable, Sendable {
     package init(
         record: SignedRecord<NodeRecord>, incarnation: UInt64, replicas: [ContentDigest], load: NodeLoad,
         releases: SignedRecord<ReleaseIndex>?, revocations: SignedRecord<RevocationLog>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, numbers: StateNumbers,
-        health: NodeHealth = NodeHealth(), clock: WallTime? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, lostRevocations: [SignedRecord<RevocationLog>]? = nil,
+        users: SignedRecord<UsersNumber>? = nil, numbers: StateNumbers, health: NodeHealth = NodeHealth(), clock: WallTime? = nil
     ) {
         self.servers = servers
+        (self.lostRevocations, self.users) = (lostRevocations, users)
         wallMilliseconds = clock?.milliseconds
         self.revocations = revocations
         self.health = health
@@ -87,15 +92,17 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var servers: SignedRecord<CommunicationServers>?
     /// The node's clock minus the median of center, communication server and stations.
     package var clockOffsetMilliseconds: Int64?
+    /// To the center: what others hold and it does not.
+    package var lost: LostState?
 
     package init(
         route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
         revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
     ) {
         self.servers = servers
         clockOffsetMilliseconds = clockOffset?.milliseconds
-        (self.revocations, self.record) = (revocations, record)
+        (self.revocations, self.record, self.lost) = (revocations, record, lost)
         self.route = route
         self.heartbeatMilliseconds = heartbeatMilliseconds
         self.numbers = numbers
@@ -105,17 +112,19 @@ package struct RegisterReply: Codable, Hashable, Sendable {
 
 /// How far a node's copy of the center's state is. All only rise.
 package struct StateNumbers: Codable, Hashable, Sendable {
-    package var releases: UInt64
+    package var releases: StateNumber
     /// Rises with every change of a user.
-    package var users: UInt64
+    package var users: StateNumber
     /// Of the `RevocationLog`.
-    package var revocations: UInt64
+    package var revocations: StateNumber
     /// Of the `CommunicationServers`.
-    package var servers: UInt64
+    package var servers: StateNumber
 
-    package init(releases: UInt64 = 0, users: UInt64 = 0, revocations: UInt64 = 0, servers: UInt64 = 0) {
+    package init(releases: StateNumber = 0, users: StateNumber = 0, revocations: StateNumber = 0, servers: StateNumber = 0) {
         (self.releases, self.users, self.revocations, self.servers) = (releases, users, revocations, servers)
     }
+
+    package var text: String { "releases \(releases), users \(users), revocations \(revocations)" }
 
     package func joined(_ other: StateNumbers) -> StateNumbers {
         StateNumbers(
@@ -215,21 +224,37 @@ package struct HeartbeatReply: Codable, Hashable, Sendable {
     /// The newest state that any node has reported.
     package var numbers: StateNumbers
     /// The number of the list that the communication server holds: a node with a newer one sends it.
-    package var heldRevocations: UInt64
+    package var heldRevocations: StateNumber
     /// A newer list than the node's.
     package var revocations: SignedRecord<RevocationLog>?
     /// A newer list than the node's.
     package var servers: SignedRecord<CommunicationServers>?
     /// The node's clock minus the median of center, communication server and stations.
     package var clockOffsetMilliseconds: Int64?
+    /// To the center: what others hold and it does not.
+    package var lost: LostState?
 
     package init(
-        numbers: StateNumbers, heldRevocations: UInt64, revocations: SignedRecord<RevocationLog>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil
+        numbers: StateNumbers, heldRevocations: StateNumber, revocations: SignedRecord<RevocationLog>? = nil,
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
     ) {
         self.servers = servers
+        self.lost = lost
         clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.numbers, self.heldRevocations, self.revocations) = (numbers, heldRevocations, revocations)
+    }
+}
+
+/// What a center that was restored from a copy once signed and does not know any more.
+package struct LostState: Codable, Hashable, Sendable {
+    /// Lists of earlier epochs that the newest one does not cover.
+    package var revocations: [SignedRecord<RevocationLog>]
+    /// The index that the center's own replaced.
+    package var releases: SignedRecord<ReleaseIndex>?
+    package var users: StateNumber?
+
+    package init(revocations: [SignedRecord<RevocationLog>] = [], releases: SignedRecord<ReleaseIndex>? = nil, users: StateNumber? = nil) {
+        (self.revocations, self.releases, self.users) = (revocations, releases, users)
     }
 }
 
@@ -241,15 +266,19 @@ package struct SyncRequest: Codable, Hashable, Sendable {
 
 package struct SyncReply: Codable, Hashable, Sendable {
     package var releases: SignedRecord<ReleaseIndex>?
-    /// Changed users, oldest change first.
+    /// Changed users, oldest change first; all of them where the station's number is of another epoch.
     package var users: [SignedRecord<UserRecord>]
     /// How far the station is after storing this. When there were more users than fit, it asks again.
     package var numbers: StateNumbers
     package var isComplete: Bool
+    /// With the last page: its number of users, signed.
+    package var usersNumber: SignedRecord<UsersNumber>?
 
     package init(
-        releases: SignedRecord<ReleaseIndex>?, users: [SignedRecord<UserRecord>], numbers: StateNumbers, isComplete: Bool
+        releases: SignedRecord<ReleaseIndex>?, users: [SignedRecord<UserRecord>], numbers: StateNumbers, isComplete: Bool,
+        usersNumber: SignedRecord<UsersNumber>? = nil
     ) {
+        self.usersNumber = usersNumber
         self.releases = releases
         self.users = users
         self.numbers = numbers
@@ -295,11 +324,11 @@ package struct AttachRequest: Codable, Hashable, Sendable {
     package var proof: IdentityProof?
     package var ticket: SignedRecord<Ticket>?
     /// The number of the list that the client holds.
-    package var knownRevocations: UInt64
+    package var knownRevocations: StateNumber
     /// The number of the list of communication servers that the client holds.
-    package var knownServers: UInt64
+    package var knownServers: StateNumber
 
-    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?, knownRevocations: UInt64 = 0, knownServers: UInt64 = 0) {
+    package init(proof: IdentityProof?, ticket: SignedRecord<Ticket>?, knownRevocations: StateNumber = 0, knownServers: StateNumber = 0) {
         (self.proof, self.ticket, self.knownRevocations, self.knownServers) = (proof, ticket, knownRevocations, knownServers)
     }
 }

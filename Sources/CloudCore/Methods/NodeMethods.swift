@@ -44,12 +44,12 @@ package struct IdentityQuery: Codable, Hashable, Sendable {
     package var clientKey: ByteString
     /// The newest list of revocations that anybody told the communication server of: who holds an older one says so
     /// instead of issuing.
-    package var newestRevocations: UInt64
+    package var newestRevocations: StateNumber
     /// Nobody who holds the newest list is up: whoever is asked does what it can.
     package var isLastResort: Bool
 
     package init(
-        proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString, newestRevocations: UInt64 = 0, isLastResort: Bool = false
+        proof: IdentityProof, handshakeHash: ByteString, clientKey: ByteString, newestRevocations: StateNumber = 0, isLastResort: Bool = false
     ) {
         (self.newestRevocations, self.isLastResort) = (newestRevocations, isLastResort)
         self.proof = proof
@@ -79,11 +79,17 @@ package struct ForwardedJoin: Codable, Hashable, Sendable {
 /// Where the center's stations are and how they do, as the communication server sees it.
 package struct NodesSeen: Codable, Hashable, Sendable {
     package var sightings: [NodeSighting]
-    package init(sightings: [NodeSighting]) { self.sightings = sightings }
+    /// Of those that the center's last answer did not know.
+    package var records: [SignedRecord<NodeRecord>]?
+
+    package init(sightings: [NodeSighting], records: [SignedRecord<NodeRecord>]? = nil) { (self.sightings, self.records) = (sightings, records) }
 }
 
 package struct NodesSeenReply: Codable, Hashable, Sendable {
     /// Newer records than those that some of these nodes showed.
     package var records: [SignedRecord<NodeRecord>]
-    package init(records: [SignedRecord<NodeRecord>]) { self.records = records }
+    /// Stations that the center does not know (any more): it asks to see their records.
+    package var unknown: [NodeID]?
+
+    package init(records: [SignedRecord<NodeRecord>], unknown: [NodeID]? = nil) { (self.records, self.unknown) = (records, unknown) }
 }

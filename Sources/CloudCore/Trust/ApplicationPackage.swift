@@ -106,11 +106,11 @@ package struct ReleaseIndex: TrustRecord {
     /// How many versions of one name stay usable, so that a pinned digest survives a release.
     package static let versionsKept = 3
 
-    package var number: UInt64
+    package var number: StateNumber
     /// By name, newest version first.
     package private(set) var applications: [ApplicationPackage]
 
-    package init(number: UInt64, applications: [ApplicationPackage]) {
+    package init(number: StateNumber, applications: [ApplicationPackage]) {
         self.number = number
         self.applications = applications.sorted { ($0.name, $1.sequence) < ($1.name, $0.sequence) }
     }
@@ -125,19 +125,19 @@ package struct ReleaseIndex: TrustRecord {
     package func application(digest: ContentDigest) -> ApplicationPackage? { applications.first { $0.digest == digest } }
 
     package func write(to writer: inout CanonicalWriter) {
-        writer.integer(number)
+        number.write(to: &writer)
         writer.list(applications) { $1.write(to: &$0) }
     }
 
     package init(from reader: inout CanonicalReader) throws(TrustError) {
-        number = try reader.integer()
+        number = try StateNumber(from: &reader)
         applications = try reader.list(atMost: 4096) { (reader) throws(TrustError) in try ApplicationPackage(from: &reader) }
     }
 }
 
 extension SignedRecord<ReleaseIndex> {
     /// The index, if the center signed it and it is not older than number `known`.
-    package func verified(root: SigningPublicKey, notOlderThan known: UInt64) throws(TrustError) -> ReleaseIndex {
+    package func verified(root: SigningPublicKey, notOlderThan known: StateNumber) throws(TrustError) -> ReleaseIndex {
         let index = try verified(by: root)
         guard index.number >= known else { throw .stale(of: "release index", known: known, offered: index.number) }
         return index

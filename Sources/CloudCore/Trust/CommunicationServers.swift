@@ -16,11 +16,11 @@ package struct CommunicationServers: TrustRecord {
     /// Each is dialled for some seconds before the next.
     package static let most = 8
 
-    package let number: UInt64
+    package let number: StateNumber
     /// At least one.
     package let servers: [CommunicationServer]
 
-    package init(number: UInt64, servers: [CommunicationServer]) throws(TrustError) {
+    package init(number: StateNumber, servers: [CommunicationServer]) throws(TrustError) {
         guard (1...Self.most).contains(servers.count) else { throw .malformed("\(Self.recordType): it has 1 to \(Self.most) of them") }
         (self.number, self.servers) = (number, servers)
     }
@@ -29,7 +29,7 @@ package struct CommunicationServers: TrustRecord {
     package func contains(_ key: PublicKey) -> Bool { servers.contains { $0.key == key } }
 
     package func write(to writer: inout CanonicalWriter) {
-        writer.integer(number)
+        number.write(to: &writer)
         writer.list(servers) {
             $0.text($1.address.description)
             $0.key($1.key)
@@ -37,7 +37,7 @@ package struct CommunicationServers: TrustRecord {
     }
 
     package init(from reader: inout CanonicalReader) throws(TrustError) {
-        let number = try reader.integer()
+        let number = try StateNumber(from: &reader)
         let servers = try reader.list(atMost: Self.most) { (reader) throws(TrustError) in
             guard let address = try? HostPort(try reader.text(atMost: HostPort.mostBytes)) else { throw .malformed("communication server's address") }
             return CommunicationServer(address: address, key: try reader.transportKey())
@@ -49,7 +49,7 @@ package struct CommunicationServers: TrustRecord {
 extension SignedRecord<CommunicationServers> {
     /// The list, if the center signed it and its number is above `known`.
     /// - Throws: `stale` for a list that is not newer.
-    package func verified(root: SigningPublicKey, newerThan known: UInt64) throws(TrustError) -> CommunicationServers {
+    package func verified(root: SigningPublicKey, newerThan known: StateNumber) throws(TrustError) -> CommunicationServers {
         let list = try verified(by: root)
         guard list.number > known else { throw .stale(of: CommunicationServers.recordType, known: known, offered: list.number) }
         return list
@@ -73,7 +73,7 @@ package struct ServerChoice: Sendable {
     }
 
     package var dialled: CommunicationServer { ways[position] }
-    package var number: UInt64 { list.number }
+    package var number: StateNumber { list.number }
     /// Where to go from a server that is only the second best; nil at the best.
     package var better: CommunicationServer? { position == 0 ? nil : ways[0] }
     package var hasOthers: Bool { ways.count > 1 }

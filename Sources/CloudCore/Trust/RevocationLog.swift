@@ -13,7 +13,7 @@ package struct RevocationLog: TrustRecord {
     package static let mostNodes = 16_384
     package static let mostSuspended = 4_096
 
-    package let number: UInt64
+    package let number: StateNumber
     /// Ascending, each once.
     package let serials: [UInt64]
     /// Ascending, each once.
@@ -21,7 +21,7 @@ package struct RevocationLog: TrustRecord {
     /// Out of placement because two witnesses contradict their receipts; an operator may readmit one. Ascending, each once.
     package let suspended: [NodeID]
 
-    package init(number: UInt64, serials: [UInt64] = [], nodes: [NodeID] = [], suspended: [NodeID] = []) {
+    package init(number: StateNumber, serials: [UInt64] = [], nodes: [NodeID] = [], suspended: [NodeID] = []) {
         self.number = number
         self.serials = Self.ordered(serials)
         self.nodes = Self.ordered(nodes)
@@ -49,6 +49,9 @@ package struct RevocationLog: TrustRecord {
         return low < ordered.count && ordered[low] == element
     }
 
+    /// Whether whoever follows this list refuses all that `other` refuses.
+    package func covers(_ other: RevocationLog) -> Bool { other.serials.allSatisfy(contains) && other.nodes.allSatisfy(contains) }
+
     /// Throws if the ticket's user was revoked, or the node that issued it was removed.
     package func check(_ ticket: Ticket) throws(TrustError) {
         if contains(ticket.serial) { throw .revoked(serial: ticket.serial) }
@@ -56,13 +59,13 @@ package struct RevocationLog: TrustRecord {
     }
 
     package func write(to writer: inout CanonicalWriter) {
-        writer.integer(number)
+        number.write(to: &writer)
         writer.list(serials) { $0.integer($1) }
         for list in [nodes, suspended] { writer.list(list) { $0.text($1.rawValue) } }
     }
 
     package init(from reader: inout CanonicalReader) throws(TrustError) {
-        number = try reader.integer()
+        number = try StateNumber(from: &reader)
         serials = try reader.list(atMost: Self.mostSerials) { (reader) throws(TrustError) in try reader.integer() }
         nodes = try reader.list(atMost: Self.mostNodes) { (reader) throws(TrustError) in NodeID(rawValue: try reader.text(atMost: 16)) }
         suspended = try reader.list(atMost: Self.mostSuspended) { (reader) throws(TrustError) in NodeID(rawValue: try reader.text(atMost: 16)) }
@@ -72,7 +75,7 @@ package struct RevocationLog: TrustRecord {
 
 extension SignedRecord<RevocationLog> {
     /// The list, if the center signed it and it is not older than number `known`.
-    package func verified(root: SigningPublicKey, notOlderThan known: UInt64) throws(TrustError) -> RevocationLog {
+    package func verified(root: SigningPublicKey, notOlderThan known: StateNumber) throws(TrustError) -> RevocationLog {
         let log = try verified(by: root)
         guard log.number >= known else { throw .stale(of: "revocation log", known: known, offered: log.number) }
         return log

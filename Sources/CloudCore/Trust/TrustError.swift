@@ -19,7 +19,9 @@ package enum TrustError: Error, Hashable, Sendable {
     /// The center removed this node from the cloud.
     case removed(node: String)
     /// A numbered record is older than the one already known.
-    case stale(of: String, known: UInt64, offered: UInt64)
+    case stale(of: String, known: StateNumber, offered: StateNumber)
+    /// A node's record is older than the one already known.
+    case outdated(of: String, known: UInt64, offered: UInt64)
     /// A genuine statement about something else than what is at hand; `field` names the difference.
     case contradicted(of: String, field: String)
     case digestMismatch(expected: ContentDigest, actual: ContentDigest)
@@ -41,6 +43,7 @@ extension TrustError: CustomStringConvertible {
         case .removed(let node): "node \(node) was removed from this cloud"
         case .stale(let what, let known, let offered): "\(what) number \(offered) is older than the known \(known)"
         case .contradicted(let what, let field): "the \(what) states another \(field)"
+        case .outdated(let what, let known, let offered): "\(what) of epoch \(offered) is older than the known one of epoch \(known)"
         case .digestMismatch(let expected, let actual): "content has SHA-256 \(actual), expected \(expected)"
         case .unknown(let what): "unknown \(what)"
         case .alreadyUsed(let what): "the \(what) was already used"

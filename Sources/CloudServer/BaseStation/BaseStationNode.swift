@@ -24,9 +24,9 @@ package actor BaseStationNode: ControlledNode {
     private let signal: AsyncStream<Void>.Continuation
     private var newest = StateNumbers()
     /// The number of the list that the communication server holds.
-    private var serverRevocations: UInt64 = 0
+    private var serverRevocations: StateNumber = 0
     /// The index after which artifacts of withdrawn applications were deleted.
-    private var cleanedReleases: UInt64 = 0
+    private var cleanedReleases: StateNumber = 0
     /// No maintenance before this, after one that failed.
     private var restUntil = Instant.zero
 
@@ -149,7 +149,8 @@ package actor BaseStationNode: ControlledNode {
         return RegisterRequest(
             record: await vault.membership.record, incarnation: host.incarnation, replicas: reportedReplicas, load: await runs.load,
             releases: await vault.signedReleases, revocations: await vault.signedRevocations, servers: await vault.signedServers,
-            numbers: await vault.numbers, health: await health(), clock: host.wallTime())
+            lostRevocations: await vault.lostRevocations, users: await vault.signedUsersNumber, numbers: await vault.numbers,
+            health: await health(), clock: host.wallTime())
     }
 
     private func health() async -> NodeHealth {

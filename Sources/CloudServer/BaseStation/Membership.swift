@@ -24,7 +24,7 @@ package struct Membership: Sendable, Hashable {
         self.communicationServerKey = communicationServerKey
     }
 
-    private static let file = "membership"
+    static let file = "membership"
 
     package static func load(from store: some BlobStore) throws -> Membership? {
         guard let bytes = try store.read(file) else { return nil }
@@ -61,7 +61,7 @@ package struct Membership: Sendable, Hashable {
         guard new.transportKey == old.transportKey, new.signingKey == old.signingKey, new.role == old.role else {
             throw .wrongKey(of: "node record")
         }
-        guard new.epoch > old.epoch else { throw .stale(of: "node record", known: old.epoch, offered: new.epoch) }
+        guard new.epoch > old.epoch else { throw .outdated(of: "node record", known: old.epoch, offered: new.epoch) }
         var membership = self
         membership.record = newer
         return membership

@@ -20,7 +20,7 @@ actor StationVault: ApplicationSource {
     private var book = IdentityBook()
     private var shelf: RevocationShelf
     /// The newest revocations that anybody told of.
-    private var heardRevocations: UInt64 = 0
+    private var heardRevocations: StateNumber = 0
     /// Whether the communication server took this station since it started. Before that it may have missed anything.
     private var isTaken = false
     private(set) var releases = ReleaseIndex.empty
@@ -71,20 +71,25 @@ actor StationVault: ApplicationSource {
         numbers.revocations = shelf.log.number
         numbers.servers = contact.choice.number
         // A station that lost a record asks for all of them again.
-        if isWhole, let bytes = try files.read(File.userNumber) {
-            var reader = CanonicalReader(bytes)
-            numbers.users = (try? reader.integer()) ?? 0
+        if isWhole, let bytes = try files.read(File.usersNumber), let signed = try? SignedRecord<UsersNumber>(fileBytes: bytes),
+            let number = try? signed.verified(by: membership.rootKey).number
+        {
+            (numbers.users, signedUsersNumber) = (number, signed)
         }
     }
 
     private enum File {
         static let releases = "releases"
-        static let userNumber = "user-number"
+        static let usersNumber = "users-number"
     }
 
     var replicaDigests: [ContentDigest] { replicas.digests }
     var revocations: RevocationLog? { shelf.log }
     var signedRevocations: SignedRecord<RevocationLog>? { shelf.signed }
+    var lostRevocations: [SignedRecord<RevocationLog>] { shelf.lost }
+    private(set) var signedUsersNumber: SignedRecord<UsersNumber>?
+    /// Users that the center has named in the epoch whose users are being fetched; others go when all are here.
+    private var usersOfEpoch: Set<String> = [] // lookup only
 
     /// What goes wrong here, a line each.
     var troubles: [String] { shelf.troubles + storage.lines + (time.complaint.map { [$0] } ?? []) }
@@ -105,7 +110,7 @@ actor StationVault: ApplicationSource {
     // MARK: Revocations
 
     /// Takes a newer list, whoever brings it, at once and before anything else.
-    func take(_ revocations: SignedRecord<RevocationLog>?, heard number: UInt64) {
+    func take(_ revocations: SignedRecord<RevocationLog>?, heard number: StateNumber) {
         if shelf.take(revocations, at: host.now()) {
             book.revocations = shelf.log
             numbers.revocations = shelf.log.number
@@ -227,23 +232,20 @@ actor StationVault: ApplicationSource {
                 var options = CallOptions()
                 options.deadline = .in(configuration.syncPatience)
                 let reply = try await contact.client.call(ControlMethods.sync, SyncRequest(known: numbers), options: options)
+                if reply.numbers.users.epoch != numbers.users.epoch { usersOfEpoch = [] }
                 for signed in reply.users {
                     let user = try signed.verified(by: membership.rootKey)
                     guard isValidName(user.userID) else { throw TrustError.malformed("user id") }
                     book.set(user, signed)
+                    usersOfEpoch.insert(user.userID)
                     areUsersKept = store("users") { try userFiles.write(user.userID, signed.fileBytes) } && areUsersKept
                 }
                 if let signed = reply.releases {
                     do { try take(signed) } catch { failure = error }
                 }
                 if reply.numbers.users > numbers.users {
+                    if reply.isComplete { try takeAll(reply) }
                     numbers.users = reply.numbers.users
-                    // Users that are not on the disk are asked for again after a restart.
-                    if areUsersKept {
-                        var writer = CanonicalWriter()
-                        writer.integer(reply.numbers.users)
-                        _ = store("how many users are here") { try files.write(File.userNumber, writer.bytes) }
-                    }
                 } else if !reply.isComplete {
                     throw TrustError.malformed("sync: it makes no progress")
                 }
@@ -254,6 +256,21 @@ actor StationVault: ApplicationSource {
             }
             return false
         }
+    }
+
+    /// All users up to the reply's number are here, as the center has signed.
+    private func takeAll(_ reply: SyncReply) throws {
+        guard let signed = reply.usersNumber, try signed.verified(by: membership.rootKey).number == reply.numbers.users else {
+            throw TrustError.malformed("sync: the number of users is not signed")
+        }
+        // A center that was restored names all its users; others are users no more.
+        if signedUsersNumber.flatMap({ try? $0.unverified().number.epoch }) != reply.numbers.users.epoch {
+            book.keep { usersOfEpoch.contains($0) }
+            areUsersKept = store("users that are none any more") { for name in try userFiles.names() where !usersOfEpoch.contains(name) { try userFiles.remove(name) } } && areUsersKept
+        }
+        signedUsersNumber = signed
+        // Users that are not on the disk are asked for again after a restart.
+        if areUsersKept { _ = store("how many users are here") { try files.write(File.usersNumber, signed.fileBytes) } }
     }
 
     // MARK: Applications

@@ -8,44 +8,74 @@ package enum CenterBootstrap {
     package struct NewCloud: Sendable {
         package var rootKey: SigningPublicKey
         package var centerKey: PublicKey
-        package var joinToken: JoinToken
+        /// Each is good for one station; there is at least one.
+        package var joinTokens: [JoinToken]
         /// The first operator's profile: write it to a file that only they can read.
         package var operatorProfile: ClientProfile
     }
 
-    private static let database = "center.sqlite"
+    static let database = "center.sqlite"
+    /// What a center's folder is made of, the database aside.
+    static let files = [NodeKeys.file, CenterKeys.file, Membership.file]
 
-    /// Makes keys, the center's own record, the first operator and a join token.
-    /// - Throws: `StorageError.exists` when the folder already holds a center.
+    /// Makes keys, the center's own record, the first operator and join tokens.
+    /// - Parameter deliver: hands over what is nowhere else. If that fails, no cloud was made.
+    /// - Throws: `StorageError.exists` when the folder already holds a center or a part of one.
+    @discardableResult
     package static func initialize(
         _ directory: NodeDirectory, name: String = "center", communicationServer: HostPort,
-        communicationServerKey: PublicKey, operatorName: String = "operator",
-        tokenLifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator
+        communicationServerKey: PublicKey, operatorName: String = "operator", tokens: Int = 1,
+        tokenLifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator,
+        deliver: (NewCloud) throws -> Void = { _ in }
     ) throws -> NewCloud {
-        guard try Membership.load(from: directory.files) == nil else {
-            throw StorageError(.exists, "\(directory.path) already holds a center; choose another folder")
+        let path = directory.path + "/" + database
+        for file in files + [database] where try directory.files.size(file) != nil {
+            throw StorageError(.exists, "\(directory.path) already holds a center (its file \(file)), and nothing is overwritten; choose another folder")
         }
         let keys = CenterKeys(using: &generator)
         let membership = try makeMembership(
             keys, name: name, communicationServer: communicationServer, communicationServerKey: communicationServerKey, at: now)
-        var registry = try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
-        let profile = try registry.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
-        let token = try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)
-        try keys.save(to: directory.files)
-        // Last: a folder with a membership is a complete one.
-        try membership.save(to: directory.files)
-        return NewCloud(
-            rootKey: keys.root.publicKey, centerKey: keys.node.identity.publicKey, joinToken: token, operatorProfile: profile)
+        do {
+            var registry = try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore.create(path: path, for: keys.root.publicKey))
+            let profile = try registry.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
+            var made: [JoinToken] = []
+            for _ in 0..<max(1, tokens) { made.append(try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)) }
+            try keys.save(to: directory.files)
+            let cloud = NewCloud(
+                rootKey: keys.root.publicKey, centerKey: keys.node.identity.publicKey, joinTokens: made, operatorProfile: profile)
+            try deliver(cloud)
+            // Last: a folder with a membership is a complete one.
+            try membership.save(to: directory.files)
+            return cloud
+        } catch {
+            for file in files + [database, database + "-journal"] { try? directory.files.remove(file) }
+            throw error
+        }
     }
 
     /// The center that lives in `directory`.
-    /// - Throws: `StorageError.missing` when there is none.
+    /// - Throws: `StorageError`: `missing` when there is none; `corrupt` when keys and database do not belong together.
     package static func open(_ directory: NodeDirectory) throws -> CenterRegistry {
+        let path = directory.path + "/" + database
+        let size = try directory.files.size(database)
         guard let membership = try Membership.load(from: directory.files), let keys = try CenterKeys.load(from: directory.files)
         else {
-            throw StorageError(.missing, "\(directory.path) holds no center; make one with \"mast center init\"")
+            if size != nil {
+                throw StorageError(.corrupt, "\(directory.path) holds a center's database without its keys; bring the whole folder back with mast center restore")
+            }
+            throw StorageError(
+                .missing, "\(directory.path) holds no center; make one with mast center init, or bring one back with mast center restore")
         }
-        return try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore(path: directory.path + "/" + database))
+        let advice = "bring it back with mast center restore BACKUP --dir \(directory.path) --force"
+        guard let size else { throw StorageError(.corrupt, "\(directory.path) holds a center's keys without its database \(database); \(advice)") }
+        guard size > 0 else { throw StorageError(.corrupt, "the center's database \(path) is empty; \(advice)") }
+        do {
+            return try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore(path: path, rootKey: keys.root.publicKey))
+        } catch let error as StorageError where error.kind == .corrupt {
+            throw StorageError(.corrupt, "\(error.message); \(advice)")
+        } catch CenterError.untrusted(let error) {
+            throw StorageError(.corrupt, "the center's database \(path) holds what its root key did not sign (\(error)); \(advice)")
+        }
     }
 
     /// The center's own membership, signed by itself.

@@ -12,6 +12,10 @@ package enum CenterError: Error, Hashable, Sendable {
     case full(String)
     /// What is there now does not allow it.
     case conflict(String)
+    /// Others hold newer state than this center: it came back from an older copy, and what it said now would count for nothing.
+    case superseded(own: StateNumbers, others: StateNumbers)
+    /// Nobody could change the cloud any more.
+    case lastOperator(String)
     /// A station, or the center's own store, showed what the root key did not sign.
     case untrusted(TrustError)
     /// It could not be stored.
@@ -22,6 +26,11 @@ extension CenterError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .malformed(let text), .unknown(let text), .exists(let text), .full(let text), .conflict(let text): text
+        case .superseded(let own, let others):
+            "the cloud holds newer state (\(others.text)) than this center (\(own.text)): its database is an older copy, and nothing is "
+                + "changed until it has an epoch of its own; stop the center, then run mast center restore BACKUP --dir DIR --force, "
+                + "or mast center adopt --dir DIR to go on with the database that is there"
+        case .lastOperator(let name): "\(name) is the last operator; make another one first, with mast user add --operator"
         case .untrusted(let error): "\(error)"
         case .storage(let error): "\(error)"
         }

@@ -12,11 +12,17 @@ package struct CenterKeys: Sendable {
 
     private init(root: SigningKeyPair, node: NodeKeys) { (self.root, self.node) = (root, node) }
 
-    private static let file = "root-key"
+    static let file = "root-key"
 
     package func save(to store: some BlobStore) throws {
         try node.save(to: store)
         try store.write(Self.file, root.privateBytes)
+    }
+
+    /// Takes away what `save` wrote.
+    static func remove(from store: some BlobStore) throws {
+        try store.remove(file)
+        try NodeKeys.remove(from: store)
     }
 
     package static func load(from store: some BlobStore) throws -> CenterKeys? {

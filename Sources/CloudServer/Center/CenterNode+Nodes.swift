@@ -20,10 +20,18 @@ extension CenterNode {
         try registry.ticket(for: query, at: time.best)
     }
 
-    func changes(since known: StateNumbers) -> SyncReply { registry.changes(since: known) }
+    func changes(since known: StateNumbers) throws(RPCError) -> SyncReply { try answering { try $0.changes(since: known) } }
 
     func seen(_ seen: NodesSeen) throws(RPCError) -> NodesSeenReply {
-        NodesSeenReply(records: try answering { try $0.seen(seen.sightings, at: host.wallTime()) })
+        try answering { registry in
+            if let records = seen.records {
+                try registry.recover(records, at: host.wallTime())
+                log.notice("stations taken back that this center had lost", metadata: ["stations": "\(records.count)"])
+            }
+            let newer = try registry.seen(seen.sightings, at: host.wallTime())
+            let unknown = registry.unknown(among: seen.sightings)
+            return NodesSeenReply(records: newer, unknown: unknown.isEmpty ? nil : unknown)
+        }
     }
 
     func module(_ digest: ContentDigest) throws(RPCError) -> [UInt8] { try answering { try $0.module(digest) } }

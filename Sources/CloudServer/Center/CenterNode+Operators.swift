@@ -36,7 +36,7 @@ extension CenterNode {
         log.notice(
             "application released",
             metadata: ["name": "\(application.name)", "version": "\(application.version)", "digest": "\(application.digest)"])
-        return PushReply(application: ApplicationStatus(application, isNewest: true), releaseNumber: registry.index.number)
+        return PushReply(application: ApplicationStatus(application, isNewest: true), effect: registry.effect)
     }
 
     func applications() -> ApplicationList {

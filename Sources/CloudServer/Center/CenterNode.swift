@@ -38,7 +38,7 @@ package actor CenterNode: ControlledNode {
     private var storage: StorageTroubles
     private var entropy: any RandomNumberGenerator & Sendable
     /// The number of the list that the communication server holds.
-    private var serverRevocations: UInt64 = 0
+    private var serverRevocations: StateNumber = 0
     private let onRegistered: (@Sendable () -> Void)?
     private let diskFreeBytes: @Sendable () -> Int64?
     private let changesMade: AsyncStream<Void>
@@ -125,7 +125,7 @@ package actor CenterNode: ControlledNode {
             }
             CenterMethods.join.handle { join in try await self.admit(join) }
             CenterMethods.verifyIdentity.handle { query in IdentityAnswer(ticket: try await self.ticket(for: query)) }
-            CenterMethods.sync.handle { request in await self.changes(since: request.known) }
+            CenterMethods.sync.handle { request in try await self.changes(since: request.known) }
             CenterMethods.fetchApplication.handle { request, writer in
                 try await ReplicaTransfer.send(try await self.module(request.digest), to: writer)
             }
@@ -147,12 +147,14 @@ package actor CenterNode: ControlledNode {
             AdminMethods.removeApplication.handle { request in
                 let gone = try await self.remove(request)
                 for digest in gone { await runs.forget(digest) }
-                return await self.applications()
+                var list = await self.applications()
+                list.effect = await self.registry.effect
+                return list
             }
             AdminMethods.addUser.handle { request in AddUserReply(profile: try await self.addUser(request)) }
             AdminMethods.removeUser.handle { request in
                 try await self.removeUser(request)
-                return Nothing()
+                return await self.registry.effect
             }
             AdminMethods.makeJoinToken.handle { request in try await self.makeJoinToken(request) }
             AdminMethods.removeStation.handle { request in try await self.removeStation(request) }
@@ -225,26 +227,52 @@ package actor CenterNode: ControlledNode {
     private var health: NodeHealth {
         NodeHealth(
             version: configuration.version, diskFreeBytes: diskFreeBytes(),
-            troubles: storage.lines + [time.complaint].compactMap(\.self) + runs.troubles)
+            troubles: storage.lines + [supersededComplaint, time.complaint].compactMap(\.self) + losses + runs.troubles)
     }
 
     func registered(_ reply: RegisterReply) {
         take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
+        hear(reply.numbers, revocations: reply.revocations, servers: reply.servers, lost: reply.lost)
         onRegistered?()
-        complainIfBehind(reply.numbers)
     }
 
     func accepted(_ reply: HeartbeatReply) {
         serverRevocations = reply.heldRevocations
         take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
-        complainIfBehind(reply.numbers)
+        hear(reply.numbers, revocations: reply.revocations, servers: reply.servers, lost: reply.lost)
     }
 
-    private var hasComplained = false
-    private func complainIfBehind(_ numbers: StateNumbers) {
-        guard !hasComplained, registry.numbers.isBehind(numbers) else { return }
-        hasComplained = true
-        log.error("stations hold newer records than this center: its folder is an old copy, and they refuse what it releases now")
+    /// What a restored center lacks of what it once released; for status until it is restarted.
+    private var losses: [String] = []
+    private var supersededComplaint: String? {
+        registry.superseding == nil ? nil : "its database is an older copy: it changes nothing until mast center restore or adopt"
+    }
+
+    /// What others hold that this center lacks. Revocations are taken back at once; the rest needs an operator.
+    private func hear(
+        _ numbers: StateNumbers, revocations: SignedRecord<RevocationLog>?, servers: SignedRecord<CommunicationServers>?, lost: LostState?
+    ) {
+        let wasSuperseded = registry.superseding != nil
+        do throws(CenterError) {
+            let lists = (lost?.revocations ?? []).prefix(16) + [revocations].compactMap(\.self)
+            if try registry.recover(Array(lists)) {
+                log.notice("revocations taken back that this center had lost", metadata: ["number": "\(registry.revocations.number)"])
+                changeMade.yield()
+            }
+            try registry.recover(servers)
+            try registry.hear(numbers)
+        } catch {
+            log.error("what others hold cannot be taken", metadata: ["reason": "\(error)"])
+        }
+        if let superseding = registry.superseding, !wasSuperseded {
+            log.error("\(CenterError.superseded(own: registry.numbers, others: superseding))")
+        }
+        let lines = lost.map { registry.losses($0) } ?? []
+        for line in lines where !losses.contains(line) {
+            log.error("\(line)")
+            losses.append(line)
+        }
+        if losses.count > 4 { losses.removeFirst(losses.count - 4) }
     }
 
     private var clockOffset: Interval?
@@ -278,7 +306,7 @@ extension RPCError {
                 case .unknown: .notFound
                 case .exists: .alreadyExists
                 case .full: .resourceExhausted
-                case .conflict: .failedPrecondition
+                case .conflict, .superseded, .lastOperator: .failedPrecondition
                 case .untrusted(.digestMismatch): .dataLoss
                 case .untrusted: .permissionDenied
                 case .storage(let error) where error.kind == .full: .resourceExhausted

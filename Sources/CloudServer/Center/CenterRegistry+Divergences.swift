@@ -31,6 +31,7 @@ extension CenterRegistry {
     /// Takes a report, whoever brings it: the signatures are what counts.
     /// - Throws: `untrusted` when it shows nothing.
     package mutating func take(_ divergence: Divergence, at now: WallTime) throws(CenterError) -> Judgement {
+        try checkCurrent()
         let finding: Divergence.Finding
         do { finding = try divergence.verified(root: keys.root.publicKey) } catch { throw .untrusted(error) }
         var judgement = Judgement(finding: finding, isNews: false, suspended: [])
@@ -49,6 +50,7 @@ extension CenterRegistry {
 
     /// Gives a station its place back. What was held against it counts no longer; new receipts do.
     package mutating func readmitStation(_ request: ReadmitStation) throws(CenterError) -> StationReply {
+        try checkCurrent()
         let station = state.stations[try station(request.station)]
         guard !station.isRevoked else {
             throw .conflict("\(station.name) was removed from the cloud, which is for good: let it join anew")
@@ -66,7 +68,7 @@ extension CenterRegistry {
     }
 
     private func suspending(_ suspended: [NodeID]) throws(CenterError) -> (log: RevocationLog, signed: SignedRecord<RevocationLog>) {
-        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes, suspended: suspended)
+        let log = RevocationLog(number: revocations.number.next(in: state.epoch), serials: revocations.serials, nodes: revocations.nodes, suspended: suspended)
         return (log, try sign(log))
     }
 

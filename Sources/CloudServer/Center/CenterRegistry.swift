@@ -9,10 +9,10 @@ package struct CenterRegistry: Sendable {
     package let keys: CenterKeys
     package let membership: Membership
     let store: any CenterStore
-    private(set) var state: CenterState
-    private(set) var index = ReleaseIndex.empty
-    private(set) var book = IdentityBook()
-    private(set) var revocations = RevocationLog.empty
+    var state: CenterState
+    var index = ReleaseIndex.empty
+    var book = IdentityBook()
+    var revocations = RevocationLog.empty
     /// Where the communication server is: the stored list, or the one that the folder was made with.
     package private(set) var choice: ServerChoice
     var ledger = DivergenceLedger()
@@ -50,18 +50,43 @@ package struct CenterRegistry: Sendable {
         for user in state.users { book.set(try read(user.signed), user.signed) }
     }
 
-    package var numbers: StateNumbers { StateNumbers(releases: index.number, users: state.usersNumber, revocations: revocations.number, servers: choice.number) }
+    package var numbers: StateNumbers {
+        StateNumbers(releases: index.number, users: usersNumber, revocations: revocations.number, servers: choice.number)
+    }
+    var usersNumber: StateNumber { StateNumber(epoch: state.epoch, count: state.usersNumber) }
+
+    /// What others hold, where that is newer than what is here.
+    package var superseding: StateNumbers?
+
+    /// What the communication server knows of: this center's own state, or a newer one than it has.
+    package mutating func hear(_ others: StateNumbers) throws(CenterError) {
+        superseding = numbers.isBehind(others) ? others : nil
+        let epoch = max(others.releases.epoch, others.users.epoch, others.revocations.epoch, others.servers.epoch)
+        guard superseding != nil, epoch > state.heardEpoch else { return }
+        try store.save(heardEpoch: epoch)
+        state.heardEpoch = epoch
+    }
+
+    /// Throws when nothing that this center signs would count.
+    func checkCurrent() throws(CenterError) {
+        if let superseding { throw .superseded(own: numbers, others: superseding) }
+    }
 
     /// What everybody may know.
     var published: Announcement {
         Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations, servers: choice.signed)
     }
 
+    /// What a change just now amounts to.
+    package var effect: ChangeEffect {
+        ChangeEffect(numbers: numbers, stations: state.stations.filter { !$0.isRevoked }.map(\.nodeID).sorted())
+    }
+
     func sign<Record: TrustRecord>(_ record: Record) throws(CenterError) -> SignedRecord<Record> {
         do { return try SignedRecord(record, signedBy: keys.root) } catch { throw .untrusted(error) }
     }
 
-    private func read<Record: TrustRecord>(_ signed: SignedRecord<Record>) throws(CenterError) -> Record {
+    func read<Record: TrustRecord>(_ signed: SignedRecord<Record>) throws(CenterError) -> Record {
         do { return try signed.verified(by: keys.root.publicKey) } catch { throw .untrusted(error) }
     }
 
@@ -70,6 +95,7 @@ package struct CenterRegistry: Sendable {
     package mutating func makeJoinToken(
         lifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator
     ) throws(CenterError) -> JoinToken {
+        try checkCurrent()
         try store.removeTokens(endedBefore: now + .seconds(-86_400))
         state.tokens.removeAll { $0.notAfter < now + .seconds(-86_400) }
         guard state.tokens.count < 10_000 else {
@@ -106,6 +132,7 @@ package struct CenterRegistry: Sendable {
             }
             return station.signed
         }
+        try checkCurrent()
         guard now <= token.notAfter else { throw CenterError.untrusted(.expired(of: "join token", at: token.notAfter)) }
         let old = state.stations.first { $0.nodeID == nodeID }
         let epoch = if let old { try read(old.signed).epoch + 1 } else { UInt64(1) }
@@ -146,6 +173,12 @@ package struct CenterRegistry: Sendable {
         return newer
     }
 
+    /// Those that this center never admitted, or has lost.
+    package func unknown(among seen: [NodeSighting]) -> [NodeID] {
+        let known = Set(state.stations.map(\.nodeID)) // lookup only
+        return seen.map(\.nodeID).filter { !known.contains($0) }
+    }
+
     /// How old the stored time of a station's last report may be.
     static let sightingsKept = Interval.seconds(300)
 
@@ -164,6 +197,7 @@ package struct CenterRegistry: Sendable {
 
     /// Puts a station's keys on the revocation list.
     package mutating func removeStation(_ request: RemoveStation) throws(CenterError) -> StationReply {
+        try checkCurrent()
         let position = try station(request.station)
         var station = state.stations[position]
         station.isHidden = !request.staysListed
@@ -174,18 +208,20 @@ package struct CenterRegistry: Sendable {
                 throw CenterError.full("the revocation list is full")
             }
             station.isRevoked = true
-            let next = RevocationLog(number: revocations.number + 1, serials: revocations.serials, nodes: revocations.nodes + [station.nodeID],
+            let next = RevocationLog(
+                number: revocations.number.next(in: state.epoch), serials: revocations.serials, nodes: revocations.nodes + [station.nodeID],
                 suspended: revocations.suspended.filter { $0 != station.nodeID })
             let signed = try sign(next)
             try store.save(station, using: nil, revocations: signed)
             take(next, signed)
         }
         state.stations[position] = station
-        return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
+        return StationReply(nodeID: station.nodeID, name: station.name, effect: effect)
     }
 
     /// Gives a station another name. It learns it with its next report.
     package mutating func renameStation(_ request: RenameStation, at now: WallTime) throws(CenterError) -> StationReply {
+        try checkCurrent()
         guard isValidName(request.name) else {
             throw CenterError.malformed("a station name has 1 to 128 letters, digits, dots, dashes or underscores")
         }
@@ -202,7 +238,7 @@ package struct CenterRegistry: Sendable {
             try store.save(station, using: nil, revocations: nil)
             state.stations[position] = station
         }
-        return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
+        return StationReply(nodeID: station.nodeID, name: station.name, effect: effect)
     }
 
     mutating func take(_ next: RevocationLog, _ signed: SignedRecord<RevocationLog>) {
@@ -217,9 +253,10 @@ package struct CenterRegistry: Sendable {
 
     /// From now on these are the cloud's communication servers. The same again changes nothing.
     package mutating func setServers(_ servers: [CommunicationServer]) throws(CenterError) -> CommunicationServers {
+        try checkCurrent()
         guard servers != choice.list.servers else { return choice.list }
         let list: CommunicationServers
-        do throws(TrustError) { list = try CommunicationServers(number: choice.number + 1, servers: servers) } catch {
+        do throws(TrustError) { list = try CommunicationServers(number: choice.number.next(in: state.epoch), servers: servers) } catch {
             throw .malformed("\(error)")
         }
         let signed = try sign(list)
@@ -230,12 +267,22 @@ package struct CenterRegistry: Sendable {
         return list
     }
 
+    /// Takes back a list that this center once signed and lost: where the cloud is now, it is by that list.
+    package mutating func recover(_ signed: SignedRecord<CommunicationServers>?) throws(CenterError) {
+        guard let signed, try read(signed).number > choice.number else { return }
+        try store.save(signed)
+        do throws(TrustError) { try choice.take(signed, root: membership.rootKey) } catch { throw .untrusted(error) }
+        choice.moved()
+        state.servers = signed
+    }
+
     // MARK: Users
 
     /// Makes a user with one device, and the profile that holds the device's private keys. The center keeps no copy.
     package mutating func addUser(
         _ request: AddUser, at now: WallTime, using generator: inout some RandomNumberGenerator
     ) throws(CenterError) -> ClientProfile {
+        try checkCurrent()
         guard isValidName(request.name) else {
             throw CenterError.malformed("a user name has 1 to 128 letters, digits, dots, dashes or underscores")
         }
@@ -255,14 +302,14 @@ package struct CenterRegistry: Sendable {
                 Grant(
                     role: request.isOperator ? .operator : .user,
                     applications: request.applications.isEmpty ? ["*"] : request.applications)
-            ], quota: Quota(), serial: number, epoch: 1, issued: now)
+            ], quota: Quota(), serial: serial(using: &generator), epoch: 1, issued: now)
         var writer = CanonicalWriter()
         record.write(to: &writer)
         guard writer.bytes.count <= UserRecord.maximumBytes else {
             throw CenterError.malformed("too many or too long application patterns")
         }
         let user = StoredUser(
-            userID: record.userID, name: record.name, signed: try sign(record), serial: number,
+            userID: record.userID, name: record.name, signed: try sign(record), serial: record.serial,
             isOperator: request.isOperator, isRevoked: false, change: number)
         try store.save(user, revocations: nil)
         state.users.append(user)
@@ -274,18 +321,31 @@ package struct CenterRegistry: Sendable {
             signing: signing, userRecord: user.signed)
     }
 
+    /// Drawn rather than counted: a center that came back from a copy must not give a serial that was revoked since.
+    private func serial(using generator: inout some RandomNumberGenerator) -> UInt64 {
+        while true {
+            let serial = generator.next()
+            if serial != 0, !revocations.contains(serial), !state.users.contains(where: { $0.serial == serial }) { return serial }
+        }
+    }
+
     /// Revokes the user: stations that hear of it give and take no more tickets.
     package mutating func removeUser(_ name: String) throws(CenterError) {
+        try checkCurrent()
         guard let position = state.users.firstIndex(where: { $0.name == name && !$0.isRevoked }) else {
             throw CenterError.unknown("no user is called \(name)")
         }
         var user = state.users[position]
+        guard !user.isOperator || state.users.contains(where: { $0.isOperator && !$0.isRevoked && $0.userID != user.userID }) else {
+            throw CenterError.lastOperator(user.name)
+        }
         user.isRevoked = true
         user.change = state.usersNumber + 1
         guard revocations.serials.count < RevocationLog.mostSerials else {
             throw CenterError.full("the revocation list is full")
         }
-        let log = RevocationLog(number: revocations.number + 1, serials: revocations.serials + [user.serial], nodes: revocations.nodes,
+        let log = RevocationLog(
+            number: revocations.number.next(in: state.epoch), serials: revocations.serials + [user.serial], nodes: revocations.nodes,
             suspended: revocations.suspended)
         let signed = try sign(log)
         try store.save(user, revocations: signed)
@@ -295,23 +355,26 @@ package struct CenterRegistry: Sendable {
         take(log, signed)
     }
 
-    /// What changed since a station's numbers.
-    package func changes(since known: StateNumbers) -> SyncReply {
-        let changed = state.users.filter { $0.change > known.users }
+    /// What changed since a station's numbers; of users all, when those are of another epoch.
+    package func changes(since known: StateNumbers) throws(CenterError) -> SyncReply {
+        let since = known.users.epoch == state.epoch ? known.users.count : 0
+        let changed = state.users.filter { $0.change > since }
         let page = changed.prefix(Self.pageSize)
         let isComplete = page.count == changed.count
         return SyncReply(
             releases: known.releases < index.number ? state.releases : nil, users: page.map(\.signed),
             numbers: StateNumbers(
-                releases: index.number, users: page.last?.change ?? state.usersNumber, revocations: revocations.number,
-                servers: choice.number),
-            isComplete: isComplete)
+                releases: index.number,
+                users: isComplete ? usersNumber : StateNumber(epoch: state.epoch, count: page.last?.change ?? state.usersNumber),
+                revocations: revocations.number, servers: choice.number),
+            isComplete: isComplete, usersNumber: isComplete ? try sign(UsersNumber(usersNumber)) : nil)
     }
 
     // MARK: Applications
 
     /// Releases a module under a name. The same module under the same name and version again changes nothing.
     package mutating func release(_ request: PushApplication, module: [UInt8], at now: WallTime) throws(CenterError) -> ApplicationPackage {
+        try checkCurrent()
         guard isValidName(request.name), request.version.map(isValidName) ?? true, request.entry.map(isValidName) ?? true else {
             throw CenterError.malformed("names, versions and entries have 1 to 128 letters, digits, dots, dashes or underscores")
         }
@@ -341,6 +404,7 @@ package struct CenterRegistry: Sendable {
     }
 
     package mutating func remove(_ request: RemoveApplication) throws(CenterError) {
+        try checkCurrent()
         let left = index.applications.filter { application in
             application.name != request.name || (request.version != nil && application.version != request.version)
         }
@@ -352,7 +416,7 @@ package struct CenterRegistry: Sendable {
     }
 
     private mutating func publish(_ applications: [ApplicationPackage], adding: (digest: ContentDigest, bytes: [UInt8])?) throws(CenterError) {
-        let next = ReleaseIndex(number: index.number + 1, applications: applications)
+        let next = ReleaseIndex(number: index.number.next(in: state.epoch), applications: applications)
         let signed = try sign(next)
         try store.save(signed, next, adding: adding)
         state.releases = signed

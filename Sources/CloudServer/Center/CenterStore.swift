@@ -43,6 +43,12 @@ package struct CenterState: Sendable {
     /// Nil until the communication server moved for the first time.
     package var servers: SignedRecord<CommunicationServers>?
     package var usersNumber: UInt64 = 0
+    /// Raised when this state came back from a copy.
+    package var epoch = StateNumber.firstEpoch
+    /// `usersNumber` when the epoch began.
+    package var usersAtEpoch: UInt64 = 0
+    /// The latest epoch that anybody showed.
+    package var heardEpoch: UInt64 = 0
     package var users: [StoredUser] = []
     package var stations: [StoredStation] = []
     package var tokens: [StoredToken] = []
@@ -50,6 +56,17 @@ package struct CenterState: Sendable {
     package var divergences: [StoredDivergence] = []
 
     package init() {}
+}
+
+/// What changes at once when the center takes back what it lost, or when an epoch begins.
+package struct StateRenewal: Sendable {
+    package var epoch: UInt64
+    package var usersAtEpoch: UInt64
+    package var releases: (signed: SignedRecord<ReleaseIndex>, index: ReleaseIndex)?
+    package var revocations: SignedRecord<RevocationLog>
+    /// Only those that changed.
+    package var users: [StoredUser] = []
+    package var stations: [StoredStation] = []
 }
 
 /// Where the center's state survives. Synchronous: live, the center's actor has a thread of its own, and under simulation
@@ -66,6 +83,8 @@ package protocol CenterStore: Sendable {
     func save(_ servers: SignedRecord<CommunicationServers>) throws(CenterError)
     /// New divergences or what became of old ones, those that give way to them, and the list that follows from it.
     func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws(CenterError)
+    func save(_ renewal: StateRenewal) throws(CenterError)
+    func save(heardEpoch: UInt64) throws(CenterError)
     /// Tokens that nobody can use any more.
     func removeTokens(endedBefore: WallTime) throws(CenterError)
 }

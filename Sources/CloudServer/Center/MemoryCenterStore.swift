@@ -12,6 +12,15 @@ package final class MemoryCenterStore: CenterStore {
     private let contents = Mutex(Contents())
 
     package init() {}
+
+    /// What a copy of the disk at this moment holds.
+    package func copy() -> MemoryCenterStore {
+        let copy = MemoryCenterStore()
+        let contents = contents.withLock { $0 }
+        copy.contents.withLock { $0 = contents }
+        return copy
+    }
+
     package func load() -> CenterState { contents.withLock { $0.state } }
     package func module(_ digest: ContentDigest) -> [UInt8]? { contents.withLock { $0.modules[digest] } }
 
@@ -44,6 +53,18 @@ package final class MemoryCenterStore: CenterStore {
         }
         if let token { save(token) }
     }
+
+    package func save(_ renewal: StateRenewal) {
+        for user in renewal.users { save(user, revocations: nil) }
+        for station in renewal.stations { save(station, using: nil, revocations: nil) }
+        if let (signed, index) = renewal.releases { save(signed, index, adding: nil) }
+        contents.withLock { contents in
+            contents.state.revocations = renewal.revocations
+            (contents.state.epoch, contents.state.usersAtEpoch) = (renewal.epoch, renewal.usersAtEpoch)
+        }
+    }
+
+    package func save(heardEpoch: UInt64) { contents.withLock { $0.state.heardEpoch = heardEpoch } }
 
     package func save(_ token: StoredToken) {
         contents.withLock { contents in

@@ -139,7 +139,7 @@ extension CommunicationServerNode {
                 runsTwice: runsTwice(node), sharesName: named[node.record.name, default: []].count > 1,
                 isBehind: node.numbers.revocations < numbers.revocations,
                 isSuspended: shelf.log.isSuspended(node.nodeID), clockOffset: clockOffset(node),
-                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles)
+                replicaTroubles: node.replicaTroubles.isEmpty ? nil : node.replicaTroubles, numbers: node.numbers)
         }
         return CloudStatus(
             nodes: nodes, applications: releases.statuses, releaseNumber: releases.number, revocationNumber: shelf.log.number,

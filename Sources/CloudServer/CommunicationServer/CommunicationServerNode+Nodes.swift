@@ -65,11 +65,12 @@ extension CommunicationServerNode {
             guard record.transportKey == context.peerKey else { throw TrustError.wrongKey(of: "node record") }
             take(request.revocations)
             take(request.servers)
+            for list in (request.lostRevocations ?? []).prefix(RevocationShelf.mostLost) { take(list) }
             guard !shelf.log.contains(record.nodeID) else { throw TrustError.removed(node: record.nodeID.rawValue) }
             if let known = registry[record.nodeID], known.record.epoch > record.epoch {
                 // It was renamed and has not heard of it; with other keys it is another node's old record.
                 guard known.record.signingKey == record.signingKey else {
-                    throw TrustError.stale(of: "node record", known: known.record.epoch, offered: record.epoch)
+                    throw TrustError.outdated(of: "node record", known: known.record.epoch, offered: record.epoch)
                 }
                 (record, signed) = (known.record, known.signed)
             }
@@ -95,19 +96,20 @@ extension CommunicationServerNode {
                 "address": "\(context.connection.address)", "replicas": "\(node.replicas.count)",
             ])
         if let offered = request.releases { take(offered) }
-        if record.role == .center { numbers = numbers.joined(request.numbers) }
-        if isNew { returned(node) }
-        if record.role == .station {
-            errand.yield(.tellCenter)
-        } else if numbers != StateNumbers() {
-            errand.yield(.announce)
+        if let offered = request.users { take(offered) }
+        if record.role == .center {
+            if numbers.users.count > 0, numbers.users.epoch < request.numbers.users.epoch { lost.users = numbers.users }
+            numbers = numbers.joined(request.numbers)
         }
+        if isNew { returned(node) }
+        errand.yield(.tellCenter)
+        if record.role == .center, numbers != StateNumbers() { errand.yield(.announce) }
         return RegisterReply(
             route: route, heartbeatMilliseconds: configuration.heartbeatInterval.milliseconds, numbers: numbers,
             observedAddress: context.connection.address.description,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             record: signed == request.record ? nil : signed,
-            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node))
+            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node), lost: tellLost(to: node))
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
@@ -123,7 +125,15 @@ extension CommunicationServerNode {
             numbers: numbers, heldRevocations: shelf.log.number,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             servers: request.numbers.servers < servers.number ? servers.signed : nil,
-            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) })
+            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) }, lost: tellLost(to: node))
+    }
+
+    /// Revocations are told until they are in the center's list; the rest is for its log, and told once.
+    private func tellLost(to node: RegisteredNode) -> LostState? {
+        guard node.record.role == .center else { return nil }
+        defer { lost = LostState() }
+        let told = LostState(revocations: shelf.lost, releases: lost.releases, users: lost.users)
+        return told == LostState() ? nil : told
     }
 
     private func returned(_ node: RegisteredNode) {
@@ -135,16 +145,28 @@ extension CommunicationServerNode {
     /// A release index that a node holds. The newest genuine one counts, whoever brings it.
     private func take(_ offered: SignedRecord<ReleaseIndex>) {
         do {
-            let index = try offered.verified(root: rootKey, notOlderThan: releases.number)
+            let index = try offered.verified(by: rootKey)
+            // What an earlier epoch's index held is lost to the present center.
+            let (older, olderSigned) = index.number < releases.number ? (index, offered) : (releases, signedReleases ?? offered)
+            if older.number.count > 0, older.number.epoch < max(index.number, releases.number).epoch { lost.releases = olderSigned }
             guard index.number > releases.number else { return }
             releases = index
             signedReleases = offered
             numbers.releases = max(numbers.releases, index.number)
             hub.publish(NodeEvent(.placementChanged))
-        } catch TrustError.stale {
-            // A node that was away; its heartbeat's answer tells it so.
         } catch {
             log.warning("release index refused", metadata: ["reason": "\(error)"])
+        }
+    }
+
+    /// How far the users are that a node holds.
+    private func take(_ offered: SignedRecord<UsersNumber>) {
+        do {
+            let number = try offered.verified(by: rootKey).number
+            if number.count > 0, number.epoch < numbers.users.epoch { lost.users = max(lost.users ?? number, number) }
+            numbers.users = max(numbers.users, number)
+        } catch {
+            log.warning("users number refused", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -49,6 +49,8 @@ package actor CommunicationServerNode {
     var numbers = StateNumbers()
     var shelf: RevocationShelf
     var servers: ServerListShelf
+    /// What a center that came back from an older copy has lost, until it was told.
+    var lost = LostState()
     /// The median of all clocks minus this one's; nil while there are fewer than three. Refreshed twice a heartbeat.
     var clockMedian: Interval?
     var joinsUnderWay = 0
@@ -286,6 +288,11 @@ package actor CommunicationServerNode {
         var options = CallOptions()
         options.deadline = .in(.seconds(5))
         guard let reply = try? await host.client(on: center.connection).call(CenterMethods.nodesSeen, seen, options: options) else { return }
+        let unknown = (reply.unknown ?? []).prefix(64).compactMap { registry[$0] }
+        if !unknown.isEmpty {
+            let shown = NodesSeen(sightings: unknown.map { sighting($0) }, records: unknown.map(\.signed))
+            _ = try? await host.client(on: center.connection).call(CenterMethods.nodesSeen, shown, options: options)
+        }
         for signed in reply.records.prefix(NodeRegistry.maximumNodes) {
             guard let record = try? signed.verified(by: rootKey), let known = registry[record.nodeID], known.record.epoch < record.epoch,
                 known.record.signingKey == record.signingKey

@@ -26,7 +26,7 @@ struct ServerListShelf: Sendable {
         (self.list, signed) = (list, kept)
     }
 
-    var number: UInt64 { list?.number ?? 0 }
+    var number: StateNumber { list?.number ?? 0 }
     var troubles: [String] { storage.lines }
 
     /// Takes a list if it is genuine and newer.

@@ -43,6 +43,9 @@ package struct DirectoryBlobStore: BlobStore {
         for name in try entries() where name.hasPrefix(Self.temporaryPrefix) { unlink(path + "/" + name) }
     }
 
+    /// A folder that another process may have open: only to be read.
+    init(reading path: String) { self.path = path }
+
     /// Makes the folder, and those above it that are missing.
     private static func makeFolder(_ path: String) throws {
         if mkdir(path, 0o700) == 0 { return }

@@ -22,6 +22,12 @@ struct IdentityBook: Sendable {
         for device in user.devices { owners[device.transportKey] = user.userID }
     }
 
+    /// Forgets all users but these.
+    mutating func keep(_ isKept: (_ userID: String) -> Bool) {
+        users = users.filter { isKept($0.key) }
+        owners = owners.filter { isKept($0.value) }
+    }
+
     /// The user who made a proof on the connection with that hash.
     /// - Throws: `notFound` for an unknown client, `unauthenticated` for a proof that is not good.
     private func owner(

@@ -46,7 +46,7 @@ package struct NodeKeys: Sendable {
         }
     }
 
-    private static let file = "keys"
+    static let file = "keys"
 
     /// The keys in `store`, or new ones that are stored first.
     package static func loadOrCreate(in store: some BlobStore, using generator: inout some RandomNumberGenerator) throws
@@ -78,6 +78,8 @@ package struct NodeKeys: Sendable {
         self.signing = signing
         self.routeSecret = routeSecret
     }
+
+    static func remove(from store: some BlobStore) throws { try store.remove(file) }
 
     func save(to store: some BlobStore) throws {
         var writer = CanonicalWriter()

@@ -52,19 +52,22 @@ struct ApplicationCommand: ParsableCommand {
 
         private struct Report: Encodable {
             var name, version, sha256: String
-            var sizeBytes, releaseNumber: UInt64
+            var sizeBytes, releaseNumber, epoch: UInt64
             var warnings: [String]
+            var effect: ChangeReport
         }
 
         func run() async throws {
             let (module, name) = try module()
             let limits = ApplicationLimits(fuel: fuel, memoryBytes: UInt64(memory.bytes), outputBytes: UInt64(outputSize.bytes))
             let (version, entry, refusesAudit, limit) = (version, entry, refusesAudit, cloud.timeout)
-            let reply = try await cloud.withCloud { client in
-                try await client.pushApplication(module, name: name, version: version, entry: entry, limits: limits, refusesAudit: refusesAudit, timeout: limit) { sent in
+            let (reply, confirmation) = try await cloud.withCloud { client in
+                let reply = try await client.pushApplication(module, name: name, version: version, entry: entry, limits: limits, refusesAudit: refusesAudit, timeout: limit) { sent in
                     Output.progress("\(name): \(TextLayout.bytes(sent)) of \(TextLayout.bytes(module.count))")
                 }
+                return (reply, await client.confirmation(of: reply.effect))
             }
+            let effect = ChangeReport(confirmation)
             Output.endProgress()
             for warning in reply.warnings ?? [] { Output.note("\(name): \(warning)") }
             let pushed = reply.application
@@ -72,9 +75,10 @@ struct ApplicationCommand: ParsableCommand {
                 try Output.json(
                     Report(
                         name: pushed.name, version: pushed.version, sha256: pushed.digest.description, sizeBytes: pushed.sizeBytes,
-                        releaseNumber: reply.releaseNumber, warnings: reply.warnings ?? []))
+                        releaseNumber: reply.releaseNumber.count, epoch: reply.releaseNumber.epoch, warnings: reply.warnings ?? [], effect: effect))
             } else {
                 Output.line("\(pushed.name) \(pushed.version), \(TextLayout.bytes(Int(clamping: pushed.sizeBytes))), sha256 \(pushed.digest), release \(reply.releaseNumber)")
+                Output.line(effect.line)
             }
         }
 
@@ -120,8 +124,13 @@ struct ApplicationCommand: ParsableCommand {
 
         func run() async throws {
             let (name, version, limit) = (name, version, cloud.timeout)
-            let list = try await cloud.withCloud { client in try await client.removeApplication(name, version: version, timeout: limit) }
-            if output.json { ApplicationCommand.show(list, json: true) }
+            let (list, confirmation) = try await cloud.withCloud { client in
+                let list = try await client.removeApplication(name, version: version, timeout: limit)
+                guard let effect = list.effect else { return (list, nil as ChangeConfirmation?) }
+                return (list, await client.confirmation(of: effect))
+            }
+            let effect = confirmation.map(ChangeReport.init)
+            if output.json { ApplicationCommand.show(list, effect, json: true) } else if let effect { Output.line(effect.line) }
         }
     }
 
@@ -153,15 +162,16 @@ struct ApplicationCommand: ParsableCommand {
         }
     }
 
-    fileprivate static func show(_ list: ApplicationList, json: Bool) {
+    fileprivate static func show(_ list: ApplicationList, _ effect: ChangeReport? = nil, json: Bool) {
         struct Row: Encodable {
             var name, version, sha256, entry: String
             var sizeBytes, fuelLimit, memoryLimitBytes: UInt64
             var newest, refusesAudit: Bool
         }
         struct Listing: Encodable {
-            var releaseNumber: UInt64
+            var releaseNumber, epoch: UInt64
             var applications: [Row]
+            var effect: ChangeReport?
         }
         if json {
             let rows = list.applications.map {
@@ -169,7 +179,7 @@ struct ApplicationCommand: ParsableCommand {
                     name: $0.name, version: $0.version, sha256: $0.digest.description, entry: $0.entry, sizeBytes: $0.sizeBytes,
                     fuelLimit: $0.limits.fuel, memoryLimitBytes: $0.limits.memoryBytes, newest: $0.isNewest, refusesAudit: $0.refusesAudit)
             }
-            if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber, applications: rows)) { Output.document(text) }
+            if let text = try? Output.jsonText(Listing(releaseNumber: list.releaseNumber.count, epoch: list.releaseNumber.epoch, applications: rows, effect: effect)) { Output.document(text) }
             return
         }
         let rows = [["name", "version", "size", "sha256", ""]] + list.applications.map {

@@ -100,6 +100,7 @@ struct StationRenameCommand: AsyncParsableCommand {
 /// What a change of a station reports.
 struct StationEffect: Encodable {
     var station, nodeId: String
+    var effect: ChangeReport?
 }
 
 struct StationRevokeCommand: AsyncParsableCommand {
@@ -151,10 +152,15 @@ struct StationReadmitCommand: AsyncParsableCommand {
 
 private func remove(_ station: StationName, _ cloud: CloudOptions, _ output: OutputOptions, staysListed: Bool) async throws {
     let (station, limit) = (station.station, cloud.timeout)
-    let reply = try await cloud.withCloud { client in try await client.removeStation(station, staysListed: staysListed, timeout: limit) }
+    let (reply, confirmation) = try await cloud.withCloud { client in
+        let reply = try await client.removeStation(station, staysListed: staysListed, timeout: limit)
+        return (reply, await client.confirmation(of: reply.effect))
+    }
+    let effect = ChangeReport(confirmation)
     if output.json {
-        try Output.json(StationEffect(station: reply.name, nodeId: reply.nodeID.rawValue))
+        try Output.json(StationEffect(station: reply.name, nodeId: reply.nodeID.rawValue, effect: effect))
     } else {
         Output.line("station \(reply.name) (\(reply.nodeID)) is out of the cloud")
+        Output.line(effect.line)
     }
 }

@@ -60,7 +60,7 @@ struct StatusCommand: AsyncParsableCommand {
         var user, commserver: String
         var nodes: [Node]
         var applications: [Application]
-        var releaseNumber, revocationNumber: UInt64
+        var releaseNumber, revocationNumber, epoch: UInt64
         var troubles: [String]
         var clockOffsetMs: Int64?
         var down, suspended: [String]
@@ -87,7 +87,8 @@ struct StatusCommand: AsyncParsableCommand {
                     sizeBytes: application.sizeBytes, newest: application.isNewest,
                     replicas: status.nodes.filter { $0.isUp && $0.role == .station && $0.replicas.contains(application.digest) }.count)
             },
-            releaseNumber: status.releaseNumber, revocationNumber: status.revocationNumber,
+            releaseNumber: status.releaseNumber.count, revocationNumber: status.revocationNumber.count,
+            epoch: max(status.releaseNumber, status.revocationNumber).epoch,
             troubles: status.troubles, clockOffsetMs: status.clockOffsetMilliseconds, down: nodes.filter { !$0.up }.map(\.name),
             suspended: nodes.filter(\.suspended).map(\.name), contradictions: stored?.contradictions.map(Contradiction.init), attachedClients: status.attachedClients,
             cachedApplications: status.cachedApplications, cachedBytes: status.cachedBytes)

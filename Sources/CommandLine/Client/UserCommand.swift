@@ -79,12 +79,16 @@ struct UserCommand: ParsableCommand {
         @OptionGroup var cloud: CloudOptions
         @OptionGroup var output: OutputOptions
 
-        private struct Report: Encodable { var removed: String }
+        private struct Report: Encodable {
+            var removed: String
+            var effect: ChangeReport
+        }
 
         func run() async throws {
             let (name, limit) = (name, cloud.timeout)
-            try await cloud.withCloud { client in try await client.removeUser(name, timeout: limit) }
-            if output.json { try Output.json(Report(removed: name)) }
+            let effect = ChangeReport(
+                try await cloud.withCloud { client in await client.confirmation(of: try await client.removeUser(name, timeout: limit)) })
+            if output.json { try Output.json(Report(removed: name, effect: effect)) } else { Output.line(effect.line) }
         }
     }
 

@@ -67,10 +67,8 @@ struct DemoCloud: Sendable {
         let (cloud, tokens) = try {
             let folder = try NodeDirectory(path: directory + "/center")
             let cloud = try CenterBootstrap.initialize(
-                folder, communicationServer: HostPort(centerRelay.localAddress), communicationServerKey: serverKey, at: now, using: &generator)
-            var registry = try CenterBootstrap.open(folder)
-            let second = try registry.makeJoinToken(lifetime: JoinToken.defaultLifetime, at: now, using: &generator)
-            return (cloud, [cloud.joinToken, second])
+                folder, communicationServer: HostPort(centerRelay.localAddress), communicationServerKey: serverKey, tokens: 2, at: now, using: &generator)
+            return (cloud, cloud.joinTokens)
         }()
 
         let commserver = process(

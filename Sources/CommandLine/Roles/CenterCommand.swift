@@ -11,7 +11,9 @@ struct CenterCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "center", abstract: "Run the center: it keeps applications, stations and users, and signs for them.",
         discussion: "To begin, see `mast center init --help`. The center dials the communication server and may stand behind a NAT.",
-        subcommands: [Serve.self, CenterInitCommand.self, CenterTokenCommand.self], defaultSubcommand: Serve.self)
+        subcommands: [
+            Serve.self, CenterInitCommand.self, CenterTokenCommand.self, CenterBackupCommand.self, CenterRestoreCommand.self, CenterAdoptCommand.self,
+        ], defaultSubcommand: Serve.self)
 
     struct Serve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

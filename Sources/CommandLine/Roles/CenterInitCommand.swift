@@ -58,15 +58,19 @@ struct CenterInitCommand: AsyncParsableCommand {
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
         var generator = SystemRandomNumberGenerator()
-        let cloud = try CenterBootstrap.initialize(
-            directory, name: name, communicationServer: server, communicationServerKey: commserverKey, operatorName: `operator`,
-            tokenLifetime: tokenLifetime, at: now, using: &generator)
-        try ProfileFile.save(cloud.operatorProfile, to: path)
-        var texts = [cloud.joinToken.text]
-        if tokens > 1 {
-            var registry = try CenterBootstrap.open(directory)
-            for _ in 1..<tokens { texts.append(try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator).text) }
+        // A profile that cannot be written is no reason to have a cloud without an operator.
+        let file = try NewFile(path, mode: 0o600)
+        let cloud: CenterBootstrap.NewCloud
+        do {
+            cloud = try CenterBootstrap.initialize(
+                directory, name: name, communicationServer: server, communicationServerKey: commserverKey, operatorName: `operator`,
+                tokens: tokens, tokenLifetime: tokenLifetime, at: now, using: &generator
+            ) { try file.write(ProfileFile.encode($0.operatorProfile)) }
+        } catch {
+            file.discard()
+            throw error
         }
+        let texts = cloud.joinTokens.map(\.text)
         if output.json {
             try Output.json(
                 Report(

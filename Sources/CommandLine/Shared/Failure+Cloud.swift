@@ -22,7 +22,7 @@ extension Failure {
             }
         case let error as CenterError:
             switch error {
-            case .malformed, .unknown, .exists, .full, .conflict: Failure(RPCError(center: error))
+            case .malformed, .unknown, .exists, .full, .conflict, .superseded, .lastOperator: Failure(RPCError(center: error))
             case .untrusted(let error): cloudFailure(error)
             case .storage(let error): cloudFailure(error)
             }
