@@ -19,7 +19,7 @@ import Testing
         #expect(!text.split(separator: "\n").contains { $0.hasPrefix("mast: all is well") }, sourceLocation: location)
     }
 
-    private func expectHarmless(_ result: Program.Result, longest: Int = 20_000, _ location: SourceLocation = #_sourceLocation) {
+    private func expectHarmless(_ result: Program.Result, longest: Int = 40_000, _ location: SourceLocation = #_sourceLocation) {
         expectHarmless(result.output, location)
         expectHarmless(result.errors, location)
         #expect(result.output.count + result.errors.count <= longest, sourceLocation: location)

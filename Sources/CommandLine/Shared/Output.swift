@@ -8,7 +8,7 @@ import MastTimebase
 /// says of itself. So each way out escapes what a terminal would obey, and bounds what a person reads.
 enum Output {
     /// More than any line of ours has.
-    private static let mostOfALine = 16_384
+    private static let mostOfALine = 4_096
     private static let mostOfARemark = 2_048
     private static let mostOfACell = 400
 
