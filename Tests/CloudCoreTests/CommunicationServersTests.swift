@@ -15,7 +15,7 @@ import Testing
         servers = (1...3).map { CommunicationServer(address: .loopback(port: $0), key: StaticKeyPair(using: &generator).publicKey) }
     }
 
-    private func list(_ number: UInt64, _ servers: [CommunicationServer], by key: SigningKeyPair? = nil) throws -> SignedRecord<CommunicationServers> {
+    private func list(_ number: StateNumber, _ servers: [CommunicationServer], by key: SigningKeyPair? = nil) throws -> SignedRecord<CommunicationServers> {
         try SignedRecord(CommunicationServers(number: number, servers: servers), signedBy: key ?? root)
     }
 
@@ -66,7 +66,7 @@ import Testing
     @Test("An older list, one of the same number and a forged one change nothing")
     func refused() throws {
         var choice = try ServerChoice(try list(5, [servers[0]]), given: servers[0], root: root.publicKey)
-        for (number, key) in [(4 as UInt64, root), (5, root), (9, thief)] {
+        for (number, key) in [(4, root), (5, root), (9, thief)] as [(StateNumber, SigningKeyPair)] {
             let offered = try list(number, [servers[1]], by: key)
             #expect(throws: TrustError.self) { try choice.take(offered, root: root.publicKey) }
             #expect(choice.dialled == servers[0] && choice.better == nil && !choice.trusts(servers[1].key))

@@ -267,7 +267,9 @@ private final class LyingEngine: ApplicationEngine {
         let folder = TemporaryFolder()
         var generator = SeededGenerator(seed: 17)
         let stations = (0..<2).map { _ in NodeKeys(using: &generator) }
-        func registry() throws -> CenterRegistry { try test.registry(try SQLiteCenterStore(path: folder.path + "/center.sqlite")) }
+        let (path, root) = (folder.path + "/center.sqlite", test.keys.root.publicKey)
+        _ = try SQLiteCenterStore.create(path: path, for: root)
+        func registry() throws -> CenterRegistry { try test.registry(try SQLiteCenterStore(path: path, rootKey: root)) }
         var first = try registry()
         var records: [SignedRecord<NodeRecord>] = []
         for (number, keys) in stations.enumerated() {
@@ -288,7 +290,7 @@ private final class LyingEngine: ApplicationEngine {
 
         var second = try registry()
         let two = try second.take(Divergence(liar, center), at: noon)
-        #expect(two.suspended == [NodeID(of: stations[0].identity.publicKey)] && second.numbers.revocations == first.numbers.revocations + 1)
+        #expect(two.suspended == [NodeID(of: stations[0].identity.publicKey)] && second.numbers.revocations == first.numbers.revocations.next(in: StateNumber.firstEpoch))
         #expect(try second.take(Divergence(center, liar), at: noon).isNews == false)
 
         var third = try registry()

@@ -39,7 +39,7 @@ import Testing
                     let bob = try await cloud.user("bob", asked: operating, at: center)
                     let carl = try await cloud.user("carl", asked: operating, at: center)
                     _ = try await operating.push("early", Array("uppr".utf8), to: center)
-                    let copy = cloud.centerStore.copy()
+                    let copy = try #require(cloud.centerStore as? MemoryCenterStore).copy()
                     let ada = try await cloud.user("ada", asked: operating, at: center)
                     _ = try await operating.push("late", Array("uppr2".utf8), to: center)
                     let stations = [try await cloud.station(0).node, try await cloud.station(1).node]

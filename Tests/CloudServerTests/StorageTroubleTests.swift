@@ -89,7 +89,7 @@ import Testing
         defer { disk.unmount() }
         let cloud = try TestCloud()
         var generator = SeededGenerator(seed: 1)
-        var registry = try CenterRegistry(keys: cloud.keys, membership: cloud.membership, store: SQLiteCenterStore(path: disk.path + "/center.sqlite"))
+        var registry = try CenterRegistry(keys: cloud.keys, membership: cloud.membership, store: SQLiteCenterStore.create(path: disk.path + "/center.sqlite", for: cloud.keys.root.publicKey))
         disk.fill()
         let long = (0..<200).map { String(repeating: "x", count: 100) + "\($0)" }
         let error = #expect(throws: CenterError.self) { try registry.addUser(AddUser(name: "ada", applications: long), at: noon, using: &generator) }
@@ -134,6 +134,14 @@ import Testing
         func save(_ divergences: [StoredDivergence], dropping: [ContentDigest], revocations: SignedRecord<RevocationLog>?) throws(CenterError) {
             try check()
             memory.save(divergences, dropping: dropping, revocations: revocations)
+        }
+        func save(_ renewal: StateRenewal) throws(CenterError) {
+            try check()
+            memory.save(renewal)
+        }
+        func save(heardEpoch: UInt64) throws(CenterError) {
+            try check()
+            memory.save(heardEpoch: heardEpoch)
         }
         func removeTokens(endedBefore time: WallTime) throws(CenterError) {
             try check()

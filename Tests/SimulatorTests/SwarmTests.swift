@@ -84,6 +84,8 @@ private final class ForgetfulPool: ResultPool {
         _ = try pool.remove(submission.runID, force: true, at: now)
         return try pool.commit(submission, at: now)
     }
+    func dispute(_ runID: RunID, witnesses: [AttestedReceipt]) throws(PoolError) { try pool.dispute(runID, witnesses: witnesses) }
+    func witnesses(of runID: RunID) throws(PoolError) -> [AttestedReceipt] { try pool.witnesses(of: runID) }
     func resources() throws(PoolError) -> [VirtualResource] { try pool.resources() }
     func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool { try pool.remove(runID, force: force, at: now) }
     func setPinned(_ pinned: Bool, _ runID: RunID) throws(PoolError) -> Bool { try pool.setPinned(pinned, runID) }

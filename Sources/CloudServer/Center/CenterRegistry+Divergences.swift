@@ -64,7 +64,7 @@ extension CenterRegistry {
         try store.save(cleared.map(StoredDivergence.init), dropping: [], revocations: log?.signed)
         ledger = next
         if let log { take(log.log, log.signed) }
-        return StationReply(nodeID: station.nodeID, name: station.name, numbers: numbers)
+        return StationReply(nodeID: station.nodeID, name: station.name, effect: effect)
     }
 
     private func suspending(_ suspended: [NodeID]) throws(CenterError) -> (log: RevocationLog, signed: SignedRecord<RevocationLog>) {

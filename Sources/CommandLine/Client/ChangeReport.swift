@@ -11,7 +11,7 @@ struct ChangeReport: Encodable {
         communicationServer = confirmation.communicationServer
         confirmedStations = confirmation.confirmed.count
         stations = confirmation.confirmed.count + confirmation.pending.count + confirmation.absent.count
-        waitingFor = (confirmation.pending + confirmation.absent).map { Output.printable(confirmation.names[$0] ?? $0.rawValue) }
+        waitingFor = (confirmation.pending + confirmation.absent).map { confirmation.names[$0] ?? $0.rawValue }
     }
 
     var line: String {

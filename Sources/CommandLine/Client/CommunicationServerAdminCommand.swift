@@ -15,11 +15,11 @@ struct CenterAccess: ParsableArguments {
 /// What the list says.
 private struct ServersReport: Encodable {
     struct Server: Encodable { var address, key: String }
-    var number: UInt64
+    var number, epoch: UInt64
     var servers: [Server]
 
     init(_ list: CommunicationServers) {
-        number = list.number
+        (number, epoch) = (list.number.count, list.number.epoch)
         servers = list.servers.map { Server(address: $0.address.description, key: $0.key.description) }
     }
 
