@@ -40,7 +40,7 @@ package struct CenterRegistry: Sendable {
     /// What the communication server knows of: this center's own state, or a newer one than it has.
     package mutating func hear(_ others: StateNumbers) throws(CenterError) {
         superseding = numbers.isBehind(others) ? others : nil
-        let epoch = max(others.releases.epoch, others.users.epoch, others.revocations.epoch)
+        let epoch = min(max(others.releases.epoch, others.users.epoch, others.revocations.epoch), StateNumber.latestEpoch)
         guard superseding != nil, epoch > state.heardEpoch else { return }
         try store.save(heardEpoch: epoch)
         state.heardEpoch = epoch
@@ -50,7 +50,6 @@ package struct CenterRegistry: Sendable {
     private func checkCurrent() throws(CenterError) {
         if let superseding { throw .superseded(own: numbers, others: superseding) }
     }
-
 
     /// What everybody may know.
     var published: Announcement { Announcement(numbers: numbers, releases: state.releases, revocations: state.revocations) }
