@@ -164,14 +164,20 @@ import Testing
         // A clock in 1970 still rises above what is known: this center's own epoch, and what it heard.
         var slow = try cloud.registry(copy)
         try slow.hear(StateNumbers(users: StateNumber(epoch: 1 << 40, count: 1)))
-        #expect(throws: CenterError.self) { try slow.removeUser("op") }
+        #expect(throws: CenterError.self) { _ = try slow.addUser(AddUser(name: "ada"), at: noon, using: &generator) }
         try slow.raiseEpoch(at: WallTime(milliseconds: 0))
         #expect(slow.numbers.users.epoch == (1 << 40) + 1)
         #expect(try cloud.registry(copy).numbers == slow.numbers)
+        // Nobody can use up the epochs by claiming a high one.
+        var lied = try cloud.registry(copy)
+        try lied.hear(StateNumbers(users: StateNumber(epoch: .max, count: .max)))
+        try lied.raiseEpoch(at: noon)
+        try lied.raiseEpoch(at: noon)
+        #expect(lied.numbers.users.epoch == (1 << 62) + 2)
         // A station of another epoch gets all users, and the number is the root's word.
-        let reply = try slow.changes(since: first.numbers)
+        let reply = try lied.changes(since: first.numbers)
         #expect(reply.users.count == 1 && reply.isComplete)
-        #expect(try reply.usersNumber?.verified(by: cloud.keys.root.publicKey).number == slow.numbers.users)
+        #expect(try reply.usersNumber?.verified(by: cloud.keys.root.publicKey).number == lied.numbers.users)
     }
 
     @Test func `the last operator cannot be removed`() throws {

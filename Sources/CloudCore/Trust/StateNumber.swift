@@ -12,6 +12,8 @@ package struct StateNumber: Codable, Hashable, Sendable {
 
     /// Of a cloud that was never restored.
     package static let firstEpoch: UInt64 = 1
+    /// A number that is not signed is believed up to here, so that nobody can use up the epochs.
+    package static let latestEpoch: UInt64 = 1 << 62
 
     package func write(to writer: inout CanonicalWriter) {
         writer.integer(epoch)

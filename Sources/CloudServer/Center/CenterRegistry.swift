@@ -61,7 +61,8 @@ package struct CenterRegistry: Sendable {
     /// What the communication server knows of: this center's own state, or a newer one than it has.
     package mutating func hear(_ others: StateNumbers) throws(CenterError) {
         superseding = numbers.isBehind(others) ? others : nil
-        let epoch = max(others.releases.epoch, others.users.epoch, others.revocations.epoch, others.servers.epoch)
+        let heard = max(others.releases.epoch, others.users.epoch, others.revocations.epoch, others.servers.epoch)
+        let epoch = min(heard, StateNumber.latestEpoch)
         guard superseding != nil, epoch > state.heardEpoch else { return }
         try store.save(heardEpoch: epoch)
         state.heardEpoch = epoch

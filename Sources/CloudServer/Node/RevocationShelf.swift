@@ -7,16 +7,16 @@ import MastTimebase
 ///
 /// A center that was restored from an older copy may have lost revocations that its nodes hold. They go on counting here,
 /// and their lists are kept and shown until the center has taken them into its newest one.
-struct RevocationShelf: Sendable {
+package struct RevocationShelf: Sendable {
     private let root: SigningPublicKey
     private let store: any BlobStore
     private let logger: Logger
     /// All that counts, under the newest list's number.
-    private(set) var log = RevocationLog.empty
+    package private(set) var log = RevocationLog.empty
     /// The newest list.
-    private(set) var signed: SignedRecord<RevocationLog>?
+    package private(set) var signed: SignedRecord<RevocationLog>?
     /// Older lists that the newest does not cover, each by itself.
-    private(set) var lost: [SignedRecord<RevocationLog>] = []
+    package private(set) var lost: [SignedRecord<RevocationLog>] = []
     /// Why the stored list could not be read.
     private var readTrouble: String?
     private var storage: StorageTroubles
@@ -31,7 +31,7 @@ struct RevocationShelf: Sendable {
     static let mostLost = 8
 
     /// What is stored. A list that cannot be read is none: it comes again with the next report to the communication server.
-    init(root: SigningPublicKey, store: any BlobStore, logger: Logger) {
+    package init(root: SigningPublicKey, store: any BlobStore, logger: Logger) {
         (self.root, self.store, self.logger) = (root, store, logger)
         storage = StorageTroubles(log: logger)
         do {
@@ -49,7 +49,7 @@ struct RevocationShelf: Sendable {
 
     /// Takes a list if it is genuine and names anything new.
     /// - Returns: whether it does.
-    mutating func take(_ offered: SignedRecord<RevocationLog>?, at now: Instant) -> Bool {
+    package mutating func take(_ offered: SignedRecord<RevocationLog>?, at now: Instant) -> Bool {
         guard let offered, offered != signed, !lost.contains(offered) else { return false }
         do {
             guard try place(offered) else { return false }
