@@ -7,7 +7,9 @@ extension OutageFinder {
     /// Fewer in a row a radio's burst may take.
     private static let fewestRefused = 9
     /// Packets that leave the queue meanwhile.
-    private static let fewestLeaving: Int64 = 4
+    private static let fewestLeaving = 4
+    /// A queue that a hold filled refuses packets while none leaves it, and when that was is known from here to within this.
+    private static let besideOutages = Interval.milliseconds(500)
 
     private struct Segment {
         /// Of sequence, from the flow's first on.
@@ -31,8 +33,8 @@ extension OutageFinder {
         }
         return refusals.filter { refusal in
             !found.contains {
-                $0.kind != .senderIdle && $0.direction == curve.direction && $0.start - $0.startUncertainty <= refusal.start + refusal.length
-                    && refusal.start <= $0.start + $0.length + $0.endUncertainty
+                $0.kind != .senderIdle && $0.start - $0.startUncertainty - Self.besideOutages <= refusal.start + refusal.length
+                    && refusal.start <= $0.start + $0.length + $0.endUncertainty + Self.besideOutages
             }
         }
     }
@@ -59,12 +61,11 @@ extension OutageFinder {
         return (segments, repairs, size)
     }
 
-    /// Whether so many were refused in so long a time that no full queue did it.
+    /// Whether so many were refused in so long a time that no full queue did it: packets left it meanwhile.
+    ///
+    /// - Parameter from: at the link.
     private func isNoQueue(_ count: Int, from: Interval, for time: Interval, _ size: Int, _ flow: Int32) -> Bool {
-        guard count >= Self.fewestRefused else { return false }
-        let half = Interval.milliseconds(500)
-        let leaving = Int64(bytes(from: from - half, for: half)) * time.nanoseconds / half.nanoseconds
-        guard leaving >= Int64(size) * Self.fewestLeaving else { return false }
+        guard count >= Self.fewestRefused, bytes(from: from + wayToCapture, for: time) >= size * Self.fewestLeaving else { return false }
         let gap = Gap(before: 0, after: 0, start: from, end: from + time, spacing: .zero, isRegular: false)
         return isBeyondTCPBursts(count, flow, gap)
     }
@@ -123,12 +124,13 @@ extension OutageFinder {
             let count = (after.from - before.to) / size
             let repaired = repairs.reduce(0) { $0 + max(0, min($1.upperBound, after.from) - max($1.lowerBound, before.to)) }
             // What never comes the recorder missed.
-            guard repaired * 5 >= (after.from - before.to) * 4, isNoQueue(count, from: before.time, for: length, size, flow) else { continue }
             let wait = queue.wait(before: before.time)
+            let start = before.time - wayToCapture - (wait ?? .zero)
+            guard repaired * 5 >= (after.from - before.to) * 4, isNoQueue(count, from: start, for: length, size, flow) else { continue }
             let edge = max(tick, wait.map { $0 / 4 + .milliseconds(10) } ?? .milliseconds(100), wayUncertainty)
             outages.append(
                 LinkFit.Outage(
-                    direction: curve.direction, start: max(.zero, before.time - wayToCapture - (wait ?? .zero)), length: length, kind: .drop, confidence: 0.7,
+                    direction: curve.direction, start: max(.zero, start), length: length, kind: .drop, confidence: 0.7,
                     startUncertainty: edge, endUncertainty: edge,
                     basis: "\(count) segments in a row did not come, and by timestamps a full queue would have taken some"))
         }
