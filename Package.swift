@@ -37,7 +37,7 @@ let package = Package(
     products: [
         .library(name: "MastCalls", targets: ["MastCalls"]),
         .library(name: "MastCloud", targets: ["MastCloudClient"]),
-        // Captures and links, without transport, cloud, simulator or WebAssembly.
+        // Captures and links, without cloud, simulator or WebAssembly. Its declarations are not public yet.
         .library(name: "MastLinks", targets: ["MastCapture", "MastLinkInference", "MastLinkModel", "MastReporting"]),
         .executable(name: "mast", targets: ["mast"]),
         .executable(name: "bench", targets: ["bench"]),

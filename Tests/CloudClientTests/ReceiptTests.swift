@@ -39,6 +39,7 @@ private let forgeries: [Forgery] = [
     ) throws -> (value: T, client: CloudClient, cloud: ScriptedCloud) {
         let loop = VirtualTime()
         let cloud = ScriptedCloud(loop)
+        cloud.moveAway(["station-b"])
         return try loop.run(limit: .seconds(24 * 3_600)) {
             var configuration = CloudClient.Configuration()
             (configuration.auditRate, configuration.auditPatience) = (auditRate, auditPatience)

@@ -31,6 +31,8 @@ final class ScriptedCloud: CloudWire {
         var attachedSession: UInt64 = 0
         var ticketLife = Interval.seconds(900)
         var knowsApplication = true
+        /// Nodes that nobody would choose beside others.
+        var distant: [String] = []
         var inputLimit = 1_000
         var outages: [Range<Int64>] = []
         var sends: [(peer: String, send: Send)] = []
@@ -93,6 +95,9 @@ final class ScriptedCloud: CloudWire {
 
     var log: [String] { state.withLock { $0.log } }
     func clearLog() { state.withLock { $0.log = [] } }
+    /// The client measures these five times as far as others.
+    func moveAway(_ names: [String]) { state.withLock { $0.distant = names } }
+
     func set(_ name: String, _ behaviour: Behaviour, listed: Bool = true) {
         state.withLock { state in
             for index in state.nodes.indices where state.nodes[index].record.name == name {
@@ -220,7 +225,7 @@ final class ScriptedCloud: CloudWire {
         let forged = state.withLock { $0.recordForger }.flatMap { try? SignedRecord(node.record, signedBy: $0) }
         return Candidate(
             nodeID: node.record.nodeID, name: node.record.name, role: node.record.role, record: forged ?? node.contact, route: route,
-            holdsReplica: true)
+            holdsReplica: true, roundTrip: state.withLock { $0.distant.contains(node.record.name) } ? roundTrip * 5 : nil)
     }
 
     func lookup(_ request: LookupRequest, until deadline: Instant) async throws(RPCError) -> LookupReply {
@@ -324,7 +329,7 @@ final class ScriptedCloud: CloudWire {
             var statistics = WireStatistics()
             let heard = sends.filter { ($0.answered ?? .distantFuture) <= now }
             statistics.isEstablished = true
-            statistics.roundTrip = roundTrip
+            statistics.roundTrip = state.distant.contains(peer) ? roundTrip * 5 : roundTrip
             statistics.newestAcknowledged = heard.map(\.sent).max()
             statistics.lastReceived = heard.compactMap(\.answered).max()
             let newest = statistics.newestAcknowledged ?? Instant(nanoseconds: -1)

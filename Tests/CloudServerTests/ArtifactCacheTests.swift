@@ -133,7 +133,7 @@ import Testing
             clock.pass(.seconds(1))
         }
         #expect(waits == [0, 1, 2, 4, 8, 16])
-        #expect(cache.trouble == "compiled applications are not kept on disk: no space left on device")
+        #expect(cache.trouble == "compiled applications are not kept on disk: the disk is full: no space left on device")
         store.isFull.withLock { $0 = false }
         cache.keep(artifact, of: digest, for: engine)
         #expect(store.names() == [], "not asked yet")

@@ -2,21 +2,22 @@ import Foundation
 import MastCloudServer
 import Testing
 
-private func currentThread() -> UInt { UInt(bitPattern: pthread_self().hashValue) }
+// Not `pthread_self`: a compiler may take its answer from before an `await`.
+private func currentThread() -> ObjectIdentifier { ObjectIdentifier(Thread.current) }
 
 @Suite struct CenterThreadTests {
     private actor Clerk {
         let executor = CenterThread()
         nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
-        private(set) var threads: Set<UInt> = []
+        private(set) var threads: Set<ObjectIdentifier> = []
 
         func work() { threads.insert(currentThread()) }
     }
 
     @Test func `an actor on the center's thread works there and nowhere else, whoever calls`() async {
         let clerk = Clerk()
-        var callers: Set<UInt> = []
-        await withTaskGroup(of: UInt.self) { group in
+        var callers: Set<ObjectIdentifier> = []
+        await withTaskGroup(of: ObjectIdentifier.self) { group in
             for _ in 0..<100 {
                 group.addTask {
                     let thread = currentThread()

@@ -161,7 +161,7 @@ import Testing
             _ = try await client.run("next", "x", on: candidate, id: "2")
             let status = try await client.wait { $0.nodes.contains { !$0.health.troubles.isEmpty } }
             let troubles = status.nodes.flatMap(\.health.troubles)
-            #expect(troubles == ["compiled applications are not kept on disk: no space left on device"])
+            #expect(troubles == ["compiled applications are not kept on disk: the disk is full: no space left on device"])
         }
     }
 }

@@ -274,7 +274,8 @@ import Testing
                 let took = cloud.simulation.now - began
                 #expect(took < .milliseconds(14_000), "\(took)")
                 #expect(served(outcomes).values.allSatisfy { $0 >= 16 } && served(outcomes).count == 3, "\(served(outcomes))")
-                #expect(waits.allSatisfy { $0 <= 1_100 }, "\(waits)")
+                // One run of another at a time; twice that where a node has yet to compile the application, which takes a turn too.
+                #expect(waits.allSatisfy { $0 <= 2_000 } && waits.count { $0 > 1_100 } <= 1, "\(waits)")
                 #expect(outcomes.allSatisfy { $0.attempts <= 4 })
             }
         }

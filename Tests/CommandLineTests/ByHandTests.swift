@@ -13,7 +13,7 @@ import Testing
             let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../README.md").standardizedFileURL
             let text = try String(contentsOf: path, encoding: .utf8)
             let section = try #require(text.components(separatedBy: "### A cloud by hand").dropFirst().first)
-            let block = try #require(section.components(separatedBy: "```sh\n").dropFirst().first?.components(separatedBy: "```").first)
+            let block = try #require(section.components(separatedBy: "```bash\n").dropFirst().first?.components(separatedBy: "```").first)
             lines = block.split(separator: "\n").map(String.init)
         }
     }

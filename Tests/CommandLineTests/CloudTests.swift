@@ -77,11 +77,10 @@ import Testing
         #expect(sheet["nodeName"] as? String == "station-a" && sheet["role"] as? String == "station" && sheet["entry"] as? String == "run")
         #expect(try await program.run("pool", "show", "r1", "--profile", user).output.contains("holds: signature, membership and bytes"))
         #expect(try await program.run("pool", "show", "none", "--profile", user).status == 66)
-        let stranger = program.path("stranger.json")
-        var edited = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: user))) as? [String: Any])
-        edited["rootKey"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-        try JSONSerialization.data(withJSONObject: edited).write(to: URL(filePath: stranger))
-        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: stranger)
+        // By the root key of another cloud it does not hold.
+        let elsewhere = try await program.run(
+            "center", "init", "--dir", program.path("elsewhere"), "--commserver", address, "--commserver-key", serverKey, "--json").object()
+        let stranger = try #require(elsewhere["profile"] as? String)
         let distrusted = try await program.run("pool", "show", "r1", "--profile", stranger, "--json")
         #expect(try distrusted.status == 65 && distrusted.object()["verified"] as? Bool == false)
         // Repeated by the other node, which agrees.

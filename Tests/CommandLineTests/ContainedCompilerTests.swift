@@ -35,10 +35,10 @@ import Testing
     private func bomb() throws -> [UInt8] {
         let fold = String(repeating: " i64.xor", count: 299)
         let start = (0..<400).map { "local.get \($0 & 1) i64.extend_i32_u i64.const \($0 * 7919 + 1) i64.mul local.set \(2 + $0)" }.joined(separator: " ")
-        let stores = (0..<400).map { "local.get 0 local.get \(2 + $0) i64.store" }.joined(separator: " ")
+        let stores = (0..<400).map { "local.get 0 local.get \(2 + $0) i64.store offset=\($0 * 8)" }.joined(separator: " ")
         let rounds = (0..<70).map { round in
             // Never the same sum twice: the compiler would compute it once.
-            let sums = (0..<300).map { "local.get \(2 + ($0 * 7 + round * 13) % 400) i64.const \(($0 * 5 + round) % 60) i64.add" }
+            let sums = (0..<300).map { "local.get \(2 + ($0 * 7 + round * 13) % 400) i64.const \(($0 * 5 + round) % 60) i64.rotl" }
             return sums.joined(separator: " ") + fold + " local.set \(2 + (round * 31) % 400)"
         }.joined(separator: " ")
         return try module(start + " " + rounds + " " + stores, locals: "(local\(String(repeating: " i64", count: 400)))")

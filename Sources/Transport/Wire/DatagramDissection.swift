@@ -103,7 +103,7 @@ package struct DatagramDissector {
     }
 
     /// - Parameter ports: whose datagrams are our transport's, whatever was seen before.
-    package init(ports: [UInt16]) { self.ports = Set(ports) }
+    package init(ports: [UInt16]) { self.ports = Set(ports) }  // lookup only
 
     package mutating func dissect(
         _ payload: [UInt8], wireBytes: Int, from source: NetworkAddress, to destination: NetworkAddress
