@@ -50,6 +50,8 @@ enum AuditReport {
             await client.finishAudits(within: atMost)
             if client.isAuditing { Output.note("the check is not finished") }
         }
+        let confirmed = client.statistics.auditsConfirmed
+        if verbose, confirmed > 0 { Output.note("repeated by another node, which agrees: \(confirmed)") }
         for finding in client.auditFindings where finding.verdict == .disputed || verbose {
             let message = finding.description
             guard json else {
@@ -61,7 +63,7 @@ enum AuditReport {
                 witnesses: finding.witnesses.map {
                     Line.Witness(nodeId: $0.nodeID.rawValue, name: $0.name, role: $0.role.rawValue, differences: $0.differences)
                 })
-            if let text = try? Output.jsonText(["audit": line]) { Output.error(text) }
+            if let text = try? Output.jsonText(["audit": line]) { Output.errorDocument(text) }
         }
     }
 }
