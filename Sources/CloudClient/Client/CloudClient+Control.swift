@@ -197,7 +197,8 @@ extension CloudClient {
             guard log.number > state.revocations.number else { return [] }
             // A center that was restored may have lost some: they go on counting here until it names them again.
             let all = RevocationLog(
-                number: log.number, serials: log.serials + state.revocations.serials, nodes: log.nodes + state.revocations.nodes)
+                number: log.number, serials: log.serials + state.revocations.serials, nodes: log.nodes + state.revocations.nodes,
+                suspended: log.suspended)
             (state.revocations, state.signedRevocations) = (all, offered)
             state.news += 1
             state.placements = []
