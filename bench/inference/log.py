@@ -1,5 +1,5 @@
 """What the link did, from its own log: the truth that everything is judged by. Times are seconds since its first packet."""
-import bisect, collections, csv
+import bisect, collections, csv, statistics
 
 Packet = collections.namedtuple("Packet", "way at served left length fate protocol source destination sequence acknowledgement flags payload")
 FIN, SYN, RST, ACK = 1, 2, 4, 16
@@ -17,6 +17,8 @@ class Log:
         with open(path) as file:
             for row in csv.DictReader(file):
                 if end is not None and float(row["atS"]) > end: break
+                # What was on its way when the recorders stopped came to nobody.
+                if row["fate"] == "d" and (row["leftS"] == "0.000000" or end is not None and float(row["leftS"]) > end): continue
                 self.packets.append(Packet(
                     "up" if row["way"] == "u" else "down", float(row["atS"]), float(row["servedS"]), float(row["leftS"]), int(row["length"]), row["fate"],
                     int(row["protocol"]), int(row["source"]), int(row["destination"]), int(row["sequence"]), int(row["acknowledgement"]), int(row["flags"]), int(row["payload"])))
@@ -60,6 +62,20 @@ class Log:
             if p.fate == "d": sizes[int(p.served / step)] += p.length * 8 / step
         return [sizes[index] for index in range(max(bins, default=0) + 1)]
 
+    def busy_median(self, way):
+        """Of what was served in steps of 100 ms during all of which something waited, bit/s."""
+        waits, sizes, end = collections.Counter(), collections.Counter(), 0.0
+        for p in self.ways[way]:
+            if p.fate != "d": continue
+            sizes[int(p.served * 10)] += p.length * 80
+            start, end = max(end, p.at), max(end, p.served)
+            while start < end:
+                step = int(start * 10 + 1e-9)
+                part = min(end, (step + 1) / 10) - start
+                waits[step], start = waits[step] + part, start + max(part, 1e-6)
+        full = [sizes[step] for step, wait in waits.items() if wait > 0.095]
+        return statistics.median(full) if full else None
+
     def offers(self, way, start, end):
         """Packets with something to carry that came to the link between."""
         return sum(start < p.at < end for p in self.ways[way] if p.payload > 0)
@@ -78,8 +94,8 @@ class Log:
     # MARK: TCP
 
     def resent(self, way):
-        """Counts at the sender: resent, spurious (of data whose original came through), syn, fin, probes (keep-alives and window
-        probes: a number before the next, without data)."""
+        """Counts at the sender: resent, spurious (of data whose original came through), shown (of these, those that came through as well,
+        so that a D-SACK says so), lost, syn, fin, probes (keep-alives and window probes: a number before the next, without data)."""
         counts, flows = collections.Counter(), {}
         for p in self.ways[way]:
             if p.protocol != 6 or p.flags & RST: continue
@@ -98,7 +114,9 @@ class Log:
                 counts["fin"] += bool(p.flags & FIN) and p.payload == 0
                 if p.payload > 0:
                     counts["data"] += 1
-                    counts["spurious"] += covers(flow["through"], p.sequence - flow["first"], p.sequence - flow["first"] + p.payload)
+                    is_spurious = covers(flow["through"], p.sequence - flow["first"], p.sequence - flow["first"] + p.payload)
+                    counts["spurious"] += is_spurious
+                    counts["shown"] += is_spurious and p.fate == "d"
             if ahead(end, flow["highest"]) > 0: flow["highest"] = end & 0xFFFFFFFF
             if p.fate == "d" and p.payload > 0: add(flow["through"], p.sequence - flow["first"], p.sequence - flow["first"] + p.payload)
         counts["lost"] = counts["data"] - counts["spurious"]

@@ -55,7 +55,7 @@ def loss(case, vantage, way):
     if vantage == "both": return "proved", "each packet is looked for at the other end"
     if case.protocol == "rtp": return ("proved", "sequence numbers") if receives(vantage, way) else ("hidden", "nothing comes back")
     if case.protocol == "counted" and way in case.main:
-        return ("proved", "identifications of a connected socket count by one") if receives(vantage, way) else ("hidden", "nothing comes back")
+        return ("open", "identifications that count by one, and nobody else seen who takes some: a bound at least") if receives(vantage, way) else ("hidden", "nothing comes back")
     if case.protocol in ("plain", "quic", "counted"): return ("open" if receives(vantage, way) else "hidden"), "no number that counts packets can be read"
     if way not in case.main: return ("open", "identifications may count acknowledgements") if receives(vantage, way) else ("hidden", "nothing answers an acknowledgement")
     if case.tool in ("interactive", "idle", "http"): return "open", "few segments, resent by timers"

@@ -53,7 +53,7 @@ def http_pages(role, me, peer, seconds, chance):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         size = int(10 ** chance.uniform(3, 5.3))
-        subprocess.run(["curl", "-s", "--max-time", str(seconds), "-o", os.devnull, f"http://{peer}:8080/{size}"])
+        subprocess.run(["curl", "-s", "--max-time", str(seconds), "-o", os.devnull, f"{peer}:8080/{size}"])
         time.sleep(chance.uniform(0, 0.4))
 
 
@@ -163,19 +163,23 @@ def pace(seconds, rate, send):
     for number in range(int(seconds * rate)):
         time.sleep(max(0, begin + number / rate - time.monotonic()))
         try: send(number)
-        except OSError: pass
+        except OSError: send(number)  # What the peer refused before is told here, and nothing was sent.
 
 
 def media(role, me, peer, seconds, chance):
-    """RTP both ways, 50 packets of 160 bytes a second; `two-calls` at once."""
-    def call(port):
+    """RTP both ways, 50 packets of 160 bytes a second; `two-calls` at once. The client begins."""
+    outs = []
+    for port in (40000, 41000) if sys.argv[1] == "two-calls" else (40000,):
+        outs.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        outs[-1].bind((me, port))
+        outs[-1].connect((peer, port))
+    def call(out):
         sequence, stamp, source = chance.randrange(65536), chance.randrange(1 << 32), chance.randrange(1 << 32)
-        out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        out.bind((me, port))
-        out.connect((peer, port))
         pace(seconds, 50, lambda n: out.send(struct.pack(">BBHII", 0x80, 0, (sequence + n) & 0xFFFF, (stamp + 160 * n) & 0xFFFFFFFF, source) + bytes(160)))
-    if role == "server": print("ready", flush=True)
-    calls = [threading.Thread(target=call, args=(port,)) for port in ((40000, 41000) if sys.argv[1] == "two-calls" else (40000,))]
+    if role == "server":
+        print("ready", flush=True)
+        time.sleep(0.3)
+    calls = [threading.Thread(target=call, args=(out,)) for out in outs]
     for each in calls: each.start()
     for each in calls: each.join()
 
