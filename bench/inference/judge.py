@@ -105,11 +105,12 @@ class Judge:
         busy = (self.log.busy_rate(way) or mean * 1e6) / 1e6
         truths, tolerance, most = [mean], 0.02, mean
         if "trace" in link:
-            # One figure for what varies: its mean, or the median of what passed in 100 ms; a bound may be of its best half second.
-            median = (self.log.busy_median(way) or mean * 1e6) / 1e6
-            truths, tolerance, most = [busy, self.mean_while_running(way), median], 0.1, self.best_half_second(way)
-        text = f"{way} {'at least ' if told['lowerBound'] else ''}{value} of {' or '.join(f'{truth:.3g}' for truth in truths)} Mbit/s"
-        self.figure("capacity", f"capacity {way}", value, value is not None and any(abs(value / truth - 1) <= tolerance for truth in truths),
+            # One figure for what varies: its mean, or the median of what passed in 100 ms, or between; a bound may be of its best half second.
+            steps = [step / 1e6 for step in self.log.served(way) if step > 0]
+            medians = [(self.log.busy_median(way) or mean * 1e6) / 1e6, statistics.median(steps or [mean])]
+            truths, tolerance, most = sorted([busy, self.mean_while_running(way), *medians]), 0.1, self.best_half_second(way)
+        text = f"{way} {'at least ' if told['lowerBound'] else ''}{value} of {' to '.join(f'{truth:.3g}' for truth in sorted({truths[0], truths[-1]}))} Mbit/s"
+        self.figure("capacity", f"capacity {way}", value, value is not None and truths[0] * (1 - tolerance) <= value <= truths[-1] * (1 + tolerance),
                     (value is not None and value <= most * 1.02) if told["lowerBound"] else None, text)
         series = told.get("capacitySeriesMbps")
         if series and "trace" in link and case.fills(way):
@@ -144,10 +145,12 @@ class Judge:
         if len(packets) < 20: return
         told, most = self.link[way]["lossRate"], self.link[way].get("lossRateAtMost")
         # What an outage took is a loss to whoever does not tell the outage; the vantage may count acknowledgements in, or not.
-        views = (packets, self.log.ways[way], [p for p in self.log.ways[way] if p.payload > 0])
-        counts = [self.log.losses(way, which, self.accepted[way], counting) for counting in {"", self.untold[way]} for which in views]
+        views = [packets, self.log.ways[way], [p for p in self.log.ways[way] if p.payload > 0]]
+        views += [[p for p in view if p.fate != "f"] for view in views if any(p.fate == "f" for p in view)]
+        counts = [self.log.losses(way, view, self.accepted[way], counting, until) for counting in {"", self.untold[way]} for view in views
+                  for until in (float("inf"), self.log.end(way))]
         # A gap in a trace is an outage, and its full queue a full queue.
-        if self.accepted[way]: counts += [self.log.losses(way, which) for which in views]
+        if self.accepted[way]: counts += [self.log.losses(way, view) for view in views]
         real, lost, bursts, offered = counts[0]
         # Of a share of few packets one more or less is more than a tenth of a point.
         tolerance = max(0.001, 1 / offered if offered else 1)

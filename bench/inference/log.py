@@ -17,8 +17,8 @@ class Log:
         with open(path) as file:
             for row in csv.DictReader(file):
                 if end is not None and float(row["atS"]) > end: break
-                # What was on its way when the recorders stopped came to nobody.
-                if row["fate"] == "d" and (row["leftS"] == "0.000000" or end is not None and float(row["leftS"]) > end): continue
+                # `f`: what was on its way when the recorders stopped.
+                if row["fate"] == "d" and (row["leftS"] == "0.000000" or end is not None and float(row["leftS"]) > end): row["fate"] = "f"
                 self.packets.append(Packet(
                     "up" if row["way"] == "u" else "down", float(row["atS"]), float(row["servedS"]), float(row["leftS"]), int(row["length"]), row["fate"],
                     int(row["protocol"]), int(row["source"]), int(row["destination"]), int(row["sequence"]), int(row["acknowledgement"]), int(row["flags"]), int(row["payload"])))
@@ -30,18 +30,24 @@ class Log:
         carrying = [p for p in self.ways[way] if p.payload > 0 and p.protocol in (6, 17)]
         return carrying if way in self.case.main else self.ways[way]
 
-    def losses(self, way, packets=None, without=(), counting=""):
+    def losses(self, way, packets=None, without=(), counting="", until=float("inf")):
         """(share, lost, bursts, offered), outside outages and outside the stretches `without`; `counting` are fates in outages (`o`, `h`)
-        that count as losses nevertheless, because nobody called them an outage."""
+        that count as losses nevertheless, because nobody called them an outage. After `until` nothing is lost: nobody could know yet."""
         lost, bursts, offered, was_lost = 0, 0, 0, False
         for p in self.data(way) if packets is None else packets:
             if p.fate in "oh" and p.fate not in counting or any(a <= p.at <= b for a, b in without): continue
             offered += 1
-            is_lost = p.fate != "d"
+            is_lost = p.fate not in "df" and p.at <= until
             lost, bursts, was_lost = lost + is_lost, bursts + (is_lost and not was_lost), is_lost
         return lost / max(1, offered), lost, bursts, offered
 
-    def total_loss(self, way): return sum(p.fate != "d" for p in self.ways[way]) / max(1, len(self.ways[way]))
+    def total_loss(self, way):
+        known = [p for p in self.ways[way] if p.fate != "f"]
+        return sum(p.fate != "d" for p in known) / max(1, len(known))
+
+    def end(self, way):
+        """Until when the fate of what was sent can have come back."""
+        return max((p.at for p in self.packets), default=0) - sum(max(self.sojourns(w), default=0) for w in self.ways)
 
     def sojourns(self, way): return sorted(p.left - p.at for p in self.ways[way] if p.fate == "d" and p.left > 0)
 
@@ -128,7 +134,7 @@ class Log:
         for p in self.packets:
             is_sender = (vantage == "client") == (p.way == "up")
             if vantage == "middle":
-                if p.fate == "d": seen.append((p.served + self.case.way(p.way)["delay"] / 2, p))
+                if p.fate in "df": seen.append((p.served + self.case.way(p.way)["delay"] / 2, p))
             elif is_sender: seen.append((p.at, p))
             elif p.fate == "d" and p.left > 0: seen.append((p.left, p))
         return sorted(seen, key=lambda pair: pair[0])
