@@ -12,10 +12,13 @@ class Case:
     down: dict
     traffic: str
     seconds: float
-    # The end that is gone from then on: (end, second); and what `tcpdump` listens on, and the share it misses.
+    # The end that is gone from then on: (end, second).
     dies: tuple = None
+    # What `tcpdump` listens on, the share that it misses, the share that it writes late, and when its clock says that it began (since 1970).
     device: str = "road"
     missed: float = 0
+    late: float = 0
+    began: int = None
 
     @property
     def tool(self): return self.traffic.split()[0]
@@ -132,6 +135,9 @@ def cases(folder):
     yield "download-bbr", case("download bbr")
     yield "download-cooked", case("download", 8, device="any")
     yield "download-missed", case("download", 8, missed=0.02)
+    yield "download-late-records", case("download", 8, late=0.003)
+    yield "download-second-zero", case("download", 8, began=0)
+    yield "download-hold-2040", case("download", 8, down={"hold": [(4, 4.4)]}, began=2_209_000_000)
     yield "download-moved", case("download", 15, both={"hold": [(7, 7.25)], "then": (7.1, 0.05)})
     yield "two-downloads", case("two-downloads")
     yield "two-downloads-hold", case("two-downloads", down={"hold": [(6, 6.4)]})

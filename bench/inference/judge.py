@@ -261,6 +261,7 @@ class Judge:
         if told["lost"] > told["packets"] + told["retransmissions"]: self.say("invariants", WRONG, f"{way} {told['lost']} lost of {told['packets']} packets")
 
     def judge_flows(self):
+        self.say("recorded twice", WRONG if self.said["duplicates"] else RIGHT, f"{self.said['duplicates']} packets; each was recorded once")
         link, probes = self.log, self.log.probes("client" if self.vantage == "both" else self.vantage)
         flows = [flow for flow in self.said["flows"] if flow["protocol"] == "tcp"]
         ports = lambda flow: (int(flow["client"].rsplit(":", 1)[1]), int(flow["server"].rsplit(":", 1)[1]))

@@ -130,7 +130,8 @@ def proofs(case):
 def text(name, case, found):
     """The truth for a reader, before the run."""
     lines = [name, "", f"traffic  {case.traffic}, {case.seconds} s" + (f", the {case.dies[0]} is gone after {case.dies[1]} s" if case.dies else "")
-             + (f", the recorder misses {case.missed:.0%}" if case.missed else "")]
+             + (f", the recorder misses {case.missed:.0%}" if case.missed else "") + (f", and writes {case.late:.0%} late" if case.late else "")
+             + (f", and its clock says {case.began}" if case.began is not None else "")]
     for way in ("up", "down"): lines.append(f"{way:8} " + ", ".join(f"{key} {value}" for key, value in case.way(way).items()) + f"; {cases.rate(case.way(way)) / 1e6:.2f} Mbit/s mean")
     lines.append(f"base     {(case.up['delay'] + case.down['delay']) * 1e3:.0f} ms")
     for vantage, list in found.items():

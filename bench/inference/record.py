@@ -103,15 +103,21 @@ def run(case, ends, seed):
                 process.wait()
 
 
-def thin(path, share):
-    """A recorder that missed some packets, at random."""
+def first_second(path):
+    data = path.read_bytes()[24:28]
+    return struct.unpack("<I", data)[0] if len(data) == 4 else None
+
+
+def spoil(path, case, shift):
+    """What another recorder would have written: without some packets, some later than others, by a clock that is set otherwise."""
     data, chance = path.read_bytes(), random.Random(1)
-    kept, place = [data[:24]], 24
+    records, place = [], 24
     while place + 16 <= len(data):
-        length = struct.unpack_from("<I", data, place + 8)[0]
-        if chance.random() >= share: kept.append(data[place:place + 16 + length])
+        seconds, fraction, length = struct.unpack_from("<III", data, place)
+        rank = len(records) + (chance.randrange(20, 900) if place > 24 and chance.random() < case.late else 0)
+        if chance.random() >= case.missed or place == 24: records.append((rank, len(records), struct.pack("<I", seconds + shift) + data[place + 4:place + 16 + length]))
         place += 16 + length
-    path.write_bytes(b"".join(kept))
+    path.write_bytes(data[:24] + b"".join(record for *_, record in sorted(records)))
 
 
 def record(case, folder, link, lane=0, seed=7):
@@ -142,6 +148,10 @@ def record(case, folder, link, lane=0, seed=7):
         for running in [*dumps.values(), process]:
             if running.poll() is None: running.kill()
         ends.remove()
-    if case.missed:
-        for end in dumps: thin(folder / f"{end}.pcap", case.missed)
-    return counted | {"retransmissions": kernel, "missedByRecorder": missed, "goneS": gone and gone - counted["epoch"], "endS": ended - counted["epoch"]}
+    shift = 0
+    if case.missed or case.late or case.began is not None:
+        paths = [folder / f"{name}.pcap" for name in (*dumps, "middle")]
+        seconds = [second for second in map(first_second, paths) if second is not None]
+        if case.began is not None: shift = case.began - min(seconds)
+        for path in paths: spoil(path, case, shift)
+    return counted | {"epoch": counted["epoch"] + shift, "retransmissions": kernel, "missedByRecorder": missed, "goneS": gone and gone - counted["epoch"], "endS": ended - counted["epoch"]}
