@@ -21,13 +21,14 @@ def inspect(mast, *captures):
 
 
 def as_named_here(said):
-    """Whoever sends first is called the client, where no handshake tells: here the client is who has the client's address."""
-    if not said["flows"] or not said["flows"][0]["client"].startswith(ADDRESSES["server"]): return said
+    """(what is said, is it turned round): whoever sends first is called the client, where no handshake tells; here the client is who
+    has the client's address."""
+    if not said["flows"] or not said["flows"][0]["client"].startswith(ADDRESSES["server"]): return said, False
     other, link = {"up": "down", "down": "up", None: None}, said["link"]
     link["up"], link["down"] = link["down"], link["up"]
     for outage in link["outages"]: outage["direction"] = other[outage.get("direction")]
     for flow in said["flows"]: flow["up"], flow["down"], flow["client"], flow["server"] = flow["down"], flow["up"], flow["server"], flow["client"]
-    return said
+    return said, True
 
 
 class Judge:
@@ -52,10 +53,13 @@ class Judge:
         elif not bound_holds: self.say(kind, WRONG, text + ", a bound that does not hold")
         else: self.say(kind, NEEDLESSLY_NULL if level == "proved" else RIGHT, text + ", only a bound")
 
-    def judge(self, vantage, said, offset):
-        """`offset`: from the capture's times to the link's."""
-        said = as_named_here(said)
-        self.vantage, self.said, self.link, self.offset = vantage, said, said["link"], offset
+    def judge(self, vantage, said, offsets):
+        """`offsets`: from each capture's times to the link's."""
+        said, is_turned = as_named_here(said)
+        self.vantage, self.said, self.link = vantage, said, said["link"]
+        # Of two captures the client's has the time 0; what was sent one way only is taken in the order given.
+        has_both = all(said[way]["packets"] for way in ("up", "down"))
+        self.offset = offsets[-1] if is_turned and has_both else offsets[0]
         if self.case.tool.startswith("loopback"): return self.judge_loopback()
         self.judge_outages()
         self.judge_silent_ends()
@@ -179,6 +183,8 @@ class Judge:
         self.accepted, self.untold = {"up": [], "down": []}, {"up": "", "down": ""}
         found = [o for o in self.link["outages"] if o["kind"] != "senderIdle"]
         stray = max(0.01, self.counted["latestMs"] / 1e3)
+        # Half-way nobody knows how far the link is.
+        apart = {way: stray + (self.case.way(way)["delay"] if self.vantage == "middle" else 0) for way in ("up", "down")}
         for way, kind, start, end in proofs.true_outages(self.case):
             what = f"{way} {kind} {start}"
             candidates = [o for o in found if o.get("direction") in (way, None) and o["startS"] + self.offset < end + 0.1 and o["endS"] + self.offset > start - 0.1]
@@ -188,13 +194,17 @@ class Judge:
                 self.say("outage", NEEDLESSLY_NULL if self.level(f"outage {what}") == "proved" else RIGHTLY_NULL, f"{what} s not told")
                 continue
             found.remove(match)
+            if kind == "drop": self.accepted[way] += [tuple(sorted((edge, self.log.seam(way, edge, edge == end)))) for edge in (start, end)]
             text = f"{what}-{end} s is called {match.get('direction')} {match['kind']} {match['startS'] + self.offset:.3f}-{match['endS'] + self.offset:.3f}, confidence {match['confidence']}"
             self.say("outage", RIGHT if match["kind"] == kind else WRONG, text)
             if match["kind"] != kind: self.accepted[way].append((start, end))
             self.confidences.append((match["confidence"], match["kind"] == kind))
             self.figure("outage's direction", f"direction {what}", match.get("direction"), True, text=text)
             for edge, real in (("start", start), ("end", end)):
-                off, stated = abs(match[edge + "S"] + self.offset - real), match[edge + "UncertaintyS"]
+                told, stated = match[edge + "S"] + self.offset, match[edge + "UncertaintyS"]
+                # What was lost next to it nobody can tell from it.
+                low, high = sorted((real, self.log.seam(way, real, edge == "end") if kind == "drop" else real))
+                off = max(0, low - told, told - high)
                 self.say("outage's edges", RIGHT if off <= stated + stray else WRONG, f"{what} s: {edge} off by {off * 1e3:.0f} ms, said +-{stated * 1e3:.0f}")
         for extra in found:
             start, end = extra["startS"] + self.offset, extra["endS"] + self.offset
@@ -202,8 +212,7 @@ class Judge:
             ways = [extra["direction"]] if extra.get("direction") else ["up", "down"]
             planned = next((o for o in proofs.true_outages(self.case) if o[2] - 0.1 < end and start < o[3] + 0.1), None)
             shows = self.log.is_held if extra["kind"] == "hold" else self.log.is_dropped
-            if extra["kind"] == "hold": inner = (inner[0] + stray, inner[1] - stray)
-            is_right = inner[1] > inner[0] and any(shows(way, *inner) for way in ways)
+            is_right = any(shows(way, inner[0] + apart[way], inner[1] - apart[way]) if extra["kind"] == "hold" else shows(way, *inner) for way in ways)
             if is_right: self.accepted[ways[0]].append((start - 0.05, end + 0.05))
             self.confidences.append((extra["confidence"], is_right))
             if is_right: self.say("outage", RIGHT)
@@ -214,9 +223,7 @@ class Judge:
         for idle in self.link["outages"]:
             if idle["kind"] != "senderIdle": continue
             way = idle.get("direction") or self.case.main[0]
-            # Half-way nobody knows how far the sender is.
-            apart = stray + (self.case.way(way)["delay"] if self.vantage == "middle" else 0)
-            start, end = idle["startS"] + self.offset + idle["startUncertaintyS"] + apart, idle["endS"] + self.offset - idle["endUncertaintyS"] - apart
+            start, end = idle["startS"] + self.offset + idle["startUncertaintyS"] + apart[way], idle["endS"] + self.offset - idle["endUncertaintyS"] - apart[way]
             count = self.log.offers(way, start, end)
             self.confidences.append((idle["confidence"], count == 0))
             self.say("idle sender", RIGHT if count == 0 else WRONG, f"{way} {start:.2f}-{end:.2f} s, confidence {idle['confidence']}, and {count} packets with data were sent")

@@ -88,6 +88,7 @@ class Log:
 
     def is_held(self, way, start, end):
         """Something waited, and nothing was served."""
+        if end <= start: return False
         served = [p for p in self.ways[way] if p.fate == "d"]
         return any(p.at < start + (end - start) * 0.3 and p.served > start + (end - start) * 0.7 for p in served) \
             and not any(start < p.served < end for p in served)
@@ -96,6 +97,14 @@ class Log:
         """All that came was lost, and something came."""
         fates = [p.fate for p in self.ways[way] if start < p.at < end]
         return len(fates) >= 2 and "d" not in fates
+
+    def seam(self, way, edge, is_end):
+        """How far an outage's edge moves if the losses next to it count in."""
+        packets = [p for p in self.ways[way] if p.at >= edge] if is_end else [p for p in reversed(self.ways[way]) if p.at < edge]
+        for p in packets:
+            if p.fate in "df": break
+            edge = p.at
+        return edge
 
     # MARK: TCP
 

@@ -108,14 +108,16 @@ def first_second(path):
     return struct.unpack("<I", data)[0] if len(data) == 4 else None
 
 
-def spoil(path, case, shift):
-    """What another recorder would have written: without some packets, some later than others, by a clock that is set otherwise."""
+def spoil(path, case, shift, until):
+    """What another recorder would have written: without some packets, some later than others, by a clock that is set otherwise; and none
+    after `until`."""
     data, chance = path.read_bytes(), random.Random(1)
     records, place = [], 24
     while place + 16 <= len(data):
         seconds, fraction, length = struct.unpack_from("<III", data, place)
         rank = len(records) + (chance.randrange(20, 900) if place > 24 and chance.random() < case.late else 0)
-        if chance.random() >= case.missed or place == 24: records.append((rank, len(records), struct.pack("<I", seconds + shift) + data[place + 4:place + 16 + length]))
+        is_missed = place > 24 and chance.random() < case.missed
+        if not is_missed and seconds + fraction / 1e6 <= until: records.append((rank, len(records), struct.pack("<I", seconds + shift) + data[place + 4:place + 16 + length]))
         place += 16 + length
     path.write_bytes(data[:24] + b"".join(record for *_, record in sorted(records)))
 
@@ -138,6 +140,7 @@ def record(case, folder, link, lane=0, seed=7):
         time.sleep(0.5)
         kernel = {"up": ends.retransmitted("client"), "down": ends.retransmitted("server")}
         ended = time.time()
+        time.sleep(0.05)
         for end, dump in dumps.items():
             dump.terminate()
             said = dump.communicate()[1]
@@ -148,10 +151,7 @@ def record(case, folder, link, lane=0, seed=7):
         for running in [*dumps.values(), process]:
             if running.poll() is None: running.kill()
         ends.remove()
-    shift = 0
-    if case.missed or case.late or case.began is not None:
-        paths = [folder / f"{name}.pcap" for name in (*dumps, "middle")]
-        seconds = [second for second in map(first_second, paths) if second is not None]
-        if case.began is not None: shift = case.began - min(seconds)
-        for path in paths: spoil(path, case, shift)
+    shift, paths = 0, [folder / f"{name}.pcap" for name in (*dumps, "middle")]
+    if case.began is not None: shift = case.began - min(second for second in map(first_second, paths) if second is not None)
+    for path in paths: spoil(path, case, shift, ended)
     return counted | {"epoch": counted["epoch"] + shift, "retransmissions": kernel, "missedByRecorder": missed, "goneS": gone and gone - counted["epoch"], "endS": ended - counted["epoch"]}

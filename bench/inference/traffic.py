@@ -178,7 +178,7 @@ def media(role, me, peer, seconds, chance):
         pace(seconds, 50, lambda n: out.send(struct.pack(">BBHII", 0x80, 0, (sequence + n) & 0xFFFF, (stamp + 160 * n) & 0xFFFFFFFF, source) + bytes(160)))
     if role == "server":
         print("ready", flush=True)
-        time.sleep(0.3)
+        outs[0].recv(2048)
     calls = [threading.Thread(target=call, args=(out,)) for out in outs]
     for each in calls: each.start()
     for each in calls: each.join()
