@@ -13,7 +13,7 @@ def ahead(a, b):
 class Log:
     def __init__(self, path, case, end=None):
         """`end`: when the recorders stopped."""
-        self.case, self.packets = case, []
+        self.case, self.packets, self.stop = case, [], float("inf") if end is None else end
         with open(path) as file:
             for row in csv.DictReader(file):
                 if end is not None and float(row["atS"]) > end: break
@@ -146,7 +146,7 @@ class Log:
                 if p.fate in "df": seen.append((p.served + self.case.way(p.way)["delay"] / 2, p))
             elif is_sender: seen.append((p.at, p))
             elif p.fate == "d" and p.left > 0: seen.append((p.left, p))
-        return sorted(seen, key=lambda pair: pair[0])
+        return sorted((pair for pair in seen if pair[0] <= self.stop), key=lambda pair: pair[0])
 
     def probes(self, vantage):
         """Keep-alives and window probes that pass there, by direction."""
