@@ -72,7 +72,7 @@ class Judge:
         for handover in self.link["handovers"]:
             moved = self.case.up.get("then") or self.case.down.get("then")
             is_right = bool(moved) and abs(handover["startS"] + self.offset - moved[0]) < 1
-            self.confidences.append((handover["confidence"], is_right))
+            self.confidences.append((handover["confidence"], is_right, "handover"))
             self.say("handover", RIGHT if is_right else WRONG, f"at {handover['startS'] + self.offset:.2f} s, confidence {handover['confidence']}, shift {handover.get('shiftMs')} ms; the path did not change")
         if vantage == "both": self.judge_delays()
 
@@ -198,7 +198,7 @@ class Judge:
             text = f"{what}-{end} s is called {match.get('direction')} {match['kind']} {match['startS'] + self.offset:.3f}-{match['endS'] + self.offset:.3f}, confidence {match['confidence']}"
             self.say("outage", RIGHT if match["kind"] == kind else WRONG, text)
             if match["kind"] != kind: self.accepted[way].append((start, end))
-            self.confidences.append((match["confidence"], match["kind"] == kind))
+            self.confidences.append((match["confidence"], match["kind"] == kind, "outage"))
             self.figure("outage's direction", f"direction {what}", match.get("direction"), True, text=text)
             for edge, real in (("start", start), ("end", end)):
                 told, stated = match[edge + "S"] + self.offset, match[edge + "UncertaintyS"]
@@ -214,7 +214,7 @@ class Judge:
             shows = self.log.is_held if extra["kind"] == "hold" else self.log.is_dropped
             is_right = any(shows(way, inner[0] + apart[way], inner[1] - apart[way]) if extra["kind"] == "hold" else shows(way, *inner) for way in ways)
             if is_right: self.accepted[ways[0]].append((start - 0.05, end + 0.05))
-            self.confidences.append((extra["confidence"], is_right))
+            self.confidences.append((extra["confidence"], is_right, "outage"))
             if is_right: self.say("outage", RIGHT)
             elif planned and extra.get("direction") not in (None, planned[0]):
                 self.say("outage's direction", WRONG, f"{extra['direction']} {extra['kind']} {start:.2f}-{end:.2f} s, confidence {extra['confidence']}, where {planned[0]} {planned[1]} {planned[2]}-{planned[3]} was")
@@ -225,7 +225,7 @@ class Judge:
             way = idle.get("direction") or self.case.main[0]
             start, end = idle["startS"] + self.offset + idle["startUncertaintyS"] + apart[way], idle["endS"] + self.offset - idle["endUncertaintyS"] - apart[way]
             count = self.log.offers(way, start, end)
-            self.confidences.append((idle["confidence"], count == 0))
+            self.confidences.append((idle["confidence"], count == 0, "idle sender"))
             self.say("idle sender", RIGHT if count == 0 else WRONG, f"{way} {start:.2f}-{end:.2f} s, confidence {idle['confidence']}, and {count} packets with data were sent")
 
     def judge_silent_ends(self):
