@@ -238,3 +238,29 @@ def cases(folder):
         yield "quic-up", case("quic-up", **path)
         yield "quic-up-hold", case("quic-up", up={"hold": [(6, 6.4)]}, **path)
         yield "quic-varying", case("quic", 15, delay=0.03, down={"trace": wandering(folder, "quic", 4, 2, 10)})
+
+
+def drawn(folder, seed):
+    """A case drawn at random: `random-SEED`."""
+    chance = random.Random(seed)
+    traffic = chance.choice(["download", "download", "upload", "two-downloads", "both-ways", "paced", "requests", "pauses", "http", "interactive", "media", "media", "datagrams 3M",
+                             "download bbr"] + (["quic", "quic-up"] if PYTHON.exists() else []))
+    delay = 10 ** chance.uniform(-2.3, -0.9)
+    links = []
+    for name in ("up", "down"):
+        link = way(round(10 ** chance.uniform(6.2, 7.5)), round(delay, 4), queue=round(10 ** chance.uniform(1.3, 2.6)))
+        if chance.random() < 0.25:
+            low = chance.uniform(0.6, 4)
+            link["trace"] = wandering(folder, f"random-{seed}-{name}", seed, low, low * chance.uniform(3, 12))
+        kind = chance.choice(["", "", "", "loss", "loss", "ge"])
+        if kind == "loss": link["loss"] = round(10 ** chance.uniform(-3.3, -1.5), 5)
+        if kind == "ge": link["ge"] = (round(10 ** chance.uniform(-3.3, -2.2), 5), round(chance.uniform(0.15, 0.6), 2))
+        if chance.random() < 0.15: link["jitter"] = round(chance.uniform(0.001, 0.01), 4)
+        elif chance.random() < 0.15: link["reorder"] = (round(chance.uniform(0.001, 0.03), 4), round(chance.uniform(0.001, 0.01), 4))
+        links.append(link)
+    if chance.random() < 0.7:
+        start = round(chance.uniform(4, 8), 2)
+        outage = (start, round(start + 10 ** chance.uniform(-1.1, 0.4), 2))
+        kind = chance.choice(["hold", "drop"])
+        for link in {"up": links[:1], "down": links[1:], "both": links}[chance.choice(["up", "down", "both", "both"])]: link[kind] = [outage]
+    return Case(*links, traffic, 14)
