@@ -34,19 +34,18 @@ struct CapacityEstimate: Sendable {
             capacity = LinkFit.assumedFloor
             isLowerBound = true
             isAssumed = true
-            basis = "assumed: no traffic in this direction"
+            basis = "unknown: no traffic in this direction"
             return
         }
         let peak = Rate(bitsPerSecond: sustained)
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), !Self.isContradicted(line.rate, bins, waited) {
+            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if curve.source != .unplaced, Self.isBacklogged(bins, curve, view, queue, standing) {
-                capacity = Self.busyMedian(bins, peak)
-                isLowerBound = false
+            } else if curve.source != .unplaced, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
+                (capacity, isLowerBound) = (busy, false)
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
             } else {
                 (capacity, isLowerBound) = (peak, true)
@@ -54,9 +53,9 @@ struct CapacityEstimate: Sendable {
             }
             if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
         case .offered:
-            (capacity, isLowerBound) = (peak, true)
-            basis = "highest offered load over half a second; seen before the link"
-        }
+            // A queue takes what the link does not carry, and drops it unseen.
+            (capacity, isLowerBound, isAssumed) = (peak, true, true)
+            basis = "unknown: what was sent was seen before the link, and what came out of it was not"        }
     }
 
     /// Share of the window's capacity that was used.
@@ -73,12 +72,20 @@ struct CapacityEstimate: Sendable {
         isLowerBound || isAssumed || !isConstant || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
-    /// Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
-    private static func isContradicted(_ rate: Rate, _ bins: [Int], _ waited: [Bool?]) -> Bool {
-        let full = bins.indices.filter { waited[$0] == true && bins[$0] > 0 }
-        guard full.count >= 10, let usual = Quantile.of(full.map { bins[$0] }, 0.5) else { return false }
-        return Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4
+    /// Whether the rate at which packets followed each other is the link's rather than a pace that their sender kept: they waited for it
+    /// where waiting is seen.
+    private static func isFilled(_ rate: Rate, _ curve: DeliveryCurve, _ bins: [Int], _ waited: [Bool?]) -> Bool {
+        let seen = bins.indices.filter { waited[$0] != nil && bins[$0] > 0 }
+        guard seen.count >= fewestSteps else { return curve.hasTrains(at: rate) }
+        let full = seen.filter { waited[$0] == true }
+        // Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
+        if full.count >= fewestSteps, let usual = Quantile.of(full.map { bins[$0] }, 0.5), Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4 { return false }
+        let near = seen.filter { (Int64(clamping: bins[$0]) * 80 - rate.bitsPerSecond).magnitude * 10 <= rate.bitsPerSecond.magnitude }
+        return near.count >= fewestFull && near.count { waited[$0] == true } * 4 >= near.count
     }
+
+    private static let fewestSteps = 10
+    private static let fewestFull = 5
 
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
     private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {
@@ -155,34 +162,26 @@ struct CapacityEstimate: Sendable {
         return (rates[best.from + best.count / 2], best.count * 100 / rates.count)
     }
 
-    /// A bulk transfer that left no pause: most packets full, most steps busy.
-    private static func isBacklogged(
-        _ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay, _ standing: Interval
-    ) -> Bool {
-        guard bins.count >= 20, curve.points.count >= 200 else { return false }
-        // A sender that losses hold back leaves the queue empty.
-        if let wait = queue.median {
-            if wait < standing { return false }
-        } else if view.isMostlyQUIC(curve.direction) {
-            return false
+    /// What passed while packets waited, of a bulk transfer that left no pause: most packets full, most steps busy. nil where
+    /// the sender may have been the limit.
+    private static func busyMedian(_ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ waited: [Bool?], _ peak: Rate) -> Rate? {
+        guard bins.count >= 20, curve.points.count >= 200 else { return nil }
+        let threshold = peak.bitsPerSecond / 80 / 20
+        let busy = bins.indices.filter { Int64(bins[$0]) > threshold }
+        guard busy.count * 10 >= bins.count * 7, curve.points.count(where: { $0.bytes >= 1_200 }) * 10 >= curve.points.count * 7 else { return nil }
+        let seen = busy.filter { waited[$0] != nil }
+        if seen.count >= fewestSteps {
+            // Losses and windows hold a sender back, and leave the queue empty. Of transfers both ways it is not known whose queue it was.
+            let full = seen.filter { waited[$0] == true }
+            guard !view.isBulkBothWays, full.count * 10 >= seen.count * 7 else { return nil }
+            return Quantile.of(full.map { bins[$0] }, 0.5).map { Rate(bitsPerSecond: Int64(clamping: $0) * 80) }
         }
-        let busy = bins.filter { $0 > 0 }.count
-        guard busy * 10 >= bins.count * 7 else { return false }
-        // Of transfers both ways it is not known in whose queue it waits.
-        let isWaiting = queue.median != nil && !view.isBulkBothWays
-        var full = 0
-        for point in curve.points where point.bytes >= 1200 { full += 1 }
-        guard full * 10 >= curve.points.count * 7 else { return false }
-        if isWaiting { return true }
+        // Without waits nothing tells a full link from a sender that losses held back, but for datagrams that are counted.
+        guard !curve.isMostlyTCP, !view.isMostlyQUIC(curve.direction) else { return nil }
         // A pace the application chose is even; a radio link's is not.
         let sorted = bins.sorted()
-        return sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13
-    }
-
-    private static func busyMedian(_ bins: [Int], _ peak: Rate) -> Rate {
-        let threshold = peak.bitsPerSecond / 80 / 20
-        guard let median = Quantile.of(bins.filter { Int64($0) > threshold }, 0.5) else { return peak }
-        return Rate(bitsPerSecond: Int64(median) * 80)
+        guard sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13 else { return nil }
+        return Quantile.of(busy.map { bins[$0] }, 0.5).map { Rate(bitsPerSecond: Int64(clamping: $0) * 80) }
     }
 
     /// Capacity in each step: never zero, and no less than what passed.

@@ -1,16 +1,13 @@
 import MastCapture
 import MastTimebase
 
-/// Stretches that look like a handover: a short stop after which everything comes at once, and what tells it from another
-/// stop: round trips that have another floor afterwards, or a client that goes on under another address.
+/// Stretches that look like a handover: a short stop, and what tells it from another: round trips that have another floor afterwards, or a client that goes on under another address.
 package struct Handover: Sendable, Hashable {
     /// Since the window's start.
     package var start: Interval
     package var length: Interval
     /// Change of the low round trips; nil where too few were seen on either side.
     package var shift: Interval?
-    /// 0...1.
-    package var confidence: Double
     package var basis: String
 }
 
@@ -46,16 +43,10 @@ struct HandoverFinder {
             let shift = shift(from: outage.start, to: end)
             let isShifted = shift.map { $0.magnitude >= max(.milliseconds(3), baseRTT / 10) } ?? false
             let moved = migrations.contains { $0 >= outage.start - .seconds(1) && $0 <= end + .seconds(2) }
-            guard outage.kind == .hold || isShifted || moved else { continue }
-            let basis: String
-            switch (isShifted, moved) {
-            case (_, true): basis = "a stop, and the client goes on under another address"
-            case (true, _): basis = "a stop, and round trips have another floor afterwards, which a queue may do as well"
-            default: basis = "a stop whose packets came afterwards; nothing else tells it from another"
-            }
-            let certainty = moved ? 0.9 : isShifted ? 0.5 : 0.3
-            found.append(
-                Handover(start: outage.start, length: outage.length, shift: shift, confidence: min(certainty, max(outage.confidence, 0.3)), basis: basis))
+            guard isShifted || moved else { continue }
+            let basis = moved
+                ? "a stop, and the client goes on under another address" : "a stop, and round trips have another floor afterwards, which a queue may do as well"
+            found.append(Handover(start: outage.start, length: outage.length, shift: shift, basis: basis))
         }
         return found
     }
