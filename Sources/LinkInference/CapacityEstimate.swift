@@ -27,7 +27,7 @@ struct CapacityEstimate: Sendable {
         isConstant = false
         // Acknowledgements that leap over a filled hole tell of bytes that came before, and so do those that waited behind data.
         let width = curve.source != .acknowledgements ? 5 : view.isBulkBothWays ? 100 : 20
-        let sustained = Self.sustainedPeak(bins, width: width)
+        let sustained = Self.sustainedPeak(bins, width: width, skipping: curve.source == .acknowledgements ? Self.leaps(bins, width) : [])
         let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
         waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
         guard sustained > 0 else {
@@ -46,12 +46,15 @@ struct CapacityEstimate: Sendable {
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
             } else if curve.source != .unplaced, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
                 (capacity, isLowerBound) = (busy, false)
-                basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
+                basis = "throughput in 100 ms steps of a transfer that kept the link busy"
+            } else if curve.source == .unplaced {
+                (capacity, isLowerBound, isAssumed) = (peak, true, true)
+                basis = "unknown: on which side of the link packets were seen is not known"
             } else {
                 (capacity, isLowerBound) = (peak, true)
                 basis = "highest throughput over \(width / 10 > 0 ? "\(width / 10) s" : "half a second"); the sender was the limit"
             }
-            if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
+            if curve.source == .unplaced, !isAssumed { basis += " (on which side of the link it was seen is not known)" }
         case .offered:
             // A queue takes what the link does not carry, and drops it unseen.
             (capacity, isLowerBound, isAssumed) = (peak, true, true)
@@ -81,21 +84,43 @@ struct CapacityEstimate: Sendable {
         // Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
         if full.count >= fewestSteps, let usual = Quantile.of(full.map { bins[$0] }, 0.5), Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4 { return false }
         let near = seen.filter { (Int64(clamping: bins[$0]) * 80 - rate.bitsPerSecond).magnitude * 10 <= rate.bitsPerSecond.magnitude }
-        return near.count >= fewestFull && near.count { waited[$0] == true } * 4 >= near.count
+        let filled = near.count { waited[$0] == true }
+        // A rate that changes has a step of each.
+        return filled >= fewestFull && filled * 2 >= near.count && filled * 5 >= full.count * 2
+    }
+
+    /// Of the steps in which packets waited, or in which so few passed that nothing tells; not of stops.
+    private static func mean(_ bins: [Int], _ waited: [Bool?], from first: Int, to last: Int) -> Rate? {
+        var (bytes, steps, empty) = (0, 0, 0)
+        for index in first...last where waited[index] != false {
+            empty = bins[index] == 0 ? empty + 1 : 0
+            if empty <= 1 { (bytes, steps) = (bytes + bins[index], steps + 1) }
+        }
+        return steps > 0 && bytes > 0 ? Rate(bitsPerSecond: Int64(clamping: bytes) * 80 / Int64(steps)) : nil
     }
 
     private static let fewestSteps = 10
     private static let fewestFull = 5
 
+    /// Last steps of windows into which acknowledgements fall that tell of what came long before: after steps without any.
+    private static func leaps(_ bins: [Int], _ width: Int) -> Set<Int> { // lookup only
+        var leaps = Set<Int>() // lookup only
+        for index in bins.indices.dropFirst(2) where bins[index] > 0 && bins[index - 1] == 0 && bins[index - 2] == 0 {
+            leaps.formUnion(index..<min(bins.count, index + width))
+        }
+        return leaps
+    }
+
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
-    private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {
+    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 {
         let width = min(steps, bins.count)
         guard width > 0 else { return 0 }
         var sum = bins[..<width].reduce(0, +)
-        var best = sum
+        // As much passed at some time.
+        var best = leaps.isEmpty ? sum : bins.reduce(0, +) * width / bins.count
         for index in width..<max(width, bins.count) {
             sum += bins[index] - bins[index - width]
-            best = max(best, sum)
+            if !leaps.contains(index) { best = max(best, sum) }
         }
         return Int64(clamping: best) * 80 / Int64(width)
     }
@@ -174,7 +199,7 @@ struct CapacityEstimate: Sendable {
             // Losses and windows hold a sender back, and leave the queue empty. Of transfers both ways it is not known whose queue it was.
             let full = seen.filter { waited[$0] == true }
             guard !view.isBulkBothWays, full.count * 10 >= seen.count * 7 else { return nil }
-            return Quantile.of(full.map { bins[$0] }, 0.5).map { Rate(bitsPerSecond: Int64(clamping: $0) * 80) }
+            return mean(bins, waited, from: full[0], to: full[full.count - 1])
         }
         // Without waits nothing tells a full link from a sender that losses held back, but for datagrams that are counted.
         guard !curve.isMostlyTCP, !view.isMostlyQUIC(curve.direction) else { return nil }

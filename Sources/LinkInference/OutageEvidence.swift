@@ -4,13 +4,11 @@ package enum OutageEvidence: String, Sendable, Hashable, CaseIterable {
     // Datagrams.
     case rtpMissing, rtpTogether, rtpStampsLate, rtpWentOn
     case numbersMissing, numbersWentOn
-    case bulkResumed, bulkBeganAnew
-    case burstFollowed, fullQueueFollowed, nothingFollowed
+    case bulkResumed, burstFollowed, fullQueueFollowed
     // TCP, at its receiver.
     case segmentsMissing, stampsLate, stampsOfTheEnd
     case echoesLate, echoesNever
     case messageEnded, moreAskedFor, wentOnInOrder
-    case segmentsSkipped
     // TCP, at its sender.
     case allAcknowledged, acknowledgedWithoutRepair, echoesWaited, repaired, segmentsRefused
     case answersMissing, answersRepeatedInVain, answersLate, answersTogether

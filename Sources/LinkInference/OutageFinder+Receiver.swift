@@ -22,7 +22,7 @@ extension OutageFinder {
         let clock = last.flow == next.flow && next.marks.contains(.stamped) ? stampClock(last.flow, curve.direction, before: points[gap.before].event) : nil
         if let clock {
             let late = lateness(next, against: last, clock)
-            if late >= max(.milliseconds(80), gap.length / 4) {
+            if late >= max(.milliseconds(80), gap.length / 20) {
                 var verdict = Verdict(.hold, .stampsLate, .milliseconds(5), "by its timestamp what ended the silence was sent \(late.milliseconds) ms before it came")
                 // Between the last that came and when the first that waited would have come.
                 let latest = max(gap.start, gap.end - late)
@@ -42,10 +42,12 @@ extension OutageFinder {
         if repaired { return nil }
         // Of what was lost whole a timer sends the first again, as if it had never been sent.
         let isInsideMessage = full >= 500 && Int(last.ipBytes) * 10 >= full * 9
-        if clock != nil, numbered == 0 || !isInsideMessage {
+        if let clock, numbered == 0 || numbered == nil && !isInsideMessage {
+            // Neither idle all along, nor held for as long as tells.
+            guard lateness(next, against: last, clock) <= .milliseconds(40) else { return nil }
             return Verdict(.senderIdle, .stampsOfTheEnd, .zero, "by its timestamp what ended the silence was sent at its end")
         }
-        if !isInsideMessage {
+        if !isInsideMessage, numbered ?? 0 == 0 {
             return Verdict(.senderIdle, .messageEnded, .zero, "the last packet before the silence ended a message")
         }
         let between = points[gap.before].event + 1..<firstAfter

@@ -16,7 +16,6 @@ extension OutageFinder {
         var from: Int
         var to: Int
         var time: Interval
-        var stamp: UInt32?
         var lostBytes = 0
         var isLost: Bool { lostBytes >= to - from }
     }
@@ -28,13 +27,13 @@ extension OutageFinder {
 
     /// - Parameter found: what silences told.
     func refusals(beside found: [LinkFit.Outage]) -> [LinkFit.Outage] {
-        guard curve.isMostlyTCP, curve.source == .acknowledgements || curve.source == .arrivals else { return [] }
+        // Seen after the link, a queue that overflows again and again looks the same.
+        guard curve.isMostlyTCP, curve.source == .acknowledgements else { return [] }
         var refusals: [LinkFit.Outage] = []
         for flow in view.weightyFlows where view.flows[flow].tcp != nil {
             let (segments, repairs, size) = segments(Int32(clamping: flow))
             guard !repairs.isEmpty, segments.count >= 100 else { continue }
-            refusals += curve.source == .acknowledgements
-                ? refused(segments, repairs, size, Int32(clamping: flow)) : skipped(segments, repairs, size, Int32(clamping: flow))
+            refusals += refused(segments, repairs, size, Int32(clamping: flow))
         }
         return refusals.filter { refusal in
             !found.contains {
@@ -57,7 +56,7 @@ extension OutageFinder {
             size = max(size, min(1_460, Int(event.payloadBytes)))
             if event.marks.isDisjoint(with: [.retransmission, .filledLoss]) {
                 guard from >= known.place else { continue }
-                segments.append(Segment(from: from, to: to, time: view.time(event), stamp: event.marks.contains(.stamped) ? event.stamp : nil))
+                segments.append(Segment(from: from, to: to, time: view.time(event)))
                 top = (event.sequence &+ UInt32(bitPattern: event.payloadBytes), to)
             } else if !event.marks.contains(.needless) {
                 repairs.append(Repair(range: from..<to, time: view.time(event)))
@@ -110,35 +109,6 @@ extension OutageFinder {
                     direction: curve.direction, start: max(.zero, start - edges.before), length: end - start + edges.before + edges.after, kind: .drop,
                     evidence: .segmentsRefused, startUncertainty: max(edges.before, .milliseconds(1)), endUncertainty: max(edges.after, .milliseconds(1)),
                     basis: "\(count) segments in a row were lost, in a time in which a full queue would have taken some"))
-        }
-        return outages
-    }
-
-    /// At the receiver: those in a row that did not come at first, where timestamps tell how long it took to send them.
-    private func skipped(_ came: [Segment], _ repairs: [Repair], _ size: Int, _ flow: Int32) -> [LinkFit.Outage] {
-        guard let first = came.first, let last = came.last, let from = first.stamp, let to = last.stamp, last.time - first.time >= .seconds(1) else { return [] }
-        let ticks = Double(Int32(bitPattern: to &- from)) / (last.time - first.time).inSeconds
-        // Ten to ten thousand a second (RFC 7323 section 5.4 asks for one to a thousand).
-        guard ticks >= 10, ticks <= 10_000 else { return [] }
-        let tick = Interval(nanoseconds: Int64(1e9 / ticks))
-        var outages: [LinkFit.Outage] = []
-        for (before, after) in zip(came, came.dropFirst()) where after.from - before.to >= size * Self.fewestRefused {
-            guard let left = before.stamp, let right = after.stamp else { continue }
-            let passed = Int64(Int32(bitPattern: right &- left))
-            guard passed > 0, passed <= 100_000 else { continue }
-            let length = tick * passed
-            let count = (after.from - before.to) / size
-            let repaired = repairs.reduce(0) { $0 + max(0, min($1.range.upperBound, after.from) - max($1.range.lowerBound, before.to)) }
-            // What never comes the recorder missed.
-            let wait = queue.wait(before: before.time)
-            let start = before.time - wayToCapture - (wait ?? .zero)
-            guard !repairs.contains(where: { before.time <= $0.time && $0.time <= after.time }), repaired * 5 >= (after.from - before.to) * 4, isNoQueue(count, from: start, for: length, size, flow) else { continue }
-            let edge = max(tick, wait.map { $0 / 4 + .milliseconds(10) } ?? .milliseconds(100), wayUncertainty)
-            outages.append(
-                LinkFit.Outage(
-                    direction: curve.direction, start: max(.zero, start), length: length, kind: .drop, evidence: .segmentsSkipped,
-                    startUncertainty: edge, endUncertainty: edge,
-                    basis: "\(count) segments in a row did not come, and by timestamps a full queue would have taken some"))
         }
         return outages
     }

@@ -27,7 +27,11 @@ extension OutageFinder {
     /// At the sender: data was under way and no acknowledgement came.
     func judgeTCPSender(_ gap: Gap) -> Verdict? {
         let sender = look(gap)
-        guard sender.outstanding > 2_000 else { return Verdict(.senderIdle, .allAcknowledged, .zero, "all data was acknowledged before the silence") }
+        guard sender.outstanding > 2_000 else {
+            // What is seen to leave is no idleness.
+            let isQuiet = !sender.sends.contains { $0 > gap.start + .milliseconds(20) && $0 < gap.end - max(baseRTT * 3 / 2, gap.length / 4) }
+            return isQuiet && sender.outstanding == 0 ? Verdict(.senderIdle, .allAcknowledged, .zero, "all data was acknowledged before the silence") : nil
+        }
         // Duplicate acknowledgements are acknowledgements: then only one segment is missing, not the link.
         guard sender.silent * 2 >= gap.length else { return nil }
         let isMost = sender.silent * 5 >= gap.length * 4

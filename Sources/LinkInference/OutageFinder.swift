@@ -227,18 +227,12 @@ struct OutageFinder {
         }
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
-            let resumed = bytes(from: gap.end, for: .milliseconds(100))
-            let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-            if resumed * 10 >= usual * 6 {
-                var verdict = Verdict(.hold, .bulkResumed, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
-                verdict.isSeenAfterLink = true
-                return verdict
-            }
-            var verdict = Verdict(.drop, .bulkBeganAnew, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
-            // What came last may have stood in a queue while arrivals were discarded already.
-            let wait = queue.wait(before: gap.start)
-            verdict.start = gap.start - (wait ?? .zero)
-            verdict.startUncertainty = wait == nil ? .milliseconds(50) : .milliseconds(5)
+            // Uncounted datagrams may have been lost, and their sender's timers run.
+            guard numbered == 0, bytes(from: gap.end, for: .milliseconds(100)) * 10 >= bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100)) * 6 else { return nil }
+            var verdict = Verdict(.hold, .bulkResumed, .zero, "a bulk transfer stopped inside a message and went on at its full rate, and no datagram is missing")
+            verdict.isSeenAfterLink = true
+            // A sender that waits for answers tries again in this time, and what it tries would have come.
+            if gap.length < baseRTT * 4 + .milliseconds(200) { verdict.directionReason = "too short to tell whether the datagrams or their answers waited" }
             return verdict
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
@@ -248,8 +242,7 @@ struct OutageFinder {
             return Verdict(.hold, .fullQueueFollowed, .zero, "what a full queue had kept of the silence followed it at once")
         }
         if numbered != nil { return Verdict(.senderIdle, .numbersWentOn, .zero, "the sender's numbering went on: nothing was sent in the silence") }
-        // Inside a message it may have been the link: nothing tells.
-        return full < 500 || last.bytes * 10 < full * 9 ? Verdict(.senderIdle, .nothingFollowed, .zero, "a message ended before the silence, and no backlog followed it") : nil
+        return nil
     }
 
     /// By how much longer an RTP packet was on its way than the one before the silence, by the timestamps of the media; nil where they

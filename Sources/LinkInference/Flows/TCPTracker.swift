@@ -128,6 +128,8 @@ package struct TCPTracker: Sendable {
 
     private static let mostHoles = 256
     private static let mostMissed = 16
+    /// Linux's shortest is a second.
+    private static let keepAlivePause = Interval.milliseconds(900)
     /// More than a window holds, or a recorder leaves out: what lies so far off belongs to another connection.
     private static let farthest = 1 << 28
     /// A hole filled sooner than this was reordering, where the round trip is not known (RACK's floor for a
@@ -285,7 +287,9 @@ package struct TCPTracker: Sendable {
         }
         // Keep-alives repeat one acknowledged byte on purpose (RFC 9293 section 3.8.4), and so do probes of a closed window.
         let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
-        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld || window == 0 {
+        // What comes sooner is a timer's, whose acknowledgement is on its way.
+        let isIdle = side.lastAt.map { now - $0 >= keepAlivePause } ?? true
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld && isIdle || window == 0 {
             if isOld { side.keepAlives += 1 } else { side.windowProbes += 1 }
             return
         }
