@@ -41,7 +41,7 @@ struct CapacityEstimate: Sendable {
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, bins, waited) {
+            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, view, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
             } else if curve.source != .unplaced, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
@@ -77,9 +77,14 @@ struct CapacityEstimate: Sendable {
 
     /// Whether the rate at which packets followed each other is the link's rather than a pace that their sender kept: they waited for it
     /// where waiting is seen.
-    private static func isFilled(_ rate: Rate, _ curve: DeliveryCurve, _ bins: [Int], _ waited: [Bool?]) -> Bool {
+    private static func isFilled(_ rate: Rate, _ curve: DeliveryCurve, _ view: FitView, _ bins: [Int], _ waited: [Bool?]) -> Bool {
         let seen = bins.indices.filter { waited[$0] != nil && bins[$0] > 0 }
-        guard seen.count >= fewestSteps else { return curve.hasTrains(at: rate) }
+        guard seen.count >= fewestSteps else {
+            if curve.hasTrains(at: rate) { return true }
+            // A full queue drops again and again, and goes on at its pace where the air leaves a hole in the sender's.
+            guard !curve.isMostlyTCP, let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return false }
+            return numbered.bursts * 200 >= numbered.seen && !view.leavesHoles(curve.direction)
+        }
         let full = seen.filter { waited[$0] == true }
         // Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
         if full.count >= fewestSteps, let usual = Quantile.of(full.map { bins[$0] }, 0.5), Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4 { return false }

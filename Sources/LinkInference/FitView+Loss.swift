@@ -134,7 +134,7 @@ extension FitView {
                 "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
             }
         // Seen after the link, what was sent again and lost again is not seen.
-        let doubt = curve.source != .acknowledgements && late >= 3 && late * 10 > lost
+        let doubt = curve.source != .acknowledgements && late >= 3 && late * 5 > lost
             ? "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them" : nil
         return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis, doubt)
     }

@@ -29,8 +29,10 @@ struct HandoverFinder {
 
     /// Longer stops are outages of another kind: a cell that was lost, a tunnel.
     static let longest = Interval.seconds(3)
-    /// Around the stop, where round trips are compared.
+    /// After the stop, for which round trips have to stay.
     private static let around = Interval.seconds(3)
+    /// Before it, in which the queue had to run empty.
+    private static let lately = Interval.seconds(1)
     private static let fewest = 8
 
     func find() -> [Handover] {
@@ -52,20 +54,20 @@ struct HandoverFinder {
     }
 
     /// Of the smallest round trip, from all that was before the stop to all after it, where a queue did not make it: one that is
-    /// smaller than ever before needs a shorter path; one that stays larger for seconds a longer one, if the queue had run
-    /// empty in the seconds before.
+    /// smaller than ever before needs a shorter path; one that stays larger for seconds a longer one, if the queue had just run
+    /// empty, or was never so full.
     private func shift(from start: Interval, to end: Interval) -> Interval? {
         let next = outages.lazy.filter { $0.kind != .senderIdle && $0.start > end }.map(\.start).min() ?? view.length
         var best: (floor: Interval, shift: Interval)?
         for direction in FlowDirection.allCases {
-            var (all, lately, after): (Interval?, Interval?, Interval?)
+            var (all, most, lately, after): (Interval?, Interval?, Interval?, Interval?)
             var count = (before: 0, after: 0)
             for trip in view.roundTrips where trip.dataDirection == direction {
                 let at = trip.time - view.start
                 if at <= start {
-                    all = min(all ?? trip.rtt, trip.rtt)
+                    (all, most) = (min(all ?? trip.rtt, trip.rtt), max(most ?? trip.rtt, trip.rtt))
                     count.before += 1
-                    if at > start - Self.around { lately = min(lately ?? trip.rtt, trip.rtt) }
+                    if at > start - Self.lately { lately = min(lately ?? trip.rtt, trip.rtt) }
                 } else if at > end + baseRTT * 2, at < next {
                     // Round trips that the stop itself stretched are left out.
                     after = min(after ?? trip.rtt, trip.rtt)
@@ -73,8 +75,8 @@ struct HandoverFinder {
                 }
             }
             // The longer half is the path; the shorter one is the host beside the capture.
-            guard count.before >= Self.fewest, count.after >= Self.fewest, let all, let lately, let after, max(all, after) * 4 >= baseRTT else { continue }
-            let isTold = after < all || next - end >= Self.around && lately - all <= threshold
+            guard count.before >= Self.fewest, count.after >= Self.fewest, let all, let most, let lately, let after, max(all, after) * 4 >= baseRTT else { continue }
+            let isTold = after < all || next - end >= Self.around && (lately - all <= threshold || after > most)
             if best.map({ max(all, after) > $0.floor }) ?? true { best = (max(all, after), isTold ? after - all : .zero) }
         }
         return best?.shift

@@ -210,6 +210,8 @@ struct OutageFinder {
             // Its own timestamps tell when each was due.
             guard missing == 0, let late = mediaLateness(gap) else { return nil }
             if late >= max(.milliseconds(80), gap.length / 4) {
+                // Where nothing came with it, its sender's clock had stopped.
+                guard burst - ordinary >= max(2, expected / 4) else { return nil }
                 var verdict = paced(gap, .hold, .rtpStampsLate, "by its media clock what ended the silence was due \(late.milliseconds) ms before it came")
                 let latest = max(gap.start, gap.end - late)
                 (verdict.start, verdict.startUncertainty) = (gap.start + (latest - gap.start) / 2, (latest - gap.start) / 2)
@@ -228,11 +230,16 @@ struct OutageFinder {
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
             // Uncounted datagrams may have been lost, and their sender's timers run.
-            guard numbered == 0, bytes(from: gap.end, for: .milliseconds(100)) * 10 >= bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100)) * 6 else { return nil }
-            var verdict = Verdict(.hold, .bulkResumed, .zero, "a bulk transfer stopped inside a message and went on at its full rate, and no datagram is missing")
+            // What waited comes at once; what a timer sent brings about the rest a round trip later.
+            let together = max(baseRTT, .milliseconds(30))
+            let isLong = gap.length >= baseRTT * 3 + .milliseconds(150)
+            guard numbered ?? 0 == 0, numbered != nil || isLong,
+                bytes(from: gap.end, for: together) * 10 >= bytes(from: gap.start - together, for: together) * 6
+            else { return nil }
+            var verdict = Verdict(.hold, .bulkResumed, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
             verdict.isSeenAfterLink = true
             // A sender that waits for answers tries again in this time, and what it tries would have come.
-            if gap.length < baseRTT * 4 + .milliseconds(200) { verdict.directionReason = "too short to tell whether the datagrams or their answers waited" }
+            if !isLong { verdict.directionReason = "too short to tell whether the datagrams or their answers waited" }
             return verdict
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
