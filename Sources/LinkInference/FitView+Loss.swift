@@ -61,6 +61,8 @@ extension FitView {
         return LossEstimate(count, "\(numbered.missing) of \(count.packets) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts")
     }
 
+    private static let soon = Interval.milliseconds(30)
+
     private func rtpLosses(_ curve: DeliveryCurve, _ isInOutage: (Timeline.Event) -> Bool) -> (received: Int, count: LinkFit.LossCount) {
         var received = 0
         var holes: [SequenceHoles] = []
@@ -99,10 +101,14 @@ extension FitView {
         var segments = 0
         var again = 0
         var late = 0
+        // Segments that nothing followed soon, which would have shown their loss.
+        var (alone, last) = (0, Instant?.none)
         var ranges: [LostRanges] = []
         var places: [Int32: Int] = [:]  // lookup only
         for event in events where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
             segments += 1
+            if let last, event.time - last > Self.soon { alone += 1 }
+            last = event.time
             let isAgain = event.marks.contains(.retransmission)
             if isAgain { again += 1 }
             guard isAgain || event.marks.contains(.filledLoss) else { continue }
@@ -133,8 +139,11 @@ extension FitView {
             } else {
                 "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
             }
-        // Seen after the link, what was sent again and lost again is not seen.
-        let doubt = curve.source != .acknowledgements && late >= 3 && late * 5 > lost
+        // Seen after the link, what was sent again and lost again is not seen, nor is the last of a message, which comes as if for the first time.
+        if segments >= 20, curve.source != .acknowledgements, !curve.isBulk, lost == 0 || alone * 4 > segments {
+            return (LinkFit.LossCount(), "", "messages end so often that what was lost at their end, and sent again, does not show")
+        }
+        let doubt = curve.source != .acknowledgements && late >= 3 && late * 10 > lost
             ? "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them" : nil
         return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis, doubt)
     }

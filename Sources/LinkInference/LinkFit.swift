@@ -40,6 +40,9 @@ package struct LinkFit: Sendable, Hashable {
         /// What its goodness is judged by.
         package var evidence = FitGoodness.Evidence.nothing("nothing passed in this direction")
 
+        /// A rate that the link has all along; nil where it changes, or is not known.
+        var steadyCapacity: Rate? { isLowerBound || isCapacityAssumed || rates.contains { $0 != rates.first } ? nil : capacity }
+
         /// What a link that stands for this one carries: the capacity over time, or well above what was seen where
         /// the sender was the limit.
         package var assumedRates: [Rate] {

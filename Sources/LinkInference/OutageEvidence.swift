@@ -8,7 +8,7 @@ package enum OutageEvidence: String, Sendable, Hashable, CaseIterable {
     // TCP, at its receiver.
     case segmentsMissing, stampsLate, stampsOfTheEnd
     case echoesLate, echoesNever
-    case messageEnded, moreAskedFor, wentOnInOrder
+    case messageEnded, moreAskedFor
     // TCP, at its sender.
     case allAcknowledged, acknowledgedWithoutRepair, echoesWaited, repaired, segmentsRefused
     case answersMissing, answersRepeatedInVain, answersLate, answersTogether

@@ -54,13 +54,8 @@ extension OutageFinder {
         for index in between where view.events[index].flow == last.flow && view.events[index].direction != curve.direction && view.events[index].payloadBytes > 0 {
             return Verdict(.senderIdle, .moreAskedFor, .zero, "the other side asked for more during the silence")
         }
-        let resumed = bytes(from: gap.end, for: .milliseconds(100))
-        let before = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-        // A hold would have left a queue; a sender that paused, or whose timer ran, is not told apart here.
-        guard clock == nil, resumed * 10 >= before * 6 else { return nil }
-        var verdict = Verdict(.hold, .wentOnInOrder, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
-        verdict.directionReason = "its packets carry no timestamps: whether they or their acknowledgements waited is not told"
-        return verdict
+        // Without timestamps a hold is not told from a pause, or from answers that waited.
+        return nil
     }
 
     /// A silence after which so much is missing that the link took it.

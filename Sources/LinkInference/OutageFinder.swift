@@ -84,7 +84,8 @@ struct OutageFinder {
             let isDirected = verdict.directionReason == nil
             // Whether the data waited or its answers, which then stood in the way half a round trip sooner.
             let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : isDirected ? wayToCapture : baseRTT * 3 / 4
-            let aside = isDirected ? Interval.zero : baseRTT / 4 + (curve.source == .arrivals ? .milliseconds(50) : .milliseconds(5))
+            let aside = (isDirected ? Interval.zero : baseRTT / 4 + (curve.source == .arrivals ? .milliseconds(50) : .milliseconds(5)))
+                + (curve.source == .unplaced ? baseRTT / 2 : .zero)
             let sparse = curve.isMostlyTCP && verdict.kind != .senderIdle ? max(gap.longest, .milliseconds(5)) : gap.spacing
             let start = max(.zero, (verdict.start ?? gap.start) - way)
             let end = max(start, (verdict.end ?? gap.end) - way)
@@ -230,16 +231,13 @@ struct OutageFinder {
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
             // Uncounted datagrams may have been lost, and their sender's timers run.
-            // What waited comes at once; what a timer sent brings about the rest a round trip later.
+            // One sender may have paused, or waited for its timer; several did not stop and go on together.
             let together = max(baseRTT, .milliseconds(30))
-            let isLong = gap.length >= baseRTT * 3 + .milliseconds(150)
-            guard numbered ?? 0 == 0, numbered != nil || isLong,
+            guard flowsThatStopped(gap) >= 2, numbered ?? 0 == 0,
                 bytes(from: gap.end, for: together) * 10 >= bytes(from: gap.start - together, for: together) * 6
             else { return nil }
-            var verdict = Verdict(.hold, .bulkResumed, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
+            var verdict = Verdict(.hold, .bulkResumed, .zero, "several transfers stopped together, inside a message, and went on at their full rate")
             verdict.isSeenAfterLink = true
-            // A sender that waits for answers tries again in this time, and what it tries would have come.
-            if !isLong { verdict.directionReason = "too short to tell whether the datagrams or their answers waited" }
             return verdict
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
@@ -250,6 +248,14 @@ struct OutageFinder {
         }
         if numbered != nil { return Verdict(.senderIdle, .numbersWentOn, .zero, "the sender's numbering went on: nothing was sent in the silence") }
         return nil
+    }
+
+    /// Flows that were busy until the silence, and went on at its end.
+    private func flowsThatStopped(_ gap: Gap) -> Int {
+        var (before, both) = (Set<Int32>(), Set<Int32>()) // lookup only
+        for point in points[...gap.before].suffix(200) where gap.start - point.time <= .milliseconds(300) && point.bytes >= 1_000 { before.insert(view.events[point.event].flow) }
+        for point in points[gap.after...].prefix(200) where point.time - gap.end <= .milliseconds(100) && before.contains(view.events[point.event].flow) { both.insert(view.events[point.event].flow) }
+        return both.count
     }
 
     /// By how much longer an RTP packet was on its way than the one before the silence, by the timestamps of the media; nil where they
