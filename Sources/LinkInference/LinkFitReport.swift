@@ -4,7 +4,9 @@ import MastTimebase
 /// A fit as scripts read it. Times are seconds since the first packet of the capture.
 package struct LinkFitReport: Codable, Sendable, Hashable {
     package struct Direction: Codable, Sendable, Hashable {
-        package var capacityMbps: Double
+        /// nil where nothing shows it: `assumedCapacityMbps` is what a replay takes.
+        package var capacityMbps: Double?
+        package var assumedCapacityMbps: Double?
         package var lowerBound: Bool
         package var capacityBasis: String
         /// 0...1, outside outages; nil: not known.
@@ -23,7 +25,8 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         /// `up` or `down`; nil where the packets do not tell: `directionReason` says why.
         package var direction: String?
         package var kind: String
-        package var confidence: Double
+        /// The share of right answers that the same evidence gave on modelled links; nil: not measured.
+        package var confidence: Double?
         package var startUncertaintyS: Double
         package var endUncertaintyS: Double
         package var basis: String
@@ -56,7 +59,6 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var endS: Double
         /// Of the lowest round trip.
         package var shiftMs: Double?
-        package var confidence: Double
         package var basis: String
     }
 
@@ -89,9 +91,16 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
 
 // What is unknown is null rather than left out, so that a script finds every key.
 extension LinkFitReport.Direction {
+    /// For a person.
+    package var capacityText: String {
+        guard let capacityMbps else { return "unknown, \(TextLayout.bitRate((assumedCapacityMbps ?? 0) * 1e6)) assumed" }
+        return (lowerBound ? "at least " : "") + TextLayout.bitRate(capacityMbps * 1e6)
+    }
+
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(capacityMbps, forKey: .capacityMbps)
+        try object.encodeIfPresent(assumedCapacityMbps, forKey: .assumedCapacityMbps)
         try object.encode(lowerBound, forKey: .lowerBound)
         try object.encode(capacityBasis, forKey: .capacityBasis)
         try object.encode(lossRate, forKey: .lossRate)
@@ -123,7 +132,7 @@ extension LinkFit {
                 let start = (window.start + handover.start).sinceStart
                 return LinkFitReport.Handover(
                     startS: start.inSeconds, endS: (start + handover.length).inSeconds, shiftMs: handover.shift?.inMilliseconds,
-                    confidence: handover.confidence, basis: handover.basis)
+                    basis: handover.basis)
             },
             migrations: migrations.map {
                 LinkFitReport.Migration(
@@ -135,7 +144,8 @@ extension LinkFit {
     private func report(_ direction: FlowDirection) -> LinkFitReport.Direction {
         let fitted = self[direction]
         return LinkFitReport.Direction(
-            capacityMbps: fitted.capacity.inMegabitsPerSecond, lowerBound: fitted.isLowerBound,
+            capacityMbps: fitted.isCapacityAssumed ? nil : fitted.capacity.inMegabitsPerSecond,
+            assumedCapacityMbps: fitted.isCapacityAssumed ? (fitted.assumedRates.first ?? fitted.capacity).inMegabitsPerSecond : nil, lowerBound: fitted.isLowerBound,
             capacityBasis: fitted.capacityBasis, lossRate: fitted.isLossKnown ? fitted.loss : nil, lossRateAtMost: fitted.lossAtMost, meanBurst: fitted.meanBurst,
             lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
     }
@@ -153,7 +163,8 @@ extension LinkFit {
             let fitted = self[direction]
             let label = direction == .up ? "up        " : "down      "
             let bound = fitted.isLowerBound ? "at least " : ""
-            lines.append("\(label)\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): \(fitted.capacityBasis)")
+            let figure = fitted.isCapacityAssumed ? "" : "\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): "
+            lines.append("\(label)\(figure)\(fitted.capacityBasis)")
             if fitted.rates.contains(where: { $0 != fitted.rates.first }) {
                 lines.append("          " + TextLayout.sparkline(fitted.rates.map(\.inMegabitsPerSecond), columns: max(10, width - 10)))
             }
@@ -169,13 +180,13 @@ extension LinkFit {
         if outages.isEmpty { lines.append("outages   none") }
         for outage in outages {
             let start = (window.start + outage.start).sinceStart.inSeconds
-            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 2)): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
+            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, \(outage.confidence.map { "confidence \(TextLayout.fixed($0, 2))" } ?? "confidence not measured"): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
         }
         for end in silentEnds { lines.append(end.report.text) }
         for handover in handovers {
             let start = (window.start + handover.start).sinceStart.inSeconds
             let shift = handover.shift.map { ", round trips \($0 < .zero ? "" : "+")\(TextLayout.fixed($0.inMilliseconds, 1)) ms" } ?? ""
-            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift): \(handover.basis)")
         }
         for migration in migrations {
             lines.append("migration at \(TextLayout.fixed(migration.at.sinceStart.inSeconds, 3)) s: \(migration.from) goes on as \(migration.to)")

@@ -24,7 +24,7 @@ extension LinkReport {
         lines += outageLines() + silentEnds.map(\.text)
         for handover in handovers {
             let shift = handover.shiftMs.map { ", round trips \($0 < 0 ? "" : "+")\(TextLayout.fixed($0, 1)) ms" } ?? ""
-            lines.append("handover? at \(TextLayout.fixed(handover.startS, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+            lines.append("handover? at \(TextLayout.fixed(handover.startS, 3)) s\(shift): \(handover.basis)")
         }
         for migration in migrations { lines.append("migration at \(TextLayout.fixed(migration.atS, 3)) s: \(migration.from) goes on as \(migration.to)") }
         return lines.map { "  " + $0 }.joined(separator: "\n") + "\n"
@@ -37,7 +37,7 @@ extension LinkReport {
             let fixed = { (value: Double) in TextLayout.fixed(value, 3) }
             rows.append([
                 outage.kind, outage.direction ?? "unknown", fixed(outage.startS), fixed(outage.startUncertaintyS), fixed(outage.endS),
-                fixed(outage.endUncertaintyS), TextLayout.fixed(outage.confidence, 2),
+                fixed(outage.endUncertaintyS), outage.confidence.map { TextLayout.fixed($0, 2) } ?? "-",
             ])
         }
         return TextLayout.table(rows, left: [0, 1])

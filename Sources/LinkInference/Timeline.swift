@@ -18,7 +18,7 @@ package struct Timeline: Sendable {
         package var marks: Marks
         /// IPv4's, or of an IPv6 fragment.
         package var identification: UInt16 = 0
-        /// TCP's timestamp; only where it is `stamped`.
+        /// TCP's timestamp, only where it is `stamped`; RTP's.
         package var stamp: UInt32 = 0
         /// The other direction's timestamp that it echoes; only where it is `stamped`.
         package var echo: UInt32 = 0
@@ -48,6 +48,8 @@ package struct Timeline: Sendable {
         /// The recording host sent it, or received it; neither where the capture does not say.
         package static let outgoing = Marks(rawValue: 2_048)
         package static let incoming = Marks(rawValue: 4_096)
+        /// It filled a hole so late that it may have been sent, and lost, before.
+        package static let filledLate = Marks(rawValue: 8_192)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -130,6 +132,7 @@ package struct Timeline: Sendable {
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
+            if tcp.filledLate { event.marks.insert(.filledLate) }
             if tcp.isNeedless { event.marks.insert(.needless) }
             if tcp.acknowledgesUnrecorded { event.marks.insert(.unrecorded) }
             if let sequence = tcp.needless { judge(sequence, flow: event.flow, seen.direction.other) }
@@ -151,7 +154,7 @@ package struct Timeline: Sendable {
         if case .udp(let udp) = packet.headers.transport {
             if let rtp = udp.rtp {
                 event.marks.insert(.rtp)
-                event.sequence = UInt32(rtp.sequence)
+                (event.sequence, event.stamp) = (UInt32(rtp.sequence), rtp.timestamp)
             }
             if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
             if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }

@@ -11,6 +11,8 @@ package enum TwoEnds {
         package var description: String { "the two captures have no packets in common" }
     }
 
+    /// Of a base round trip it does not matter.
+    private static let slight: Int64 = 500_000
     /// Beyond this a clock is broken rather than skewed.
     private static let largestSkew = 0.001
 
@@ -33,8 +35,9 @@ package enum TwoEnds {
         // Each direction's pace shows where it arrives.
         if let fit = serverFit { report.up = LinkReport(fit).up }
         if let fit = clientFit { report.down = LinkReport(fit).down }
-        let capacityUp = serverFit.flatMap { $0.up.isLowerBound ? nil : $0.up.capacity }
-        let capacityDown = clientFit.flatMap { $0.down.isLowerBound ? nil : $0.down.capacity }
+        // What a rate that varies took of a packet's time is not known.
+        let capacityUp = serverFit.flatMap { $0.up.steadyCapacity }
+        let capacityDown = clientFit.flatMap { $0.down.steadyCapacity }
 
         // The server's clock onto the client's.
         let skew = isSynchronised ? 0 : skew(up, down)
@@ -45,7 +48,12 @@ package enum TwoEnds {
         var ways: (up: Int64, down: Int64) = (0, 0)
         if let a = smallest.up, let b = smallest.down {
             report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
-            report.baseRttBasis = "smallest delays of both directions, added, less the time to send the packets"
+            // Small packets take little of it.
+            let sending = [(up, capacityUp, serverFit?.up), (down, capacityDown, clientFit?.down)].reduce(Int64(0)) { sum, way in
+                way.1 != nil ? sum : sum + (way.2.flatMap { $0.isCapacityAssumed ? nil : way.0.leastSending($0.capacity) } ?? Self.slight + 1)
+            }
+            report.baseRttIsUpperBound = sending > Self.slight
+            report.baseRttBasis = "smallest delays of both directions, added\(capacityUp != nil || capacityDown != nil ? ", less the time to send the packets where it is known" : "")"
             ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
             report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"
         } else {

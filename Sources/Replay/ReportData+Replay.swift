@@ -57,7 +57,7 @@ extension ReportData {
         }
         if let fit = report.fit {
             func side(_ name: String, _ side: LinkFitReport.Direction) -> String {
-                "\(name) \(side.lowerBound ? "at least " : "")\(TextLayout.bitRate(side.capacityMbps * 1e6))"
+                "\(name) \(side.capacityText)"
             }
             facts.append(
                 "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(fit.baseRttMs.map { "\(fit.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms" } ?? "unknown, \(TextLayout.fixed(fit.assumedRttMs ?? 0, 1)) ms assumed").")

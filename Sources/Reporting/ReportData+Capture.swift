@@ -61,8 +61,7 @@ extension ReportData {
             report.baseRttMs.map { "Base round trip: \(report.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms (\(report.baseRttBasis))." }
                 ?? "Base round trip: unknown, the capture shows none.")
         for (name, side) in [("Down", report.down), ("Up", report.up)] {
-            let rate = TextLayout.bitRate(side.capacityMbps * 1e6)
-            facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(loss(side))\(side.lossBasis).")
+            facts.append("\(name): \(side.capacityText) (\(side.capacityBasis)). Loss outside outages: \(loss(side))\(side.lossBasis).")
         }
         if report.windowLengthS + 1 < lengthS {
             notes.append("Capacity and outages were estimated for \(TextLayout.fixed(report.windowStartS, 1)) s to \(TextLayout.fixed(report.windowStartS + report.windowLengthS, 1)) s: \(report.windowBasis).")
@@ -84,7 +83,7 @@ extension ReportData {
                 startUncertaintyS: $0.startUncertaintyS, endUncertaintyS: $0.endUncertaintyS)
         }
         moments = report.handovers.map {
-            Moment(atS: $0.startS, label: "handover?", detail: "\($0.basis); confidence \(TextLayout.fixed($0.confidence, 1))")
+            Moment(atS: $0.startS, label: "handover?", detail: $0.basis)
         } + report.migrations.map { Moment(atS: $0.atS, label: "migration", detail: "from \($0.from) to \($0.to)") }
         moments.sort { ($0.atS, $0.label) < ($1.atS, $1.label) }
         if moments.count > 2_000 { moments.removeLast(moments.count - 2_000) }

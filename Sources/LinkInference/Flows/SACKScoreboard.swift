@@ -28,6 +28,14 @@ struct SACKScoreboard: Sendable {
         return newly
     }
 
+    /// Whether all of `block`, and more around it, is known to have arrived.
+    func holdsMore(than block: (from: UInt32, to: UInt32)) -> Bool {
+        ranges.contains {
+            let (before, after) = (Self.distance($0.from, block.from), Self.distance(block.to, $0.to))
+            return before >= 0 && after >= 0 && before + after > 0
+        }
+    }
+
     /// - Returns: how many of the bytes below were in it.
     private mutating func remove(below acknowledgement: UInt32) -> Int {
         var removed = 0
