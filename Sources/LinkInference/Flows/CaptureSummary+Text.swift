@@ -15,6 +15,7 @@ extension CaptureSummary {
         if duplicates > 0 { lines.append("duplicates    \(duplicates) packets were recorded more than once") }
         if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack == 1 ? "once" : "\(timeStepsBack) times")") }
         if lateRecords > 0 { lines.append("late          \(lateRecords == 1 ? "1 record stands" : "\(lateRecords) records stand") behind later ones; read in order of time") }
+        lines += notes.map { "note          " + $0.text }
         lines += connections?.lines ?? []
         lines += periodLines() + rateLines(width) + flowLines(mostFlows) + silenceLines(mostSilences)
         return lines.joined(separator: "\n") + "\n"
