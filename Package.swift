@@ -144,7 +144,7 @@ let package = Package(
         tests(
             "PacketTools",
             ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase", "MastTransport", "MastRPC", "MastSimulator"]),
-        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"]),
+        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastPacketTools", "MastTransport", "MastTimebase"]),
         tests(
             "Simulator",
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",

@@ -373,7 +373,7 @@ local function is_ours(tvb, pinfo)
         local id = hex(tvb, 1, 8)
         return size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 < 4 and (known[id] or log.keys[id] ~= nil) or false
     end
-    if not pinfo.visited and kinds[kind] ~= nil and size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 == 0
+    if not pinfo.visited and size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 == 0
         and tvb(1, 1):uint() == VERSION
     then
         local name = opening(tvb, kind)
@@ -393,7 +393,8 @@ local function is_ours(tvb, pinfo)
 end
 
 local function heuristic(tvb, pinfo, root)
-    if not mast.prefs.heuristic or tvb:len() < 10 or not is_ours(tvb, pinfo) then return false end
+    -- Most of others' traffic is passed over here.
+    if not mast.prefs.heuristic or tvb:len() < 10 or kinds[kind_of(tvb)] == nil or not is_ours(tvb, pinfo) then return false end
     mast.dissector(tvb, pinfo, root)
     return true
 end

@@ -220,6 +220,10 @@ package final class CaptureFile {
     /// Whether times are so coarse that nothing about a link can be told from them.
     package var hasCoarseClock: Bool { damage.coarseClocks > 0 }
 
+    /// Whether some packets have no time because of their interface's clock, or all have a coarse one: then intervals between
+    /// packets say nothing.
+    package var hasPoorClock: Bool { hasCoarseClock || damage.unreadableClocks > 0 }
+
     /// What was found in what `next` has read so far.
     package var notes: [CaptureNote] {
         let damage = damage

@@ -97,7 +97,7 @@ package struct CapturePipeline: Sendable {
             file: file.path, format: file.format.rawValue, linkType: file.linkType.description, truncation: file.truncation,
             mostFlows: mostFlows)
         summary.notes = file.notes
-        if file.hasCoarseClock {
+        if file.hasPoorClock {
             for index in summary.flows.indices { summary.flows[index].rttMs = CaptureSummary.RTT() }
             (summary.silences, summary.silencesOmitted) = ([], 0)
         }

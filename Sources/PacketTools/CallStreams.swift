@@ -16,9 +16,11 @@ package enum CallPart: Sendable, Equatable {
 
 /// Puts decrypted stream frames together, as far as calls' heads need it, and tells the parts of calls.
 package struct CallStreams: Sendable {
-    struct Name: Hashable {
+    package struct Name: Hashable, Sendable {
         var way: KeyLog.Way
         var stream: StreamID
+
+        package init(way: KeyLog.Way, stream: StreamID) { (self.way, self.stream) = (way, stream) }
     }
 
     private struct Progress {
@@ -44,7 +46,8 @@ package struct CallStreams: Sendable {
 
     package init() {}
 
-    mutating func take(_ frame: StreamFrame, _ name: Name, names: KeyLog) -> [CallPart] {
+    /// - Parameter names: of methods.
+    package mutating func take(_ frame: StreamFrame, _ name: Name, names: KeyLog) -> [CallPart] {
         if streams[name] == nil {
             if streams.count >= Self.mostStreams, let oldest = order.popFirst(), let gone = streams.removeValue(forKey: oldest) {
                 aheadInAll -= Self.bytes(gone.ahead)

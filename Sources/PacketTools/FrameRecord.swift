@@ -1,6 +1,6 @@
 import MastTransport
 
-/// A frame of a decrypted packet, and the parts of calls that it brought to their end.
+/// A frame of a decrypted packet, and the parts of calls whose heads are complete with it.
 package struct FrameRecord: Sendable {
     package var frame: Frame
     package var calls: [CallPart] = []

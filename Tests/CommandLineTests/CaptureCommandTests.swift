@@ -51,11 +51,12 @@ import Testing
         let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../captures/calls.pcapng").standardizedFileURL.path
         let whole = try await program.run("capture", "-r", path, "--dissect", "--json")
         #expect(whole.status == 0, "\(whole.errors)")
-        let datagrams = try #require(try whole.object()["datagrams"] as? [[String: Any]])
-        #expect(datagrams.count == 134 && (try whole.object()["packets"] as? Int) == 134)
+        let document = try whole.object()
+        let datagrams = try #require(document["datagrams"] as? [[String: Any]])
+        #expect(datagrams.count == 134 && document["packets"] as? Int == 134)
         #expect(datagrams.first?["kind"] as? String == "key-query")
-        let none = try await program.run("capture", "-r", path, "--filter", "tcp", "--dissect", "--json")
-        #expect((try none.object()["datagrams"] as? [Any])?.isEmpty == true)
+        let none = try await program.run("capture", "-r", path, "--filter", "tcp", "--dissect", "--json").object()
+        #expect((none["datagrams"] as? [Any])?.isEmpty == true)
     }
 
     @Test func aKeyLogIsItsOwnersAloneAndSaysThatItIsWritten() async throws {

@@ -64,6 +64,7 @@ extension CaptureSummary {
     }
 
     private func silenceLines(_ most: Int) -> [String] {
+        if notes.contains(where: { $0.kind == .coarseClock || $0.kind == .unreadableClock }) { return ["", "silences: not told, for want of a clock"] }
         guard !silences.isEmpty else { return ["", "silences of 200 ms or more: none"] }
         let total = silences.count + silencesOmitted
         let shown = silences.sorted { ($1.lengthS, $0.startS) < ($0.lengthS, $1.startS) }.prefix(most)
