@@ -73,7 +73,9 @@ function KeyLog:open(packet, frame)
     local before = self.opened[frame .. id]
     local state = self.progress[id] or { generation = 0 }
     local number = widen(((a * 256 + b) * 256 + c) * 256 + d, state.largest)
+    -- The next, and beyond a line or packets that are missing, those that follow.
     local candidates = { state.generation, state.generation + 1, state.generation - 1 }
+    for ahead = 2, 64 do candidates[#candidates + 1] = state.generation + ahead end
     if before ~= nil then
         candidates, number = { before.generation }, before.number
     elseif state.largest == nil then
