@@ -86,7 +86,7 @@ let package = Package(
         module(
             "PacketTools",
             ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator", "MastDatagrams", "MastTransport",
-             "MastFiles", "MastTimebase"]),
+             "MastRPC", "MastFiles", "MastTimebase", collections]),
         module(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
@@ -141,8 +141,10 @@ let package = Package(
         tests(
             "Reporting",
             ["MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastProcesses", "MastTransport", "MastTimebase", "CaptureKit"]),
-        tests("PacketTools", ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase"]),
-        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"]),
+        tests(
+            "PacketTools",
+            ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase", "MastTransport", "MastRPC", "MastSimulator"]),
+        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastPacketTools", "MastTransport", "MastTimebase"]),
         tests(
             "Simulator",
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",

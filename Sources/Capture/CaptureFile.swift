@@ -38,6 +38,12 @@ package final class CaptureFile {
     private var firstEpoch: Int64?
     private var lastEpoch: Int64 = 0
 
+    /// Of the interfaces before the first packet, where libpcap reads the packets.
+    private var openingDamage = PcapNGParser.Damage()
+    private var unread: [Int: Int] = [:]  // lookup only
+    private var damagedOptions = 0
+    private var nothingCaptured = 0
+
     private static let pcapngMagic: UInt32 = 0x0A0D_0D0A
     /// How far to look ahead for the first fragment of a datagram whose later ones came before it.
     private static let mostWaiting = 64
@@ -66,6 +72,11 @@ package final class CaptureFile {
             {
                 linkType = LinkType(memoryNumber: Int(pcap_datalink(handle)))
                 (pcap, self.source) = (handle, source)
+                if format == .pcapng, let again = try? CaptureFileStream(path: path) {
+                    var reader = PcapNGFile(again)
+                    reader.readAhead()
+                    openingDamage = reader.damage
+                }
             } else {
                 fclose(source.stream)
                 guard format == .pcapng else {
@@ -122,6 +133,7 @@ package final class CaptureFile {
         var packet: CapturedPacket?
         withNext { record, bytes in
             let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
+            note(headers, record, capturedBytes: bytes.count)
             packet = self.packet(record, capturedBytes: bytes.count, headers: headers)
         }
         return packet
@@ -191,6 +203,36 @@ package final class CaptureFile {
         for _ in 0..<packetCount where reader.next() == nil { return }
         fallback = consume reader
         truncation = nil
+    }
+
+    private func note(_ headers: PacketHeaders, _ record: CaptureRecord, capturedBytes: Int) {
+        guard headers.ip == nil else {
+            if headers.ip?.hasDamagedOptions == true { damagedOptions += 1 }
+            return
+        }
+        if capturedBytes == 0, record.wireBytes > 0 { nothingCaptured += 1 }
+        // A file has a handful of link types; one made to have thousands is told of the first.
+        if !record.linkType.isKnown, unread[record.linkType.number] != nil || unread.count < 64 { unread[record.linkType.number, default: 0] += 1 }
+    }
+
+    private var damage: PcapNGParser.Damage { fallback?.damage ?? openingDamage }
+
+    /// Whether times are so coarse that nothing about a link can be told from them.
+    package var hasCoarseClock: Bool { damage.coarseClocks > 0 }
+
+    /// Whether some packets have no time because of their interface's clock, or all have a coarse one: then intervals between
+    /// packets say nothing.
+    package var hasPoorClock: Bool { hasCoarseClock || damage.unreadableClocks > 0 }
+
+    /// What was found in what `next` has read so far.
+    package var notes: [CaptureNote] {
+        let damage = damage
+        let counts: [(CaptureNote.Kind, Int)] = [
+            (.damagedInterfaceOptions, damage.options), (.unreadableClock, damage.unreadableClocks), (.coarseClock, damage.coarseClocks),
+            (.undescribedInterface, damage.undescribed), (.nothingCaptured, nothingCaptured), (.damagedOptions, damagedOptions),
+        ]
+        return unread.keys.sorted().map { CaptureNote(.linkTypeNotRead, unread[$0] ?? 0, linkType: LinkType($0).description) }
+            + counts.filter { $0.1 > 0 }.map { CaptureNote($0.0, $0.1) }
     }
 
     private func packet(_ record: CaptureRecord, capturedBytes: Int, headers: PacketHeaders) -> CapturedPacket {

@@ -23,6 +23,8 @@ package struct CapturePipeline: Sendable {
     private let times: ClosedRange<Instant>?
     private let extent: Extent
     private var recorded: WorkloadFit?
+    /// Of a file that was read.
+    private var hasCoarseClock = false
     /// Packets taken.
     package private(set) var packets = 0
 
@@ -61,10 +63,12 @@ package struct CapturePipeline: Sendable {
             if let seen = take(packet), let body { body(packet, seen, builder.table.flows[seen.flow].client) }
             if packets % 200_000 == 0 { progress(packets) }
         }
+        hasCoarseClock = file.hasCoarseClock
     }
 
     /// The link, after the last packet. Once.
     package mutating func finish() throws(FitFailure) -> LinkFit {
+        if hasCoarseClock { throw .coarseClock }
         guard var whole = timeline, case .window(let start, let length) = extent else { return try survey.finish(builder.table) }
         whole.adopt(builder.table)
         whole.finish()
@@ -89,9 +93,15 @@ package struct CapturePipeline: Sendable {
     /// What the capture holds.
     /// - Parameter mostFlows: those with most bytes; `flowCount` counts all.
     package mutating func summary(of file: CaptureFile, mostFlows: Int = .max) -> CaptureSummary {
-        builder.finish(
+        var summary = builder.finish(
             file: file.path, format: file.format.rawValue, linkType: file.linkType.description, truncation: file.truncation,
             mostFlows: mostFlows)
+        summary.notes = file.notes
+        if file.hasPoorClock {
+            for index in summary.flows.indices { summary.flows[index].rttMs = CaptureSummary.RTT() }
+            (summary.silences, summary.silencesOmitted) = ([], 0)
+        }
+        return summary
     }
 }
 

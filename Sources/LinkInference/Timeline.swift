@@ -249,6 +249,8 @@ package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
     case tooShort(packets: Int, length: Interval)
     /// The asked-for window holds nothing.
     case emptyWindow
+    /// The recorder's clock counts in steps of 10 ms or more.
+    case coarseClock
 
     package var description: String {
         switch self {
@@ -258,6 +260,8 @@ package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
             "too short to fit: \(packets) IP packet\(packets == 1 ? "" : "s") in \(TextLayout.fixed(length.inMilliseconds, 1)) ms; at least \(LinkFit.fewestPackets) packets over \(LinkFit.shortest.milliseconds) ms are needed"
         case .emptyWindow:
             "nothing to fit: no IP packet in the chosen window"
+        case .coarseClock:
+            "nothing to fit: the recorder's clock counts in steps of 10 ms or more, too coarse for round trips, rates or outages; record with a finer one"
         }
     }
 }

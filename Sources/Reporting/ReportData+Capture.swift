@@ -103,6 +103,7 @@ extension ReportData {
             "\(summary.packets) packets, \(TextLayout.bytes(summary.bytes)), \(summary.flowCount == 1 ? "1 flow" : "\(summary.flowCount) flows"), \(TextLayout.fixed(summary.durationS, 2)) s; \(summary.format), \(summary.linkType)."
         ]
         if summary.truncated { facts.append("The file breaks off (\(summary.truncationReason ?? "no reason given")): this is everything before the break.") }
+        facts += summary.notes.map { $0.text.prefix(1).uppercased() + $0.text.dropFirst() + "." }
         if summary.duplicates > 0 { facts.append("\(summary.duplicates) packets were recorded more than once; each is drawn once.") }
         if summary.timeStepsBack > 0 { facts.append("The clock stepped back \(summary.timeStepsBack == 1 ? "once" : "\(summary.timeStepsBack) times").") }
         return facts

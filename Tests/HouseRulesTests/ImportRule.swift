@@ -37,8 +37,8 @@ struct ImportRule: FileRule {
         Room("Reporting", ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastLinkModel"]),
         Room(
             "PacketTools",
-            ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator",
-             "MastDatagrams", "MastFiles"], system),
+            ["MastTimebase", "MastTransport", "MastRPC", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel",
+             "MastLinkEmulator", "MastDatagrams", "MastFiles"], system),
         Room(
             "Replay",
             [

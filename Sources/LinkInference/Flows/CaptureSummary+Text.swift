@@ -15,6 +15,7 @@ extension CaptureSummary {
         if duplicates > 0 { lines.append("duplicates    \(duplicates) packets were recorded more than once") }
         if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack == 1 ? "once" : "\(timeStepsBack) times")") }
         if lateRecords > 0 { lines.append("late          \(lateRecords == 1 ? "1 record stands" : "\(lateRecords) records stand") behind later ones; read in order of time") }
+        lines += notes.map { "note          " + $0.text }
         lines += connections?.lines ?? []
         lines += periodLines() + rateLines(width) + flowLines(mostFlows) + silenceLines(mostSilences)
         return lines.joined(separator: "\n") + "\n"
@@ -63,6 +64,7 @@ extension CaptureSummary {
     }
 
     private func silenceLines(_ most: Int) -> [String] {
+        if notes.contains(where: { $0.kind == .coarseClock || $0.kind == .unreadableClock }) { return ["", "silences: not told, for want of a clock"] }
         guard !silences.isEmpty else { return ["", "silences of 200 ms or more: none"] }
         let total = silences.count + silencesOmitted
         let shown = silences.sorted { ($1.lengthS, $0.startS) < ($0.lengthS, $1.startS) }.prefix(most)

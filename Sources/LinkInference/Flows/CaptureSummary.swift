@@ -88,6 +88,8 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     /// In the order in which they ended.
     package var silences: [Silence] = []
     package var silencesOmitted = 0
+    /// What is damaged or not read, and what follows for the figures.
+    package var notes: [CaptureNote] = []
 }
 
 extension CaptureSummary {
