@@ -46,16 +46,14 @@ struct HandoverFinder {
             let shift = shift(from: outage.start, to: end)
             let isShifted = shift.map { $0.magnitude >= max(.milliseconds(3), baseRTT / 10) } ?? false
             let moved = migrations.contains { $0 >= outage.start - .seconds(1) && $0 <= end + .seconds(2) }
-            guard outage.kind == .hold || isShifted || moved else { continue }
-            let basis: String
-            switch (isShifted, moved) {
-            case (_, true): basis = "a stop, and the client goes on under another address"
-            case (true, _): basis = "a stop, and round trips have another floor afterwards, which a queue may do as well"
-            default: basis = "a stop whose packets came afterwards; nothing else tells it from another"
-            }
-            let certainty = moved ? 0.9 : isShifted ? 0.5 : 0.3
+            // A stop alone may be anything.
+            guard isShifted || moved else { continue }
+            let basis = moved
+                ? "a stop, and the client goes on under another address"
+                : "a stop, and round trips have another floor afterwards, which a queue may do as well"
+            let certainty = moved ? 0.9 : 0.5
             found.append(
-                Handover(start: outage.start, length: outage.length, shift: shift, confidence: min(certainty, max(outage.confidence, 0.3)), basis: basis))
+                Handover(start: outage.start, length: outage.length, shift: shift, confidence: min(certainty, outage.confidence), basis: basis))
         }
         return found
     }

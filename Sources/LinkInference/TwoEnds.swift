@@ -30,6 +30,11 @@ package enum TwoEnds {
         down.shift(sent: { $0 + ahead }, received: { $0 })
         var report = clientFit.map { LinkReport($0) } ?? serverFit.map { LinkReport($0) } ?? LinkReport()
         report.reason = nil
+        if clientFit == nil, serverFit == nil {
+            let reason = "neither capture alone shows a link"
+            (report.up.capacityBasis, report.down.capacityBasis, report.baseRttBasis) = (reason, reason, reason)
+            (report.up.lossBasis, report.down.lossBasis) = (reason, reason)
+        }
         // Each direction's pace shows where it arrives.
         if let fit = serverFit { report.up = LinkReport(fit).up }
         if let fit = clientFit { report.down = LinkReport(fit).down }
@@ -45,6 +50,7 @@ package enum TwoEnds {
         var ways: (up: Int64, down: Int64) = (0, 0)
         if let a = smallest.up, let b = smallest.down {
             report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
+            report.baseRttIsUpperBound = false
             report.baseRttBasis = "smallest delays of both directions, added, less the time to send the packets"
             ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
             report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"

@@ -25,9 +25,9 @@ import Testing
         #expect(try #require(handover.shift).inMilliseconds > 10 && handover.confidence >= 0.5, "\(fit.handovers)")
     }
 
-    @Test func aStopAloneIsACandidateOnly() throws {
+    @Test func aStopAloneIsNone() throws {
         let fit = try Self.fit(changes: [])
-        #expect(fit.handovers.count == 1 && fit.handovers.allSatisfy { $0.confidence <= 0.3 }, "\(fit.handovers)")
+        #expect(fit.outages.contains { $0.kind == .hold } && fit.handovers.isEmpty, "\(fit.handovers)")
         #expect(fit.migrations.isEmpty)
     }
 
