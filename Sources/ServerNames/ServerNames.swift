@@ -18,6 +18,8 @@ package struct ServerNames: Sendable {
         }
         package var text: String
         package var basis: Basis
+
+        package init(text: String, basis: Basis) { (self.text, self.basis) = (text, basis) }
     }
 
     private struct Seen: Sendable {
