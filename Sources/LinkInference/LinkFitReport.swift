@@ -2,8 +2,8 @@ import MastCapture
 import MastTimebase
 
 /// A fit as scripts read it. Times are seconds since the first packet of the capture.
-package struct LinkFitReport: Codable, Sendable, Hashable {
-    package struct Direction: Codable, Sendable, Hashable {
+package struct LinkFitReport: Encodable, Sendable, Hashable {
+    package struct Direction: Encodable, Sendable, Hashable {
         /// nil where nothing shows it: `assumedCapacityMbps` is what a replay takes.
         package var capacityMbps: Double?
         package var assumedCapacityMbps: Double?
@@ -17,9 +17,13 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var lossBasis: String
         package var queueBytes: Int
         package var queueBasis: String
+
+        fileprivate enum CodingKeys: CodingKey {
+            case capacityMbps, lowerBound, capacityBasis, lossRate, lossRateAtMost, meanBurst, lossBasis, queueBytes, queueBasis
+        }
     }
 
-    package struct Outage: Codable, Sendable, Hashable {
+    package struct Outage: Encodable, Sendable, Hashable {
         package var startS: Double
         package var endS: Double
         /// `up` or `down`; nil where the packets do not tell: `directionReason` says why.
@@ -32,6 +36,10 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var basis: String
         package var directionReason: String? = nil
 
+        private enum CodingKeys: CodingKey {
+            case startS, endS, direction, kind, confidence, startUncertaintyS, endUncertaintyS, basis, directionReason
+        }
+
         package func encode(to encoder: any Encoder) throws {
             var object = encoder.container(keyedBy: CodingKeys.self)
             try object.encode(startS, forKey: .startS)
@@ -42,11 +50,11 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
             try object.encode(startUncertaintyS, forKey: .startUncertaintyS)
             try object.encode(endUncertaintyS, forKey: .endUncertaintyS)
             try object.encode(basis, forKey: .basis)
-            try object.encodeIfPresent(directionReason, forKey: .directionReason)
+            try object.encode(directionReason, forKey: .directionReason)
         }
     }
 
-    package struct SilentEnd: Codable, Sendable, Hashable {
+    package struct SilentEnd: Encodable, Sendable, Hashable {
         package var atS: Double
         package var end: String
         package var peer: String
@@ -54,15 +62,17 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var untilS: Double
     }
 
-    package struct Handover: Codable, Sendable, Hashable {
+    package struct Handover: Encodable, Sendable, Hashable {
         package var startS: Double
         package var endS: Double
         /// Of the lowest round trip.
         package var shiftMs: Double?
         package var basis: String
+
+        fileprivate enum CodingKeys: CodingKey { case startS, endS, shiftMs, basis }
     }
 
-    package struct Migration: Codable, Sendable, Hashable {
+    package struct Migration: Encodable, Sendable, Hashable {
         package var atS: Double
         package var from: String
         package var to: String
@@ -83,13 +93,59 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package var baseRttBasis: String
     package var up: Direction
     package var down: Direction
+    /// With idle senders, who are a list of their own in JSON.
     package var outages: [Outage]
     package var handovers: [Handover]
     package var migrations: [Migration]
     package var silentEnds: [SilentEnd]
 }
 
+extension [LinkFitReport.Outage] {
+    /// Of the link.
+    package var real: Self { filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue } }
+    /// Pauses of an end: no fault of the link.
+    package var idle: Self { filter { $0.kind == LinkFit.Outage.Kind.senderIdle.rawValue } }
+}
+
 // What is unknown is null rather than left out, so that a script finds every key.
+extension LinkFitReport {
+    private enum CodingKeys: CodingKey {
+        case windowStartS, windowLengthS, windowBasis, packets, vantage, vantageBasis, baseRttMs, baseRttIsUpperBound, assumedRttMs, baseRttBasis
+        case up, down, outages, idleSenders, handovers, migrations, silentEnds
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(windowStartS, forKey: .windowStartS)
+        try object.encode(windowLengthS, forKey: .windowLengthS)
+        try object.encode(windowBasis, forKey: .windowBasis)
+        try object.encode(packets, forKey: .packets)
+        try object.encode(vantage, forKey: .vantage)
+        try object.encode(vantageBasis, forKey: .vantageBasis)
+        try object.encode(baseRttMs, forKey: .baseRttMs)
+        try object.encode(baseRttIsUpperBound, forKey: .baseRttIsUpperBound)
+        try object.encode(assumedRttMs, forKey: .assumedRttMs)
+        try object.encode(baseRttBasis, forKey: .baseRttBasis)
+        try object.encode(up, forKey: .up)
+        try object.encode(down, forKey: .down)
+        try object.encode(outages.real, forKey: .outages)
+        try object.encode(outages.idle, forKey: .idleSenders)
+        try object.encode(handovers, forKey: .handovers)
+        try object.encode(migrations, forKey: .migrations)
+        try object.encode(silentEnds, forKey: .silentEnds)
+    }
+}
+
+extension LinkFitReport.Handover {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(startS, forKey: .startS)
+        try object.encode(endS, forKey: .endS)
+        try object.encode(shiftMs, forKey: .shiftMs)
+        try object.encode(basis, forKey: .basis)
+    }
+}
+
 extension LinkFitReport.Direction {
     /// For a person.
     package var capacityText: String {

@@ -32,6 +32,11 @@ package enum TwoEnds {
         down.shift(sent: { $0 + ahead }, received: { $0 })
         var report = clientFit.map { LinkReport($0) } ?? serverFit.map { LinkReport($0) } ?? LinkReport()
         report.reason = nil
+        if clientFit == nil, serverFit == nil {
+            let reason = "neither capture alone shows a link"
+            (report.up.capacityBasis, report.down.capacityBasis, report.baseRttBasis) = (reason, reason, reason)
+            (report.up.lossBasis, report.down.lossBasis) = (reason, reason)
+        }
         // Each direction's pace shows where it arrives.
         if let fit = serverFit { report.up = LinkReport(fit).up }
         if let fit = clientFit { report.down = LinkReport(fit).down }

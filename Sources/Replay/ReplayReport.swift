@@ -5,7 +5,7 @@ import MastSimulator
 import MastTimebase
 
 /// What a replay found. The same capture, options and seed give the same report, in any two processes.
-package struct ReplayReport: Codable, Sendable {
+package struct ReplayReport: Encodable, Sendable {
     package struct Phase: Codable, Sendable {
         package var name: String
         package var calls: Int

@@ -153,7 +153,7 @@ struct ReplayCommand: AsyncParsableCommand {
         Output.progress("reading \(file)")
         defer { Output.endProgress() }
         var source: ReplaySource
-        do { source = try ReplaySource(path: file, part: try part.part(conversations: chosenMode == .load)) } catch let failure as ReplayFailure {
+        do { source = try ReplaySource(path: file, part: try part.part(file, conversations: chosenMode == .load)) } catch let failure as ReplayFailure {
             throw Failure(.badData, "\(file): \(failure)")
         }
         if link.isGiven { source.link = try link.resolved(over: source.link) }
