@@ -24,6 +24,7 @@ package struct ReplayRun: Sendable {
     private struct Figures: Sendable {
         var start: Instant
         var retransmitted: UInt64
+        var serversRetransmitted: UInt64
         var radioOutages: Int
         var counts: SimulatedNetwork.Counts?
         var exits: [ProcessTable.Exit]
@@ -38,9 +39,10 @@ package struct ReplayRun: Sendable {
     ) throws -> ReplayReport {
         let (plan, timeout, module) = (plan, timeout, module)
         let simulation = Simulation(seed: plan.seed)
-        let cloud = try SimulatedCloud(simulation, engine: engine)
+        let sentAgain = RetransmissionCount()
+        let cloud = try SimulatedCloud(simulation, engine: engine, onServerTrace: { sentAgain.note($0) })
         let journal = RunJournal(digest: simulation.digest)
-        let witness = PoolWitness.overMemory()
+        let witness = PoolWitness.overMemory(quotaBytes: ReplayPlan.pooledBytes)
         let incidents = IncidentNotes()
 
         var onTrace: (@Sendable ([TracedEvent]) -> Void)?
@@ -54,6 +56,7 @@ package struct ReplayRun: Sendable {
                 try await cloud.start(with: plan.workload.application, module: module)
                 let start = simulation.now + .seconds(1)
                 try await simulation.time.sleep(until: start)
+                let before = sentAgain.packets
                 return try await cloud.withClient(0, access: plan.link, pool: witness, onTrace: trace) { client in
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         group.addTask {
@@ -64,7 +67,8 @@ package struct ReplayRun: Sendable {
                     }
                     let statistics = client.statistics
                     return Figures(
-                        start: start, retransmitted: statistics.retransmittedPackets, radioOutages: statistics.radioOutages,
+                        start: start, retransmitted: statistics.retransmittedPackets,
+                        serversRetransmitted: sentAgain.packets - before, radioOutages: statistics.radioOutages,
                         counts: simulation.network.counts(SimulatedCloud.clientAddress(0)), exits: simulation.processes.exits)
                 }
             }
@@ -74,14 +78,15 @@ package struct ReplayRun: Sendable {
 
         let records = journal.all
         recorder?.finish(records, start: figures.start, link: plan.link)
-        let checker = RunChecker(plan.workload, allMustSucceed: false)
+        let checker = RunChecker(plan.workload, allMustSucceed: false, poolForgets: true)
         var report = ReplayReport(plan, source, records, journal.allSteps, start: figures.start, incidents: incidents.all)
         report.digest = simulation.digest.text
         report.duplicated = checker.duplicates(witness)
         report.retransmitted = figures.retransmitted
+        report.serversRetransmitted = figures.serversRetransmitted
         report.radioOutages = figures.radioOutages
         report.link = figures.counts.map { ReplayReport.Link(up: $0.up, down: $0.down) }
-        report.simulatedS = simulation.now.sinceStart.inSeconds
+        report.setUpS = figures.start.sinceStart.inSeconds
         report.events = simulation.digest.events
         report.violations = checker.violations(records, witness, exits: figures.exits)
         return report
@@ -121,6 +126,19 @@ package struct ReplayRun: Sendable {
             }
         }
         tick(1)
+    }
+}
+
+/// Packets that servers sent again, as their transports trace it.
+private final class RetransmissionCount: Sendable {
+    private let count = Mutex<UInt64>(0)
+
+    var packets: UInt64 { count.withLock { $0 } }
+
+    func note(_ events: [TracedEvent]) {
+        var more: UInt64 = 0
+        for event in events { if case .packetSent(_, _, true, _) = event.event { more += 1 } }
+        if more > 0 { count.withLock { $0 += more } }
     }
 }
 
