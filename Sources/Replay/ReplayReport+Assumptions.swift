@@ -12,10 +12,11 @@ extension ReplayReport {
         package var reason: String
     }
 
-    /// - Parameter link: the one that is replayed; what somebody set otherwise than the fit has it was not assumed.
-    static func assumptions(_ fit: LinkFit?, of link: LinkScenario, at time: PlayedTime) -> [Assumption] {
-        guard let fit else { return [] }
-        let fitted = fit.scenario(name: link.name, seed: link.seed).played(time)
+    /// What somebody set otherwise than the fit has it was not assumed.
+    static func assumptions(_ source: ReplaySource) -> [Assumption] {
+        guard let fit = source.fit else { return [] }
+        let link = source.link
+        let fitted = LinkScenario(fit, at: source.time, isForLoad: source.conversations != nil)
         var found: [Assumption] = []
         if link.up.delay == fitted.up.delay, link.down.delay == fitted.down.delay, fit.isBaseRTTAssumed || fit.isBaseRTTBound {
             found.append(
@@ -26,7 +27,7 @@ extension ReplayReport {
         for direction in [LinkDirection.down, .up] {
             let side = direction == .up ? fit.up : fit.down
             let (mine, theirs) = (link[direction], fitted[direction])
-            if mine.service == theirs.service, side.isLowerBound || side.isCapacityAssumed, let rate = side.assumedRates.first {
+            if mine.service == theirs.service, side.isLowerBound || side.isCapacityAssumed, case .constant(let rate) = mine.service {
                 found.append(
                     Assumption(
                         name: direction.rawValue + "Mbps", value: rate.inMegabitsPerSecond,

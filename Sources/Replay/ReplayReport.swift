@@ -85,7 +85,7 @@ package struct ReplayReport: Codable, Sendable {
     package var duplicated = 0
     /// Packets that the client sent again.
     package var retransmitted: UInt64 = 0
-    /// Packets that the servers sent again since the first call, to whomever; nil where nobody counts them:
+    /// Packets that the servers sent again to the client; nil where nobody counts them:
     /// `serversRetransmittedReason` says why.
     package var serversRetransmitted: UInt64?
     package var serversRetransmittedReason: String?
@@ -128,7 +128,7 @@ package struct ReplayReport: Codable, Sendable {
         phases = Self.phases(records, start: start, incidents: incidents)
         (kills, killed) = (incidents, incidents.first)
         exchanges = plan.load.map { Exchanges($0, steps, source.time) }
-        assumed = Self.assumptions(source.fit, of: source.link, at: source.time)
+        assumed = Self.assumptions(source)
         if source.fit != nil {
             capture = Capture(packets: source.packets, truncated: source.truncation != nil, truncation: source.truncation, durationS: source.captured.inSeconds)
         }

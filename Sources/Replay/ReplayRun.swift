@@ -1,5 +1,6 @@
 import MastLinkInference
 import MastLinkModel
+import MastRPC
 import MastSimulator
 import MastTimebase
 import MastTransport
@@ -40,13 +41,14 @@ package struct ReplayRun: Sendable {
         let (plan, timeout, module) = (plan, timeout, module)
         let simulation = Simulation(seed: plan.seed)
         let sentAgain = RetransmissionCount()
-        let cloud = try SimulatedCloud(simulation, engine: engine, onServerTrace: { sentAgain.note($0) })
+        let cloud = try SimulatedCloud(simulation, engine: engine, onServerTrace: { sentAgain.note($0, of: $1) })
+        sentAgain.follow(try cloud.clientKey(0))
         let journal = RunJournal(digest: simulation.digest)
         let witness = PoolWitness.overMemory(quotaBytes: ReplayPlan.pooledBytes)
         let incidents = IncidentNotes()
 
-        var onTrace: (@Sendable ([TracedEvent]) -> Void)?
-        if let recorder { onTrace = { recorder.note($0) } }
+        var onTrace: SimulatedDriver.TraceSink?
+        if let recorder { onTrace = { events, _ in recorder.note(events) } }
         let trace = onTrace
 
         watch(simulation.time, journal, expected: plan.workload.questions.count, progress)
@@ -56,7 +58,6 @@ package struct ReplayRun: Sendable {
                 try await cloud.start(with: plan.workload.application, module: module)
                 let start = simulation.now + .seconds(1)
                 try await simulation.time.sleep(until: start)
-                let before = sentAgain.packets
                 return try await cloud.withClient(0, access: plan.link, pool: witness, onTrace: trace) { client in
                     try await withThrowingTaskGroup(of: Void.self) { group in
                         group.addTask {
@@ -68,7 +69,7 @@ package struct ReplayRun: Sendable {
                     let statistics = client.statistics
                     return Figures(
                         start: start, retransmitted: statistics.retransmittedPackets,
-                        serversRetransmitted: sentAgain.packets - before, radioOutages: statistics.radioOutages,
+                        serversRetransmitted: sentAgain.packets, radioOutages: statistics.radioOutages,
                         counts: simulation.network.counts(SimulatedCloud.clientAddress(0)), exits: simulation.processes.exits)
                 }
             }
@@ -129,16 +130,19 @@ package struct ReplayRun: Sendable {
     }
 }
 
-/// Packets that servers sent again, as their transports trace it.
+/// Packets that servers sent again to the client, as their transports trace it.
 private final class RetransmissionCount: Sendable {
-    private let count = Mutex<UInt64>(0)
+    private let state = Mutex<(client: PublicKey?, packets: UInt64)>((nil, 0))
 
-    var packets: UInt64 { count.withLock { $0 } }
+    var packets: UInt64 { state.withLock { $0.packets } }
 
-    func note(_ events: [TracedEvent]) {
-        var more: UInt64 = 0
-        for event in events { if case .packetSent(_, _, true, _) = event.event { more += 1 } }
-        if more > 0 { count.withLock { $0 += more } }
+    func follow(_ client: PublicKey) { state.withLock { $0.client = client } }
+
+    func note(_ events: [TracedEvent], of host: RPCHost) {
+        for event in events {
+            guard case .packetSent(_, _, true, _) = event.event, let key = host.peerKey(of: event.connection) else { continue }
+            state.withLock { if $0.client == key { $0.packets += 1 } }
+        }
     }
 }
 

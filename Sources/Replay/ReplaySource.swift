@@ -30,7 +30,7 @@ package struct ReplaySource: Sendable {
         (self.name, self.packets, self.truncation) = (name, packets, truncation)
         (self.fit, self.conversations) = (fit, conversations)
         time = PlayedTime(conversations?.exchanges ?? [])
-        link = fit.scenario(name: "capture", seed: 1).played(time)
+        link = LinkScenario(fit, at: time, isForLoad: conversations != nil)
     }
 
     /// - Parameters:

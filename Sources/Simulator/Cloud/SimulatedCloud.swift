@@ -41,7 +41,7 @@ package final class SimulatedCloud: Sendable {
     package let simulation: Simulation
     package let configuration: Configuration
     private let engine: SharedEngine
-    private let onServerTrace: (@Sendable ([TracedEvent]) -> Void)?
+    private let onServerTrace: SimulatedDriver.TraceSink?
     private let centerKeys: CenterKeys
     private let serverKeys: NodeKeys
     private let membership: Membership
@@ -59,7 +59,7 @@ package final class SimulatedCloud: Sendable {
     ///   - onServerTrace: is handed what the servers' transports trace; recording changes nothing of the run.
     package init(
         _ simulation: Simulation, engine: SharedEngine, users: Int = 1, configuration: Configuration = .init(),
-        onServerTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
+        onServerTrace: SimulatedDriver.TraceSink? = nil
     ) throws {
         self.simulation = simulation
         self.onServerTrace = onServerTrace
@@ -206,18 +206,20 @@ package final class SimulatedCloud: Sendable {
         NetworkAddress(ipv4: 0x0B00_0001 + UInt32(clamping: number), port: 50_000)
     }
 
+    package func clientKey(_ number: Int) throws -> PublicKey { try userProfiles[number].opened().identity.publicKey }
+
     /// Connects user `number` for as long as `body` takes, behind a link of its own.
     /// - Parameter life: another number for each time the same user comes.
     package func withClient<Value: Sendable>(
         _ number: Int, access: LinkScenario, pool: any ResultPool, life: UInt64 = 0,
-        onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
+        onTrace: SimulatedDriver.TraceSink? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
         try await withClient(userProfiles[number], Self.clientAddress(number), access, pool, life, onTrace, body)
     }
 
     private func withClient<Value: Sendable>(
         _ profile: ClientProfile, _ address: NetworkAddress, _ access: LinkScenario, _ pool: any ResultPool, _ life: UInt64,
-        _ onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
+        _ onTrace: SimulatedDriver.TraceSink? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
         let host = simulation.host(
             try profile.opened().identity, at: address, life: life, access: access, configuration: .cloud,
