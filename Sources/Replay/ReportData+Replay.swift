@@ -38,7 +38,8 @@ extension ReportData {
     private static func facts(_ report: ReplayReport) -> [String] {
         func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
         var facts = [
-            "\(count(report.calls, "call")) in \(TextLayout.fixed(report.durationS, 1)) s: \(report.failed == 0 ? "all were answered" : "\(report.failed) failed"), \(report.duplicated == 0 ? "none twice" : "\(report.duplicated) twice").",
+            "\(count(report.calls, "call")): \(report.failed == 0 ? "all were answered" : "\(report.failed) failed"), \(report.duplicated == 0 ? "none twice" : "\(report.duplicated) twice").",
+            "Length: \(report.lengthText).",
             "Served by "
                 + report.servedBy.sorted { $0.key < $1.key }.map { "\($0.key) (\($0.value))" }.joined(separator: ", ") + ".",
         ]
@@ -50,7 +51,9 @@ extension ReportData {
             facts.append("\(phase.name.prefix(1).uppercased())\(phase.name.dropFirst()): \(count(phase.calls, "call"))\(phase.failed > 0 ? ", of which \(phase.failed) failed; of the others" : ""), half within \(TextLayout.fixed(median, 1)) ms, 99 % within \(TextLayout.fixed(high, 1)) ms.")
         }
         if let load = report.exchanges {
-            facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.omitted > 0 ? "; \(load.omitted) more were left out" : "").")
+            facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.workS >= 0.05 ? "; the answering end's own work, \(TextLayout.fixed(load.workS, 1)) s in all, passes before the questions" : "").")
+            for leftOut in load.leftOut { facts.append("Left out: \(count(leftOut.exchanges, "exchange")) \(leftOut.reason).") }
+            if load.cutPauses > 0 { facts.append("\(count(load.cutPauses, "pause")) played as \(PlayedTime.longestPause.milliseconds / 60_000) min; \(TextLayout.duration(load.cutS)) in all left out.") }
             if let before = load.recordedP50Ms, let after = load.replayedP50Ms {
                 facts.append("Half of the answered exchanges took \(TextLayout.fixed(before, 1)) ms when recorded and \(TextLayout.fixed(after, 1)) ms when replayed.")
             }
@@ -63,8 +66,10 @@ extension ReportData {
                 "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(fit.baseRttMs.map { "\(fit.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms" } ?? "unknown, \(TextLayout.fixed(fit.assumedRttMs ?? 0, 1)) ms assumed").")
         }
         if let link = report.link {
-            facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost); the client sent \(report.retransmitted) again.")
+            facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost).")
         }
+        facts.append("Packets sent again: \(report.retransmitted) by the client, \(report.serversRetransmitted.map { "\($0)" } ?? "an unknown number (\(report.serversRetransmittedReason ?? "nobody counted"))") by the servers.")
+        for assumption in report.assumed { facts.append("Assumed, not measured: \(assumption.text).") }
         if let capture = report.capture, capture.truncated { facts.append("The capture breaks off (\(capture.truncation ?? "no reason given")): the link is that of what came before.") }
         for violation in report.violations { facts.append("Check failed: \(violation)") }
         facts.append(report.digest.map { "Seed \(report.seed), digest \($0): the same seed gives the same run." } ?? "Seed \(report.seed); a live run.")

@@ -4,22 +4,26 @@ extension LinkPlot {
     /// The figure as one SVG element, its colours from CSS classes.
     package var svg: String {
         let hasPackets = !arrivalMbps.isEmpty
-        let height = hasPackets ? 470 : 290
+        let below = hasPackets ? queueDelayMs : delayMs
+        let height = hasPackets || !below.isEmpty ? 470 : 290
         var parts = [
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
             "<style>\(Self.style)</style>", "<title>\(HTMLReport.escape(name))</title>",
             "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
         ]
         let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
-        let span = binS * Double(max(capacityMbps.count, arrivalMbps.count))
+        let span = max(binS * Double(max(capacityMbps.count, arrivalMbps.count, delayMs.count)), .leastNormalMagnitude)
         parts.append(rates.frame(label: "Mbit/s", span: span))
         if !capacityMbps.isEmpty { parts.append(rates.area(capacityMbps, "capacity")) }
+        parts.append(rates.bands(outages.map { ($0.startS / span, $0.endS / span) }))
         if hasPackets {
             parts.append(rates.line(arrivalMbps, "arrivals"))
             parts.append(rates.line(departureMbps, "departures"))
-            let delays = Panel(top: 282, height: 140, most: Self.ceiling(queueDelayMs.max() ?? 0))
-            parts.append(delays.frame(label: "ms in the queue (longest)", span: span))
-            parts.append(delays.area(queueDelayMs, "delay"))
+        }
+        if !below.isEmpty {
+            let delays = Panel(top: 282, height: 140, most: Self.ceiling(below.max() ?? 0))
+            parts.append(delays.frame(label: hasPackets ? "ms in the queue (longest)" : "ms of delay, one way", span: span))
+            parts.append(delays.area(below, "delay"))
             parts.append(delays.marks(droppedPackets))
         }
         parts.append(legend(hasPackets))
@@ -37,6 +41,7 @@ extension LinkPlot {
             items.append(("departures", "departures" + rate(summary.meanThroughputMbps)))
             if let drops = summary.droppedPackets, drops > 0 { items.append(("drop", "\(drops) dropped")) }
         }
+        if !outages.isEmpty { items.append(("outage", outages.count == 1 ? "1 outage" : "\(outages.count) outages")) }
         var x = 60
         return items.map { item in
             let text = "<rect class=\"key \(item.kind)\" x=\"\(x)\" y=\"27\" width=\"14\" height=\"8\"/><text class=\"ink\" x=\"\(x + 19)\" y=\"35\">\(item.text)</text>"
@@ -60,6 +65,8 @@ extension LinkPlot {
             add("queueing delay, 95 %", summary.queueDelayP95Ms, "ms")
             add("signal delay, 95 %", summary.signalDelayP95Ms, "ms")
             add("silent for 200 ms or more", summary.gapShare.map { $0 * 100 }, "% of the time")
+            if !plot.outages.isEmpty { add("in outages", summary.outageShare.map { $0 * 100 }, "% of the time") }
+            if !plot.facts.isEmpty { rows.append(("the link", plot.facts.map(HTMLReport.escape).joined(separator: "; "))) }
             if let count = summary.arrivedPackets { rows.append(("packets", "\(count) arrived, \(summary.departedPackets ?? 0) left, \(summary.droppedPackets ?? 0) dropped")) }
             let table = rows.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" }.joined()
             return "<section>\n\(plot.svg)\n<table>\(table)</table>\n</section>"
@@ -83,10 +90,10 @@ extension LinkPlot {
     private static let style = """
         .paper{fill:#fff}.ink{fill:#1c2430}.faint{fill:#5b6675}.grid{stroke:#d9dee6;stroke-width:1}
         .capacity{fill:#b9c6d8;stroke:none}.arrivals{fill:none;stroke:#2f5fc4;stroke-width:1.5}.departures{fill:none;stroke:#d9622b;stroke-width:1.5}
-        .delay{fill:#3d8f6f;fill-opacity:.55;stroke:none}.drop{stroke:#c02848;stroke-width:1.5}
+        .delay{fill:#3d8f6f;fill-opacity:.55;stroke:none}.outage{fill:#c02848;fill-opacity:.22;stroke:none}.drop{stroke:#c02848;stroke-width:1.5}
         .key.arrivals{fill:#2f5fc4;stroke:none}.key.departures{fill:#d9622b;stroke:none}.key.drop{fill:#c02848;stroke:none}
         @media (prefers-color-scheme:dark) and (not print){.paper{fill:#14181e}.ink{fill:#e6eaf0}.faint{fill:#9aa5b4}.grid{stroke:#2c343f}
-        .capacity{fill:#3a475a}.arrivals{stroke:#7ba2f5}.departures{stroke:#f0915f}.delay{fill:#5cc09a}.drop{stroke:#f06a86}
+        .capacity{fill:#3a475a}.arrivals{stroke:#7ba2f5}.departures{stroke:#f0915f}.delay{fill:#5cc09a}.outage{fill:#f06a86}.drop{stroke:#f06a86}
         .key.arrivals{fill:#7ba2f5}.key.departures{fill:#f0915f}.key.drop{fill:#f06a86}}
         """
 
@@ -145,6 +152,15 @@ extension LinkPlot {
                 path += "\(index == 0 ? "M" : "L")\(x(index, values.count)) \(y(value))H\(x(index + 1, values.count))"
             }
             return "<path class=\"\(kind)\" d=\"\(path)\"/>"
+        }
+
+        /// From top to bottom, by shares of the width.
+        func bands(_ spans: [(from: Double, to: Double)]) -> String {
+            spans.map { from, to in
+                let (left, right) = (Self.left + Self.width * min(1, max(0, from)), Self.left + Self.width * min(1, max(0, to)))
+                // A short one shows all the same.
+                return "<rect class=\"outage\" x=\"\(number(left))\" y=\"\(number(top))\" width=\"\(number(max(1.5, right - left)))\" height=\"\(number(height))\"/>"
+            }.joined()
         }
 
         /// A stroke at the top where packets were dropped.

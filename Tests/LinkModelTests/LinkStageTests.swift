@@ -78,15 +78,15 @@ import Testing
 
     @Test func aSeriesIsReadWithAnySeparatorAndRefusedWithItsLine() throws {
         for text in ["time,mbps\n0,1.5\n0.5,3\n", "0\t1.5\n0.5\t3", "10 1.5\r\n10.5 3\r\n"] {
-            let series = try RateSeries(secondsAndMegabits: Array(text.utf8))
+            let series = try RateSeries(table: Array(text.utf8))
             #expect(series.steps.map(\.rate.bitsPerSecond) == [1_500_000, 3_000_000])
             #expect(series.period == .seconds(1))
         }
         #expect(throws: RateSeriesError(line: 2, text: "time does not increase")) {
-            try RateSeries(secondsAndMegabits: Array("1,2\n1,3\n".utf8))
+            try RateSeries(table: Array("1,2\n1,3\n".utf8))
         }
-        #expect(throws: RateSeriesError.self) { try RateSeries(secondsAndMegabits: []) }
-        #expect(throws: RateSeriesError.self) { try RateSeries(secondsAndMegabits: Array("a,b\nc,d\n".utf8)) }
+        #expect(throws: RateSeriesError.self) { try RateSeries(table: []) }
+        #expect(throws: RateSeriesError.self) { try RateSeries(table: Array("a,b\nc,d\n".utf8)) }
     }
 
     @Test func largePacketsAreDroppedWithTheirReason() {

@@ -11,7 +11,8 @@ struct CaptureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture", abstract: "Record packets of a network interface.",
         discussion: """
-            Writes them to a capture file, shows once a second on standard error what passes, and ends with a summary \
+            Writes them to a capture file, shows on a terminal what passes (packets, the rate each way, what the kernel dropped, \
+            the busiest flow), and ends with a summary \
             (Ctrl-C, SIGTERM, --count or --duration). Capturing takes root or CAP_NET_RAW; once the interface and the \
             files are open, root is given up for good: to the user who called sudo, else to `nobody`.
 
@@ -68,7 +69,7 @@ struct CaptureCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Whom to go on as when started by root; `root` gives nothing up.", valueName: "user"))
     var user: String?
 
-    @Flag(name: [.customShort("q"), .long], help: "No live statistics.")
+    @Flag(name: [.customShort("q"), .customLong("quiet"), .customLong("no-progress")], help: "No live line on the terminal.")
     var quiet = false
 
     @OptionGroup var output: OutputOptions
@@ -107,9 +108,11 @@ struct CaptureCommand: AsyncParsableCommand {
         // A server's ready line: whoever waits for it knows that nothing is missed from here on.
         Output.note("capture ready: \(interface) \(capture.linkType)")
         var onLine: (@Sendable (String) -> Void)?
-        if !quiet { onLine = { Output.note($0) } }
+        // Lines of results would run into it.
+        if !quiet, !output.json, isatty(2) == 1, !(dissect && isatty(1) == 1) { onLine = { Output.progress($0) } }
         let session = CaptureSession(capture, recorder, stopAfter: duration, onLine: onLine)
         try await Termination.run(until: requests, { await session.run() }, stop: { await session.stop() })
+        if onLine != nil { Output.endProgress() }
         try finish(recorder, session.statistics, failure: session.failure, linkType: session.linkType)
     }
 

@@ -57,7 +57,7 @@ struct ReplayPartOptions: ParsableArguments {
 struct ReplayEventOptions: ParsableArguments {
     @Option(
         name: [.customLong("kill-station"), .customLong("kill-at")], parsing: .singleValue,
-        help: ArgumentHelp("When to kill the serving station, from the first call on; may be repeated; or never. Default: halfway.", valueName: "time|never"))
+        help: ArgumentHelp("When to kill the serving station, from the first call on, or halfway; may be repeated. It returns when half of the rest has passed. Default: never.", valueName: "time|halfway|never"))
     var killAt: [KillTime] = []
 
     @Option(parsing: .singleValue, help: ArgumentHelp("An outage of the client's link beside the capture's: [hold:|drop:|air:]START+LENGTH, such as drop:12s+2s. May be repeated.", valueName: "outage"))
@@ -75,12 +75,12 @@ struct ReplayEventOptions: ParsableArguments {
         if let handoverEvery, handoverEvery < .milliseconds(100) || handoverLength >= handoverEvery || handoverLength <= .zero {
             throw ValidationError("--handover-every must be 100ms or more, and longer than --handover-length")
         }
-        if killAt.count > 1, killAt.contains(where: { $0.time == nil }) { throw ValidationError("--kill-station never stands alone") }
+        if killAt.count > 1, let word = killAt.first(where: { $0.time == nil }) { throw ValidationError("--kill-station \(word == .halfway ? "halfway" : "never") stands alone") }
         if killAt.count > 1_000 { throw ValidationError("--kill-station may be given 1000 times") }
     }
 
     var kill: ReplayOptions.Kill {
-        if killAt.isEmpty { return .halfway }
+        if killAt == [.halfway] { return .halfway }
         let times = killAt.compactMap(\.time)
         return times.isEmpty ? .never : .at(times)
     }
@@ -92,15 +92,22 @@ struct ReplayEventOptions: ParsableArguments {
     }
 }
 
-/// `12s` or `never`.
-struct KillTime: ExpressibleByArgument {
-    /// Nil: never.
-    var time: Interval?
+/// `12s`, `halfway` or `never`.
+enum KillTime: ExpressibleByArgument, Hashable {
+    case at(Interval)
+    case halfway
+    case never
+
+    var time: Interval? { if case .at(let time) = self { time } else { nil } }
 
     init?(argument: String) {
-        if argument == "never" { return }
-        guard let time = Interval(text: argument), time >= .zero else { return nil }
-        self.time = time
+        switch argument {
+        case "never": self = .never
+        case "halfway": self = .halfway
+        default:
+            guard let time = Interval(text: argument), time >= .zero else { return nil }
+            self = .at(time)
+        }
     }
 }
 

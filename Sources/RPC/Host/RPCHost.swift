@@ -213,6 +213,9 @@ public final class RPCHost: Sendable {
         for effect in effects { effect.perform(self) }
     }
 
+    /// Whose a connection of this host is; nil once it is gone.
+    package func peerKey(of connection: ConnectionHandle) -> PublicKey? { core.withLock { $0.endpoint.statistics(connection)?.peerKey } }
+
     /// What the transport traced since the last time; nothing unless its configuration asks for it.
     package func takeTrace() -> [TracedEvent] { core.withLock { $0.endpoint.pollTrace() } }
 
