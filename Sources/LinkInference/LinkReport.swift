@@ -42,8 +42,12 @@ package struct LinkReport: Codable, Sendable, Hashable {
     package var windowLengthS: Double?
     /// Of two captures: how one-way delays were made absolute.
     package var clock: String?
-    /// The server's clock against the client's.
+    /// The server's clock against the client's: how far it is ahead at the client's first packet, how much faster it
+    /// runs, and how far the truth may be from each; nil where nothing tells.
+    package var clockOffsetMs: Double?
+    package var clockOffsetWithinMs: Double?
     package var clockSkewPpm: Double?
+    package var clockSkewWithinPpm: Double?
     /// Why there is nothing to tell.
     package var reason: String?
 
@@ -104,7 +108,10 @@ extension LinkReport {
         try object.encodeIfPresent(windowStartS, forKey: .windowStartS)
         try object.encodeIfPresent(windowLengthS, forKey: .windowLengthS)
         try object.encodeIfPresent(clock, forKey: .clock)
+        try object.encodeIfPresent(clockOffsetMs, forKey: .clockOffsetMs)
+        try object.encodeIfPresent(clockOffsetWithinMs, forKey: .clockOffsetWithinMs)
         try object.encodeIfPresent(clockSkewPpm, forKey: .clockSkewPpm)
+        try object.encodeIfPresent(clockSkewWithinPpm, forKey: .clockSkewWithinPpm)
         try object.encodeIfPresent(reason, forKey: .reason)
     }
 }
