@@ -71,16 +71,17 @@ package struct ClockRelation: Sendable {
 
     /// For a reader.
     package var text: String {
-        let milliseconds = { (nanoseconds: Int64) in TextLayout.fixed(Double(nanoseconds) / 1e6, 1) + " ms" }
+        func milliseconds(_ nanoseconds: Int64) -> String { TextLayout.fixed(Double(nanoseconds.magnitude) / 1e6, 1) + " ms" }
+        func partsPerMillion(_ parts: Double) -> String { TextLayout.fixed(abs(parts) * 1e6, abs(parts) < 100e-6 ? 1 : 0) + " ppm" }
         let lead =
             if let ahead {
-                "The server's clock is \(milliseconds(abs(ahead))) \(ahead < 0 ? "behind" : "ahead of") the client's"
-                    + (aheadWithin.map { " ± \(milliseconds($0))" } ?? ", its bound is not known")
+                (ahead.magnitude < 50_000
+                    ? "The server's clock agrees with the client's" : "The server's clock is \(milliseconds(ahead)) \(ahead < 0 ? "behind" : "ahead of") the client's")
+                    + (aheadWithin.map { ", ± \(milliseconds($0))" } ?? "; no bound is known")
             } else {
                 "How far the server's clock is ahead is not known: packets of both directions would tell"
             }
-        let rate = "\(drift < 0 ? "slower" : "faster") by \(TextLayout.fixed(abs(drift) * 1e6, 1)) ppm"
-        return lead + "; it runs \(drift == 0 ? "as fast, as far as is seen" : rate)"
-            + (driftWithin.map { ", ± \(TextLayout.fixed($0 * 1e6, 1)) ppm." } ?? "; no bound: both directions over five seconds or more would give one.")
+        let rate = drift == 0 ? "no drift is seen" : "it runs \(partsPerMillion(drift)) \(drift < 0 ? "slower" : "faster")"
+        return lead + "; " + rate + (driftWithin.map { ", ± \(partsPerMillion($0))." } ?? "; both directions over five seconds or more would bound it.")
     }
 }

@@ -75,7 +75,8 @@ package enum HTMLReport {
                 let label = part.label.isEmpty ? "" : "<span class=\"way\">\(escape(part.label))</span> "
                 html += "<div class=\"\(index == 0 ? "first" : "other")\" data-source=\"\(escape(part.source))\">"
                 html += "<p class=\"value\">\(label)\(value(part))</p> <p class=\"state \(part.state.rawValue)\">\(part.state.label)</p>"
-                if part.state == .unknown { html += "<p class=\"why\">\(escape(part.basis))</p>" }
+                // A reason of both directions is given once.
+                if part.state == .unknown, index == 0 || part.basis != figure.parts[index - 1].basis { html += "<p class=\"why\">\(escape(part.basis))</p>" }
                 html += "</div>\n"
             }
             if let remark = figure.remark { html += "<p class=\"remark\">\(escape(remark))</p>\n" }

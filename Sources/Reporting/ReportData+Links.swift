@@ -16,7 +16,7 @@ extension ReportData {
             Self.figure("Dropped packets", plots, "droppedPackets", { $0.droppedPackets.map(Double.init) }, "no packets were logged") {
                 TextLayout.fixed($0, 0)
             },
-        ]
+        ].filter { $0.parts.contains { $0.value != nil } }
         if plots.count > Self.mostInFigures { notes.append("The figures are of the first \(Self.mostInFigures) links; the table has all.") }
     }
 

@@ -259,9 +259,11 @@ class Plot {
     }
     seen.sort((a, b) => a - b);
     const p99 = seen[Math.floor((seen.length - 1) * .99)] ?? 0, middle = seen[Math.floor((seen.length - 1) * .5)] ?? 0;
-    this.log = p99 > 20 * middle && middle > 0;
+    // Of fewer than a hundred there is no hundredth.
+    const isMany = count >= 100;
+    this.log = (isMany ? p99 : top) > 20 * middle && middle > 0;
     if (this.log) { this.note = "Logarithmic axis."; return [low * .8, top * 1.25]; }
-    const clip = p99 > 0 && top > p99 * 1.5 ? p99 * 1.15 : 0;
+    const clip = isMany && p99 > 0 && top > p99 * 1.5 ? p99 * 1.15 : 0;
     let over = 0;
     if (clip) for (const s of series) for (let i = lower(s.t, View.from), to = lower(s.t, View.to); i < to; i++) if (s.v[i] > clip) over++;
     this.note = clip ? `The axis ends a little above the 99th percentile: ${digits(over, 0)} of ${digits(count, 0)} are higher, up to ${millis(top)}, each a triangle at the top edge.` : "";

@@ -76,6 +76,7 @@
       });
       const sent = Float64Array.from(way.sent), share = Float64Array.from(way.lost, x => x * 100);
       const total = way.sent.reduce((a, b) => a + b, 0), gone = way.lost.reduce((a, b) => a + b, 0);
+      if (!gone) { box.append(make("p", { class: "said", text: `Loss ${names[way.dir]}: none of ${digits(total, 0)} packets.` })); continue; }
       let now = [], bin = way.binS;
       new Plot(box, {
         ...common, title: `Loss ${names[way.dir]}`, unit: "% of packets sent", height: 96, direction: way.dir,
@@ -128,30 +129,34 @@
     });
   }
 
-  const rtts = D.rtts.map((series, i) => ({ name: series.name, ...samples(series.samples), look: [["down", "circle"], ["up", "triangle"], ["queue", "square"]][i % 3] }));
-  if (hasCourse && rtts.some(s => s.t.length)) {
-    new Plot(group("Round trips"), {
-      ...common, title: "Round-trip time", unit: "ms", height: 190, description: rtts.map(s => `${s.name}: ${s.n} samples`).join("; "),
-      legend: rtts.map(s => [`${s.name}: ${drawn(s)}`, ...s.look]), range: p => p.robust(rtts), said: p => p.note,
-      paint: p => { for (const s of rtts) p.dots(s.t, s.v, colour(s.look[0]), { shape: s.look[1], size: s.t.length > 5000 ? 1.2 : 2.2 }); },
-      tip: (p, time, x, y) => rtts.map(s => { const i = p.nearest(s.t, s.v, x, y); return i < 0 ? null : `${s.name}: ${millis(s.v[i])}`; }),
-    });
+  // Each on an axis of its own: the two sides of a capture point are seldom of one size.
+  const rtts = D.rtts.map(series => ({ name: series.name, ...samples(series.samples) })).filter(s => s.t.length);
+  if (hasCourse && rtts.length) {
+    const box = group("Round trips");
+    rtts.forEach((s, i) => new Plot(box, {
+      ...common, title: s.name[0].toUpperCase() + s.name.slice(1), unit: "ms", height: i === 0 ? 190 : 130, description: `${s.n} round trips.`,
+      legend: [[`round trips: ${drawn(s)}`, ["down", "up", "queue"][i % 3], "circle"]], range: p => p.robust([s]), said: p => p.note,
+      paint: p => p.dots(s.t, s.v, colour(["down", "up", "queue"][i % 3]), { size: s.t.length > 5000 ? 1.2 : 2.2 }),
+      tip: (p, time, x, y) => { const n = p.nearest(s.t, s.v, x, y); return n < 0 ? null : millis(s.v[n]); },
+    }));
   }
 
   const select = hasCourse ? sequencePlot(D, group, common) : null;
 
   for (const link of D.links) {
     const box = group(link.name), cap = Float64Array.from(link.cap), arrived = Float64Array.from(link.arrived), left = Float64Array.from(link.left);
+    // Behind packets it stands back.
+    const offer = arrived.length ? "idle-solid" : "down";
     let now = {};
     new Plot(box, {
       ...common, title: "Rate", unit: "Mbit/s", height: 190, description: `${link.name}: capacity${arrived.length ? ", what arrived and what left" : ""} over time.`,
-      legend: [...(cap.length ? [["capacity", "idle-solid", "area"]] : []), ...(arrived.length ? [["arrived", "down", "line"], ["left", "up", "line"]] : [])],
+      legend: [...(cap.length ? [["capacity", offer, "area"]] : []), ...(arrived.length ? [["arrived", "down", "line"], ["left", "up", "line"]] : [])],
       range: p => {
         const join = p.join(link.binS), corners = list => p.corners(list, 0, link.binS, join);
         now = { bin: link.binS * join, cap: corners(cap), arrived: corners(arrived), left: corners(left) };
         return [0, top(now.cap, now.arrived, now.left)];
       },
-      paint: p => { p.area(now.cap, "idle-solid", 1); p.steps(now.arrived, "down"); p.steps(now.left, "up"); },
+      paint: p => { p.area(now.cap, offer, 1); p.steps(now.arrived, "down"); p.steps(now.left, "up"); },
       said: () => `Means of ${span(now.bin)} each.`,
       tip: (p, time) => [["capacity", now.cap], ["arrived", now.arrived], ["left", now.left]].map(([name, list]) => {
         const v = valueAt(list, time);
@@ -178,8 +183,8 @@
       title: "Every call", id: "calls", count: calls.t.length, sort: [1, false], failed: i => calls.failure[i] !== null,
       columns: [
         { name: "Call", value: i => i, show: i => calls.name[i] },
-        { name: "Began, s", value: i => calls.t[i], show: i => digits(calls.t[i], 3) },
-        { name: "Latency, ms", value: i => calls.ms[i], show: i => digits(calls.ms[i], 1) },
+        { name: "Began, s", value: i => calls.t[i], show: i => digits(calls.t[i], 3) },
+        { name: "Latency, ms", value: i => calls.ms[i], show: i => digits(calls.ms[i], 1) },
         { name: "Served by", text: true, value: i => calls.by[i] },
         { name: "Attempts", value: i => calls.attempts[i] },
         { name: "Outcome", text: true, long: true, value: i => calls.failure[i] ?? "answered" },
@@ -197,7 +202,7 @@
   if (D.moments.length) {
     table(tables, {
       title: "Moments", id: "moments", count: D.moments.length, sort: [0, false],
-      columns: [{ name: "At, s", value: i => D.moments[i].at, show: i => digits(D.moments[i].at, 3) }, { name: "What", text: true, value: i => D.moments[i].label },
+      columns: [{ name: "At, s", value: i => D.moments[i].at, show: i => digits(D.moments[i].at, 3) }, { name: "What", text: true, value: i => D.moments[i].label },
         { name: "Details", text: true, long: true, value: i => D.moments[i].detail }],
     });
   }
@@ -205,9 +210,9 @@
     table(tables, {
       title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); plots.scrollIntoView(); }, pickName: "Show in the plots",
       columns: [
-        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "From ±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
-        { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "To ±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
-        { name: "Length, ms", value: i => D.outages[i].to - D.outages[i].from, show: i => digits((D.outages[i].to - D.outages[i].from) * 1e3, 0) },
+        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "From ±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
+        { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "To ±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
+        { name: "Length, ms", value: i => D.outages[i].to - D.outages[i].from, show: i => digits((D.outages[i].to - D.outages[i].from) * 1e3, 0) },
         { name: "Direction", text: true, value: i => D.outages[i].dir }, { name: "Kind", text: true, value: i => D.outages[i].kind === "senderIdle" ? "sender idle" : D.outages[i].kind },
         { name: "Confidence", value: i => D.outages[i].confidence }, { name: "How it was told", text: true, long: true, value: i => D.outages[i].basis },
       ],
@@ -220,10 +225,10 @@
       title: "Flows", id: "flows", count: D.flows.length, sort: [heavier, true], pick: select, pickName: "Show the flow's plot",
       columns: [
         { name: "Flow, client to server", text: true, value: i => `${D.flows[i].protocol} ${D.flows[i].name}` },
-        { name: "From, s", value: i => D.flows[i].first, show: i => digits(D.flows[i].first, 2) }, { name: "To, s", value: i => D.flows[i].last, show: i => digits(D.flows[i].last, 2) },
-        side("down", 0, "Packets ↓", whole), side("down", 1, "Bytes ↓", bytes), side("up", 0, "Packets ↑", whole), side("up", 1, "Bytes ↑", bytes),
-        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost ↓", whole), side("up", 3, "Lost ↑", whole),
-        { name: "Least RTT, ms", optional: true, value: i => D.flows[i].rtt, show: i => digits(D.flows[i].rtt, 1) },
+        { name: "From, s", value: i => D.flows[i].first, show: i => digits(D.flows[i].first, 2) }, { name: "To, s", value: i => D.flows[i].last, show: i => digits(D.flows[i].last, 2) },
+        side("down", 0, "Packets ↓", whole), side("down", 1, "Bytes ↓", bytes), side("up", 0, "Packets ↑", whole), side("up", 1, "Bytes ↑", bytes),
+        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost ↓", whole), side("up", 3, "Lost ↑", whole),
+        { name: "Least RTT, ms", optional: true, value: i => D.flows[i].rtt, show: i => digits(D.flows[i].rtt, 1) },
       ],
     });
   }

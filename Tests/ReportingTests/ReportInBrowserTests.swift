@@ -51,8 +51,8 @@ struct ReportInBrowserTests {
         let document = try Browser.open(HTMLReport.render(data))
         let notes = try Browser.notes(document)
         #expect(notes["ready"] == "yes" && notes["error"] == nil)
-        // Two rates, round trips, and the flow's bytes.
-        #expect(notes["drawn"] == "4")
+        // Two rates, round trips on both sides of the capture point, and the flow's bytes.
+        #expect(notes["drawn"] == "5")
         #expect(notes["flows-rows"] == "\(data.flows.count)" && notes["outages-rows"] == "\(data.outages.count)")
         #expect(Int(notes["points"] ?? "") ?? 0 > data.flows[0].points.timesUs.count / 2)
         #expect(document.contains("aria-sort=\"descending\""))
@@ -84,7 +84,7 @@ struct ReportInBrowserTests {
             data.calls.append(.init(name: "\(index)", startS: Double(index) / 50, durationMs: 60, servedBy: "a", failure: nil, attempts: 1))
         }
         let look = """
-            notes.wide = d.documentElement.scrollWidth;
+            notes.sideways = d.documentElement.scrollWidth - d.documentElement.clientWidth;
             notes.rows = d.querySelectorAll("#calls tbody tr").length;
             w.dispatchEvent(new Event("beforeprint"));
             notes.paper = d.querySelectorAll("#calls tbody tr").length;
@@ -96,7 +96,7 @@ struct ReportInBrowserTests {
             notes.folded = !d.querySelector("#bases").open;
             """
         let notes = try Browser.notes(try Browser.open(Browser.framed(HTMLReport.render(data), width: width, look: look)))
-        #expect(notes["wide"] == "\(width)")
+        #expect(notes["sideways"] == "0")
         #expect(notes["rows"] == "50" && notes["paper"] == "300" && notes["after"] == "50")
         #expect(notes["bases"] == "true" && notes["folded"] == "true" && notes["background"] == "rgb(255, 255, 255)" && notes["canvas"] == "2")
     }
@@ -113,7 +113,7 @@ struct ReportInBrowserTests {
                 for (const name of ["moveTo", "lineTo"]) {
                   const own = CanvasRenderingContext2D.prototype[name];
                   CanvasRenderingContext2D.prototype[name] = function (x, y) {
-                    if (name === "lineTo" && this.strokeStyle === "#16191d") lines.push([at, x]);
+                    if (name === "lineTo" && this.strokeStyle === "#16191d") lines.push([at, x, this.canvas]);
                     at = x;
                     own.call(this, x, y);
                   };
@@ -123,9 +123,10 @@ struct ReportInBrowserTests {
                 """)
             .replacing("</body>", with: """
                 <script>
+                const own = lines.filter(l => l[2] === View.plots[0].canvas);
                 const x = View.plots[0].x(\(middle)), before = View.plots[0].x(\(outage.startS - 0.5));
-                root.dataset.across = lines.filter(l => l[0] < x && l[1] > x).length;
-                root.dataset.along = lines.filter(l => l[0] <= before && l[1] >= before).length;
+                root.dataset.across = own.filter(l => l[0] < x && l[1] > x).length;
+                root.dataset.along = own.filter(l => l[0] <= before && l[1] >= before).length;
                 </script></body>
                 """)
         let notes = try Browser.notes(try Browser.open(page))
