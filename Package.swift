@@ -86,7 +86,7 @@ let package = Package(
         module(
             "Reporting", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTransport", "MastTimebase"],
             // Into the program itself, which stays one file.
-            resources: ["report.css", "plot.js", "table.js", "report.js"].map { .embedInCode($0) }),
+            resources: ["report.css", "view.js", "plot.js", "table.js", "sequence.js", "report.js"].map { .embedInCode($0) }),
         module(
             "PacketTools",
             ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator", "MastDatagrams", "MastTransport",

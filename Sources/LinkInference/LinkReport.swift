@@ -47,8 +47,12 @@ package struct LinkReport: Encodable, Sendable, Hashable {
     package var windowLengthS: Double?
     /// Of two captures: how one-way delays were made absolute.
     package var clock: String?
-    /// The server's clock against the client's.
+    /// The server's clock against the client's: how far it is ahead at the client's first packet, how much faster it
+    /// runs, and how far the truth may be from each; nil where nothing tells.
+    package var clockOffsetMs: Double?
+    package var clockOffsetWithinMs: Double?
     package var clockSkewPpm: Double?
+    package var clockSkewWithinPpm: Double?
     /// Why there is nothing to tell.
     package var reason: String?
 
@@ -115,7 +119,10 @@ extension LinkReport {
         try object.encode(windowStartS, forKey: .windowStartS)
         try object.encode(windowLengthS, forKey: .windowLengthS)
         try object.encode(clock, forKey: .clock)
+        try object.encode(clockOffsetMs, forKey: .clockOffsetMs)
+        try object.encode(clockOffsetWithinMs, forKey: .clockOffsetWithinMs)
         try object.encode(clockSkewPpm, forKey: .clockSkewPpm)
+        try object.encode(clockSkewWithinPpm, forKey: .clockSkewWithinPpm)
         try object.encode(reason, forKey: .reason)
     }
 }

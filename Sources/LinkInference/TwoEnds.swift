@@ -16,16 +16,23 @@ package enum TwoEnds {
     /// Beyond this a clock is broken rather than skewed.
     private static let largestSkew = 0.001
 
-    /// - Parameter isSynchronised: the clocks of both ends agree, so that delays need no assumption.
     package static func report(
         client: EndRecords, server: EndRecords, clientFit: LinkFit?, serverFit: LinkFit?, isSynchronised: Bool = false
     ) throws(Failure) -> LinkReport {
+        try compare(client: client, server: server, clientFit: clientFit, serverFit: serverFit, isSynchronised: isSynchronised).report
+    }
+
+    /// - Parameter isSynchronised: the clocks of both ends agree, so that delays need no assumption.
+    package static func compare(
+        client: EndRecords, server: EndRecords, clientFit: LinkFit?, serverFit: LinkFit?, isSynchronised: Bool = false
+    ) throws(Failure) -> TwoEndsComparison {
         var up = OneWay(.up, sender: client, receiver: server)
         var down = OneWay(.down, sender: server, receiver: client)
         guard !up.packets.isEmpty || !down.packets.isEmpty, let mine = client.firstTime, let theirs = server.firstTime
         else { throw .nothingInCommon }
-        // Time 0 is the client's first packet. Clocks further apart than any that could agree count as that far.
-        let origin: Int64 = 0
+        // Here time 0 is the client's first packet that can be compared, outside it is its capture's first. Clocks further
+        // apart than any that could agree count as that far.
+        let origin = -client.firstOffset
         let (apart, overflow) = theirs.subtractingReportingOverflow(mine)
         let ahead = overflow ? 0 : min(max(apart, -EndRecords.longest), EndRecords.longest)
         up.shift(sent: { $0 }, received: { $0 + ahead })
@@ -46,7 +53,8 @@ package enum TwoEnds {
 
         // The server's clock onto the client's.
         let skew = isSynchronised ? 0 : skew(up, down)
-        let straight = { (time: Int64) in time - Int64((Double(time - origin) * skew).rounded()) }
+        var clock = ClockRelation(up: up, down: down, drift: skew)
+        let straight = { (time: Int64) in time - Int64((Double(time) * skew).rounded()) }
         up.shift(sent: { $0 }, received: straight)
         down.shift(sent: straight, received: { $0 })
         let smallest = (up: up.smallestDelay(capacityUp), down: down.smallestDelay(capacityDown))
@@ -69,6 +77,12 @@ package enum TwoEnds {
         up.shift(sent: { $0 }, received: { $0 - offset })
         down.shift(sent: { $0 - offset }, received: { $0 })
         report.clockSkewPpm = rounded(skew * 1e6)
+        if smallest.up != nil, smallest.down != nil { clock.place(offset) }
+        report.clockOffsetMs = clock.ahead.map { rounded(Double($0) / 1e6) }
+        report.clockOffsetWithinMs = clock.aheadWithin.map { rounded(Double($0) / 1e6) }
+        report.clockSkewWithinPpm = clock.driftWithin.map { rounded($0 * 1e6) }
+
+        let serverShift = Interval(nanoseconds: ahead - offset + client.firstOffset - server.firstOffset)
 
         let runs = (up: up.lossRuns(), down: down.lossRuns())
         let drops = (up: up.drops(runs.up, other: runs.down), down: down.drops(runs.down, other: runs.up))
@@ -81,7 +95,7 @@ package enum TwoEnds {
         outages += drops.down.map { down.outage($0, origin: origin) }.filter { drop in !holds.down.contains { $0.overlaps(drop) } }
         for (fit, direction) in [(serverFit, FlowDirection.up), (clientFit, .down)] {
             guard let fit else { continue }
-            outages += idle(fit, direction, beside: outages, shift: direction == .up ? OneWay.seconds(ahead - offset) : 0)
+            outages += idle(fit, direction, beside: outages, shift: direction == .up ? serverShift.inSeconds : 0)
         }
         report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
         losses(up, runs.up, origin, outages, &report.up)
@@ -90,7 +104,9 @@ package enum TwoEnds {
         report.down.oneWayDelayMs = delays(down)
         report.vantage = "both"
         report.vantageBasis = "\(up.packets.count + down.packets.count - up.lost - down.lost) packets were seen at both ends"
-        return report
+        return TwoEndsComparison(
+            report: report, clock: clock, clientFit: clientFit, serverFit: serverFit, serverShift: serverShift,
+            start: Interval(nanoseconds: client.firstOffset), up: up, down: down)
     }
 
     /// Parts of one by which the server's clock is faster; 0 where the two directions do not agree on it.

@@ -25,9 +25,6 @@ extension ReplayReport {
     /// For a terminal.
     package func renderText() -> String {
         func fixed(_ value: Double?) -> String { value.map { TextLayout.fixed($0, 1) } ?? "-" }
-        func rate(_ direction: LinkFitReport.Direction) -> String {
-            (direction.lowerBound ? "at least " : "") + TextLayout.bitRate(direction.capacityMbps * 1e6)
-        }
         func served(_ counts: [String: Int]) -> String {
             counts.isEmpty ? "-" : counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         }
@@ -41,7 +38,7 @@ extension ReplayReport {
         var lines: [String] = []
         if let fit {
             let outages = fit.outages.count { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
-            lines.append("link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fit.baseRttMs.map { "\(fixed($0)) ms" } ?? "unknown (\(fixed(fit.assumedRttMs ?? 0)) ms assumed)"), down \(rate(fit.down)), up \(rate(fit.up)), \(outages == 1 ? "1 outage" : "\(outages) outages")")
+            lines.append("link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fit.baseRttMs.map { "\(fixed($0)) ms" } ?? "unknown (\(fixed(fit.assumedRttMs ?? 0)) ms assumed)"), down \(fit.down.capacityText), up \(fit.up.capacityText), \(outages == 1 ? "1 outage" : "\(outages) outages")")
         }
         if let exchanges {
             lines.append(

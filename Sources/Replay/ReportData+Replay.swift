@@ -12,6 +12,7 @@ extension ReportData {
         self.init(subject: .replay, title: title)
         let lastCall = recording.records.map(\.ended).max() ?? recording.start
         lengthS = max(report.durationS, (lastCall - recording.start).inSeconds)
+        figures = Self.figures(report, recording)
         facts = Self.facts(report)
         if recording.isCutShort { notes.append("The transport's plots end after \(ReplayRecorder.mostEvents) events.") }
         calls = recording.records.sorted { ($0.began, $0.ended) < ($1.began, $1.ended) }.enumerated().map { number, record in
@@ -115,7 +116,6 @@ extension ReportData {
         let bins = Int(min(lengthS * 1e6 / Double(binUs), 10_000)) + 1
         var bits = (up: Array(repeating: Int64(0), count: bins), down: Array(repeating: Int64(0), count: bins))
         var rtt = Samples()
-        var queue = Samples()
         var connections: [ConnectionTrack] = []
         for event in recording.traced {
             let us = (event.time - recording.start).microseconds
@@ -135,23 +135,21 @@ extension ReportData {
             case .metricsUpdated(let latest?, _, _, _, _):
                 if rtt.values.last != latest.inMilliseconds {
                     rtt.add(us, latest.inMilliseconds)
-                    queue.add(us, connections[index].aboveLeast(latest).inMilliseconds)
                 }
             default: break
             }
         }
-        func lane(_ direction: FlowDirection, _ values: [Int64], queue: Samples) -> Lane {
+        func lane(_ direction: FlowDirection, _ values: [Int64]) -> Lane {
             let step = LinkFit.step.inSeconds
             let rates = (fit?[direction].assumedRates ?? []).map { $0.bitsPerSecond / 1_000 }
             // Where the replay outlasts the capture, the rates begin again.
             let capacity = rates.isEmpty ? [] : (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
             return Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
-                capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",
-                queueName: "a connection's round trip above its least so far: both directions' queues")
+                capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false)
         }
         notes.append("Of the rate up, what the client sent is shown, also where the link discarded it.")
-        lanes = [lane(.down, bits.down, queue: queue), lane(.up, bits.up, queue: Samples())]
+        lanes = [lane(.down, bits.down), lane(.up, bits.up)]
         if !rtt.timesUs.isEmpty { rtts = [RTTSeries(name: "the client's connections, by its transport", samples: rtt)] }
         flows = connections.map(\.flow).sorted { $0.up.bytes + $0.down.bytes > $1.up.bytes + $1.down.bytes }
     }
@@ -196,8 +194,6 @@ private struct ConnectionTrack {
         default: break
         }
     }
-
-    func aboveLeast(_ rtt: Interval) -> Interval { max(.zero, rtt - (least ?? rtt)) }
 
     var flow: ReportData.Flow {
         ReportData.Flow(

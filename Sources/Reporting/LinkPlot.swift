@@ -25,7 +25,7 @@ package struct LinkPlot: Encodable {
     package var summary = Summary()
 
     package struct Summary: Encodable {
-        var meanCapacityMbps: Double?
+        package var meanCapacityMbps: Double?
         var meanArrivalMbps: Double?
         var meanThroughputMbps: Double?
         var utilisation: Double?

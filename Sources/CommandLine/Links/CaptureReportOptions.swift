@@ -21,9 +21,13 @@ struct CaptureReportOptions: ParsableArguments {
 
     func recorder() -> CaptureRecorder? { isWanted ? CaptureRecorder() : nil }
 
-    func write(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) throws {
+    /// - Parameter other: the other end's capture, and what both tell together.
+    func write(
+        _ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>,
+        other: (file: String, comparison: TwoEndsComparison)? = nil
+    ) throws {
         if report != nil || csv != nil {
-            let data = ReportData(summary, recorder, fit: fit)
+            let data = ReportData(summary, recorder, fit: fit, other: other)
             if let csv { try InputFile.write(Array(data.csv.utf8), to: csv) }
             if let report { try InputFile.write(Array(HTMLReport.render(data).utf8), to: report) }
         }

@@ -70,17 +70,22 @@ struct InspectCommand: AsyncParsableCommand {
         let mostFlows = most ?? (output.json ? Self.mostAsJSON : Self.mostAsText)
         var client = try InspectedCapture(
             file, part, matching: serverFile == nil ? nil : EndRecords(), recorder: report.recorder(), mostFlows: mostFlows)
-        if let recorder = client.recorder {
-            try report.write(client.summary, recorder, fit: client.fit)
-            if serverFile != nil { Output.note("--report, --qlog and --csv show \(file) alone; what both captures tell together is below") }
-        }
         var link = client.link
         var truncations = [client.truncationText]
         if let serverFile {
-            let server = try InspectedCapture(serverFile, part, matching: EndRecords(agreeingWith: client.records), mostFlows: mostFlows)
+            let server = try InspectedCapture(
+                serverFile, part, matching: EndRecords(agreeingWith: client.records), recorder: report.recorder(), mostFlows: mostFlows)
             client.summary.takeSenders(from: server.summary)
             truncations.append(server.truncationText)
-            link = try Self.compare(client, server, isSynchronised: synchronisedClocks)
+            let (comparison, isSwapped) = try Self.compare(client, server, isSynchronised: synchronisedClocks)
+            link = comparison.report
+            let (end, other) = isSwapped ? (server, client) : (client, server)
+            if let recorder = end.recorder {
+                try report.write(end.summary, recorder, fit: end.fit, other: (other.summary.file, comparison))
+            }
+            if report.qlog != nil { Output.note("--qlog shows the client's capture alone") }
+        } else if let recorder = client.recorder {
+            try report.write(client.summary, recorder, fit: client.fit)
         }
         if output.json {
             let summary = client.summary
@@ -102,24 +107,26 @@ struct InspectCommand: AsyncParsableCommand {
     /// Whichever of the two was made at the server's end is the server's.
     private static func compare(
         _ first: InspectedCapture, _ second: InspectedCapture, isSynchronised: Bool
-    ) throws -> LinkReport {
-        var (client, server) = (first, second)
+    ) throws -> (TwoEndsComparison, isSwapped: Bool) {
+        var (client, server, isSwapped) = (first, second, false)
         if (try? first.fit.get().vantage) == .server, (try? second.fit.get().vantage) == .client {
             Output.note("\(first.summary.file) was captured at the server's end: taking the two the other way round")
-            swap(&client, &server)
+            (client, server, isSwapped) = (second, first, true)
         }
-        func report() throws(TwoEnds.Failure) -> LinkReport {
-            try TwoEnds.report(
+        func comparison() throws(TwoEnds.Failure) -> TwoEndsComparison {
+            try TwoEnds.compare(
                 client: client.records, server: server.records, clientFit: try? client.fit.get(),
                 serverFit: try? server.fit.get(), isSynchronised: isSynchronised)
         }
         do throws(TwoEnds.Failure) {
-            let first = try report()
+            let found = try comparison()
             // Nothing arrives before it was sent: who sent first, and so is called the client, may sit at the other end.
-            guard let up = first.up.oneWayDelayMs, let down = first.down.oneWayDelayMs, up.p50 + down.p50 < 0 else { return first }
+            guard let up = found.report.up.oneWayDelayMs, let down = found.report.down.oneWayDelayMs, up.p50 + down.p50 < 0 else {
+                return (found, isSwapped)
+            }
             Output.note("packets would arrive before they were sent: taking the two captures the other way round")
             swap(&client, &server)
-            return try report()
+            return (try comparison(), !isSwapped)
         } catch {
             throw Failure(.badData, "\(error): give two captures of the same session, from both ends")
         }

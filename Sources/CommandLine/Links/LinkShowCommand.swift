@@ -49,7 +49,7 @@ struct LinkShowCommand: ParsableCommand {
             if out.hasSuffix(".svg"), plots.count != 1 {
                 throw Failure(.usage, "\(plots.count) plots do not fit one picture; write them to a .html file")
             }
-            let text = out.hasSuffix(".svg") ? plots[0].svg + "\n" : LinkPlot.html(plots)
+            let text = out.hasSuffix(".svg") ? plots[0].svg + "\n" : HTMLReport.render(ReportData(links: plots))
             try InputFile.write(Array(text.utf8), to: out)
         }
         if output.json { try Output.json(["links": plots]) } else {
