@@ -19,7 +19,7 @@ package struct LinkFitReport: Encodable, Sendable, Hashable {
         package var queueBasis: String
 
         fileprivate enum CodingKeys: CodingKey {
-            case capacityMbps, lowerBound, capacityBasis, lossRate, lossRateAtMost, meanBurst, lossBasis, queueBytes, queueBasis
+            case capacityMbps, assumedCapacityMbps, lowerBound, capacityBasis, lossRate, lossRateAtMost, meanBurst, lossBasis, queueBytes, queueBasis
         }
     }
 
@@ -156,7 +156,7 @@ extension LinkFitReport.Direction {
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(capacityMbps, forKey: .capacityMbps)
-        try object.encodeIfPresent(assumedCapacityMbps, forKey: .assumedCapacityMbps)
+        try object.encode(assumedCapacityMbps, forKey: .assumedCapacityMbps)
         try object.encode(lowerBound, forKey: .lowerBound)
         try object.encode(capacityBasis, forKey: .capacityBasis)
         try object.encode(lossRate, forKey: .lossRate)

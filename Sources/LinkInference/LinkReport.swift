@@ -99,7 +99,7 @@ extension LinkReport.Direction {
 extension LinkReport {
     private enum CodingKeys: CodingKey {
         case up, down, baseRttMs, baseRttIsUpperBound, silentEnds, outages, idleSenders, handovers, migrations, vantage, vantageBasis, baseRttBasis
-        case windowStartS, windowLengthS, clock, clockSkewPpm, reason
+        case windowStartS, windowLengthS, clock, clockOffsetMs, clockOffsetWithinMs, clockSkewPpm, clockSkewWithinPpm, reason
     }
 
     package func encode(to encoder: any Encoder) throws {

@@ -50,7 +50,7 @@ extension ReportData {
 
     private static func outages(_ link: LinkReport, isBothEnds: Bool) -> ReportFigure {
         let found = link.outages.filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
-        let sureness = found.map(\.confidence)
+        let sureness = found.compactMap(\.confidence)
         var basis = isBothEnds ? "what one end sent and the other received" : "silences, late arrivals and losses, as one end saw them"
         if !isBothEnds, let low = sureness.min(), let high = sureness.max() {
             basis += "; confidence \(TextLayout.fixed(low, 2))\(low == high ? "" : " to \(TextLayout.fixed(high, 2))")"
