@@ -144,9 +144,11 @@ extension ReportData {
             let rates = (fit?[direction].assumedRates ?? []).map { $0.bitsPerSecond / 1_000 }
             // Where the replay outlasts the capture, the rates begin again.
             let capacity = rates.isEmpty ? [] : (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
-            return Lane(
+            var lane = Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
                 capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false)
+            lane.isCapacityAssumed = fit?[direction].isLowerBound ?? false
+            return lane
         }
         notes.append("Of the rate up, what the client sent is shown, also where the link discarded it.")
         lanes = [lane(.down, bits.down), lane(.up, bits.up)]

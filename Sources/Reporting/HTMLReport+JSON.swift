@@ -28,6 +28,7 @@ extension HTMLReport {
                 json.member("capBinS", lane.capacityBinS, decimals: 6)
                 integers("cap", lane.capacityKbps, &json)
                 json.member("bound", lane.isLowerBound)
+                json.member("assumed", lane.isCapacityAssumed)
                 integers("offered", lane.offeredKbps, &json)
             }
             list("outages", data.outages, &json) { outage, json in

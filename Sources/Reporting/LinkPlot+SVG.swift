@@ -88,9 +88,11 @@ extension LinkPlot {
                 text += "<path class=\"grid\" d=\"M\(number(Self.left)) \(y(value))H\(number(Self.left + Self.width))\"/>"
                 text += "<text class=\"faint\" x=\"\(number(Self.left - 6))\" y=\"\(y(value))\" dy=\"4\" text-anchor=\"end\">\(Self.short(value))</text>"
             }
-            for part in 0...5 {
-                let at = number(Self.left + Self.width * Double(part) / 5)
-                text += "<text class=\"faint\" x=\"\(at)\" y=\"\(number(top + height + 15))\" text-anchor=\"middle\">\(Self.short(span * Double(part) / 5))</text>"
+            // Round seconds, six to twelve of them.
+            let step = LinkPlot.ceiling(span / 12)
+            for part in 0...12 where Double(part) * step <= span {
+                let at = number(Self.left + Self.width * Double(part) * step / span)
+                text += "<text class=\"faint\" x=\"\(at)\" y=\"\(number(top + height + 15))\" text-anchor=\"middle\">\(Self.short(Double(part) * step))</text>"
             }
             return text
         }

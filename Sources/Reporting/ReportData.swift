@@ -19,6 +19,8 @@ package struct ReportData: Sendable {
         package var capacityKbps: [Int64]
         /// The sender was the limit: capacity is at least this.
         package var isLowerBound: Bool
+        /// Nothing measured it: a replay's link where the recorded one is not known.
+        package var isCapacityAssumed = false
         /// What was sent into it, in the same bins, where the other end's capture tells; else empty.
         package var offeredKbps: [Int64] = []
 

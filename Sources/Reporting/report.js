@@ -32,7 +32,8 @@
     const box = group("Rate");
     D.lanes.forEach((lane, index) => {
       const [used, offered, cap] = [lane.used, lane.offered, lane.cap].map(list => Float64Array.from(list, x => x / 1e3));
-      const capacityName = lane.bound ? "capacity: at least this" : "capacity", usedName = isBoth ? "came to the other end" : "passed";
+      const isDashed = lane.bound || lane.assumed,
+        capacityName = lane.assumed ? "capacity, assumed" : lane.bound ? "capacity: at least this" : "capacity", usedName = isBoth ? "came to the other end" : "passed";
       let now = {};
       const look = p => {
         const join = p.join(lane.binS);
@@ -44,12 +45,12 @@
         ...common, title: `Rate ${names[lane.dir]}`, unit: "Mbit/s", height: 150, direction: lane.dir, labelled: index === 0,
         description: `What passed over time${lane.cap.length ? ", and " + capacityName : ""}.`,
         legend: [[usedName, lane.dir, "area"], ...(offered.length ? [["was sent", "queue", "line"]] : []),
-          ...(cap.length ? [[capacityName, "cap", lane.bound ? "dash" : "line"]] : []), ...(index === 0 ? shadeLegend : [])],
+          ...(cap.length ? [[capacityName, "cap", isDashed ? "dash" : "line"]] : []), ...(index === 0 ? shadeLegend : [])],
         range: p => { look(p); return [0, top(now.used, now.offered, now.cap)]; },
         paint: p => {
           p.area(now.used, lane.dir);
           p.steps(now.offered, "queue", { width: 1.1 });
-          p.steps(now.cap, "cap", { dash: lane.bound ? [6, 4] : [] }, p.gaps());
+          p.steps(now.cap, "cap", { dash: isDashed ? [6, 4] : [] }, p.gaps());
         },
         said: () => `Means of ${span(now.bin)} each.`,
         tip: (p, time) => {
@@ -156,7 +157,7 @@
         now = { bin: link.binS * join, cap: corners(cap), arrived: corners(arrived), left: corners(left) };
         return [0, top(now.cap, now.arrived, now.left)];
       },
-      paint: p => { p.area(now.cap, offer, 1); p.steps(now.arrived, "down"); p.steps(now.left, "up"); },
+      paint: p => { p.area(now.cap, offer, 1); if (arrived.length) p.steps(now.cap, "muted", { width: .8 }); p.steps(now.arrived, "down"); p.steps(now.left, "up"); },
       said: () => `Means of ${span(now.bin)} each.`,
       tip: (p, time) => [["capacity", now.cap], ["arrived", now.arrived], ["left", now.left]].map(([name, list]) => {
         const v = valueAt(list, time);

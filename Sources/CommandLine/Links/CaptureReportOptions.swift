@@ -7,7 +7,7 @@ import MastReporting
 
 /// Files for people and their tools, beside what a command prints.
 struct CaptureReportOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Write a report with plots and tables: one HTML file that needs no network.", valueName: "file.html"))
+    @Option(help: ArgumentHelp("Write a report with figures, plots and tables, of both captures where there are two: one HTML file that needs no network.", valueName: "file.html"))
     var report: String?
 
     @Option(help: ArgumentHelp("Write the busiest flow as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
