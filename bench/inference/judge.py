@@ -181,11 +181,15 @@ class Judge:
     def judge_outages(self):
         """Also gives the stretches that are rightly outages although nobody planned them: a long burst, a gap of a trace."""
         self.accepted, self.untold = {"up": [], "down": []}, {"up": "", "down": ""}
-        found = [o for o in self.link["outages"] if o["kind"] != "senderIdle"]
+        # When the machine stood still, so did both ends: nobody's statement of it is judged.
+        stalls = self.counted.get("stalls", [])
+        is_judged = lambda o: not any(o["startS"] + self.offset < to + 0.1 and start - 0.1 < o["endS"] + self.offset for start, to in stalls)
+        found = [o for o in self.link["outages"] if o["kind"] != "senderIdle" and is_judged(o)]
         stray = max(0.01, self.counted["latestMs"] / 1e3)
         # Half-way nobody knows how far the link is.
         apart = {way: stray + (self.case.way(way)["delay"] if self.vantage == "middle" else 0) for way in ("up", "down")}
         for way, kind, start, end in proofs.true_outages(self.case):
+            if any(start < stall[1] + 0.1 and stall[0] - 0.1 < end for stall in stalls): continue
             what = f"{way} {kind} {start}"
             candidates = [o for o in found if o.get("direction") in (way, None) and o["startS"] + self.offset < end + 0.1 and o["endS"] + self.offset > start - 0.1]
             match = next((o for o in candidates if o["kind"] == kind), candidates[0] if candidates else None)
@@ -221,7 +225,7 @@ class Judge:
             else: self.say("no outage", WRONG, f"{extra.get('direction')} {extra['kind']} {start:.2f}-{end:.2f} s, confidence {extra['confidence']}, and there was none: {extra['basis']}")
         if not found: self.say("no outage", RIGHTLY_NULL)
         for idle in self.link["outages"]:
-            if idle["kind"] != "senderIdle": continue
+            if idle["kind"] != "senderIdle" or not is_judged(idle): continue
             way = idle.get("direction") or self.case.main[0]
             start, end = idle["startS"] + self.offset + idle["startUncertaintyS"] + apart[way], idle["endS"] + self.offset - idle["endUncertaintyS"] - apart[way]
             count = self.log.offers(way, start, end)

@@ -1,6 +1,6 @@
 /* A link between two network namespaces, written apart from Mast's own so that it can be its judge: a TUN device at each
  * end, and per direction a random loss, a queue of packets, a server, and a delay. Truth goes to standard output when it
- * ends: counts, and what became of each packet.
+ * ends: counts, when it could not run itself, and what became of each packet.
  *
  *   link CLIENT-NAMESPACE SERVER-NAMESPACE UP DOWN FOLDER
  *
@@ -30,7 +30,8 @@
 
 enum { most_outages = 16, most_waiting = 1 << 14, largest = 2048 };
 struct outage { double from, to; };
-enum { most_chances = 1 << 20, most_logged = 1 << 21, kept_bytes = 128 };
+enum { most_stalls = 64, most_chances = 1 << 20, most_logged = 1 << 21, kept_bytes = 128 };
+static const double shortest_stall = 0.05; /* of the whole machine: nothing ran, the ends neither */
 struct packet { double due; unsigned record; int length; unsigned char bytes[largest]; };
 /* What became of a packet: d delivered, q refused by the queue, r lost at random or in a burst, o in an outage that drops, h
  * refused by a queue that a hold filled. */
@@ -296,10 +297,14 @@ int main(int count, char **words) {
     ways[0].out = ways[1].in = server;
     puts("ready");
     fflush(stdout);
-    double latest = 0;
+    double latest = 0, turned = now();
+    static struct outage stalls[most_stalls];
+    int stall_count = 0;
     static unsigned char bytes[65536];
     while (!stopped) {
-        double next = 1;
+        double next = 0.01, turn = now();
+        if (turn - turned > shortest_stall && began >= 0 && stall_count < most_stalls) stalls[stall_count++] = (struct outage){turned - began, turn - began};
+        turned = turn;
         for (int index = 0; index < 2; index++) {
             struct direction *way = &ways[index];
             for (int burst = 0; burst < 64; burst++) {
@@ -327,6 +332,9 @@ int main(int count, char **words) {
     write_packets(words[5]);
     write_middle(words[5], epoch);
     printf("{\"epoch\": %.6f, \"latestMs\": %.3f, \"isLogFull\": %d, ", epoch, latest * 1e3, record_count == most_logged);
+    printf("\"stalls\": [");
+    for (int index = 0; index < stall_count; index++) printf("%s[%.3f, %.3f]", index ? ", " : "", stalls[index].from, stalls[index].to);
+    printf("], ");
     tell("up", &ways[0], ", ");
     tell("down", &ways[1], "}\n");
     return 0;
