@@ -91,7 +91,7 @@ struct CapacityEstimate: Sendable {
         let near = seen.filter { (Int64(clamping: bins[$0]) * 80 - rate.bitsPerSecond).magnitude * 10 <= rate.bitsPerSecond.magnitude }
         let filled = near.count { waited[$0] == true }
         // A rate that changes has a step of each.
-        return filled >= fewestFull && filled * 2 >= near.count && filled * 5 >= full.count * 2
+        return filled >= fewestFull && filled * 2 >= near.count && filled * 5 >= full.count * 3
     }
 
     /// Of the steps in which packets waited, or in which so few passed that nothing tells; not of stops.
@@ -203,7 +203,7 @@ struct CapacityEstimate: Sendable {
         if seen.count >= fewestSteps {
             // Losses and windows hold a sender back, and leave the queue empty. Of transfers both ways it is not known whose queue it was.
             let full = seen.filter { waited[$0] == true }
-            guard !view.isBulkBothWays, full.count * 10 >= seen.count * 7 else { return nil }
+            guard !view.isBulkBothWays, full.count * 100 >= seen.count * 85 else { return nil }
             return mean(bins, waited, from: full[0], to: full[full.count - 1])
         }
         // Without waits nothing tells a full link from a sender that losses held back, but for datagrams that are counted.

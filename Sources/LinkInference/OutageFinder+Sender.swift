@@ -56,7 +56,7 @@ extension OutageFinder {
         if isMany { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
-            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0, sender.repaired * 2 < sender.outstanding else { return nil }
             // One that leaps over others, uncounted, may tell of those that were lost.
             if answers.lateness != nil, answers.missing == nil, sender.arrived > 4 * sender.segment { return nil }
             var verdict = Verdict(

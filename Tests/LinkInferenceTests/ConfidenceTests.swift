@@ -54,6 +54,19 @@ import Testing
                 : .repairedDownload(scenario, window: window, until: stop, recordedAt: end, isStamped: isStamped, pauses: pauses)
         }
 
+        /// Of an outage that is told rightly, edges within what is stated, of all.
+        func edges(_ said: LinkFit.Outage, in fit: LinkFit) -> (held: Int, of: Int) {
+            let from = said.start + fit.window.start.sinceStart
+            let real = outages.first {
+                ($0.outage.mode == .hold) == (said.kind == .hold) && said.direction ?? $0.direction == $0.direction && $0.outage.start < from + said.length && from < $0.outage.start + $0.outage.duration
+            }
+            guard let real, said.kind != .senderIdle else { return (0, 0) }
+            let slack = Interval.milliseconds(3)
+            let held = ((from - real.outage.start).magnitude <= said.startUncertainty + slack ? 1 : 0)
+                + ((from + said.length - real.outage.start - real.outage.duration).magnitude <= said.endUncertainty + slack ? 1 : 0)
+            return (held, 2)
+        }
+
         /// Whether what is said of a stretch is so.
         func isRight(_ said: LinkFit.Outage, in fit: LinkFit) -> Bool {
             let from = said.start + fit.window.start.sinceStart
@@ -73,8 +86,9 @@ import Testing
     private static let ends: [RecordedWorld.End] = [.client, .server]
     private static let asked = ProcessInfo.processInfo.environment["MAST_TRIALS"].flatMap(UInt64.init)
 
-    private func trials(_ seeds: Range<UInt64>) throws -> [OutageEvidence: OutageEvidence.Trials] {
-        var trials: [OutageEvidence: OutageEvidence.Trials] = [:]
+    private func trials(_ seeds: Range<UInt64>) throws -> (of: [OutageEvidence: OutageEvidence.Trials], edges: (held: Int, of: Int)) {
+        var trials: [OutageEvidence: OutageEvidence.Trials] = [:] // lookup only
+        var edges = (held: 0, of: 0)
         for seed in seeds {
             let link = Link(seed)
             for end in Self.ends {
@@ -83,21 +97,26 @@ import Testing
                     let isRight = link.isRight(outage, in: fit)
                     trials[outage.evidence, default: OutageEvidence.Trials(right: 0, of: 0)].of += 1
                     if isRight { trials[outage.evidence]?.right += 1 }
+                    let own = link.edges(outage, in: fit)
+                    edges = (edges.held + own.held, edges.of + own.of)
+                    if own.held < own.of, Self.asked != nil { print("edge: \(seed) \(end) \(outage) of \(link.outages)") }
                     if !isRight, Self.asked != nil { print("wrong: \(seed) \(end) \(outage.evidence) \(outage) of \(link.outages) \(link.pauses)") }
                 }
             }
         }
-        return trials
+        return (trials, edges)
     }
 
     @Test("of what is said with a confidence so many answers are right")
     func confidencesAreShares() throws {
-        let found = try trials(0..<(Self.asked ?? 12))
+        let (found, edges) = try trials(0..<(Self.asked ?? 16))
         if Self.asked != nil {
             for evidence in OutageEvidence.allCases { if let own = found[evidence] { print("| `\(evidence.rawValue)` | \(own.right) | \(own.of) |") } }
         }
         let (right, of) = found.values.reduce((0, 0)) { ($0.0 + $1.right, $0.1 + $1.of) }
-        #expect(of >= 20 && right * 100 >= of * 95, "\(found)")
+        #expect(of >= 12 && right * 100 >= of * 95, "\(found)")
+        #expect(edges.of >= 8 && edges.held * 100 >= edges.of * 90, "\(edges)")
+        if Self.asked != nil { print("edges within what is stated: \(edges.held) of \(edges.of); right: \(right) of \(of)") }
         for (evidence, own) in found {
             guard let stated = evidence.confidence, own.of >= OutageEvidence.fewestTrials else { continue }
             #expect(abs(Double(own.right) / Double(own.of) - stated) <= 0.1, "\(evidence): \(own), stated \(stated)")

@@ -1,5 +1,5 @@
 /// Bytes beyond the cumulative acknowledgement that are known to have arrived, by selective acknowledgements (RFC 2018). What is
-/// in it is under way no more. Bounded: of more than `most` ranges the oldest are forgotten.
+/// in it is under way no more. Bounded: of more than `most` ranges others wait for the cumulative acknowledgement.
 struct SACKScoreboard: Sendable {
     private static let most = 64
 
@@ -61,10 +61,8 @@ struct SACKScoreboard: Sendable {
             if Self.distance(whole.to, range.to) > 0 { whole.to = range.to }
             return true
         }
-        if ranges.count >= Self.most {
-            bytes -= Self.distance(ranges[0].from, ranges[0].to)
-            ranges.removeFirst()
-        }
+        // What was told once is not told again.
+        guard ranges.count < Self.most else { return 0 }
         ranges.append(whole)
         let newly = max(0, Self.distance(whole.from, whole.to) - known)
         bytes += newly
