@@ -41,7 +41,10 @@ package struct ReplayRun: Sendable {
         let (plan, timeout, module) = (plan, timeout, module)
         let simulation = Simulation(seed: plan.seed)
         let sentAgain = RetransmissionCount()
-        let cloud = try SimulatedCloud(simulation, engine: engine, onServerTrace: { sentAgain.note($0, of: $1) })
+        var configuration = SimulatedCloud.Configuration()
+        // Nobody asks for a result long after it came, and memory is for the packets.
+        configuration.rememberedResultBytes = ReplayPlan.pooledBytes
+        let cloud = try SimulatedCloud(simulation, engine: engine, configuration: configuration, onServerTrace: { sentAgain.note($0, of: $1) })
         sentAgain.follow(try cloud.clientKey(0))
         let journal = RunJournal(digest: simulation.digest)
         let witness = PoolWitness.overMemory(quotaBytes: ReplayPlan.pooledBytes)

@@ -24,6 +24,8 @@ package final class SimulatedCloud: Sendable {
         package var joinPatience = Interval.seconds(60)
         /// Repetitions at other nodes; none by default, so that every packet belongs to a run that is counted.
         package var auditRate = 0.0
+        /// Of results that a station keeps for whoever asks for one again.
+        package var rememberedResultBytes = 64 << 20
 
         package init() {}
     }
@@ -164,6 +166,9 @@ package final class SimulatedCloud: Sendable {
             keys.identity, at: role.address, life: birth, access: access(configuration.stationDelay), configuration: .cloud,
             onTrace: onServerTrace)
         let executor = executor(host)
+        var settings = StationConfiguration()
+        settings.runs.rememberedResultBytes = configuration.rememberedResultBytes
+        let chosen = settings
         let patience = simulation.now + configuration.joinPatience
         return (
             host,
@@ -171,7 +176,7 @@ package final class SimulatedCloud: Sendable {
                 let membership = try await Self.membership(role.name, token, keys, stores, host.host, until: patience)
                 let node = try BaseStationNode(
                     host: host.host, membership: membership, keys: keys, stores: stores, engine: engine, executor: executor,
-                    log: Self.quiet)
+                    configuration: chosen, log: Self.quiet)
                 try await node.run()
             }
         )
