@@ -108,7 +108,7 @@ struct CapacityEstimate: Sendable {
     private static let fewestFull = 5
 
     /// Last steps of windows into which acknowledgements fall that tell of what came long before: after steps without any.
-    private static func leaps(_ bins: [Int], _ width: Int) -> Set<Int> { // lookup only
+    private static func leaps(_ bins: [Int], _ width: Int) -> Set<Int> {  // lookup only
         var leaps = Set<Int>() // lookup only
         for index in bins.indices.dropFirst(2) where bins[index] > 0 && bins[index - 1] == 0 && bins[index - 2] == 0 {
             leaps.formUnion(index..<min(bins.count, index + width))
@@ -117,7 +117,7 @@ struct CapacityEstimate: Sendable {
     }
 
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
-    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 {
+    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 {  // lookup only
         let width = min(steps, bins.count)
         guard width > 0 else { return 0 }
         var sum = bins[..<width].reduce(0, +)
