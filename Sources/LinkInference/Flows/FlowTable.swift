@@ -265,10 +265,12 @@ struct DuplicateWindow: Sendable {
         let place = UInt64(truncatingIfNeeded: packet.interface) << 16 | UInt64(ip.hopLimit) << 8 | outgoing
         // Without an identification (RFC 6864, IPv6) equal bytes may be two packets, unless sequence numbers tell.
         let isTold = ip.identification != 0 || packet.headers.isTCPData
+        // Acknowledgements and resets without data say the same again, one behind the other, as often as they are asked for.
+        let mayBeMirrored = !packet.headers.isTCP
         let found = ring.contains {
             guard $0.fingerprint == fingerprint else { return false }
             let apart = (packet.time - $0.time).magnitude
-            return apart <= Self.span && (isTold || $0.place != place || apart <= Self.atOnce)
+            return apart <= Self.span && (isTold || $0.place != place || (mayBeMirrored && apart <= Self.atOnce))
         }
         if ring.count < Self.remembered {
             ring.append((fingerprint, packet.time, place))
@@ -281,5 +283,6 @@ struct DuplicateWindow: Sendable {
 }
 
 extension PacketHeaders {
+    fileprivate var isTCP: Bool { if case .tcp = transport { true } else { false } }
     fileprivate var isTCPData: Bool { if case .tcp(let tcp) = transport { tcp.payloadBytes > 0 } else { false } }
 }
