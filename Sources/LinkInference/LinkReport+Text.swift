@@ -44,8 +44,14 @@ extension LinkReport {
             rows.append([
                 outage.kind == LinkFit.Outage.Kind.senderIdle.rawValue ? "pause" : outage.kind, outage.direction ?? "unknown", fixed(outage.startS),
                 fixed(outage.startUncertaintyS), fixed(outage.endS), fixed(outage.endUncertaintyS), outage.confidence.map { TextLayout.fixed($0, 2) } ?? "-",
-            ] + (startUnixS.map { [TextLayout.clock(unixSeconds: $0 + outage.startS)] } ?? []))
+            ] + (startUnixS.map { [moment(outage.startS, since: $0)] } ?? []))
         }
         return TextLayout.table(rows, left: [0, 1])
+    }
+
+    /// The time of day; with the date, where that is not the capture's first.
+    private static func moment(_ seconds: Double, since startUnixS: Double) -> String {
+        let (first, own) = (TextLayout.date(unixSeconds: startUnixS), TextLayout.date(unixSeconds: startUnixS + seconds))
+        return first.prefix(10) == own.prefix(10) ? TextLayout.clock(unixSeconds: startUnixS + seconds) : own
     }
 }

@@ -17,7 +17,8 @@ struct ReplayCommand: AsyncParsableCommand {
             --mode link: that link, and a client that runs the sample application textsearch over it. Chosen by --runs and \
             --duration, and without a capture.
             --mode packets: the packets themselves, open loop, each at its time since the first: into a file (--out), as \
-            datagrams (--send-to HOST:PORT), or to a device (--to-interface, needs root).
+            datagrams (--send-to HOST:PORT), or to a device (--to-interface, needs root). With --filter, times here count from \
+            the first packet that it leaves, also those of --from and --to.
 
             In the first two the client calls a communication server's two stations, 2 ms away from it, and a center that \
             is 60 ms away. With --kill-station the serving station dies at a time, and returns later. Clock, \
