@@ -59,11 +59,13 @@ extension LinkPlot {
     /// Delays over time alone, one lap of them.
     package init(_ delays: DelaySeries, name: String, direction: LinkDirection?) {
         self.init(LinkProfile(delaySeries: delays), name: name, direction: direction, seed: 1)
+        facts = []
     }
 
     /// CellReplay's base delays alone.
     package init(_ trains: PacketTrains, name: String, direction: LinkDirection?) {
         self.init(LinkProfile(trains: trains), name: name, direction: direction, seed: 1)
+        facts = []
     }
 
     package static func title(_ name: String, _ direction: LinkDirection?) -> String {

@@ -31,9 +31,12 @@ import Testing
     @Test func everyServiceHasItsCapacity() throws {
         let trace = try DeliveryTrace(mahimahi: Array((1...4_000).map { "\($0)\n" }.joined().utf8))
         let series = try #require(RateSeries(steps: [.init(at: .zero, rate: .megabitsPerSecond(4)), .init(at: .seconds(2), rate: .megabitsPerSecond(20))], period: .seconds(4)))
-        for (service, expected) in [(LinkService.constant(.megabitsPerSecond(12)), 12.0), (.trace(trace), 12), (.series(series), 12), (.tokenBucket(.megabitsPerSecond(12), burstBytes: 3_000), 12)] {
-            let plot = plot(service)
-            #expect(abs(plot.capacityMbps.reduce(0, +) / Double(plot.capacityMbps.count) - expected) < 0.1, "\(service)")
+        let services: [LinkService] = [
+            .constant(.megabitsPerSecond(12)), .trace(trace), .series(series), .tokenBucket(.megabitsPerSecond(12), burstBytes: 3_000),
+        ]
+        for service in services {
+            let shown = plot(service).capacityMbps
+            #expect(abs(shown.reduce(0, +) / Double(shown.count) - 12) < 0.1, "\(service)")
         }
         #expect(abs(mean(plot(.series(series)), 0, 1.9) - 4) < 0.01 && abs(mean(plot(.series(series)), 2.1, 4) - 20) < 0.01)
         #expect(plot(.trace(trace)).capacityMbps.allSatisfy { abs($0 - 12) < 0.01 })

@@ -10,10 +10,11 @@ import Synchronization
 final class StatusLine: Sendable {
     private let text: @Sendable () -> String
     private let isEnding = Atomic<Bool>(false)
+    private let wakes = DispatchSemaphore(value: 0)
     private let hasEnded = DispatchSemaphore(value: 0)
 
     /// Four times a second.
-    private static let pause: UInt32 = 250_000
+    private static let pause = DispatchTimeInterval.milliseconds(250)
 
     /// Nil where there is no terminal to draw on.
     init?(_ text: @escaping @Sendable () -> String) {
@@ -27,14 +28,16 @@ final class StatusLine: Sendable {
     /// Gives the row back.
     func end() {
         isEnding.store(true, ordering: .relaxed)
+        wakes.signal()
         // Who has stopped the terminal's output shall not keep this program.
         _ = hasEnded.wait(timeout: .now() + 1)
     }
 
     private func draw() {
         var rows = 0
-        while !isEnding.load(ordering: .relaxed) {
-            usleep(Self.pause)
+        while true {
+            _ = wakes.wait(timeout: .now() + Self.pause)
+            if isEnding.load(ordering: .relaxed) { break }
             guard Self.isLineByLine else {
                 // The program that came resets what it needs; ours is left alone, but for the rows that were kept from it.
                 if rows > 0 { Self.write("\u{1B}7\u{1B}[r\u{1B}8") }
