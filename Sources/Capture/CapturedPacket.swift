@@ -29,6 +29,9 @@ package struct CapturedPacket: Sendable {
         (self.wireBytes, self.capturedBytes, self.headers) = (wireBytes, capturedBytes, headers)
     }
 
+    /// Before the first one was read.
+    package static let none = CapturedPacket(number: 0, time: .zero, epochNanoseconds: 0, hasTimestamp: false, wireBytes: 0, capturedBytes: 0, headers: .undecoded)
+
     /// Bytes of IP on the wire: the IP length field, whatever the snap length cut. 0 when it is not IP.
     package var ipBytes: Int { headers.ip?.bytes ?? 0 }
 
@@ -172,6 +175,17 @@ package struct FlowKey: Hashable, Comparable, Sendable {
                 higher: fromLower ? destination : source),
             fromLower
         )
+    }
+
+    /// The upper halves of IPv4 addresses say nothing.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(lower.low)
+        hasher.combine(higher.low)
+        hasher.combine(UInt64(protocolNumber) << 32 | UInt64(lower.port) << 16 | UInt64(higher.port))
+        if lower.high | higher.high != 0 {
+            hasher.combine(lower.high)
+            hasher.combine(higher.high)
+        }
     }
 
     package static func < (a: FlowKey, b: FlowKey) -> Bool {

@@ -57,7 +57,8 @@ package struct CapturePipeline: Sendable {
         _ file: CaptureFile, progress: (Int) -> Void = { _ in },
         _ body: ((CapturedPacket, FlowObservation, NetworkAddress) -> Void)? = nil
     ) {
-        while let packet = file.next() {
+        var packet = CapturedPacket.none
+        while file.next(into: &packet) {
             if let seen = take(packet), let body { body(packet, seen, builder.table.flows[seen.flow].client) }
             if packets % 200_000 == 0 { progress(packets) }
         }
