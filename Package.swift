@@ -23,6 +23,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String
 }
 
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+/// Its raw block of AES, which QUIC hides packet numbers with.
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
@@ -37,8 +39,8 @@ let package = Package(
     products: [
         .library(name: "MastCalls", targets: ["MastCalls"]),
         .library(name: "MastCloud", targets: ["MastCloudClient"]),
-        // Captures and links, without cloud, simulator or WebAssembly. Its declarations are not public yet.
-        .library(name: "MastLinks", targets: ["MastCapture", "MastLinkInference", "MastLinkModel", "MastReporting"]),
+        // Captures and links, without transport, cloud, simulator or WebAssembly.
+        .library(name: "MastLinks", targets: ["MastLinks"]),
         .executable(name: "mast", targets: ["mast"]),
         .executable(name: "bench", targets: ["bench"]),
         .executable(name: "bench-ours", targets: ["bench-ours"]),
@@ -79,14 +81,16 @@ let package = Package(
         .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         module("Capture", ["MastTimebase", "CPcap", "CZlib"]),
         module("LinkInference", ["MastCapture", "MastLinkModel", "MastTimebase"]),
+        module("Links", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"]),
+        module("ServerNames", ["MastCapture", "MastLinkInference", "MastTimebase", crypto, cryptoExtras]),
         module(
             "Reporting", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTransport", "MastTimebase"],
             // Into the program itself, which stays one file.
-            resources: ["report.css", "plot.js", "table.js", "report.js"].map { .embedInCode($0) }),
+            resources: ["report.css", "view.js", "plot.js", "table.js", "sequence.js", "report.js"].map { .embedInCode($0) }),
         module(
             "PacketTools",
             ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator", "MastDatagrams", "MastTransport",
-             "MastFiles", "MastTimebase"]),
+             "MastRPC", "MastFiles", "MastTimebase", collections]),
         module(
             "Simulator",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel",
@@ -99,9 +103,9 @@ let package = Package(
             dependencies: [
                 "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastDatagrams", "MastUDPDriver", "MastWasmRuntime",
                 "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
-                "MastCapture", "MastLinkInference", "MastReporting", "MastPacketTools", "MastFiles", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
+                "MastCapture", "MastLinkInference", "MastServerNames", "MastReporting", "MastPacketTools", "MastFiles", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
             ],
-            path: "Sources/CommandLine", swiftSettings: settings),
+            path: "Sources/CommandLine", resources: [.embedInCode("Links/links.schema.json")], swiftSettings: settings),
 
         // Knows contenders only as programs.
         .executableTarget(name: "bench", dependencies: ["MastProcesses", arguments, histogram], path: "bench/harness", swiftSettings: settings),
@@ -138,11 +142,15 @@ let package = Package(
             path: "Tests/CaptureKit", swiftSettings: settings),
         tests("Capture", ["MastCapture", "MastLinkInference", "MastTimebase", "CaptureKit"]),
         tests("LinkInference", ["MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase", "CaptureKit", crypto]),
+        tests("ServerNames", ["MastServerNames", "MastLinkInference", "MastCapture", "MastTimebase", "CaptureKit", crypto, cryptoExtras]),
+        tests("Links", ["MastLinks"]),
         tests(
             "Reporting",
             ["MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastProcesses", "MastTransport", "MastTimebase", "CaptureKit"]),
-        tests("PacketTools", ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase"]),
-        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastTimebase"]),
+        tests(
+            "PacketTools",
+            ["MastPacketTools", "MastLinkInference", "MastCapture", "MastLinkModel", "MastTimebase", "MastTransport", "MastRPC", "MastSimulator"]),
+        tests("Fuzz", ["MastCapture", "MastLinkInference", "MastLinkModel", "MastPacketTools", "MastTransport", "MastTimebase"]),
         tests(
             "Simulator",
             ["MastSimulator", "MastCloudClient", "MastCloudCore", "MastRPC", "MastTransport", "MastLinkModel", "MastTimebase",

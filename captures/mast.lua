@@ -1,16 +1,26 @@
--- Wireshark dissector for Mast's transport: what anybody on the way can read of it, which is the header.
+-- Wireshark dissector for Mast's transport: what anybody on the way can read of it, which is the header, and with a key log
+-- of one of the ends the frames inside.
 --
--- Try it:       tshark -X lua_script:captures/mast.lua -r captures/calls.pcapng
--- Install it:   copy this file to Wireshark's personal Lua plugins folder (Help > About > Folders).
+-- Try it:       tshark -2 -X lua_script:captures/mast.lua -r captures/calls.pcapng
+-- Decrypt:      MAST_KEYLOG=keys.txt mast call …, then with -o mast.keylog:keys.txt (the other mast_….lua have to lie beside this file)
+-- Install it:   copy all of them to Wireshark's personal Lua plugins folder (Help > About > Folders).
 --
--- UDP ports 4433, 4460 and 4600 are taken for Mast's (Preferences > Protocols > MAST); on others a conversation is known by its
--- handshake, its key query or their answers. The layouts are in Sources/Transport/Transport.docc/WireFormat.md.
+-- A conversation is taken for Mast's once an answer in it matches its opening: a response or cookie reply to a handshake's
+-- first message, a key answer to a key query. What came before that is shown by the second pass (-2, and always in the
+-- window). Conversations recorded from their middle on are shown where the key log has keys for them, and on ports that are
+-- named in Preferences > Protocols > MAST. The layouts are in Sources/Transport/Transport.docc/WireFormat.md, the key log's
+-- in KeyLog.md beside it.
 
 local mast = Proto("mast", "Mast Transport")
 
 local kinds = {
     [1] = "Initiation", [2] = "Response", [3] = "Cookie Reply", [4] = "Data", [5] = "Reset", [6] = "Key Query",
     [7] = "Key Answer",
+}
+local frames = {
+    [0x01] = "Ping", [0x02] = "Ack", [0x04] = "Reset Stream", [0x05] = "Stop Sending", [0x08] = "Stream", [0x09] = "Stream",
+    [0x0A] = "Stream", [0x0B] = "Stream", [0x10] = "Max Data", [0x11] = "Max Stream Data", [0x12] = "Max Streams",
+    [0x1A] = "Path Challenge", [0x1B] = "Path Response", [0x1C] = "Close",
 }
 local VERSION = 1
 local INITIATION, RESPONSE, COOKIE_REPLY, DATA, RESET, KEY_QUERY, KEY_ANSWER = 1, 2, 3, 4, 5, 6, 7
@@ -43,6 +53,19 @@ local f = {
     token = ProtoField.bytes("mast.token", "Reset token"),
     key = ProtoField.bytes("mast.key", "Static key"),
     padding = ProtoField.bytes("mast.padding", "Padding"),
+    full_number = ProtoField.uint64("mast.full_number", "Packet number"),
+    generation = ProtoField.uint32("mast.generation", "Key phases so far"),
+    frame = ProtoField.uint8("mast.frame", "Frame", base.HEX, frames, nil),
+    largest = ProtoField.uint64("mast.ack.largest", "Largest acknowledged"),
+    delay = ProtoField.uint64("mast.ack.delay", "Held back, µs"),
+    stream = ProtoField.uint64("mast.stream", "Stream"),
+    offset = ProtoField.uint64("mast.stream.offset", "Offset"),
+    fin = ProtoField.bool("mast.stream.fin", "End of stream"),
+    deadline = ProtoField.uint64("mast.stream.deadline", "Remaining time of the call, µs"),
+    data = ProtoField.bytes("mast.stream.data", "Stream data"),
+    value = ProtoField.uint64("mast.value", "Value"),
+    reason = ProtoField.string("mast.close.reason", "Reason"),
+    method = ProtoField.string("mast.call.method", "Method"),
 }
 local list = {}
 for _, field in pairs(f) do list[#list + 1] = field end
@@ -56,11 +79,14 @@ local e = {
     version = ProtoExpert.new("mast.version.unknown", "Unknown version: the peer drops it", expert.group.PROTOCOL, expert.severity.WARN),
     cut = ProtoExpert.new("mast.cut", "Not captured to the end", expert.group.UNDECODED, expert.severity.NOTE),
     reset = ProtoExpert.new("mast.reset", "The peer does not know this connection", expert.group.SEQUENCE, expert.severity.NOTE),
+    sealed = ProtoExpert.new("mast.sealed.note", "Not decrypted", expert.group.DECRYPTION, expert.severity.NOTE),
+    frame = ProtoExpert.new("mast.malformed.frame", "Malformed frame", expert.group.MALFORMED, expert.severity.ERROR),
 }
-mast.experts = { e.size, e.kind, e.flags, e.padding, e.version, e.cut, e.reset }
+mast.experts = { e.size, e.kind, e.flags, e.padding, e.version, e.cut, e.reset, e.sealed, e.frame }
 
-mast.prefs.ports = Pref.range("UDP ports", "4433,4460,4600", "UDP ports whose datagrams are Mast's", 65535)
-mast.prefs.heuristic = Pref.bool("Find it on other ports", true, "Take conversations that shake hands as Mast does for Mast's")
+mast.prefs.ports = Pref.range("UDP ports", "", "UDP ports whose datagrams are Mast's, whatever is in them", 65535)
+mast.prefs.heuristic = Pref.bool("Find it on all ports", true, "Take conversations whose opening is answered as Mast does for Mast's")
+mast.prefs.keylog = Pref.string("Key log file", "", "What MAST_KEYLOG named when one of the ends ran")
 
 local function kind_of(tvb) return math.floor(tvb(0, 1):uint() / 16) end
 local function has_version(kind) return kind ~= DATA and kind ~= RESET end
@@ -121,6 +147,132 @@ local function dissect_body(tvb, tree, kind, at)
     end
 end
 
+-- The files beside this one; nothing but the header is shown without them.
+local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+local found, read_log = pcall(dofile, folder .. "mast_keylog.lua")
+if not found then
+    read_log = function(name) return { name = name, keys = {}, forget = function() end, open = function() return nil, "mast_keylog.lua is missing beside mast.lua" end } end
+end
+local log = read_log("", folder)
+
+local function varint(tvb, at)
+    if at >= tvb:len() then return nil end
+    local first = tvb(at, 1):uint()
+    local width = 2 ^ math.floor(first / 64)
+    if at + width > tvb:len() then return nil end
+    local value = first % 64
+    for i = 1, width - 1 do value = value * 256 + tvb(at + i, 1):uint() end
+    return value, at + width
+end
+
+-- The head of a call (Sources/RPC/RPC.docc/Envelope.md), if the stream begins with one.
+local function method_of(data)
+    if data:len() < 8 or data(0, 1):uint() ~= 1 then return nil end
+    local length, at = varint(data, 1)
+    if length == nil or at + 6 > data:len() or data(at, 1):uint() ~= 1 then return nil end
+    local number = data(at + 2, 4):bytes():tohex():lower()
+    return log.methods[number] or ("method " .. number)
+end
+
+-- Each reads its fields behind the type at `at`; where it ends, or nil when they do not fit. The second result is for the list.
+local function numbers(...)
+    local fields = { ... }
+    return function(tvb, tree, at)
+        for _, field in ipairs(fields) do
+            local value, to = varint(tvb, at)
+            if value == nil then return nil end
+            tree:add(field, tvb(at, to - at), UInt64(value % 2 ^ 32, math.floor(value / 2 ^ 32)))
+            at = to
+        end
+        return at
+    end
+end
+local function word(tvb, tree, at)
+    if at + 8 > tvb:len() then return nil end
+    tree:add(f.value, tvb(at, 8))
+    return at + 8
+end
+local function acknowledgement(tvb, tree, at)
+    at = numbers(f.largest, f.delay)(tvb, tree, at)
+    if at == nil then return nil end
+    local more, to = varint(tvb, at)
+    if more == nil or more >= 32 then return nil end
+    for _ = 1, 1 + 2 * more do
+        local value
+        value, to = varint(tvb, to)
+        if value == nil then return nil end
+    end
+    return to
+end
+local function close(tvb, tree, at)
+    at = numbers(f.value)(tvb, tree, at)
+    local length, to = nil, nil
+    if at ~= nil then length, to = varint(tvb, at) end
+    if length == nil or to + length > tvb:len() then return nil end
+    if length > 0 then tree:add(f.reason, tvb(to, length)) end
+    return to + length
+end
+local function stream(tvb, tree, at, kind)
+    local id = varint(tvb, at)
+    at = numbers(f.stream)(tvb, tree, at)
+    if at == nil then return nil end
+    local offset, to = varint(tvb, at)
+    if offset == nil then return nil end
+    tree:add(f.offset, tvb(at, to - at), UInt64(offset % 2 ^ 32, math.floor(offset / 2 ^ 32)))
+    if kind % 4 >= 2 then to = numbers(f.deadline)(tvb, tree, to) end
+    local length = nil
+    if to ~= nil then length, to = varint(tvb, to) end
+    if length == nil or to + length > tvb:len() then return nil end
+    if kind % 2 == 1 then tree:add(f.fin, true) end
+    local note = " " .. id .. " (" .. offset .. "+" .. length .. (kind % 2 == 1 and ", end)" or ")")
+    if length > 0 then
+        tree:add(f.data, tvb(to, length))
+        local method = offset == 0 and method_of(tvb(to, length):tvb())
+        if method then
+            tree:add(f.method, tvb(to, length), method)
+            note = note .. " " .. method
+        end
+    end
+    return to + length, note
+end
+local readers = {
+    [0x01] = numbers(), [0x02] = acknowledgement, [0x04] = numbers(f.stream, f.value, f.value), [0x05] = numbers(f.stream, f.value),
+    [0x08] = stream, [0x09] = stream, [0x0A] = stream, [0x0B] = stream, [0x10] = numbers(f.value),
+    [0x11] = numbers(f.stream, f.value), [0x12] = numbers(f.value), [0x1A] = word, [0x1B] = word, [0x1C] = close,
+}
+
+-- Adds what is inside; text for the packet list.
+local function decrypted(tvb, pinfo, tree)
+    local plain, number, generation = log:open(tvb:raw(), pinfo.number)
+    if plain == nil then
+        -- `number` says why.
+        tree:add_proto_expert_info(e.sealed, "Not decrypted: " .. number)
+        return ""
+    end
+    tree:add(f.full_number, tvb(9, 4), UInt64(number % 2 ^ 32, math.floor(number / 2 ^ 32))):set_generated()
+    tree:add(f.generation, generation):set_generated()
+    local inside = ByteArray.new(plain, true):tvb("Decrypted Mast")
+    local at, info = 0, ""
+    while at < inside:len() do
+        local kind, to = varint(inside, at)
+        if kind == 0 then
+            at = to
+        else
+            local branch = tree:add(f.frame, inside(at, 1))
+            local next, note
+            if readers[kind] ~= nil then next, note = readers[kind](inside, branch, to, kind) end
+            if next == nil then
+                branch:add_proto_expert_info(e.frame)
+                break
+            end
+            branch:set_len(next - at)
+            info = info .. ", " .. frames[kind] .. (note or "")
+            at = next
+        end
+    end
+    return info
+end
+
 function mast.dissector(tvb, pinfo, root)
     local length = tvb:reported_len()
     if tvb:len() == 0 then return 0 end
@@ -171,30 +323,90 @@ function mast.dissector(tvb, pinfo, root)
         tree:add_proto_expert_info(e.reset)
     end
     dissect_body(tvb, tree, kind, at)
-    pinfo.cols.info = info .. ", " .. length .. " bytes"
+    info = info .. ", " .. length .. " bytes"
+    if kind == DATA and log.name ~= "" and tvb:len() == length and length >= sizes[DATA][1] then
+        info = info .. decrypted(tvb, pinfo, tree)
+    end
+    pinfo.cols.info = info
     return tvb:len()
 end
 
--- Data and reset have no version to be known by: they follow the handshake of their conversation.
-local function heuristic(tvb, pinfo, root)
-    if not mast.prefs.heuristic or tvb:len() < 10 then return false end
+-- Which conversations are Mast's. An opening waits for its answer under what the answer must repeat; beyond a bound, what
+-- waits is forgotten. The connection IDs of a handshake that was answered are known wherever their packets come from.
+local MOST_OPENINGS = 65536
+local openings, waiting, proved, known = {}, 0, {}, {}
+
+function mast.init()
+    openings, waiting, proved, known = {}, 0, {}, {}
+    log:forget()
+end
+
+local function hex(tvb, at, bytes) return tvb(at, bytes):bytes():tohex():lower() end
+
+local function ends(pinfo)
+    local from, to = tostring(pinfo.src) .. " " .. pinfo.src_port, tostring(pinfo.dst) .. " " .. pinfo.dst_port
+    return from, to, from < to and from .. " " .. to or to .. " " .. from
+end
+
+-- What the answer to this opening must repeat, or nil when it opens nothing.
+local function opening(tvb, kind)
+    if kind == INITIATION and hex(tvb, 6, 4) == "00000000" and hex(tvb, 10, 8) ~= "0000000000000000" then return hex(tvb, 10, 8) end
+    if kind == KEY_QUERY and hex(tvb, 10, tvb:len() - 10):find("[^0]") == nil then return "query " .. hex(tvb, 2, 8) end
+end
+
+-- Which opening this answers, and the connection IDs that are settled by it.
+local function answered(tvb, kind)
+    if kind == RESPONSE then return hex(tvb, 2, 8), hex(tvb, 10, 8) end
+    if kind == COOKIE_REPLY then return hex(tvb, 2, 8) end
+    if kind == KEY_ANSWER then return "query " .. hex(tvb, 2, 8) end
+end
+
+local function is_ours(tvb, pinfo)
+    if tvb:len() < 18 then
+        local _, _, both = ends(pinfo)
+        return proved[both] or false
+    end
     local kind = kind_of(tvb)
-    if kinds[kind] == nil or not has_version(kind) or not size_fits(kind, tvb:reported_len()) then return false end
-    if tvb(0, 1):uint() % 16 ~= 0 or tvb(1, 1):uint() ~= VERSION then return false end
-    pinfo.conversation = mast
+    local from, to, both = ends(pinfo)
+    if kind == DATA or kind == RESET then
+        if proved[both] then return true end
+        local id = hex(tvb, 1, 8)
+        return size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 < 4 and (known[id] or log.keys[id] ~= nil) or false
+    end
+    if not pinfo.visited and size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 == 0
+        and tvb(1, 1):uint() == VERSION
+    then
+        local name = opening(tvb, kind)
+        if name ~= nil then
+            if waiting >= MOST_OPENINGS then openings, waiting = {}, 0 end
+            openings[from .. " " .. to .. " " .. name] = true
+            waiting = waiting + 1
+        else
+            local of, more = answered(tvb, kind)
+            if of ~= nil and openings[to .. " " .. from .. " " .. of] then
+                proved[both] = true
+                if more ~= nil then known[of], known[more] = true, true end
+            end
+        end
+    end
+    return proved[both] or false
+end
+
+local function heuristic(tvb, pinfo, root)
+    -- Most of others' traffic is passed over here.
+    if not mast.prefs.heuristic or tvb:len() < 10 or kinds[kind_of(tvb)] == nil or not is_ours(tvb, pinfo) then return false end
     mast.dissector(tvb, pinfo, root)
     return true
 end
 mast:register_heuristic("udp", heuristic)
 
 local table_of_ports = DissectorTable.get("udp.port")
-local registered
-local function register()
-    if registered ~= nil then table_of_ports:remove(registered, mast) end
-    registered = mast.prefs.ports
-    table_of_ports:add(registered, mast)
-end
-register()
+local registered = ""
 function mast.prefs_changed()
-    if mast.prefs.ports ~= registered then register() end
+    if mast.prefs.ports ~= registered then
+        if registered ~= "" then table_of_ports:remove(registered, mast) end
+        registered = mast.prefs.ports
+        if registered ~= "" then table_of_ports:add(registered, mast) end
+    end
+    if mast.prefs.keylog ~= log.name then log = read_log(mast.prefs.keylog, folder) end
 end

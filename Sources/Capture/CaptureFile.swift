@@ -13,7 +13,7 @@ import MastTimebase
 ///
 /// libpcap does the reading, at nanosecond precision; where it refuses a pcapng file (interfaces that differ in
 /// link type or snap length), `PcapNGParser` takes over from the first packet libpcap did not give. A pcapng file
-/// that comes through standard input cannot be read twice, so there `PcapNGParser` reads from the beginning.
+/// that comes through standard input or from memory cannot be opened twice, so there `PcapNGParser` reads from the beginning.
 /// A file that breaks off gives everything before the break, then nil, and says so in `truncation`.
 package final class CaptureFile {
     package enum Format: String, Sendable, Hashable { case pcap, pcapng }
@@ -32,11 +32,21 @@ package final class CaptureFile {
     private let source: CaptureFileStream?
     private var fallback: PcapNGFile?
     private var filter: PacketFilter?
+    /// Records that the filter passed over.
+    package private(set) var filteredOut = 0
+    /// Is handed each record that `next` gives, as it is read: some way ahead of `next`, and in the file's order.
+    package var watch: ((CaptureRecord, PacketHeaders, Span<UInt8>) -> Void)?
     private var fragments = FragmentFlows()
     private var order = RecordOrder()
     private var waiting: [CapturedPacket] = []
     private var firstEpoch: Int64?
     private var lastEpoch: Int64 = 0
+
+    /// Of the interfaces before the first packet, where libpcap reads the packets.
+    private var openingDamage = PcapNGParser.Damage()
+    private var unread: [Int: Int] = [:]  // lookup only
+    private var damagedOptions = 0
+    private var nothingCaptured = 0
 
     private static let pcapngMagic: UInt32 = 0x0A0D_0D0A
     /// How far to look ahead for the first fragment of a datagram whose later ones came before it.
@@ -45,8 +55,18 @@ package final class CaptureFile {
     /// - Parameters:
     ///   - path: `-` is standard input.
     ///   - filter: in libpcap's language (`pcap-filter(7)`): packets that it does not match are passed over.
-    package init(path: String, filter expression: String? = nil) throws(CaptureError) {
-        let source = try CaptureFileStream(path: path)
+    package convenience init(path: String, filter expression: String? = nil) throws(CaptureError) {
+        try self.init(try CaptureFileStream(path: path), path: path, isNamed: path != "-", filter: expression)
+    }
+
+    /// A capture in memory.
+    /// - Parameter name: what errors call it.
+    package convenience init(bytes: [UInt8], name: String, filter expression: String? = nil) throws(CaptureError) {
+        try self.init(try CaptureFileStream(bytes: bytes, name: name), path: name, isNamed: false, filter: expression)
+    }
+
+    /// - Parameter isNamed: it can be opened again under its path.
+    private init(_ source: CaptureFileStream, path: String, isNamed: Bool, filter expression: String?) throws(CaptureError) {
         self.path = path
         let magic = source.magic
         if source.isEmpty {
@@ -54,7 +74,7 @@ package final class CaptureFile {
             throw .notACapture(path: path, reason: source.brokenOff ?? "it is empty")
         }
         format = magic == Self.pcapngMagic ? .pcapng : .pcap
-        if format == .pcapng, path == "-" {
+        if format == .pcapng, !isNamed {
             var reader = PcapNGFile(source)
             linkType = reader.firstLinkType()
             fallback = consume reader
@@ -66,6 +86,11 @@ package final class CaptureFile {
             {
                 linkType = LinkType(memoryNumber: Int(pcap_datalink(handle)))
                 (pcap, self.source) = (handle, source)
+                if format == .pcapng, let again = try? CaptureFileStream(path: path) {
+                    var reader = PcapNGFile(again)
+                    reader.readAhead()
+                    openingDamage = reader.damage
+                }
             } else {
                 fclose(source.stream)
                 guard format == .pcapng else {
@@ -81,6 +106,16 @@ package final class CaptureFile {
     }
 
     deinit { if let pcap { pcap_close(pcap) } }
+
+    /// When the times of packets begin: its first record, whether or not the filter lets it through, in nanoseconds since 1970.
+    /// nil where no record that is given has a time. Looks ahead, and takes nothing away.
+    package var startEpochNanoseconds: Int64? {
+        if firstEpoch == nil, waiting.isEmpty, let packet = readInOrder() {
+            if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
+            waiting.append(packet)
+        }
+        return firstEpoch
+    }
 
     /// The next packet, its headers decoded; nil at the end.
     ///
@@ -131,6 +166,8 @@ package final class CaptureFile {
         var packet: CapturedPacket?
         withNext { record, bytes in
             let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
+            note(headers, record, capturedBytes: bytes.count)
+            watch?(record, headers, bytes)
             packet = self.packet(record, capturedBytes: bytes.count, headers: headers)
         }
         return packet
@@ -146,8 +183,8 @@ package final class CaptureFile {
                     return false
                 }
                 packetCount += 1
-                if let filter {
-                    let matches = fallback?.withPacketBytes { filter.matches($0, record) } ?? false
+                if filter != nil {
+                    let matches = fallback?.withPacketBytes { isWanted($0, record) } ?? false
                     if !matches { continue }
                 }
                 try fallback?.withPacketBytes { bytes in try body(record, bytes) }
@@ -178,11 +215,24 @@ package final class CaptureFile {
             }
             let record = CaptureRecord(epochNanoseconds: epoch, linkType: linkType, wireBytes: Int(header.pointee.len))
             let bytes = UnsafeBufferPointer(start: data, count: Int(header.pointee.caplen)).span
-            if let filter, !filter.matches(bytes, record) { continue }
+            if filter != nil, !isWanted(bytes, record) { continue }
             try body(record, bytes)
             return true
         }
     }
+
+    private func isWanted(_ bytes: Span<UInt8>, _ record: CaptureRecord) -> Bool {
+        // A filter moves no times: they are the same as without it.
+        if record.hasTimestamp, firstEpoch == nil { firstEpoch = record.epochNanoseconds }
+        guard filter?.matches(bytes, record) ?? true else {
+            filteredOut += 1
+            return false
+        }
+        return true
+    }
+
+    /// Link types of interfaces for which the filter's expression means nothing, and how many of their packets were passed over.
+    package var unfilterable: [(linkType: LinkType, packets: Int)] { filter?.unfilterable ?? [] }
 
     /// Why libpcap gives no more: the end, a break, or a file that only our own reader goes on with.
     private func finish(_ pcap: OpaquePointer, _ result: Int32) {
@@ -200,6 +250,36 @@ package final class CaptureFile {
         for _ in 0..<packetCount where reader.next() == nil { return }
         fallback = consume reader
         truncation = nil
+    }
+
+    private func note(_ headers: PacketHeaders, _ record: CaptureRecord, capturedBytes: Int) {
+        guard headers.ip == nil else {
+            if headers.ip?.hasDamagedOptions == true { damagedOptions += 1 }
+            return
+        }
+        if capturedBytes == 0, record.wireBytes > 0 { nothingCaptured += 1 }
+        // A file has a handful of link types; one made to have thousands is told of the first.
+        if !record.linkType.isKnown, unread[record.linkType.number] != nil || unread.count < 64 { unread[record.linkType.number, default: 0] += 1 }
+    }
+
+    private var damage: PcapNGParser.Damage { fallback?.damage ?? openingDamage }
+
+    /// Whether times are so coarse that nothing about a link can be told from them.
+    package var hasCoarseClock: Bool { damage.coarseClocks > 0 }
+
+    /// Whether some packets have no time because of their interface's clock, or all have a coarse one: then intervals between
+    /// packets say nothing.
+    package var hasPoorClock: Bool { hasCoarseClock || damage.unreadableClocks > 0 }
+
+    /// What was found in what `next` has read so far.
+    package var notes: [CaptureNote] {
+        let damage = damage
+        let counts: [(CaptureNote.Kind, Int)] = [
+            (.damagedInterfaceOptions, damage.options), (.unreadableClock, damage.unreadableClocks), (.coarseClock, damage.coarseClocks),
+            (.undescribedInterface, damage.undescribed), (.nothingCaptured, nothingCaptured), (.damagedOptions, damagedOptions),
+        ]
+        return unread.keys.sorted().map { CaptureNote(.linkTypeNotRead, unread[$0] ?? 0, linkType: LinkType($0).description) }
+            + counts.filter { $0.1 > 0 }.map { CaptureNote($0.0, $0.1) }
     }
 
     private func packet(_ record: CaptureRecord, capturedBytes: Int, headers: PacketHeaders) -> CapturedPacket {

@@ -19,9 +19,22 @@ final class CaptureFileStream {
     let isEmpty: Bool
 
     /// - Parameter path: `-` is standard input.
-    init(path: String) throws(CaptureError) {
+    convenience init(path: String) throws(CaptureError) {
         // Standard input is duplicated, so that closing the stream leaves it alone.
-        let descriptor = path == "-" ? dup(0) : open(path, O_RDONLY | O_CLOEXEC)
+        try self.init(descriptor: path == "-" ? dup(0) : open(path, O_RDONLY | O_CLOEXEC), path: path)
+    }
+
+    /// Bytes in memory, by way of a file without a name: libpcap reads files only.
+    convenience init(bytes: [UInt8], name: String) throws(CaptureError) {
+        guard let file = tmpfile() else { throw .cannotOpen(path: name, reason: String(cString: strerror(errno))) }
+        defer { fclose(file) }
+        guard fwrite(bytes, 1, bytes.count, file) == bytes.count, fflush(file) == 0, lseek(fileno(file), 0, SEEK_SET) == 0 else {
+            throw .cannotOpen(path: name, reason: String(cString: strerror(errno)))
+        }
+        try self.init(descriptor: dup(fileno(file)), path: name)
+    }
+
+    private init(descriptor: Int32, path: String) throws(CaptureError) {
         guard descriptor >= 0 else { throw .cannotOpen(path: path, reason: String(cString: strerror(errno))) }
         var status = stat()
         if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {

@@ -85,6 +85,8 @@ package struct IPHeader: Sendable {
     package var hopLimit: UInt8
     /// The ECN field (RFC 3168).
     package var ecn: UInt8 = 0
+    /// Its options, or those of TCP behind it, contradict their length.
+    package var hasDamagedOptions = false
 
     package var isFragment: Bool { moreFragments || fragmentOffset > 0 }
 }

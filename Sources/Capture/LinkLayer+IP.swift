@@ -23,14 +23,35 @@ extension LinkLayer {
         let headerBytes = Int(first & 0x0F) * 4
         let bytes = length == 0 ? wireBytes - start : Int(length)
         guard headerBytes >= 20, bytes >= headerBytes else { return .undecoded }
-        let ip = IPHeader(
+        var ip = IPHeader(
             version: 4, source: NetworkAddress(ipv4: source, port: 0),
             destination: NetworkAddress(ipv4: destination, port: 0), protocolNumber: proto, bytes: bytes,
             identification: UInt32(identification), fragmentOffset: Int(fragment & 0x1FFF) * 8,
             moreFragments: fragment & 0x2000 != 0, hopLimit: hopLimit, ecn: (frame.byte(start + 1) ?? 0) & 3)
+        if headerBytes > 20 {
+            var offset = start + 20
+            while let option = nextOption(frame, at: offset, to: start + headerBytes, isDamaged: &ip.hasDamagedOptions) { offset += option.bytes }
+        }
         return decodeTransport(
             frame, at: start + headerBytes, bytes: bytes - headerBytes, end: start + bytes, wireBytes: wireBytes,
             tunnels: tunnels, ip: ip)
+    }
+
+    /// An option of IPv4 or TCP, which have one form (RFC 791 section 3.1, RFC 9293 section 3.1): 0 ends them, 1 stands alone,
+    /// and any other kind has a length, itself included. nil at the end, where the capture cuts, or where they are damaged.
+    private static func nextOption(_ frame: Span<UInt8>, at offset: Int, to end: Int, isDamaged: inout Bool) -> (kind: UInt8, bytes: Int)? {
+        guard offset < end, let kind = frame.byte(offset), kind != 0 else { return nil }
+        if kind == 1 { return (1, 1) }
+        guard offset + 1 < end else {
+            isDamaged = true
+            return nil
+        }
+        guard let length = frame.byte(offset + 1) else { return nil }
+        guard length >= 2, offset + Int(length) <= end else {
+            isDamaged = true
+            return nil
+        }
+        return (kind, Int(length))
     }
 
     /// RFC 8200, extension headers walked; RFC 4302 for the authentication header's length unit.
@@ -116,7 +137,7 @@ extension LinkLayer {
             else { return .unreadable }
             ip.source.port = sourcePort
             ip.destination.port = destinationPort
-            guard let tcp = decodeTCP(frame, at: start, bytes: bytes) else { return .unreadable }
+            guard let tcp = decodeTCP(frame, at: start, bytes: bytes, isDamaged: &ip.hasDamagedOptions) else { return .unreadable }
             return .tcp(tcp)
         case 17:
             guard bytes >= 8, let sourcePort = frame.uint16(start), let destinationPort = frame.uint16(start + 2)
@@ -147,7 +168,7 @@ extension LinkLayer {
     }
 
     /// RFC 9293 section 3.1.
-    private static func decodeTCP(_ frame: Span<UInt8>, at start: Int, bytes: Int) -> TCPHeader? {
+    private static func decodeTCP(_ frame: Span<UInt8>, at start: Int, bytes: Int, isDamaged: inout Bool) -> TCPHeader? {
         guard let sequence = frame.uint32(start + 4), let acknowledgement = frame.uint32(start + 8),
             let lengthAndFlags = frame.uint16(start + 12)
         else { return nil }
@@ -159,12 +180,7 @@ extension LinkLayer {
             window: frame.uint16(start + 14) ?? 0, payloadBytes: bytes - headerBytes, timestamp: nil)
         var offset = start + 20
         let end = start + headerBytes
-        while offset < end, let kind = frame.byte(offset), kind != 0 {
-            if kind == 1 {
-                offset += 1
-                continue
-            }
-            guard let length = frame.byte(offset + 1), length >= 2 else { break }
+        while let (kind, length) = nextOption(frame, at: offset, to: end, isDamaged: &isDamaged) {
             if kind == 8, length == 10, let value = frame.uint32(offset + 2), let echo = frame.uint32(offset + 6) {
                 tcp.timestamp = (value, echo)
             }
@@ -172,7 +188,7 @@ extension LinkLayer {
                 tcp.sack = ((from, to), nil)
                 if length >= 18, let from = frame.uint32(offset + 10), let to = frame.uint32(offset + 14) { tcp.sack?.second = (from, to) }
             }
-            offset += Int(length)
+            offset += length
         }
         return tcp
     }

@@ -22,7 +22,9 @@ package enum LinkLayer {
             case 4: true
             default: nil  // between others
             }
-        case .pppWithDirection: frame.byte(0).map { $0 != 0 }
+        case .pppWithDirection, .ciscoHDLCWithDirection, .frameRelayWithDirection: frame.byte(0).map { $0 != 0 }
+        case .pktap, .user2: pktapIsOutgoing(frame)
+        case .pflog: frame.byte(60).flatMap { $0 == 1 ? false : $0 == 2 ? true : nil }
         default: nil
         }
     }
@@ -33,7 +35,8 @@ package enum LinkLayer {
         var version: Int
     }
 
-    private static func networkStart(_ frame: Span<UInt8>, linkType: LinkType) -> NetworkStart? {
+    /// - Parameter depth: recorders' headers around this one that name the link type inside.
+    static func networkStart(_ frame: Span<UInt8>, linkType: LinkType, depth: Int = 0) -> NetworkStart? {
         switch linkType {
         case .ethernet:
             return afterEtherType(frame, typeAt: 12)
@@ -44,14 +47,7 @@ package enum LinkLayer {
             if linkType == .ipv6, version != 6 { return nil }
             return version == 4 || version == 6 ? NetworkStart(offset: 0, version: version) : nil
         case .null, .loop:
-            // NULL has the address family in the writing host's order, LOOP in network order; families below
-            // 256 make the order visible. AF_INET is 2 everywhere, AF_INET6 is 10, 24, 28 or 30 by system.
-            guard let family = frame.uint32(0) else { return nil }
-            switch family < 256 ? family : family.byteSwapped {
-            case 2: return NetworkStart(offset: 4, version: 4)
-            case 10, 24, 28, 30: return NetworkStart(offset: 4, version: 6)
-            default: return nil
-            }
+            return afterFamily(frame, familyAt: 0, at: 4)
         case .linuxSLL:
             return afterEtherType(frame, typeAt: 14)
         case .linuxSLL2:
@@ -65,11 +61,57 @@ package enum LinkLayer {
             return afterPPP(frame, at: 6)  // RFC 2516: version, code, session and length come first
         case .ciscoHDLC:
             return afterEtherType(frame, typeAt: 2)
+        case .ciscoHDLCWithDirection:
+            return afterEtherType(frame, typeAt: 3)
+        case .wifi, .wifiRadiotap, .wifiPrism, .wifiAVS:
+            return wifiStart(frame, linkType: linkType)
+        case .frameRelay:
+            return afterFrameRelay(frame, at: 0)
+        case .frameRelayWithDirection:
+            return afterFrameRelay(frame, at: 1)
+        case .mpls:
+            return afterMPLS(frame, at: 0)
+        case .atm:
+            return afterLLC(frame, at: 0)
+        case .netAnalyzer:
+            return afterEtherType(frame, typeAt: 4 + 12)
+        case .enc, .pflog, .nflog, .ppi, .pktap, .user2:
+            return insideRecorderHeader(frame, linkType: linkType, depth: depth)
         case .pppWithDirection:
             return afterPPP(frame, at: frame.byte(1) == 0xFF && frame.byte(2) == 0x03 ? 3 : 1)
         default:
             return nil
         }
+    }
+
+    /// NULL has the address family in the writing host's order, LOOP in network order; families below 256 make the order
+    /// visible. AF_INET is 2 everywhere, AF_INET6 is 10, 24, 28 or 30 by system.
+    static func afterFamily(_ frame: Span<UInt8>, familyAt place: Int, at offset: Int) -> NetworkStart? {
+        guard let family = frame.uint32(place) else { return nil }
+        return start(family: family < 256 ? family : family.byteSwapped, at: offset)
+    }
+
+    static func start(family: UInt32, at offset: Int) -> NetworkStart? {
+        switch family {
+        case 2: NetworkStart(offset: offset, version: 4)
+        case 10, 24, 28, 30: NetworkStart(offset: offset, version: 6)
+        default: nil
+        }
+    }
+
+    /// By the version nibble, where nothing else tells.
+    static func atVersion(_ frame: Span<UInt8>, at offset: Int) -> NetworkStart? {
+        switch frame.byte(offset).map({ $0 >> 4 }) {
+        case 4: NetworkStart(offset: offset, version: 4)
+        case 6: NetworkStart(offset: offset, version: 6)
+        default: nil
+        }
+    }
+
+    /// IEEE 802.2 with SNAP (RFC 1042) and an EtherType; nothing else carries IP.
+    static func afterLLC(_ frame: Span<UInt8>, at offset: Int) -> NetworkStart? {
+        guard frame.uint32(offset).map({ $0 >> 8 }) == 0xAAAA03, let type = frame.uint16(offset + 6), type >= 0x0600 else { return nil }
+        return resolve(frame, etherType: type, at: offset + 8)
     }
 
     static func afterEtherType(_ frame: Span<UInt8>, typeAt offset: Int) -> NetworkStart? {
@@ -101,7 +143,7 @@ package enum LinkLayer {
     }
 
     /// Labels (RFC 3032) do not say what follows; below the bottom of the stack the version nibble does.
-    private static func afterMPLS(_ frame: Span<UInt8>, at start: Int) -> NetworkStart? {
+    static func afterMPLS(_ frame: Span<UInt8>, at start: Int) -> NetworkStart? {
         var offset = start
         for _ in 0..<16 {
             guard let label = frame.uint32(offset) else { return nil }

@@ -21,6 +21,11 @@ struct PcapNGFile: ~Copyable {
 
     deinit { fclose(source.stream) }
 
+    var damage: PcapNGParser.Damage { parser.damage }
+
+    /// Reads on to the first packet, so that the interfaces before it are known.
+    mutating func readAhead() { if ahead == nil { ahead = next() } }
+
     /// The bytes of the packet that `next` announced.
     func withPacketBytes<Result>(_ body: (Span<UInt8>) throws -> Result) rethrows -> Result {
         try body(block.span.extracting(packet))
@@ -28,7 +33,7 @@ struct PcapNGFile: ~Copyable {
 
     /// Of the interface of the first packet, or of the first one described.
     mutating func firstLinkType() -> LinkType {
-        if ahead == nil { ahead = next() }
+        readAhead()
         return ahead?.linkType ?? parser.firstLinkType ?? .ethernet
     }
 

@@ -25,7 +25,17 @@ package struct PcapNGParser: Sendable {
         var snapLength: Int
         /// Timestamp units a second: a power of ten or of two.
         var unitsPerSecond: UInt64 = 1_000_000
+        /// The clock's 64 bits hold no date.
+        var isUnreadable = false
         var offsetSeconds: Int64 = 0
+    }
+
+    /// What is not as it should be, so far; in interfaces, and in packets for the last.
+    package struct Damage: Sendable, Hashable {
+        package var options = 0
+        package var unreadableClocks = 0
+        package var coarseClocks = 0
+        package var undescribed = 0
     }
 
     private var bigEndian = false
@@ -33,6 +43,7 @@ package struct PcapNGParser: Sendable {
     private var interfaces: [Interface] = []
     /// Interfaces of earlier sections, so that numbers go on counting through the file.
     private var earlierInterfaces = 0
+    package private(set) var damage = Damage()
 
     package init() {}
 
@@ -97,11 +108,16 @@ package struct PcapNGParser: Sendable {
             linkType: LinkType(memoryNumber: Int(linkType)), snapLength: snapLength == 0 ? Int.max : Int(snapLength))
         var offset = 16
         let end = block.count - 4
+        var isDamaged = false
         while offset <= end - 4, let code = uint16(block, offset), let length = uint16(block, offset + 2), code != 0 {
             let value = offset + 4
-            guard value + Int(length) <= end else { break }
+            guard value + Int(length) <= end else {
+                isDamaged = true
+                break
+            }
             if code == 9, length >= 1, let resolution = block.byte(value) {
                 interface.unitsPerSecond = Self.units(resolution)
+                interface.isUnreadable = Self.isUnreadable(resolution)
             } else if code == 14, length == 8, let high = uint32(block, bigEndian ? value : value + 4),
                 let low = uint32(block, bigEndian ? value + 4 : value)
             {
@@ -110,39 +126,49 @@ package struct PcapNGParser: Sendable {
             offset = value + (Int(length) + 3) / 4 * 4
         }
         interfaces.append(interface)
+        if isDamaged { damage.options += 1 }
+        if interface.isUnreadable { damage.unreadableClocks += 1 }
+        if interface.unitsPerSecond <= 100 { damage.coarseClocks += 1 }
         return .other
     }
 
-    private func takePacket(_ block: Span<UInt8>, fixedBytes: Int, interface: Int?) throws(Corruption) -> Block {
+    private mutating func takePacket(_ block: Span<UInt8>, fixedBytes: Int, interface: Int?) throws(Corruption) -> Block {
         guard let interface, block.count >= fixedBytes + 4, let high = uint32(block, 12), let low = uint32(block, 16),
             let captured = uint32(block, 20), let wire = uint32(block, 24)
         else { throw Corruption(description: "a packet block is too short") }
         guard interface < interfaces.count else {
-            throw Corruption(description: "a packet names interface \(interface), which is not described")
+            damage.undescribed += 1
+            return .other
         }
         guard Int(captured) <= block.count - fixedBytes - 4 else {
             throw Corruption(description: "a packet claims \(captured) bytes, more than its block holds")
         }
         let description = interfaces[interface]
         let record = CaptureRecord(
-            epochNanoseconds: Self.nanoseconds(UInt64(high) << 32 | UInt64(low), description),
-            interface: earlierInterfaces + interface, linkType: description.linkType, wireBytes: Int(wire))
+            epochNanoseconds: description.isUnreadable ? 0 : Self.nanoseconds(UInt64(high) << 32 | UInt64(low), description),
+            hasTimestamp: !description.isUnreadable, interface: earlierInterfaces + interface, linkType: description.linkType, wireBytes: Int(wire))
         return .packet(record, range: fixedBytes..<fixedBytes + Int(captured))
     }
 
     /// A Simple Packet Block belongs to interface 0 and has no time.
-    private func takeSimplePacket(_ block: Span<UInt8>) throws(Corruption) -> Block {
+    private mutating func takeSimplePacket(_ block: Span<UInt8>) throws(Corruption) -> Block {
         guard block.count >= 16, let wire = uint32(block, 8) else {
             throw Corruption(description: "a simple packet block is too short")
         }
         guard let description = interfaces.first else {
-            throw Corruption(description: "a simple packet before any interface description")
+            damage.undescribed += 1
+            return .other
         }
         let captured = min(Int(wire), description.snapLength, block.count - 16)
         let record = CaptureRecord(
             epochNanoseconds: 0, hasTimestamp: false, interface: earlierInterfaces, linkType: description.linkType,
             wireBytes: Int(wire))
         return .packet(record, range: 12..<12 + captured)
+    }
+
+    /// 10^-20 s and 2^-64 s are the first of which 64 bits hold less than a second.
+    private static func isUnreadable(_ resolution: UInt8) -> Bool {
+        resolution & 0x7F > (resolution & 0x80 != 0 ? 63 : 19)
     }
 
     private static func units(_ resolution: UInt8) -> UInt64 {

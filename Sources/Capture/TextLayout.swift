@@ -61,6 +61,12 @@ package enum TextLayout {
         return "\(year)-\(two(civilMonth))-\(two(day)) \(clock).\(fixed(Double(rest % 1000) / 1000, 3).dropFirst(2)) UTC"
     }
 
+    /// The time of day, `13:21:30.850`, in UTC.
+    package static func clock(unixSeconds: Double) -> String {
+        let parts = date(unixSeconds: unixSeconds).split(separator: " ")
+        return parts.count == 3 ? String(parts[1]) : "-"
+    }
+
     /// One character a column; each column is the mean of its share of the values, an eighth-block by its part
     /// of `top` (by default the largest column).
     package static func sparkline(_ values: [Double], columns: Int, top: Double? = nil) -> String {

@@ -5,8 +5,9 @@ import MastLinkModel
 /// Reads link scenarios and traces.
 package enum ScenarioFile {
     /// Traces that the scenario names are looked for beside it.
-    package static func load(_ path: String) throws -> LinkScenario {
-        let bytes = try InputFile.read(path)
+    package static func load(_ path: String) throws -> LinkScenario { try scenario(try InputFile.read(path), path) }
+
+    package static func scenario(_ bytes: [UInt8], _ path: String) throws -> LinkScenario {
         let folder = (path as NSString).deletingLastPathComponent
         let decoder = JSONDecoder()
         let loader: LinkProfile.TraceLoader = { name, opportunityBytes in
@@ -34,7 +35,10 @@ package enum ScenarioFile {
 
     /// Delays over time: a line of milliseconds for each 10 ms, or CellReplay's lines of a time, a delay and light opportunities.
     package static func addDelays(_ path: String, to profile: inout LinkProfile) throws(FileFailure) {
-        let bytes = try InputFile.read(path)
+        try addDelays(try InputFile.read(path), path, to: &profile)
+    }
+
+    package static func addDelays(_ bytes: [UInt8], _ path: String, to profile: inout LinkProfile) throws(FileFailure) {
         let isCellReplay = (bytes.split(separator: 0x0A).first ?? []).split { [0x20, 0x09, 0x0D].contains($0) }.count > 1
         do throws(RateSeriesError) {
             if isCellReplay { profile.trains = try PacketTrains(cellReplay: bytes) } else { profile.delaySeries = try DelaySeries(milliseconds: bytes) }
@@ -52,43 +56,37 @@ package enum ScenarioFile {
         }
     }
 
-    /// A Mahimahi trace, a series of seconds and Mbit/s (a line of it has two columns), or what `iperf3 --json` reports.
-    package static func service(_ path: String, opportunityBytes: Int = 1500) throws(FileFailure) -> LinkService {
+    /// A Mahimahi trace, a table of times and rates (a line of it has several columns), or what iperf3 reports as JSON.
+    ///
+    /// - Parameters:
+    ///   - column: the table's column of rates, where it has several.
+    ///   - direction: which one is wanted of a file that holds both.
+    ///   - note: is told what a user should know of the file.
+    package static func service(
+        _ path: String, opportunityBytes: Int = 1500, column: String? = nil, direction: LinkDirection, note: (String) -> Void = { _ in }
+    ) throws(FileFailure) -> LinkService {
         let bytes = try InputFile.read(path)
-        if bytes.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") { return .series(try iperf(bytes, path)) }
-        let separators: [UInt8] = [0x2C, 0x09, 0x20]
-        let isSeries = bytes.prefix(4_096).contains { separators.contains($0) }
-        guard isSeries else { return .trace(try trace(path, opportunityBytes: opportunityBytes)) }
-        do throws(RateSeriesError) {
-            return .series(try RateSeries(secondsAndMegabits: Array(bytes)))
-        } catch {
-            throw FileFailure(.badData, "\(path) is neither a Mahimahi trace nor a series of seconds and Mbit/s: \(error)")
+        if bytes.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") {
+            guard column == nil else { throw FileFailure(.usage, "--column has no meaning for \(path): it is JSON") }
+            let report = try iperf(bytes, path)
+            for remark in report.remarks { note("\(path): \(remark)") }
+            do throws(FileFailure) { return .series(try report.series(direction)) } catch { throw FileFailure(error.kind, "\(path) is \(error)") }
         }
+        guard isTable(bytes) || column != nil else { return .trace(try trace(path, opportunityBytes: opportunityBytes)) }
+        return .series(try table(bytes, path, column: column))
     }
 
-    private struct IperfReport: Decodable {
-        struct Interval: Decodable {
-            struct Sum: Decodable {
-                var start, end, bits_per_second: Double
-                var omitted: Bool?
-            }
-            var sum: Sum
-        }
-        var intervals: [Interval]
+    /// Whether lines have several fields.
+    package static func isTable(_ bytes: [UInt8]) -> Bool { bytes.prefix(4_096).contains { [0x3B, 0x2C, 0x09, 0x20].contains($0) } }
+
+    package static func iperf(_ bytes: [UInt8], _ path: String) throws(FileFailure) -> IperfReport {
+        do throws(FileFailure) { return try IperfReport(bytes) } catch { throw FileFailure(error.kind, "\(path) is \(error)") }
     }
 
-    /// The throughput of each of iperf3's intervals; a second at the beginning that it omitted is left out here, too.
-    private static func iperf(_ bytes: [UInt8], _ path: String) throws(FileFailure) -> RateSeries {
-        let report: IperfReport
-        do { report = try JSONDecoder().decode(IperfReport.self, from: Data(bytes)) } catch {
-            let reason = (error as? DecodingError).map { FileFailure.explain($0) } ?? "\(error)"
-            throw FileFailure(.badData, "\(path) is JSON, but not iperf3's: a scenario goes to --scenario (\(reason))")
-        }
-        let sums = report.intervals.map(\.sum).filter { $0.omitted != true && $0.bits_per_second.isFinite && $0.bits_per_second >= 0 }
-        var lines = "seconds,Mbit/s\n"
-        for sum in sums { lines += String(format: "%.6f,%.6f\n", sum.start, min(sum.bits_per_second / 1e6, 1e6)) }
-        do throws(RateSeriesError) { return try RateSeries(secondsAndMegabits: Array(lines.utf8)) } catch {
-            throw FileFailure(.badData, "\(path) is iperf3's report, but holds no intervals: \(error)")
+    package static func table(_ bytes: [UInt8], _ path: String, column: String?) throws(FileFailure) -> RateSeries {
+        do throws(RateSeriesError) { return try RateSeries(table: bytes, column: column) } catch {
+            guard error.columns.isEmpty else { throw FileFailure(.badData, "\(path): \(error); choose with --column NAME") }
+            throw FileFailure(.badData, "\(path) is neither a Mahimahi trace nor a table of seconds and Mbit/s: \(error)")
         }
     }
 

@@ -60,9 +60,11 @@ package final class TUNShell {
 
     /// Runs the command to its end. Needs CAP_NET_ADMIN and CAP_SYS_ADMIN.
     ///
-    /// - Parameter log: gets the events of a direction, if the configuration asks for them.
+    /// - Parameters:
+    ///   - observe: is told some ten times a second what the link does; packets wait for it.
+    ///   - log: gets the events of a direction, if the configuration asks for them.
     /// - Returns: its exit status, 128 + the signal's number if one ended it.
-    package func run(log: (LinkDirection, [LinkEvent]) -> Void) throws(TUNShellError) -> (status: Int32, Statistics) {
+    package func run(observe: ((LinkGauge) -> Void)? = nil, log: (LinkDirection, [LinkEvent]) -> Void) throws(TUNShellError) -> (status: Int32, Statistics) {
         var inside: Int32 = -1
         let child = try spawn(&inside)
         defer { close(inside) }
@@ -86,6 +88,7 @@ package final class TUNShell {
         var clock = TunnelClock(at: configuration.begin)
         var status: Int32 = 0
         var nextCheck = Instant.zero
+        var nextGauge = Instant.zero
         let descriptors = [inside, outside, names?.socket ?? -1, names?.resolver ?? -1]
         let nameBits: UInt32 = 0b1100
 
@@ -102,6 +105,10 @@ package final class TUNShell {
                 nextCheck = life.now + .milliseconds(2)
                 // Under load nobody waits below.
                 names?.pump()
+            }
+            if let observe, life.now >= nextGauge {
+                nextGauge = life.now + Self.gaugePause
+                observe(LinkGauge(time: life.now, up: up.gauge, down: down.gauge))
             }
             let more = (up.takeIn(at: now) { _ in true }, down.takeIn(at: now) { translation.isEmpty || translation.inward($0, at: now) })
             // Nor has a link time that runs back: one that is still to begin is not moved on by such a stall.
@@ -129,6 +136,7 @@ package final class TUNShell {
 
     /// Sleepers wake up late by 50 µs and more, so the last stretch is polled.
     private static let pollBefore = Interval.microseconds(120)
+    private static let gaugePause = Interval.milliseconds(100)
     /// How late the child's end may be noticed.
     private static let longestPause = Interval.milliseconds(10)
 

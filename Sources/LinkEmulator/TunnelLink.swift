@@ -85,6 +85,10 @@ struct TunnelLink: ~Copyable {
         return false
     }
 
+    var gauge: LinkGauge.Direction {
+        LinkGauge.Direction(statistics: link.statistics, queuedPackets: link.queuedPackets, queuedBytes: link.queuedBytes)
+    }
+
     /// Whether any packet has come.
     var isUntouched: Bool { link.statistics.offeredPackets == 0 }
 

@@ -27,36 +27,38 @@ struct CapacityEstimate: Sendable {
         isConstant = false
         // Acknowledgements that leap over a filled hole tell of bytes that came before, and so do those that waited behind data.
         let width = curve.source != .acknowledgements ? 5 : view.isBulkBothWays ? 100 : 20
-        let sustained = Self.sustainedPeak(bins, width: width)
+        let sustained = Self.sustainedPeak(bins, width: width, skipping: curve.source == .acknowledgements ? Self.leaps(bins, width) : [])
         let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
         waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
         guard sustained > 0 else {
             capacity = LinkFit.assumedFloor
             isLowerBound = true
             isAssumed = true
-            basis = "assumed: no traffic in this direction"
+            basis = "unknown: no traffic in this direction"
             return
         }
         let peak = Rate(bitsPerSecond: sustained)
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), !Self.isContradicted(line.rate, bins, waited) {
+            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, view, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if curve.source != .unplaced, Self.isBacklogged(bins, curve, view, queue, standing) {
-                capacity = Self.busyMedian(bins, peak)
-                isLowerBound = false
-                basis = "throughput in 100 ms steps of a transfer that kept the link busy (median)"
+            } else if curve.source != .unplaced, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
+                (capacity, isLowerBound) = (busy, false)
+                basis = "throughput in 100 ms steps of a transfer that kept the link busy"
+            } else if curve.source == .unplaced {
+                (capacity, isLowerBound, isAssumed) = (peak, true, true)
+                basis = "unknown: on which side of the link packets were seen is not known"
             } else {
                 (capacity, isLowerBound) = (peak, true)
                 basis = "highest throughput over \(width / 10 > 0 ? "\(width / 10) s" : "half a second"); the sender was the limit"
             }
-            if curve.source == .unplaced { basis += " (on which side of the link it was seen is not known)" }
+            if curve.source == .unplaced, !isAssumed { basis += " (on which side of the link it was seen is not known)" }
         case .offered:
-            (capacity, isLowerBound) = (peak, true)
-            basis = "highest offered load over half a second; seen before the link"
-        }
+            // A queue takes what the link does not carry, and drops it unseen.
+            (capacity, isLowerBound, isAssumed) = (peak, true, true)
+            basis = "unknown: what was sent was seen before the link, and what came out of it was not"        }
     }
 
     /// Share of the window's capacity that was used.
@@ -73,22 +75,57 @@ struct CapacityEstimate: Sendable {
         isLowerBound || isAssumed || !isConstant || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
-    /// Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
-    private static func isContradicted(_ rate: Rate, _ bins: [Int], _ waited: [Bool?]) -> Bool {
-        let full = bins.indices.filter { waited[$0] == true && bins[$0] > 0 }
-        guard full.count >= 10, let usual = Quantile.of(full.map { bins[$0] }, 0.5) else { return false }
-        return Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4
+    /// Whether the rate at which packets followed each other is the link's rather than a pace that their sender kept: they waited for it
+    /// where waiting is seen.
+    private static func isFilled(_ rate: Rate, _ curve: DeliveryCurve, _ view: FitView, _ bins: [Int], _ waited: [Bool?]) -> Bool {
+        let seen = bins.indices.filter { waited[$0] != nil && bins[$0] > 0 }
+        guard seen.count >= fewestSteps else {
+            if curve.hasTrains(at: rate) { return true }
+            // A full queue drops again and again, and goes on at its pace where the air leaves a hole in the sender's.
+            guard !curve.isMostlyTCP, let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return false }
+            return numbered.bursts * 200 >= numbered.seen && !view.leavesHoles(curve.direction)
+        }
+        let full = seen.filter { waited[$0] == true }
+        // Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
+        if full.count >= fewestSteps, let usual = Quantile.of(full.map { bins[$0] }, 0.5), Int64(clamping: usual) * 80 * 5 < rate.bitsPerSecond * 4 { return false }
+        let near = seen.filter { (Int64(clamping: bins[$0]) * 80 - rate.bitsPerSecond).magnitude * 10 <= rate.bitsPerSecond.magnitude }
+        let filled = near.count { waited[$0] == true }
+        // A rate that changes has a step of each.
+        return filled >= fewestFull && filled * 2 >= near.count && filled * 5 >= full.count * 3
+    }
+
+    /// Of the steps in which packets waited, or in which so few passed that nothing tells; not of stops.
+    private static func mean(_ bins: [Int], _ waited: [Bool?], from first: Int, to last: Int) -> Rate? {
+        var (bytes, steps, empty) = (0, 0, 0)
+        for index in first...last where waited[index] != false {
+            empty = bins[index] == 0 ? empty + 1 : 0
+            if empty <= 1 { (bytes, steps) = (bytes + bins[index], steps + 1) }
+        }
+        return steps > 0 && bytes > 0 ? Rate(bitsPerSecond: Int64(clamping: bytes) * 80 / Int64(steps)) : nil
+    }
+
+    private static let fewestSteps = 10
+    private static let fewestFull = 5
+
+    /// Last steps of windows into which acknowledgements fall that tell of what came long before: after steps without any.
+    private static func leaps(_ bins: [Int], _ width: Int) -> Set<Int> { // lookup only
+        var leaps = Set<Int>() // lookup only
+        for index in bins.indices.dropFirst(2) where bins[index] > 0 && bins[index - 1] == 0 && bins[index - 2] == 0 {
+            leaps.formUnion(index..<min(bins.count, index + width))
+        }
+        return leaps
     }
 
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
-    private static func sustainedPeak(_ bins: [Int], width steps: Int) -> Int64 {
+    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 {
         let width = min(steps, bins.count)
         guard width > 0 else { return 0 }
         var sum = bins[..<width].reduce(0, +)
-        var best = sum
+        // As much passed at some time.
+        var best = leaps.isEmpty ? sum : bins.reduce(0, +) * width / bins.count
         for index in width..<max(width, bins.count) {
             sum += bins[index] - bins[index - width]
-            best = max(best, sum)
+            if !leaps.contains(index) { best = max(best, sum) }
         }
         return Int64(clamping: best) * 80 / Int64(width)
     }
@@ -155,34 +192,26 @@ struct CapacityEstimate: Sendable {
         return (rates[best.from + best.count / 2], best.count * 100 / rates.count)
     }
 
-    /// A bulk transfer that left no pause: most packets full, most steps busy.
-    private static func isBacklogged(
-        _ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ queue: QueueDelay, _ standing: Interval
-    ) -> Bool {
-        guard bins.count >= 20, curve.points.count >= 200 else { return false }
-        // A sender that losses hold back leaves the queue empty.
-        if let wait = queue.median {
-            if wait < standing { return false }
-        } else if view.isMostlyQUIC(curve.direction) {
-            return false
+    /// What passed while packets waited, of a bulk transfer that left no pause: most packets full, most steps busy. nil where
+    /// the sender may have been the limit.
+    private static func busyMedian(_ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ waited: [Bool?], _ peak: Rate) -> Rate? {
+        guard bins.count >= 20, curve.points.count >= 200 else { return nil }
+        let threshold = peak.bitsPerSecond / 80 / 20
+        let busy = bins.indices.filter { Int64(bins[$0]) > threshold }
+        guard busy.count * 10 >= bins.count * 7, curve.points.count(where: { $0.bytes >= 1_200 }) * 10 >= curve.points.count * 7 else { return nil }
+        let seen = busy.filter { waited[$0] != nil }
+        if seen.count >= fewestSteps {
+            // Losses and windows hold a sender back, and leave the queue empty. Of transfers both ways it is not known whose queue it was.
+            let full = seen.filter { waited[$0] == true }
+            guard !view.isBulkBothWays, full.count * 100 >= seen.count * 85 else { return nil }
+            return mean(bins, waited, from: full[0], to: full[full.count - 1])
         }
-        let busy = bins.filter { $0 > 0 }.count
-        guard busy * 10 >= bins.count * 7 else { return false }
-        // Of transfers both ways it is not known in whose queue it waits.
-        let isWaiting = queue.median != nil && !view.isBulkBothWays
-        var full = 0
-        for point in curve.points where point.bytes >= 1200 { full += 1 }
-        guard full * 10 >= curve.points.count * 7 else { return false }
-        if isWaiting { return true }
+        // Without waits nothing tells a full link from a sender that losses held back, but for datagrams that are counted.
+        guard !curve.isMostlyTCP, !view.isMostlyQUIC(curve.direction) else { return nil }
         // A pace the application chose is even; a radio link's is not.
         let sorted = bins.sorted()
-        return sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13
-    }
-
-    private static func busyMedian(_ bins: [Int], _ peak: Rate) -> Rate {
-        let threshold = peak.bitsPerSecond / 80 / 20
-        guard let median = Quantile.of(bins.filter { Int64($0) > threshold }, 0.5) else { return peak }
-        return Rate(bitsPerSecond: Int64(median) * 80)
+        guard sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13 else { return nil }
+        return Quantile.of(busy.map { bins[$0] }, 0.5).map { Rate(bitsPerSecond: Int64(clamping: $0) * 80) }
     }
 
     /// Capacity in each step: never zero, and no less than what passed.

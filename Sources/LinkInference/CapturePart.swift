@@ -25,9 +25,17 @@ package enum FlowChoice: Sendable, Hashable {
     case number(Int)
     /// The busiest that has this end, an address with or without a port.
     case end(String)
+    /// The busiest between these two, in either order.
+    case ends(String, String)
 
     package init?(_ text: String) {
         guard !text.isEmpty else { return nil }
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false)
+        if ends.count == 2 {
+            guard !ends[0].isEmpty, !ends[1].isEmpty else { return nil }
+            self = .ends(String(ends[0]), String(ends[1]))
+            return
+        }
         if text.allSatisfy(\.isNumber) {
             guard let number = Int(text) else { return nil }
             self = .number(number)
@@ -35,6 +43,8 @@ package enum FlowChoice: Sendable, Hashable {
             self = .end(text)
         }
     }
+
+    private static func names(_ text: String, _ address: NetworkAddress) -> Bool { address.description == text || address.host == text }
 
     /// - Returns: its place in the table's flows.
     package func find(in table: FlowTable) throws(NoSuchFlow) -> Int {
@@ -44,11 +54,16 @@ package enum FlowChoice: Sendable, Hashable {
             guard number >= 1, number <= order.count else { throw NoSuchFlow(name: "\(number)", count: order.count) }
             return order[number - 1]
         case .end(let text):
-            let found = order.first { index in
-                let flow = table.flows[index]
-                return [flow.client, flow.server].contains { $0.description == text || $0.host == text }
+            guard let found = order.first(where: { Self.names(text, table.flows[$0].client) || Self.names(text, table.flows[$0].server) }) else {
+                throw NoSuchFlow(name: text, count: order.count)
             }
-            guard let found else { throw NoSuchFlow(name: text, count: order.count) }
+            return found
+        case .ends(let one, let other):
+            let found = order.first { index in
+                let (client, server) = (table.flows[index].client, table.flows[index].server)
+                return Self.names(one, client) && Self.names(other, server) || Self.names(other, client) && Self.names(one, server)
+            }
+            guard let found else { throw NoSuchFlow(name: "\(one)-\(other)", count: order.count) }
             return found
         }
     }

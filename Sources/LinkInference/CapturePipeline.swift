@@ -23,12 +23,20 @@ package struct CapturePipeline: Sendable {
     private let times: ClosedRange<Instant>?
     private let extent: Extent
     private var recorded: WorkloadFit?
+    /// Of a file that was read.
+    private var hasCoarseClock = false
     /// Packets taken.
     package private(set) var packets = 0
+    /// Of these, what was told: of one flow where one was asked for.
+    package var flowPackets: Int { builder.packets }
 
-    /// - Parameter conversations: whether what was said is kept, too.
-    package init(_ extent: Extent = .whole, conversations: Bool = false) {
+    /// - Parameters:
+    ///   - flow: only what this one shows is told, by its place in the table; the others' packets are followed, so that the same
+    ///     ends are its client and its server as in the whole.
+    ///   - conversations: whether what was said is kept, too.
+    package init(_ extent: Extent = .whole, flow: Int? = nil, conversations: Bool = false) {
         self.extent = extent
+        builder = CaptureSummary.Builder(flow: flow)
         if conversations { recorded = WorkloadFit() }
         if case .times(let chosen) = extent { times = chosen } else { times = nil }
         if case .window(let start, let length) = extent {
@@ -38,7 +46,7 @@ package struct CapturePipeline: Sendable {
 
     package var flows: FlowTable { builder.table }
 
-    /// - Returns: what the packet meant to its flow.
+    /// - Returns: what the packet meant to its flow; nil where it has none, or another than was asked for.
     @discardableResult
     package mutating func take(_ packet: CapturedPacket) -> FlowObservation? {
         packets += 1
@@ -51,21 +59,35 @@ package struct CapturePipeline: Sendable {
 
     /// Reads the rest of a file.
     /// - Parameters:
+    ///   - times: packets before and after are not looked at.
     ///   - progress: is told the count of packets now and then.
     ///   - body: gets each packet of a flow, what it meant there, and the flow's client.
     package mutating func read(
-        _ file: CaptureFile, progress: (Int) -> Void = { _ in },
+        _ file: CaptureFile, within times: ClosedRange<Instant>? = nil, progress: (Int) -> Void = { _ in },
         _ body: ((CapturedPacket, FlowObservation, NetworkAddress) -> Void)? = nil
     ) {
         var packet = CapturedPacket.none
         while file.next(into: &packet) {
+            if let times, !times.contains(packet.time) { continue }
             if let seen = take(packet), let body { body(packet, seen, builder.table.flows[seen.flow].client) }
             if packets % 200_000 == 0 { progress(packets) }
         }
+        hasCoarseClock = file.hasCoarseClock
     }
 
     /// The link, after the last packet. Once.
     package mutating func finish() throws(FitFailure) -> LinkFit {
+        if hasCoarseClock { throw .coarseClock }
+        var fit = try fitted()
+        if let chosen = builder.flow, builder.table.flows.indices.contains(chosen) {
+            let (client, server) = (builder.table.flows[chosen].client, builder.table.flows[chosen].server)
+            fit.silentEnds.removeAll { ($0.end != client || $0.peer != server) && ($0.end != server || $0.peer != client) }
+            fit.migrations.removeAll { $0.flow != chosen }
+        }
+        return fit
+    }
+
+    private mutating func fitted() throws(FitFailure) -> LinkFit {
         guard var whole = timeline, case .window(let start, let length) = extent else { return try survey.finish(builder.table) }
         whole.adopt(builder.table)
         whole.finish()
@@ -88,11 +110,23 @@ package struct CapturePipeline: Sendable {
     }
 
     /// What the capture holds.
-    /// - Parameter mostFlows: those with most bytes; `flowCount` counts all.
-    package mutating func summary(of file: CaptureFile, mostFlows: Int = .max) -> CaptureSummary {
-        builder.finish(
+    /// - Parameters:
+    ///   - mostFlows: those with most bytes; `flowCount` counts all.
+    ///   - serverName: the name of a flow's server, and how it is known.
+    package mutating func summary(
+        of file: CaptureFile, mostFlows: Int = .max, serverName: (FlowState) -> (text: String, basis: String)? = { _ in nil }
+    ) -> CaptureSummary {
+        var summary = builder.finish(
             file: file.path, format: file.format.rawValue, linkType: file.linkType.description, truncation: file.truncation,
-            mostFlows: mostFlows)
+            mostFlows: mostFlows, serverName: serverName)
+        // Times begin with the file, also where its first packets were left out.
+        if let start = file.startEpochNanoseconds { summary.startUnixS = Double(start) / 1e9 }
+        summary.notes = file.notes
+        if file.hasPoorClock {
+            for index in summary.flows.indices { summary.flows[index].rttMs = CaptureSummary.RTT() }
+            (summary.silences, summary.silencesOmitted) = ([], 0)
+        }
+        return summary
     }
 }
 

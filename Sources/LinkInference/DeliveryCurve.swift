@@ -78,4 +78,26 @@ struct DeliveryCurve: Sendable {
         }
         return bins
     }
+
+    /// Whether what was sent at once came out at `rate`, and nothing faster: a sender's own pace has no such trains, or goes on at
+    /// another one after a pause.
+    func hasTrains(at rate: Rate) -> Bool {
+        guard let typical = Quantile.of(points.map(\.bytes), 0.9), points.count > Self.train else { return false }
+        let pause = max(rate.time(forBytes: Int64(typical) * 4), .milliseconds(10))
+        var (begun, faster) = (0, 0)
+        var bytes = points[1...Self.train].reduce(0) { $0 + $1.bytes }
+        for last in Self.train..<points.count {
+            if last > Self.train { bytes += points[last].bytes - points[last - Self.train].bytes }
+            let first = last - Self.train
+            let span = points[last].time - points[first].time
+            guard span > .zero, bytes * 10 >= typical * Self.train * 8 else { continue }
+            let own = Rate(bytes: Int64(bytes), in: span).bitsPerSecond
+            if own * 5 > rate.bitsPerSecond * 6 { faster += 1 }
+            if first > 0, points[first].time - points[first - 1].time >= pause, (own - rate.bitsPerSecond).magnitude * 16 <= rate.bitsPerSecond.magnitude { begun += 1 }
+        }
+        return begun > 0 && faster * 200 <= points.count
+    }
+
+    /// Packets after the first.
+    private static let train = 7
 }

@@ -20,6 +20,8 @@ package struct EndRecords: Sendable {
     private(set) var records: [Record] = []
     /// Since 1970, by this end's clock.
     private(set) var firstTime: Int64?
+    /// Nanoseconds from the capture's first packet, which may be of another kind, to the first of these.
+    private(set) var firstOffset: Int64 = 0
     private var clients: [FlowKey: NetworkAddress] = [:]  // lookup only
     /// For `add(_:)` alone.
     private var table = FlowTable()
@@ -41,6 +43,7 @@ package struct EndRecords: Sendable {
             let (flowKey, _) = packet.flow
         else { return }
         let first = firstTime ?? packet.epochNanoseconds
+        if firstTime == nil { firstOffset = min(max(packet.time.sinceStart.nanoseconds, -Self.longest), Self.longest) }
         firstTime = first
         let (time, overflow) = packet.epochNanoseconds.subtractingReportingOverflow(first)
         guard !overflow, (-Self.longest...Self.longest).contains(time) else { return }

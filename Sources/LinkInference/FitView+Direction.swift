@@ -17,7 +17,7 @@ extension FitView {
         direction.lossCount = loss.count
         direction.lossAtMost = loss.atMost
         direction.evidence = FitGoodness.Evidence(curve, capacity, self)
-        if capacity.isLowerBound, !capacity.isAssumed, let rate = direction.assumedRates.first {
+        if capacity.isLowerBound, curve.points.count > 0, let rate = direction.assumedRates.first {
             direction.capacityBasis += "; a replay's link carries \(TextLayout.bitRate(Double(rate.bitsPerSecond)))"
         }
         return direction

@@ -43,6 +43,7 @@ extension FitView {
             if curve.source == .unplaced, rtp.count.lost == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
             return LossEstimate(rtp.count, "\(rtp.count.lost) of \(rtp.count.packets) RTP packets missing in sequence, in \(rtp.count.bursts) bursts")
         }
+        if let doubt = tcp.doubt { return LossEstimate(unknown: doubt) }
         if tcp.count.packets >= 20 {
             var estimate = LossEstimate(tcp.count, tcp.basis)
             estimate.isOfQueue = tcp.count.lost > 0 && !capacity.isLowerBound && curve.isBulk && capacity.utilisation >= 0.8
@@ -59,6 +60,8 @@ extension FitView {
         if curve.source == .unplaced, numbered.missing == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
         return LossEstimate(count, "\(numbered.missing) of \(count.packets) datagrams missing in the sender's numbering of IP packets, in \(numbered.bursts) bursts")
     }
+
+    private static let soon = Interval.milliseconds(30)
 
     private func rtpLosses(_ curve: DeliveryCurve, _ isInOutage: (Timeline.Event) -> Bool) -> (received: Int, count: LinkFit.LossCount) {
         var received = 0
@@ -84,7 +87,7 @@ extension FitView {
     /// Segments with data and those that the link lost. Seen after the link these are the originals that did not come; seen
     /// before it, those that were sent again, unless the original had arrived, or nobody answered: of what was sent
     /// to a host that is gone nothing tells.
-    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String) {
+    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String, doubt: String?) {
         // Where acknowledgements were lost or late, what is sent again was not lost.
         let stops = outages.filter { $0.kind != .senderIdle }
         let sentInto = stops.map { tops(of: $0, curve, way) }
@@ -97,10 +100,15 @@ extension FitView {
         }
         var segments = 0
         var again = 0
+        var late = 0
+        // Segments that nothing followed soon, which would have shown their loss.
+        var (alone, last) = (0, Instant?.none)
         var ranges: [LostRanges] = []
         var places: [Int32: Int] = [:]  // lookup only
         for event in events where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
             segments += 1
+            if let last, event.time - last > Self.soon { alone += 1 }
+            last = event.time
             let isAgain = event.marks.contains(.retransmission)
             if isAgain { again += 1 }
             guard isAgain || event.marks.contains(.filledLoss) else { continue }
@@ -114,6 +122,7 @@ extension FitView {
                 }
             }
             guard !isRepair(event) else { continue }
+            if event.marks.contains(.filledLate) { late += 1 }
             let place = places[event.flow] ?? ranges.count
             if place == ranges.count {
                 places[event.flow] = place
@@ -130,6 +139,12 @@ extension FitView {
             } else {
                 "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
             }
-        return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis)
+        // Seen after the link, what was sent again and lost again is not seen, nor is the last of a message, which comes as if for the first time.
+        if segments >= 20, curve.source != .acknowledgements, !curve.isBulk, lost == 0 || alone * 4 > segments {
+            return (LinkFit.LossCount(), "", "messages end so often that what was lost at their end, and sent again, does not show")
+        }
+        let doubt = curve.source != .acknowledgements && late >= 3 && late * 10 > lost
+            ? "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them" : nil
+        return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis, doubt)
     }
 }

@@ -93,6 +93,9 @@ extension FitView {
             }
             switch (event.direction, progress[number].hello, progress[number].answer) {
             case (.up, nil, _): progress[number].hello = event.time
+            // Sent again: which of them is answered is not told. (A hello in two datagrams comes at once.)
+            case (.up, .some(let hello), nil): if event.time - hello >= Self.together { progress[number].done = true }
+            case (.down, .some, .some(let answer)): if event.time - answer >= Self.together { progress[number].done = true }
             case (.down, .some, nil): progress[number].answer = event.time
             case (.up, .some(let hello), .some(let answer)):
                 progress[number].done = true
@@ -104,6 +107,9 @@ extension FitView {
         }
         return best
     }
+
+    /// Datagrams of one flight come so close to each other; what a timer sends again does not.
+    private static let together = Interval.milliseconds(20)
 
     /// The path beyond the capture point and back, without the end's own: by the turns of flows that begin as QUIC does. Each
     /// has in it what the peer took to answer, so the smallest that recurs is the path at most.
@@ -132,7 +138,10 @@ extension FitView {
             }
             // Then data flows, and nobody waits for an answer.
             if progress[number].packets > Self.mostOfHandshake { progress[number].isOver = true }
-            guard begin.direction != event.direction else { continue }
+            guard begin.direction != event.direction else {
+                if event.time - begin.time >= Self.together { progress[number].isOver = true }
+                continue
+            }
             let turn = Turn(rtt: event.time - begin.time, bytes: (begin.bytes, event.ipBytes))
             progress[number].begin = (event.time, event.direction, event.ipBytes)
             // What was under way already is no answer.
@@ -190,7 +199,9 @@ extension FitView {
                 let isUnknown = bytesUp >= 500 && up.isLowerBound || bytesDown >= 500 && down.isLowerBound
                 offer(
                     server + client, bytesUp: Int64(bytesUp), bytesDown: Int64(bytesDown),
-                    "smallest data-to-ACK times of both sides, added\(out > 0 && !isUnknown ? ", less the time to send the packets" : "")", isBound: isUnknown)
+                    "smallest data-to-ACK times of both sides, added\(out > 0 && !isUnknown ? ", less the time to send the packets" : "")",
+                    // Without the connection's beginning a queue may have stood all along.
+                    isBound: isUnknown || tcp.handshake == nil)
             }
         }
         for number in flowBytes.indices where best == nil && flowBytes[number] > 0 {

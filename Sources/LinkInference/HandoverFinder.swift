@@ -1,16 +1,13 @@
 import MastCapture
 import MastTimebase
 
-/// Stretches that look like a handover: a short stop after which everything comes at once, and what tells it from another
-/// stop: round trips that have another floor afterwards, or a client that goes on under another address.
+/// Stretches that look like a handover: a short stop, and what tells it from another: round trips that have another floor afterwards, or a client that goes on under another address.
 package struct Handover: Sendable, Hashable {
     /// Since the window's start.
     package var start: Interval
     package var length: Interval
     /// Change of the low round trips; nil where too few were seen on either side.
     package var shift: Interval?
-    /// 0...1.
-    package var confidence: Double
     package var basis: String
 }
 
@@ -32,8 +29,10 @@ struct HandoverFinder {
 
     /// Longer stops are outages of another kind: a cell that was lost, a tunnel.
     static let longest = Interval.seconds(3)
-    /// Around the stop, where round trips are compared.
+    /// After the stop, for which round trips have to stay.
     private static let around = Interval.seconds(3)
+    /// Before it, in which the queue had to run empty.
+    private static let lately = Interval.seconds(1)
     private static let fewest = 8
 
     func find() -> [Handover] {
@@ -44,49 +43,46 @@ struct HandoverFinder {
             if let last = found.last, outage.start < last.start + last.length + .milliseconds(100) { continue }
             let end = outage.start + outage.length
             let shift = shift(from: outage.start, to: end)
-            let isShifted = shift.map { $0.magnitude >= max(.milliseconds(3), baseRTT / 10) } ?? false
+            let isShifted = shift.map { $0.magnitude >= threshold } ?? false
             let moved = migrations.contains { $0 >= outage.start - .seconds(1) && $0 <= end + .seconds(2) }
-            guard outage.kind == .hold || isShifted || moved else { continue }
-            let basis: String
-            switch (isShifted, moved) {
-            case (_, true): basis = "a stop, and the client goes on under another address"
-            case (true, _): basis = "a stop, and round trips have another floor afterwards, which a queue may do as well"
-            default: basis = "a stop whose packets came afterwards; nothing else tells it from another"
-            }
-            let certainty = moved ? 0.9 : isShifted ? 0.5 : 0.3
-            found.append(
-                Handover(start: outage.start, length: outage.length, shift: shift, confidence: min(certainty, max(outage.confidence, 0.3)), basis: basis))
+            guard isShifted || moved else { continue }
+            let basis = moved
+                ? "a stop, and the client goes on under another address" : "a stop, and round trips have another floor afterwards"
+            found.append(Handover(start: outage.start, length: outage.length, shift: shift, basis: basis))
         }
         return found
     }
 
-    /// Of the low round trips, from the seconds before to those after.
+    /// Of the smallest round trip, from all that was before the stop to all after it, where a queue did not make it: one that is
+    /// smaller than ever before needs a shorter path; one that stays larger for seconds a longer one, if the queue had just run
+    /// empty, or was never so full.
     private func shift(from start: Interval, to end: Interval) -> Interval? {
-        var floors: [FlowDirection: (before: [Interval], after: [Interval])] = [:]  // lookup only
-        for trip in view.roundTrips {
-            let at = trip.time - view.start
-            // Round trips that the stop itself stretched are left out.
-            if at <= start, at > start - Self.around {
-                floors[trip.dataDirection, default: ([], [])].before.append(trip.rtt)
-            } else if at > end + baseRTT * 2, at <= end + baseRTT * 2 + Self.around {
-                floors[trip.dataDirection, default: ([], [])].after.append(trip.rtt)
-            }
-        }
-        // The longer half is the path; the shorter one is the host beside the capture.
+        let next = outages.lazy.filter { $0.kind != .senderIdle && $0.start > end }.map(\.start).min() ?? view.length
         var best: (floor: Interval, shift: Interval)?
         for direction in FlowDirection.allCases {
-            guard let (before, after) = floors[direction], before.count >= Self.fewest, after.count >= Self.fewest,
-                let low = Quantile.of(before, 0.1), let later = Quantile.of(after, 0.1),
-                let floor = before.min(), let floorLater = after.min(), max(low, later) * 4 >= baseRTT
-            else { continue }
-            // Queues come and go: a path that changed moves the smallest and the small ones alike.
-            let (shift, floorShift) = (later - low, floorLater - floor)
-            let isOne = (shift < .zero) == (floorShift < .zero)
-            let sure = isOne ? (shift.magnitude < floorShift.magnitude ? shift : floorShift) : .zero
-            if best.map({ max(low, later) > $0.floor }) ?? true { best = (max(low, later), sure) }
+            var (all, most, lately, after): (Interval?, Interval?, Interval?, Interval?)
+            var count = (before: 0, after: 0)
+            for trip in view.roundTrips where trip.dataDirection == direction {
+                let at = trip.time - view.start
+                if at <= start {
+                    (all, most) = (min(all ?? trip.rtt, trip.rtt), max(most ?? trip.rtt, trip.rtt))
+                    count.before += 1
+                    if at > start - Self.lately { lately = min(lately ?? trip.rtt, trip.rtt) }
+                } else if at > end + baseRTT * 2, at < next {
+                    // Round trips that the stop itself stretched are left out.
+                    after = min(after ?? trip.rtt, trip.rtt)
+                    count.after += 1
+                }
+            }
+            // The longer half is the path; the shorter one is the host beside the capture.
+            guard count.before >= Self.fewest, count.after >= Self.fewest, let all, let most, let lately, let after, max(all, after) * 4 >= baseRTT else { continue }
+            let isTold = after < all || next - end >= Self.around && (lately - all <= threshold || after > most)
+            if best.map({ max(all, after) > $0.floor }) ?? true { best = (max(all, after), isTold ? after - all : .zero) }
         }
         return best?.shift
     }
+
+    private var threshold: Interval { max(.milliseconds(3), baseRTT / 10) }
 }
 
 extension Migration {

@@ -40,6 +40,9 @@ package struct LinkFit: Sendable, Hashable {
         /// What its goodness is judged by.
         package var evidence = FitGoodness.Evidence.nothing("nothing passed in this direction")
 
+        /// A rate that the link has all along; nil where it changes, or is not known.
+        var steadyCapacity: Rate? { isLowerBound || isCapacityAssumed || rates.contains { $0 != rates.first } ? nil : capacity }
+
         /// What a link that stands for this one carries: the capacity over time, or well above what was seen where
         /// the sender was the limit.
         package var assumedRates: [Rate] {
@@ -64,12 +67,14 @@ package struct LinkFit: Sendable, Hashable {
         package var start: Interval
         package var length: Interval
         package var kind: Kind
-        /// 0...1.
-        package var confidence: Double
+        package var evidence: OutageEvidence
         package var startUncertainty: Interval
         package var endUncertainty: Interval
         package var basis: String
         package var directionReason: String? = nil
+
+        /// The share of right answers that this evidence gave on modelled links, 0...1; nil where that was not measured.
+        package var confidence: Double? { evidence.confidence }
 
         /// Whether it is one of `direction`, as far as is known.
         func concerns(_ direction: FlowDirection) -> Bool { self.direction == direction || self.direction == nil }
@@ -128,7 +133,7 @@ package struct LinkFit: Sendable, Hashable {
         let base = view.baseRTT(up: upCapacity, down: downCapacity, vantage: vantage.value)
         var outages: [Outage] = []
         for curve in [up, down] {
-            outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, queue: queue).find()
+            outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, isBaseRTTBound: base.isBound, queue: queue).find()
         }
         outages.sort { ($0.start, $0.direction?.rawValue ?? 2) < ($1.start, $1.direction?.rawValue ?? 2) }
 

@@ -2,9 +2,11 @@ import MastCapture
 import MastTimebase
 
 /// A fit as scripts read it. Times are seconds since the first packet of the capture.
-package struct LinkFitReport: Codable, Sendable, Hashable {
-    package struct Direction: Codable, Sendable, Hashable {
-        package var capacityMbps: Double
+package struct LinkFitReport: Encodable, Sendable, Hashable {
+    package struct Direction: Encodable, Sendable, Hashable {
+        /// nil where nothing shows it: `assumedCapacityMbps` is what a replay takes.
+        package var capacityMbps: Double?
+        package var assumedCapacityMbps: Double?
         package var lowerBound: Bool
         package var capacityBasis: String
         /// 0...1, outside outages; nil: not known.
@@ -15,19 +17,28 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var lossBasis: String
         package var queueBytes: Int
         package var queueBasis: String
+
+        fileprivate enum CodingKeys: CodingKey {
+            case capacityMbps, assumedCapacityMbps, lowerBound, capacityBasis, lossRate, lossRateAtMost, meanBurst, lossBasis, queueBytes, queueBasis
+        }
     }
 
-    package struct Outage: Codable, Sendable, Hashable {
+    package struct Outage: Encodable, Sendable, Hashable {
         package var startS: Double
         package var endS: Double
         /// `up` or `down`; nil where the packets do not tell: `directionReason` says why.
         package var direction: String?
         package var kind: String
-        package var confidence: Double
+        /// The share of right answers that the same evidence gave on modelled links; nil: not measured.
+        package var confidence: Double?
         package var startUncertaintyS: Double
         package var endUncertaintyS: Double
         package var basis: String
         package var directionReason: String? = nil
+
+        private enum CodingKeys: CodingKey {
+            case startS, endS, direction, kind, confidence, startUncertaintyS, endUncertaintyS, basis, directionReason
+        }
 
         package func encode(to encoder: any Encoder) throws {
             var object = encoder.container(keyedBy: CodingKeys.self)
@@ -39,11 +50,11 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
             try object.encode(startUncertaintyS, forKey: .startUncertaintyS)
             try object.encode(endUncertaintyS, forKey: .endUncertaintyS)
             try object.encode(basis, forKey: .basis)
-            try object.encodeIfPresent(directionReason, forKey: .directionReason)
+            try object.encode(directionReason, forKey: .directionReason)
         }
     }
 
-    package struct SilentEnd: Codable, Sendable, Hashable {
+    package struct SilentEnd: Encodable, Sendable, Hashable {
         package var atS: Double
         package var end: String
         package var peer: String
@@ -51,16 +62,17 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
         package var untilS: Double
     }
 
-    package struct Handover: Codable, Sendable, Hashable {
+    package struct Handover: Encodable, Sendable, Hashable {
         package var startS: Double
         package var endS: Double
         /// Of the lowest round trip.
         package var shiftMs: Double?
-        package var confidence: Double
         package var basis: String
+
+        fileprivate enum CodingKeys: CodingKey { case startS, endS, shiftMs, basis }
     }
 
-    package struct Migration: Codable, Sendable, Hashable {
+    package struct Migration: Encodable, Sendable, Hashable {
         package var atS: Double
         package var from: String
         package var to: String
@@ -81,17 +93,70 @@ package struct LinkFitReport: Codable, Sendable, Hashable {
     package var baseRttBasis: String
     package var up: Direction
     package var down: Direction
+    /// With idle senders, who are a list of their own in JSON.
     package var outages: [Outage]
     package var handovers: [Handover]
     package var migrations: [Migration]
     package var silentEnds: [SilentEnd]
 }
 
+extension [LinkFitReport.Outage] {
+    /// Of the link.
+    package var real: Self { filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue } }
+    /// Pauses of an end: no fault of the link.
+    package var idle: Self { filter { $0.kind == LinkFit.Outage.Kind.senderIdle.rawValue } }
+}
+
 // What is unknown is null rather than left out, so that a script finds every key.
+extension LinkFitReport {
+    private enum CodingKeys: CodingKey {
+        case windowStartS, windowLengthS, windowBasis, packets, vantage, vantageBasis, baseRttMs, baseRttIsUpperBound, assumedRttMs, baseRttBasis
+        case up, down, outages, idleSenders, handovers, migrations, silentEnds
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(windowStartS, forKey: .windowStartS)
+        try object.encode(windowLengthS, forKey: .windowLengthS)
+        try object.encode(windowBasis, forKey: .windowBasis)
+        try object.encode(packets, forKey: .packets)
+        try object.encode(vantage, forKey: .vantage)
+        try object.encode(vantageBasis, forKey: .vantageBasis)
+        try object.encode(baseRttMs, forKey: .baseRttMs)
+        try object.encode(baseRttIsUpperBound, forKey: .baseRttIsUpperBound)
+        try object.encode(assumedRttMs, forKey: .assumedRttMs)
+        try object.encode(baseRttBasis, forKey: .baseRttBasis)
+        try object.encode(up, forKey: .up)
+        try object.encode(down, forKey: .down)
+        try object.encode(outages.real, forKey: .outages)
+        try object.encode(outages.idle, forKey: .idleSenders)
+        try object.encode(handovers, forKey: .handovers)
+        try object.encode(migrations, forKey: .migrations)
+        try object.encode(silentEnds, forKey: .silentEnds)
+    }
+}
+
+extension LinkFitReport.Handover {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(startS, forKey: .startS)
+        try object.encode(endS, forKey: .endS)
+        try object.encode(shiftMs, forKey: .shiftMs)
+        try object.encode(basis, forKey: .basis)
+    }
+}
+
 extension LinkFitReport.Direction {
+    /// For a person.
+    package var capacityText: String {
+        guard let capacityMbps else { return "unknown, \(TextLayout.bitRate((assumedCapacityMbps ?? 0) * 1e6)) assumed" }
+        return (lowerBound ? "at least " : "") + TextLayout.bitRate(capacityMbps * 1e6)
+    }
+
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(capacityMbps, forKey: .capacityMbps)
+        try object.encode(assumedCapacityMbps, forKey: .assumedCapacityMbps)
         try object.encode(lowerBound, forKey: .lowerBound)
         try object.encode(capacityBasis, forKey: .capacityBasis)
         try object.encode(lossRate, forKey: .lossRate)
@@ -123,7 +188,7 @@ extension LinkFit {
                 let start = (window.start + handover.start).sinceStart
                 return LinkFitReport.Handover(
                     startS: start.inSeconds, endS: (start + handover.length).inSeconds, shiftMs: handover.shift?.inMilliseconds,
-                    confidence: handover.confidence, basis: handover.basis)
+                    basis: handover.basis)
             },
             migrations: migrations.map {
                 LinkFitReport.Migration(
@@ -135,7 +200,8 @@ extension LinkFit {
     private func report(_ direction: FlowDirection) -> LinkFitReport.Direction {
         let fitted = self[direction]
         return LinkFitReport.Direction(
-            capacityMbps: fitted.capacity.inMegabitsPerSecond, lowerBound: fitted.isLowerBound,
+            capacityMbps: fitted.isCapacityAssumed ? nil : fitted.capacity.inMegabitsPerSecond,
+            assumedCapacityMbps: fitted.isCapacityAssumed ? (fitted.assumedRates.first ?? fitted.capacity).inMegabitsPerSecond : nil, lowerBound: fitted.isLowerBound,
             capacityBasis: fitted.capacityBasis, lossRate: fitted.isLossKnown ? fitted.loss : nil, lossRateAtMost: fitted.lossAtMost, meanBurst: fitted.meanBurst,
             lossBasis: fitted.lossBasis, queueBytes: fitted.queueBytes, queueBasis: fitted.queueBasis)
     }
@@ -153,7 +219,8 @@ extension LinkFit {
             let fitted = self[direction]
             let label = direction == .up ? "up        " : "down      "
             let bound = fitted.isLowerBound ? "at least " : ""
-            lines.append("\(label)\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): \(fitted.capacityBasis)")
+            let figure = fitted.isCapacityAssumed ? "" : "\(bound)\(TextLayout.bitRate(Double(fitted.capacity.bitsPerSecond))): "
+            lines.append("\(label)\(figure)\(fitted.capacityBasis)")
             if fitted.rates.contains(where: { $0 != fitted.rates.first }) {
                 lines.append("          " + TextLayout.sparkline(fitted.rates.map(\.inMegabitsPerSecond), columns: max(10, width - 10)))
             }
@@ -169,13 +236,13 @@ extension LinkFit {
         if outages.isEmpty { lines.append("outages   none") }
         for outage in outages {
             let start = (window.start + outage.start).sinceStart.inSeconds
-            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, confidence \(TextLayout.fixed(outage.confidence, 2)): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
+            lines.append("\(outage.kind == .senderIdle ? "idle      " : "outage    ")\(outage.direction?.name ?? "in an unknown direction,") \(outage.kind.rawValue) from \(TextLayout.fixed(start, 3)) s for \(TextLayout.fixed(outage.length.inSeconds, 3)) s, \(outage.confidence.map { "confidence \(TextLayout.fixed($0, 2))" } ?? "confidence not measured"): \(outage.basis)\(outage.directionReason.map { "; \($0)" } ?? "")")
         }
         for end in silentEnds { lines.append(end.report.text) }
         for handover in handovers {
             let start = (window.start + handover.start).sinceStart.inSeconds
             let shift = handover.shift.map { ", round trips \($0 < .zero ? "" : "+")\(TextLayout.fixed($0.inMilliseconds, 1)) ms" } ?? ""
-            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift), confidence \(TextLayout.fixed(handover.confidence, 1)): \(handover.basis)")
+            lines.append("handover? at \(TextLayout.fixed(start, 3)) s\(shift): \(handover.basis)")
         }
         for migration in migrations {
             lines.append("migration at \(TextLayout.fixed(migration.at.sinceStart.inSeconds, 3)) s: \(migration.from) goes on as \(migration.to)")

@@ -2,8 +2,8 @@ import MastCapture
 import MastTimebase
 
 /// What `mast inspect --json` says of the link. What the capture does not tell is null.
-package struct LinkReport: Codable, Sendable, Hashable {
-    package struct Direction: Codable, Sendable, Hashable {
+package struct LinkReport: Encodable, Sendable, Hashable {
+    package struct Direction: Encodable, Sendable, Hashable {
         package var capacityMbps: Double?
         /// The sender was the limit: the link carries at least this.
         package var lowerBound: Bool
@@ -19,10 +19,14 @@ package struct LinkReport: Codable, Sendable, Hashable {
         package var capacitySeriesMbps: [Double]?
         package var oneWayDelayMs: OneWayDelay?
 
+        fileprivate enum CodingKeys: CodingKey {
+            case capacityMbps, lowerBound, lossRate, lossRateAtMost, meanBurst, lossRateTotal, capacityBasis, lossBasis, capacitySeriesMbps, oneWayDelayMs
+        }
+
         package init() { lowerBound = true }
     }
 
-    package struct OneWayDelay: Codable, Sendable, Hashable {
+    package struct OneWayDelay: Encodable, Sendable, Hashable {
         package var min, p50, p95, max: Double
     }
 
@@ -32,6 +36,7 @@ package struct LinkReport: Codable, Sendable, Hashable {
     /// The path takes so long at most.
     package var baseRttIsUpperBound = false
     package var silentEnds: [LinkFitReport.SilentEnd] = []
+    /// With idle senders, who are a list of their own in JSON.
     package var outages: [LinkFitReport.Outage] = []
     package var handovers: [LinkFitReport.Handover] = []
     package var migrations: [LinkFitReport.Migration] = []
@@ -42,8 +47,12 @@ package struct LinkReport: Codable, Sendable, Hashable {
     package var windowLengthS: Double?
     /// Of two captures: how one-way delays were made absolute.
     package var clock: String?
-    /// The server's clock against the client's.
+    /// The server's clock against the client's: how far it is ahead at the client's first packet, how much faster it
+    /// runs, and how far the truth may be from each; nil where nothing tells.
+    package var clockOffsetMs: Double?
+    package var clockOffsetWithinMs: Double?
     package var clockSkewPpm: Double?
+    package var clockSkewWithinPpm: Double?
     /// Why there is nothing to tell.
     package var reason: String?
 
@@ -79,15 +88,20 @@ extension LinkReport.Direction {
         try object.encode(lossRate, forKey: .lossRate)
         try object.encode(lossRateAtMost, forKey: .lossRateAtMost)
         try object.encode(meanBurst, forKey: .meanBurst)
-        try object.encodeIfPresent(lossRateTotal, forKey: .lossRateTotal)
-        try object.encodeIfPresent(capacityBasis, forKey: .capacityBasis)
-        try object.encodeIfPresent(lossBasis, forKey: .lossBasis)
-        try object.encodeIfPresent(capacitySeriesMbps, forKey: .capacitySeriesMbps)
-        try object.encodeIfPresent(oneWayDelayMs, forKey: .oneWayDelayMs)
+        try object.encode(lossRateTotal, forKey: .lossRateTotal)
+        try object.encode(capacityBasis, forKey: .capacityBasis)
+        try object.encode(lossBasis, forKey: .lossBasis)
+        try object.encode(capacitySeriesMbps, forKey: .capacitySeriesMbps)
+        try object.encode(oneWayDelayMs, forKey: .oneWayDelayMs)
     }
 }
 
 extension LinkReport {
+    private enum CodingKeys: CodingKey {
+        case up, down, baseRttMs, baseRttIsUpperBound, silentEnds, outages, idleSenders, handovers, migrations, vantage, vantageBasis, baseRttBasis
+        case windowStartS, windowLengthS, clock, clockOffsetMs, clockOffsetWithinMs, clockSkewPpm, clockSkewWithinPpm, reason
+    }
+
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)
         try object.encode(up, forKey: .up)
@@ -95,16 +109,20 @@ extension LinkReport {
         try object.encode(baseRttMs, forKey: .baseRttMs)
         try object.encode(baseRttIsUpperBound, forKey: .baseRttIsUpperBound)
         try object.encode(silentEnds, forKey: .silentEnds)
-        try object.encode(outages, forKey: .outages)
+        try object.encode(outages.real, forKey: .outages)
+        try object.encode(outages.idle, forKey: .idleSenders)
         try object.encode(handovers, forKey: .handovers)
         try object.encode(migrations, forKey: .migrations)
         try object.encode(vantage, forKey: .vantage)
-        try object.encodeIfPresent(vantageBasis, forKey: .vantageBasis)
-        try object.encodeIfPresent(baseRttBasis, forKey: .baseRttBasis)
-        try object.encodeIfPresent(windowStartS, forKey: .windowStartS)
-        try object.encodeIfPresent(windowLengthS, forKey: .windowLengthS)
-        try object.encodeIfPresent(clock, forKey: .clock)
-        try object.encodeIfPresent(clockSkewPpm, forKey: .clockSkewPpm)
-        try object.encodeIfPresent(reason, forKey: .reason)
+        try object.encode(vantageBasis, forKey: .vantageBasis)
+        try object.encode(baseRttBasis, forKey: .baseRttBasis)
+        try object.encode(windowStartS, forKey: .windowStartS)
+        try object.encode(windowLengthS, forKey: .windowLengthS)
+        try object.encode(clock, forKey: .clock)
+        try object.encode(clockOffsetMs, forKey: .clockOffsetMs)
+        try object.encode(clockOffsetWithinMs, forKey: .clockOffsetWithinMs)
+        try object.encode(clockSkewPpm, forKey: .clockSkewPpm)
+        try object.encode(clockSkewWithinPpm, forKey: .clockSkewWithinPpm)
+        try object.encode(reason, forKey: .reason)
     }
 }

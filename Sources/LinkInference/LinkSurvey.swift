@@ -169,8 +169,9 @@ package struct LinkSurvey: Sendable {
     private func joined(_ run: ArraySlice<Piece>, _ direction: FlowDirection, _ whole: LinkFit) -> LinkFit.Direction {
         // What fills the link tells its capacity; else the most that passed.
         let filled = run.filter { !$0.fit[direction].isLowerBound && !$0.fit[direction].isCapacityAssumed }
-        let known = filled.isEmpty ? run.filter { !$0.fit[direction].isCapacityAssumed } : filled
-        var best = known.first ?? run[run.startIndex]
+        let told = filled.isEmpty ? run.filter { !$0.fit[direction].isCapacityAssumed } : filled
+        let known = told.isEmpty ? Array(run) : told
+        var best = known[0]
         for piece in known {
             let isBetter = filled.isEmpty
                 ? piece.fit[direction].capacity > best.fit[direction].capacity : piece.bytes(direction) > best.bytes(direction)

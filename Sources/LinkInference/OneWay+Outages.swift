@@ -59,7 +59,7 @@ extension OneWay {
         let (end, endUncertainty) = Self.middle(run.last, run.after)
         return LinkFitReport.Outage(
             startS: Self.seconds(start - origin), endS: Self.seconds(end - origin), direction: direction.name,
-            kind: LinkFit.Outage.Kind.drop.rawValue, confidence: 0.95, startUncertaintyS: Self.seconds(startUncertainty),
+            kind: LinkFit.Outage.Kind.drop.rawValue, confidence: OutageEvidence.lostBetweenEnds.confidence, startUncertaintyS: Self.seconds(startUncertainty),
             endUncertaintyS: Self.seconds(endUncertainty), basis: "\(run.range.count) packets in a row left one end and did not come to the other")
     }
 
@@ -80,7 +80,7 @@ extension OneWay {
             outages.append(
                 LinkFitReport.Outage(
                     startS: Self.seconds(start - origin), endS: Self.seconds(released - origin), direction: direction.name,
-                    kind: LinkFit.Outage.Kind.hold.rawValue, confidence: 0.95, startUncertaintyS: Self.seconds(uncertainty),
+                    kind: LinkFit.Outage.Kind.hold.rawValue, confidence: OutageEvidence.lateBetweenEnds.confidence, startUncertaintyS: Self.seconds(uncertainty),
                     endUncertaintyS: Self.seconds(max(sending, 1_000_000)),
                     basis: "what was sent before and during it came after it, late"))
         }

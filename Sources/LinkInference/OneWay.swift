@@ -64,6 +64,12 @@ struct OneWay: Sendable {
         return delays.isEmpty ? nil : delays[min(2, delays.count / 50)]
     }
 
+    /// The time that its smallest packets take at `rate`.
+    func leastSending(_ rate: Rate) -> Int64 {
+        guard let least = packets.lazy.filter({ $0.received != nil }).min(by: { $0.bytes < $1.bytes }) else { return 0 }
+        return Self.sending(least, rate)
+    }
+
     /// The time that the packet takes at `capacity`, a minute at most.
     static func sending(_ packet: Packet, _ capacity: Rate?) -> Int64 {
         min(capacity?.time(forBytes: Int64(packet.bytes)) ?? .zero, .seconds(60)).nanoseconds

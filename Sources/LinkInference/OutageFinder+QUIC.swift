@@ -16,7 +16,8 @@ extension OutageFinder {
         }
         guard answers.count >= 40, let usual = Quantile.of(zip(answers, answers.dropFirst()).map { $1 - $0 }, 0.9) else { return [] }
         var outages: [LinkFit.Outage] = []
-        for (start, end) in zip(answers, answers.dropFirst()) where end - start >= max(LinkFit.shortestOutage, usual * 5) {
+        // A window that does not fill the path is answered in bursts, a round trip apart.
+        for (start, end) in zip(answers, answers.dropFirst()) where end - start >= max(LinkFit.shortestOutage, usual * 5, baseRTT * 3 / 2) {
             // Whoever has nothing to send fell silent a round trip before its last answer came.
             let underWay = Self.count(sends, from: start - baseRTT / 2, to: start + .milliseconds(5))
             guard underWay >= Self.fewestUnderWay else { continue }
@@ -27,9 +28,12 @@ extension OutageFinder {
             let half = baseRTT / 4
             let edge = max(usual, half + .milliseconds(10))
             var outage = LinkFit.Outage(
-                direction: nil, start: max(.zero, start - half * 3), length: end - start, kind: .hold, confidence: 0.6,
+                direction: nil, start: max(.zero, start - half * 3), length: end - start, kind: .hold, evidence: .quicFullPace,
                 startUncertainty: edge, endUncertainty: edge,
                 basis: "datagrams were under way and nothing came back; then answers came at their full pace")
+            // An answer to what a timer sent tells as well that those before it were lost, and nothing else.
+            let isProbes = sends.contains { $0 > start + .milliseconds(20) && end - $0 >= baseRTT * 17 / 20 && end - $0 <= baseRTT * 3 / 2 + .milliseconds(10) }
+            if after * 2 >= before, isProbes { continue }
             if after * 2 < before {
                 // Discarded at the entrance of a queue, while what stood in it still came through, unless the way back was cut.
                 let from = start - half * 3 - wait / 2
@@ -38,7 +42,7 @@ extension OutageFinder {
                 let tried = sends.last { answered - $0 >= .milliseconds(10) && $0 < end - baseRTT / 2 }
                 let unanswered = tried.map { $0 > start + .milliseconds(20) ? max(from, $0) : from } ?? from
                 let bracket = max(.zero, answered - unanswered) / 2
-                outage.kind = .drop
+                (outage.kind, outage.evidence) = (.drop, .quicSlowPace)
                 outage.start = max(.zero, from)
                 outage.length = max(.zero, answered - bracket - outage.start)
                 (outage.startUncertainty, outage.endUncertainty) = (edge + wait / 2, max(bracket, .milliseconds(10)))

@@ -9,10 +9,10 @@ extension OutageFinder {
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         let firstAfter = points[gap.after].event
         let skipped = skippedBytes(gap) / max(1, full - 52)
-        if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(skipped, gap, isByTimer: false, "segments are missing in sequence after the silence") }
+        if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(skipped, gap, isByTimer: false, .segmentsMissing, "segments are missing in sequence after the silence") }
         let numbered = view.missing(after: points[gap.before].event, until: firstAfter)
         if let numbered, isBeyondTCPBursts(numbered, last.flow, gap) {
-            var verdict = lost(numbered, gap, isByTimer: true, "packets are missing in the sender's numbering after the silence")
+            var verdict = lost(numbered, gap, isByTimer: true, .numbersMissing, "packets are missing in the sender's numbering after the silence")
             // What was acknowledged before comes again: that had not been heard.
             if next.marks.contains(.retransmission) {
                 verdict.also = (lastHeard(gap).map { $0 + wayToCapture } ?? verdict.start ?? gap.start, verdict.end ?? gap.end, "acknowledged data came again: that had not been heard")
@@ -22,8 +22,8 @@ extension OutageFinder {
         let clock = last.flow == next.flow && next.marks.contains(.stamped) ? stampClock(last.flow, curve.direction, before: points[gap.before].event) : nil
         if let clock {
             let late = lateness(next, against: last, clock)
-            if late >= max(.milliseconds(80), gap.length / 4) {
-                var verdict = Verdict(.hold, 0.95, .milliseconds(5), "by its timestamp what ended the silence was sent \(late.milliseconds) ms before it came")
+            if late >= max(.milliseconds(80), gap.length / 20) {
+                var verdict = Verdict(.hold, .stampsLate, .milliseconds(5), "by its timestamp what ended the silence was sent \(late.milliseconds) ms before it came")
                 // Between the last that came and when the first that waited would have come.
                 let latest = max(gap.start, gap.end - late)
                 verdict.start = gap.start + (latest - gap.start) / 2
@@ -40,31 +40,33 @@ extension OutageFinder {
         }
         // A timer's run may follow a few lost packets, or late acknowledgements.
         if repaired { return nil }
-        if clock != nil { return Verdict(.senderIdle, 0.9, .zero, "by its timestamp what ended the silence was sent at its end") }
-        if Int(last.ipBytes) * 10 < full * 9 || full < 500 {
-            return Verdict(.senderIdle, 0.7, .zero, "the last packet before the silence ended a message")
+        // Of what was lost whole a timer sends the first again, as if it had never been sent.
+        let isInsideMessage = full >= 500 && Int(last.ipBytes) * 10 >= full * 9
+        if let clock, numbered == 0 || numbered == nil && !isInsideMessage {
+            // Neither idle all along, nor held for as long as tells.
+            guard lateness(next, against: last, clock) <= .milliseconds(40) else { return nil }
+            return Verdict(.senderIdle, .stampsOfTheEnd, .zero, "by its timestamp what ended the silence was sent at its end")
+        }
+        if !isInsideMessage, numbered ?? 0 == 0 {
+            return Verdict(.senderIdle, .messageEnded, .zero, "the last packet before the silence ended a message")
         }
         let between = points[gap.before].event + 1..<firstAfter
         for index in between where view.events[index].flow == last.flow && view.events[index].direction != curve.direction && view.events[index].payloadBytes > 0 {
-            return Verdict(.senderIdle, 0.6, .zero, "the other side asked for more during the silence")
+            return Verdict(.senderIdle, .moreAskedFor, .zero, "the other side asked for more during the silence")
         }
-        let resumed = bytes(from: gap.end, for: .milliseconds(100))
-        let before = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-        guard resumed * 10 >= before * 6 else { return Verdict(.senderIdle, 0.5, .zero, "the transfer went on slowly: a hold would have left a queue") }
-        var verdict = Verdict(.hold, 0.8, .zero, "a bulk transfer stopped inside a message and went on in order at its full rate")
-        verdict.directionReason = "its packets carry no timestamps: whether they or their acknowledgements waited is not told"
-        return verdict
+        // Without timestamps a hold is not told from a pause, or from answers that waited.
+        return nil
     }
 
     /// A silence after which so much is missing that the link took it.
-    private func lost(_ missing: Int, _ gap: Gap, isByTimer: Bool, _ basis: String) -> Verdict {
+    private func lost(_ missing: Int, _ gap: Gap, isByTimer: Bool, _ evidence: OutageEvidence, _ basis: String) -> Verdict {
         // What came last had waited: arrivals were discarded from when it entered the queue.
         let start = gap.start - (queue.wait(before: gap.start) ?? .zero)
         // It lasted as long as the missing ones took to send, and until the last try of a timer whose waits double.
         var earliest = min(gap.end, start + gap.spacing * Int64(missing))
         if isByTimer, gap.length >= .seconds(1) { earliest = max(earliest, gap.end - gap.length / 2) }
         let half = (gap.end - earliest) / 2
-        var verdict = Verdict(.drop, 0.85, half, "\(missing) \(basis)")
+        var verdict = Verdict(.drop, evidence, half, "\(missing) \(basis)")
         (verdict.start, verdict.end, verdict.isCertain) = (start, gap.end - half, true)
         verdict.startUncertainty = queueUncertainty(gap)
         return verdict

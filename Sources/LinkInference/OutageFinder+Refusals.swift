@@ -16,20 +16,24 @@ extension OutageFinder {
         var from: Int
         var to: Int
         var time: Interval
-        var stamp: UInt32?
         var lostBytes = 0
         var isLost: Bool { lostBytes >= to - from }
     }
 
+    private struct Repair {
+        var range: Range<Int>
+        var time: Interval
+    }
+
     /// - Parameter found: what silences told.
     func refusals(beside found: [LinkFit.Outage]) -> [LinkFit.Outage] {
-        guard curve.isMostlyTCP, curve.source == .acknowledgements || curve.source == .arrivals else { return [] }
+        // Seen after the link, a queue that overflows again and again looks the same.
+        guard curve.isMostlyTCP, curve.source == .acknowledgements else { return [] }
         var refusals: [LinkFit.Outage] = []
         for flow in view.weightyFlows where view.flows[flow].tcp != nil {
             let (segments, repairs, size) = segments(Int32(clamping: flow))
             guard !repairs.isEmpty, segments.count >= 100 else { continue }
-            refusals += curve.source == .acknowledgements
-                ? refused(segments, repairs, size, Int32(clamping: flow)) : skipped(segments, repairs, size, Int32(clamping: flow))
+            refusals += refused(segments, repairs, size, Int32(clamping: flow))
         }
         return refusals.filter { refusal in
             !found.contains {
@@ -40,9 +44,9 @@ extension OutageFinder {
     }
 
     /// What passed for the first time, in order, what came again for a loss, and how long a segment is.
-    private func segments(_ flow: Int32) -> (first: [Segment], repairs: [Range<Int>], size: Int) {
+    private func segments(_ flow: Int32) -> (first: [Segment], repairs: [Repair], size: Int) {
         var segments: [Segment] = []
-        var repairs: [Range<Int>] = []
+        var repairs: [Repair] = []
         var top: (sequence: UInt32, place: Int)?
         var size = 1
         for event in view.events where event.flow == flow && event.direction == curve.direction && event.payloadBytes > 0 {
@@ -52,10 +56,10 @@ extension OutageFinder {
             size = max(size, min(1_460, Int(event.payloadBytes)))
             if event.marks.isDisjoint(with: [.retransmission, .filledLoss]) {
                 guard from >= known.place else { continue }
-                segments.append(Segment(from: from, to: to, time: view.time(event), stamp: event.marks.contains(.stamped) ? event.stamp : nil))
+                segments.append(Segment(from: from, to: to, time: view.time(event)))
                 top = (event.sequence &+ UInt32(bitPattern: event.payloadBytes), to)
             } else if !event.marks.contains(.needless) {
-                repairs.append(from..<to)
+                repairs.append(Repair(range: from..<to, time: view.time(event)))
             }
         }
         return (segments, repairs, size)
@@ -66,14 +70,14 @@ extension OutageFinder {
     /// - Parameter from: at the link.
     private func isNoQueue(_ count: Int, from: Interval, for time: Interval, _ size: Int, _ flow: Int32) -> Bool {
         guard count >= Self.fewestRefused, bytes(from: from + wayToCapture, for: time) >= size * Self.fewestLeaving else { return false }
-        let gap = Gap(before: 0, after: 0, start: from, end: from + time, spacing: .zero, isRegular: false)
+        let gap = Gap(before: 0, after: 0, start: from, end: from + time, spacing: .zero, longest: .zero, isRegular: false)
         return isBeyondTCPBursts(count, flow, gap)
     }
 
     /// At the sender: those in a row that all had to be sent again.
-    private func refused(_ sent: [Segment], _ repairs: [Range<Int>], _ size: Int, _ flow: Int32) -> [LinkFit.Outage] {
+    private func refused(_ sent: [Segment], _ repairs: [Repair], _ size: Int, _ flow: Int32) -> [LinkFit.Outage] {
         var segments = sent
-        for repair in repairs {
+        for repair in repairs.lazy.map(\.range) {
             var (low, high) = (0, segments.count)
             while low < high {
                 let middle = (low + high) / 2
@@ -96,43 +100,15 @@ extension OutageFinder {
             guard index < segments.count else { break }
             let (start, end) = (segments[first].time, segments[index - 1].time)
             let count = (segments[index - 1].to - segments[first].from) / size
-            guard isNoQueue(count, from: start, for: end - start, size, flow) else { continue }
+            // What was sent again meanwhile may have taken each place that came free.
+            guard isNoQueue(count, from: start, for: end - start, size, flow), !repairs.contains(where: { start <= $0.time && $0.time <= end }) else { continue }
             let edges = (before: (start - segments[first - 1].time) / 2, after: (segments[index].time - end) / 2)
             guard edges.before + edges.after <= end - start else { continue }
             outages.append(
                 LinkFit.Outage(
                     direction: curve.direction, start: max(.zero, start - edges.before), length: end - start + edges.before + edges.after, kind: .drop,
-                    confidence: 0.8, startUncertainty: max(edges.before, .milliseconds(1)), endUncertainty: max(edges.after, .milliseconds(1)),
+                    evidence: .segmentsRefused, startUncertainty: max(edges.before, .milliseconds(1)), endUncertainty: max(edges.after, .milliseconds(1)),
                     basis: "\(count) segments in a row were lost, in a time in which a full queue would have taken some"))
-        }
-        return outages
-    }
-
-    /// At the receiver: those in a row that did not come at first, where timestamps tell how long it took to send them.
-    private func skipped(_ came: [Segment], _ repairs: [Range<Int>], _ size: Int, _ flow: Int32) -> [LinkFit.Outage] {
-        guard let first = came.first, let last = came.last, let from = first.stamp, let to = last.stamp, last.time - first.time >= .seconds(1) else { return [] }
-        let ticks = Double(Int32(bitPattern: to &- from)) / (last.time - first.time).inSeconds
-        // Ten to ten thousand a second (RFC 7323 section 5.4 asks for one to a thousand).
-        guard ticks >= 10, ticks <= 10_000 else { return [] }
-        let tick = Interval(nanoseconds: Int64(1e9 / ticks))
-        var outages: [LinkFit.Outage] = []
-        for (before, after) in zip(came, came.dropFirst()) where after.from - before.to >= size * Self.fewestRefused {
-            guard let left = before.stamp, let right = after.stamp else { continue }
-            let passed = Int64(Int32(bitPattern: right &- left))
-            guard passed > 0, passed <= 100_000 else { continue }
-            let length = tick * passed
-            let count = (after.from - before.to) / size
-            let repaired = repairs.reduce(0) { $0 + max(0, min($1.upperBound, after.from) - max($1.lowerBound, before.to)) }
-            // What never comes the recorder missed.
-            let wait = queue.wait(before: before.time)
-            let start = before.time - wayToCapture - (wait ?? .zero)
-            guard repaired * 5 >= (after.from - before.to) * 4, isNoQueue(count, from: start, for: length, size, flow) else { continue }
-            let edge = max(tick, wait.map { $0 / 4 + .milliseconds(10) } ?? .milliseconds(100), wayUncertainty)
-            outages.append(
-                LinkFit.Outage(
-                    direction: curve.direction, start: max(.zero, start), length: length, kind: .drop, confidence: 0.7,
-                    startUncertainty: edge, endUncertainty: edge,
-                    basis: "\(count) segments in a row did not come, and by timestamps a full queue would have taken some"))
         }
         return outages
     }

@@ -27,7 +27,11 @@ extension OutageFinder {
     /// At the sender: data was under way and no acknowledgement came.
     func judgeTCPSender(_ gap: Gap) -> Verdict? {
         let sender = look(gap)
-        guard sender.outstanding > 2_000 else { return Verdict(.senderIdle, 0.8, .zero, "all data was acknowledged before the silence") }
+        guard sender.outstanding > 2_000 else {
+            // What is seen to leave is no idleness.
+            let isQuiet = !sender.sends.contains { $0 > gap.start + .milliseconds(20) && $0 < gap.end - max(baseRTT * 3 / 2, gap.length / 4) }
+            return isQuiet && sender.outstanding == 0 ? Verdict(.senderIdle, .allAcknowledged, .zero, "all data was acknowledged before the silence") : nil
+        }
         // Duplicate acknowledgements are acknowledgements: then only one segment is missing, not the link.
         guard sender.silent * 2 >= gap.length else { return nil }
         let isMost = sender.silent * 5 >= gap.length * 4
@@ -36,7 +40,7 @@ extension OutageFinder {
         let answers = answers(sender)
         if isMost, let lateness = answers.lateness, lateness >= max(.milliseconds(80), sender.silent / 4) { return wayBackHeld(gap, sender, answers, lateness) }
         if isMost, gap.length >= LinkFit.shortestOutage, answers.waited >= Self.fewestWaited, answers.missing ?? 0 < 3 {
-            var verdict = Verdict(.hold, 0.95, .milliseconds(5), "by the timestamps that the acknowledgements after the silence echo, the data had waited through it")
+            var verdict = Verdict(.hold, .echoesWaited, .milliseconds(5), "by the timestamps that the acknowledgements after the silence echo, the data had waited through it")
             verdict.start = lastPrompt(gap)
             return verdict
         }
@@ -52,11 +56,11 @@ extension OutageFinder {
         if isMany { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
-            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0 else { return nil }
+            guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0, sender.repaired * 2 < sender.outstanding else { return nil }
             // One that leaps over others, uncounted, may tell of those that were lost.
             if answers.lateness != nil, answers.missing == nil, sender.arrived > 4 * sender.segment { return nil }
             var verdict = Verdict(
-                .hold, 0.9, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
+                .hold, .acknowledgedWithoutRepair, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
             verdict.start = lastPrompt(gap)
             // Those that were made at its end tell of data that came at its end.
             if answers.lateness == nil { verdict.directionReason = "the acknowledgements carry no timestamps: whether they or the data waited is not told" }
@@ -162,7 +166,7 @@ extension OutageFinder {
         var repaired: UInt32?
         for event in view.events[from...] {
             guard view.time(event) - gap.end <= .seconds(5) else { break }
-            guard event.flow == sender.flow, event.direction == curve.direction, event.marks.contains(.retransmission),
+            guard event.flow == sender.flow, event.direction == curve.direction, event.marks.contains(.retransmission), !event.marks.contains(.needless),
                 Int32(bitPattern: sender.top &- event.sequence) > 0, repaired.map({ Int32(bitPattern: event.sequence &- $0) >= 0 }) ?? true
             else { continue }
             sender.repaired += Int(event.payloadBytes)
@@ -184,7 +188,7 @@ extension OutageFinder {
         let last = answered.map { answered in sender.sends.last { answered - $0 >= .milliseconds(10) && $0 > gap.start } ?? gap.start }
         let half = answered.map { ($0 - (last ?? gap.start)) / 2 } ?? spacing
         var verdict = Verdict(
-            .drop, answers.missing == nil ? 0.8 : 0.9, max(half, .milliseconds(5)),
+            .drop, answers.missing == nil ? .answersRepeatedInVain : .answersMissing, max(half, .milliseconds(5)),
             "data under way had arrived, and its acknowledgements did not come: \(answers.missing.map { "\($0) are missing in the receiver's numbering" } ?? "\(sender.sentAgain.count) segments were sent again in vain")")
         verdict.direction = curve.direction.other
         verdict.start = gap.start + wayToCapture - baseRTT / 2
@@ -195,7 +199,7 @@ extension OutageFinder {
 
     /// What was acknowledged early in the silence came at its end.
     private func wayBackHeld(_ gap: Gap, _ sender: SenderView, _ answers: Answers, _ lateness: Interval) -> Verdict {
-        var verdict = Verdict(.hold, 0.95, .milliseconds(10), "by their timestamps the acknowledgements after the silence were made \(lateness.milliseconds) ms before they came")
+        var verdict = Verdict(.hold, .answersLate, .milliseconds(10), "by their timestamps the acknowledgements after the silence were made \(lateness.milliseconds) ms before they came")
         verdict.direction = curve.direction.other
         // Between the last that came and when the first that waited would have come.
         let latest = max(sender.silence.start, sender.silence.end - lateness)
@@ -207,7 +211,8 @@ extension OutageFinder {
         // None was made for long, though data was under way: that did not come, either.
         let pause = answers.pause.end - answers.pause.start
         if pause * 2 >= sender.silent, answers.waitedAfter >= Self.fewestWaited {
-            verdict.also = (answers.pause.start, answers.pause.end, "none was made for \(pause.milliseconds) ms though data was under way")
+            // The last of them may have waited for its timer.
+            verdict.also = (answers.pause.start - .milliseconds(20), answers.pause.end, "none was made for \(pause.milliseconds) ms though data was under way")
         }
         return verdict
     }
@@ -222,7 +227,7 @@ extension OutageFinder {
         guard sender.sentAgain.count < 2, sender.outstanding >= 40_000, resumed * 10 >= sender.outstanding * 7, largest * 4 <= resumed,
             resumed * 2 >= bytes(from: gap.start - together * 10, for: together * 10) / 10 * 5
         else { return nil }
-        var verdict = Verdict(.hold, 0.7, .milliseconds(5), "the acknowledgements of the silence came together after it")
+        var verdict = Verdict(.hold, .answersTogether, .milliseconds(5), "the acknowledgements of the silence came together after it")
         verdict.direction = curve.direction.other
         verdict.start = gap.start + wayToCapture - baseRTT / 2
         verdict.end = gap.end + wayToCapture - baseRTT / 2
@@ -231,13 +236,13 @@ extension OutageFinder {
 
     /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
     private func drop(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isCertain: Bool) -> Verdict {
-        let answered = sender.sends.last { sender.silence.end - $0 >= baseRTT * 17 / 20 } ?? sender.silence.end
+        let answered = sender.sends.last { sender.silence.end - $0 >= self.answered } ?? sender.silence.end
         let unanswered = sender.sends.last { answered - $0 >= .milliseconds(10) }
         let lost = firstLost(before: sender.silence.event, flow: sender.flow, outstanding: sender.outstanding, arrived: sender.arrived, from: points[gap.before].event)
         let last = min(answered, max(unanswered ?? gap.start, lost ?? gap.start))
         let half = (answered - last) / 2
         var verdict = Verdict(
-            .drop, 0.9, max(half, .milliseconds(5)),
+            .drop, .repaired, max(half, .milliseconds(5)),
             "\(sender.missing) bytes under way were lost; what was sent at \(TextLayout.fixed((view.start + answered).sinceStart.inSeconds, 3)) s came through")
         // Both were seen where they were sent.
         verdict.start = (lost.map { max($0, answers.age.map { sender.silence.start - $0 } ?? $0) }).map { $0 + wayToCapture }

@@ -101,7 +101,7 @@ extension OutageFinder {
             let end = isHeld ? event.time - baseRTT : own[heard].at - (own[heard].at - own[max(0, heard - 1)].at) / 2
             guard end - start >= LinkFit.shortestOutage else { return nil }
             var verdict = Verdict(
-                isHeld ? .hold : .drop, 0.9, isHeld ? .milliseconds(20) : max((own[heard].at - own[max(0, heard - 1)].at) / 2, .milliseconds(5)),
+                isHeld ? .hold : .drop, isHeld ? .echoesLate : .echoesNever, isHeld ? max(.milliseconds(20), baseRTT / 2) : max((own[heard].at - own[max(0, heard - 1)].at) / 2, .milliseconds(5)),
                 isHeld ? "the sender heard acknowledgements late: it echoed their timestamps after the silence" : "the sender never heard of the silence's acknowledgements: it echoed none of their timestamps")
             verdict.direction = curve.direction.other
             verdict.start = start - view.start + wayToCapture

@@ -10,13 +10,19 @@ struct OutageFinder {
     /// How far the way to the capture point may be off.
     let wayUncertainty: Interval
     let queue: QueueDelay
+    /// What was sent so long before an answer is what it answers: a bound on the round trip may be well above it.
+    let answered: Interval
 
-    init(_ curve: DeliveryCurve, _ view: FitView, baseRTT: Interval, isBaseRTTAssumed: Bool, queue: QueueDelay) {
+    init(_ curve: DeliveryCurve, _ view: FitView, baseRTT: Interval, isBaseRTTAssumed: Bool, isBaseRTTBound: Bool, queue: QueueDelay) {
         (self.curve, self.view, self.baseRTT, self.queue) = (curve, view, baseRTT, queue)
-        wayUncertainty = isBaseRTTAssumed ? baseRTT / 2 : .zero
+        answered = isBaseRTTBound || isBaseRTTAssumed ? baseRTT * 17 / 20 : baseRTT * 97 / 100 - .milliseconds(1)
+        wayUncertainty = isBaseRTTAssumed ? Self.longestWay - baseRTT / 2 : .zero
         // Acknowledgements between datagrams are no part of their pace.
         points = curve.isMostlyTCP ? curve.points : curve.points.filter { !view.events[$0.event].marks.contains(.tcp) }
     }
+
+    /// Where nothing shows how long the path is: few are longer one way.
+    private static let longestWay = Interval.milliseconds(150)
 
     struct Gap {
         /// The points before and after it.
@@ -26,6 +32,8 @@ struct OutageFinder {
         var end: Interval
         /// Between packets before it.
         var spacing: Interval
+        /// The longest of the last few.
+        var longest: Interval
         /// The flow kept a pace.
         var isRegular: Bool
         var length: Interval { end - start }
@@ -33,7 +41,7 @@ struct OutageFinder {
 
     struct Verdict {
         var kind: LinkFit.Outage.Kind
-        var confidence: Double
+        var evidence: OutageEvidence
         var endUncertainty: Interval
         var basis: String
         /// At the capture point, where more is known than when the silence was noticed.
@@ -53,8 +61,8 @@ struct OutageFinder {
         /// Silences that begin before this are part of it.
         var goesOnUntil: Interval?
 
-        init(_ kind: LinkFit.Outage.Kind, _ confidence: Double, _ endUncertainty: Interval, _ basis: String) {
-            (self.kind, self.confidence, self.endUncertainty, self.basis) = (kind, confidence, endUncertainty, basis)
+        init(_ kind: LinkFit.Outage.Kind, _ evidence: OutageEvidence, _ endUncertainty: Interval, _ basis: String) {
+            (self.kind, self.evidence, self.endUncertainty, self.basis) = (kind, evidence, endUncertainty, basis)
         }
     }
 
@@ -73,24 +81,29 @@ struct OutageFinder {
             // A clock that was set is no link's doing, nor is an end that is gone.
             if view.events[points[index].event].marks.contains(.breaks) || isRecorders(gap) { continue }
             let isPlaced = curve.source != .unplaced || verdict.isSeenAfterLink
-            let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : wayToCapture
+            let isDirected = verdict.directionReason == nil
+            // Whether the data waited or its answers, which then stood in the way half a round trip sooner.
+            let way = curve.source == .unplaced && verdict.isSeenAfterLink ? baseRTT / 2 : isDirected ? wayToCapture : baseRTT * 3 / 4
+            let aside = (isDirected ? Interval.zero : baseRTT / 4 + (curve.source == .arrivals ? .milliseconds(50) : .milliseconds(5)))
+                + (curve.source == .unplaced ? baseRTT / 2 : .zero)
+            let sparse = curve.isMostlyTCP && verdict.kind != .senderIdle ? max(gap.longest, .milliseconds(5)) : gap.spacing
             let start = max(.zero, (verdict.start ?? gap.start) - way)
             let end = max(start, (verdict.end ?? gap.end) - way)
-            let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : baseRTT / 2
+            let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : max(wayUncertainty, baseRTT / 2)
             append(
                 to: &outages,
                 LinkFit.Outage(
                     direction: verdict.directionReason == nil ? verdict.direction ?? curve.direction : nil, start: start, length: end - start,
-                    kind: verdict.kind, confidence: verdict.confidence,
-                    startUncertainty: max(gap.spacing, verdict.startUncertainty, placing),
-                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing), basis: verdict.basis, directionReason: verdict.directionReason))
+                    kind: verdict.kind, evidence: verdict.evidence,
+                    startUncertainty: max(sparse, verdict.startUncertainty, placing) + aside,
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing) + aside, basis: verdict.basis, directionReason: verdict.directionReason))
             guard let also = verdict.also else { continue }
             let from = max(.zero, also.start - way)
             append(
                 to: &outages,
                 LinkFit.Outage(
                     direction: (verdict.direction ?? curve.direction).other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
-                    confidence: verdict.confidence, startUncertainty: max(gap.spacing, verdict.startUncertainty, placing, .milliseconds(10)),
+                    evidence: verdict.evidence, startUncertainty: max(sparse, verdict.startUncertainty, placing, .milliseconds(25)),
                     endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
                     basis: also.basis))
         }
@@ -134,9 +147,12 @@ struct OutageFinder {
         let length = points[after].time - start
         guard length >= usual * 6, length >= wide * 3, !isClocked(before, flow: flow, length: length) else { return nil }
         return Gap(
-            before: before, after: after, start: start, end: points[after].time, spacing: usual,
+            before: before, after: after, start: start, end: points[after].time, spacing: usual, longest: max(usual, spacings.prefix(Self.lately).max() ?? usual),
             isRegular: wide <= usual * 3 && usual <= .milliseconds(100))
     }
+
+    /// Spacings whose longest tells how far an edge may be off.
+    private static let lately = 12
 
     /// A window that does not fill the path comes in bursts, a round trip apart: the silence between two is the sender's.
     private func isClocked(_ before: Int, flow: Int32, length: Interval) -> Bool {
@@ -187,49 +203,78 @@ struct OutageFinder {
             let missing = max(0, Int(next.rtpMissing))
             if missing * 2 >= expected {
                 guard isBeyondBursts(missing, of: usualBurst(of: next), gap.length) else { return nil }
-                return paced(gap, .drop, 0.9, "\(missing) RTP packets are missing after the silence")
+                return paced(gap, .drop, .rtpMissing, "\(missing) RTP packets are missing after the silence")
             }
             if (burst - ordinary) * 2 >= expected, expected >= 4 {
-                return paced(gap, .hold, 0.9, "the RTP packets of the silence came together after it")
+                return paced(gap, .hold, .rtpTogether, "the RTP packets of the silence came together after it")
             }
-            return Verdict(.senderIdle, 0.8, .zero, "RTP went on in sequence: nothing was sent in the silence")
+            // Its own timestamps tell when each was due.
+            guard missing == 0, let late = mediaLateness(gap) else { return nil }
+            if late >= max(.milliseconds(80), gap.length / 4) {
+                // Where nothing came with it, its sender's clock had stopped.
+                guard burst - ordinary >= max(2, expected / 4) else { return nil }
+                var verdict = paced(gap, .hold, .rtpStampsLate, "by its media clock what ended the silence was due \(late.milliseconds) ms before it came")
+                let latest = max(gap.start, gap.end - late)
+                (verdict.start, verdict.startUncertainty) = (gap.start + (latest - gap.start) / 2, (latest - gap.start) / 2)
+                return verdict
+            }
+            guard late.magnitude <= max(.milliseconds(40), gap.length / 8) else { return nil }
+            return Verdict(.senderIdle, .rtpWentOn, .zero, "RTP went on in sequence, and its media clock with it: nothing was sent in the silence")
         }
         let last = points[gap.before]
         let numbered = view.missing(after: last.event, until: points[gap.after].event)
         // A socket that began anew numbers as it likes.
         if let numbered, numbered * 2 >= expected, numbered <= expected * 3 + 16 {
             guard isBeyondBursts(numbered, of: Self.assumedBurst, gap.length) else { return nil }
-            return paced(gap, .drop, 0.85, "\(numbered) packets are missing in the sender's numbering after the silence")
+            return paced(gap, .drop, .numbersMissing, "\(numbered) packets are missing in the sender's numbering after the silence")
         }
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
-            let resumed = bytes(from: gap.end, for: .milliseconds(100))
-            let usual = bytes(from: gap.start - .milliseconds(100), for: .milliseconds(100))
-            if resumed * 10 >= usual * 6 {
-                var verdict = Verdict(.hold, 0.6, .zero, "a bulk transfer stopped inside a message and went on at its full rate")
-                verdict.isSeenAfterLink = true
-                return verdict
-            }
-            var verdict = Verdict(.drop, 0.5, gap.length / 2, "a bulk transfer stopped inside a message and began again slowly")
-            // What came last may have stood in a queue while arrivals were discarded already.
-            let wait = queue.wait(before: gap.start)
-            verdict.start = gap.start - (wait ?? .zero)
-            verdict.startUncertainty = wait == nil ? .milliseconds(50) : .milliseconds(5)
+            // Uncounted datagrams may have been lost, and their sender's timers run.
+            // One sender may have paused, or waited for its timer; several did not stop and go on together.
+            let together = max(baseRTT, .milliseconds(30))
+            guard flowsThatStopped(gap) >= 2, numbered ?? 0 == 0,
+                bytes(from: gap.end, for: together) * 10 >= bytes(from: gap.start - together, for: together) * 6
+            else { return nil }
+            var verdict = Verdict(.hold, .bulkResumed, .zero, "several transfers stopped together, inside a message, and went on at their full rate")
+            verdict.isSeenAfterLink = true
             return verdict
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
-            return Verdict(.hold, 0.6, .zero, "a burst of what was missing followed the silence")
+            return Verdict(.hold, .burstFollowed, .zero, "a burst of what was missing followed the silence")
         }
         if backlog(gap) >= max(5, min(20, expected / 10)) {
-            return Verdict(.hold, 0.7, .zero, "what a full queue had kept of the silence followed it at once")
+            return Verdict(.hold, .fullQueueFollowed, .zero, "what a full queue had kept of the silence followed it at once")
         }
-        if numbered != nil { return Verdict(.senderIdle, 0.8, .zero, "the sender's numbering went on: nothing was sent in the silence") }
-        return Verdict(.senderIdle, 0.5, .zero, "no backlog followed the silence")
+        if numbered != nil { return Verdict(.senderIdle, .numbersWentOn, .zero, "the sender's numbering went on: nothing was sent in the silence") }
+        return nil
+    }
+
+    /// Flows that were busy until the silence, and went on at its end.
+    private func flowsThatStopped(_ gap: Gap) -> Int {
+        var (before, both) = (Set<Int32>(), Set<Int32>()) // lookup only
+        for point in points[...gap.before].suffix(200) where gap.start - point.time <= .milliseconds(300) && point.bytes >= 1_000 { before.insert(view.events[point.event].flow) }
+        for point in points[gap.after...].prefix(200) where point.time - gap.end <= .milliseconds(100) && before.contains(view.events[point.event].flow) { both.insert(view.events[point.event].flow) }
+        return both.count
+    }
+
+    /// By how much longer an RTP packet was on its way than the one before the silence, by the timestamps of the media; nil where they
+    /// do not keep step with time.
+    private func mediaLateness(_ gap: Gap) -> Interval? {
+        let (last, next) = (view.events[points[gap.before].event], view.events[points[gap.after].event])
+        guard last.flow == next.flow, last.marks.contains(.rtp), next.marks.contains(.rtp) else { return nil }
+        let first = points[...gap.before].suffix(60).first { view.events[$0.event].flow == next.flow && view.events[$0.event].marks.contains(.rtp) }
+        guard let first, gap.start - first.time >= .milliseconds(300) else { return nil }
+        let ticks = Int64(Int32(bitPattern: last.stamp &- view.events[first.event].stamp))
+        let passed = Int64(Int32(bitPattern: next.stamp &- last.stamp))
+        // Up to 1 MHz, and for no longer than its 32 bits last.
+        guard ticks > 0, passed >= 0, ticks <= 1 << 31 else { return nil }
+        return gap.length - Interval(nanoseconds: Int64(Double(gap.start.nanoseconds - first.time.nanoseconds) / Double(ticks) * Double(passed)))
     }
 
     /// At an even pace the edges lie between the last packet that came and the first that did not.
-    private func paced(_ gap: Gap, _ kind: LinkFit.Outage.Kind, _ confidence: Double, _ basis: String) -> Verdict {
-        var verdict = Verdict(kind, confidence, .zero, basis)
+    private func paced(_ gap: Gap, _ kind: LinkFit.Outage.Kind, _ evidence: OutageEvidence, _ basis: String) -> Verdict {
+        var verdict = Verdict(kind, evidence, .zero, basis)
         verdict.start = gap.start + gap.spacing / 2
         // What a hold kept comes at its end.
         verdict.end = kind == .drop ? gap.end - gap.spacing / 2 : gap.end

@@ -18,7 +18,7 @@ package struct Timeline: Sendable {
         package var marks: Marks
         /// IPv4's, or of an IPv6 fragment.
         package var identification: UInt16 = 0
-        /// TCP's timestamp; only where it is `stamped`.
+        /// TCP's timestamp, only where it is `stamped`; RTP's.
         package var stamp: UInt32 = 0
         /// The other direction's timestamp that it echoes; only where it is `stamped`.
         package var echo: UInt32 = 0
@@ -48,6 +48,8 @@ package struct Timeline: Sendable {
         /// The recording host sent it, or received it; neither where the capture does not say.
         package static let outgoing = Marks(rawValue: 2_048)
         package static let incoming = Marks(rawValue: 4_096)
+        /// It filled a hole so late that it may have been sent, and lost, before.
+        package static let filledLate = Marks(rawValue: 8_192)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -130,6 +132,7 @@ package struct Timeline: Sendable {
             if tcp.isRetransmission { event.marks.insert(.retransmission) }
             if tcp.beginsLossBurst { event.marks.insert(.beginsLossBurst) }
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
+            if tcp.filledLate { event.marks.insert(.filledLate) }
             if tcp.isNeedless { event.marks.insert(.needless) }
             if tcp.acknowledgesUnrecorded { event.marks.insert(.unrecorded) }
             if let sequence = tcp.needless { judge(sequence, flow: event.flow, seen.direction.other) }
@@ -151,7 +154,7 @@ package struct Timeline: Sendable {
         if case .udp(let udp) = packet.headers.transport {
             if let rtp = udp.rtp {
                 event.marks.insert(.rtp)
-                event.sequence = UInt32(rtp.sequence)
+                (event.sequence, event.stamp) = (UInt32(rtp.sequence), rtp.timestamp)
             }
             if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
             if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }
@@ -246,6 +249,8 @@ package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
     case tooShort(packets: Int, length: Interval)
     /// The asked-for window holds nothing.
     case emptyWindow
+    /// The recorder's clock counts in steps of 10 ms or more.
+    case coarseClock
 
     package var description: String {
         switch self {
@@ -255,6 +260,8 @@ package enum FitFailure: Error, Sendable, Hashable, CustomStringConvertible {
             "too short to fit: \(packets) IP packet\(packets == 1 ? "" : "s") in \(TextLayout.fixed(length.inMilliseconds, 1)) ms; at least \(LinkFit.fewestPackets) packets over \(LinkFit.shortest.milliseconds) ms are needed"
         case .emptyWindow:
             "nothing to fit: no IP packet in the chosen window"
+        case .coarseClock:
+            "nothing to fit: the recorder's clock counts in steps of 10 ms or more, too coarse for round trips, rates or outages; record with a finer one"
         }
     }
 }

@@ -11,41 +11,62 @@ package enum TwoEnds {
         package var description: String { "the two captures have no packets in common" }
     }
 
+    /// Of a base round trip it does not matter.
+    private static let slight: Int64 = 500_000
     /// Beyond this a clock is broken rather than skewed.
     private static let largestSkew = 0.001
 
-    /// - Parameter isSynchronised: the clocks of both ends agree, so that delays need no assumption.
     package static func report(
         client: EndRecords, server: EndRecords, clientFit: LinkFit?, serverFit: LinkFit?, isSynchronised: Bool = false
     ) throws(Failure) -> LinkReport {
+        try compare(client: client, server: server, clientFit: clientFit, serverFit: serverFit, isSynchronised: isSynchronised).report
+    }
+
+    /// - Parameter isSynchronised: the clocks of both ends agree, so that delays need no assumption.
+    package static func compare(
+        client: EndRecords, server: EndRecords, clientFit: LinkFit?, serverFit: LinkFit?, isSynchronised: Bool = false
+    ) throws(Failure) -> TwoEndsComparison {
         var up = OneWay(.up, sender: client, receiver: server)
         var down = OneWay(.down, sender: server, receiver: client)
         guard !up.packets.isEmpty || !down.packets.isEmpty, let mine = client.firstTime, let theirs = server.firstTime
         else { throw .nothingInCommon }
-        // Time 0 is the client's first packet. Clocks further apart than any that could agree count as that far.
-        let origin: Int64 = 0
+        // Here time 0 is the client's first packet that can be compared, outside it is its capture's first. Clocks further
+        // apart than any that could agree count as that far.
+        let origin = -client.firstOffset
         let (apart, overflow) = theirs.subtractingReportingOverflow(mine)
         let ahead = overflow ? 0 : min(max(apart, -EndRecords.longest), EndRecords.longest)
         up.shift(sent: { $0 }, received: { $0 + ahead })
         down.shift(sent: { $0 + ahead }, received: { $0 })
         var report = clientFit.map { LinkReport($0) } ?? serverFit.map { LinkReport($0) } ?? LinkReport()
         report.reason = nil
+        if clientFit == nil, serverFit == nil {
+            let reason = "neither capture alone shows a link"
+            (report.up.capacityBasis, report.down.capacityBasis, report.baseRttBasis) = (reason, reason, reason)
+            (report.up.lossBasis, report.down.lossBasis) = (reason, reason)
+        }
         // Each direction's pace shows where it arrives.
         if let fit = serverFit { report.up = LinkReport(fit).up }
         if let fit = clientFit { report.down = LinkReport(fit).down }
-        let capacityUp = serverFit.flatMap { $0.up.isLowerBound ? nil : $0.up.capacity }
-        let capacityDown = clientFit.flatMap { $0.down.isLowerBound ? nil : $0.down.capacity }
+        // What a rate that varies took of a packet's time is not known.
+        let capacityUp = serverFit.flatMap { $0.up.steadyCapacity }
+        let capacityDown = clientFit.flatMap { $0.down.steadyCapacity }
 
         // The server's clock onto the client's.
         let skew = isSynchronised ? 0 : skew(up, down)
-        let straight = { (time: Int64) in time - Int64((Double(time - origin) * skew).rounded()) }
+        var clock = ClockRelation(up: up, down: down, drift: skew)
+        let straight = { (time: Int64) in time - Int64((Double(time) * skew).rounded()) }
         up.shift(sent: { $0 }, received: straight)
         down.shift(sent: straight, received: { $0 })
         let smallest = (up: up.smallestDelay(capacityUp), down: down.smallestDelay(capacityDown))
         var ways: (up: Int64, down: Int64) = (0, 0)
         if let a = smallest.up, let b = smallest.down {
             report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
-            report.baseRttBasis = "smallest delays of both directions, added, less the time to send the packets"
+            // Small packets take little of it.
+            let sending = [(up, capacityUp, serverFit?.up), (down, capacityDown, clientFit?.down)].reduce(Int64(0)) { sum, way in
+                way.1 != nil ? sum : sum + (way.2.flatMap { $0.isCapacityAssumed ? nil : way.0.leastSending($0.capacity) } ?? Self.slight + 1)
+            }
+            report.baseRttIsUpperBound = sending > Self.slight
+            report.baseRttBasis = "smallest delays of both directions, added\(capacityUp != nil || capacityDown != nil ? ", less the time to send the packets where it is known" : "")"
             ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
             report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"
         } else {
@@ -56,6 +77,12 @@ package enum TwoEnds {
         up.shift(sent: { $0 }, received: { $0 - offset })
         down.shift(sent: { $0 - offset }, received: { $0 })
         report.clockSkewPpm = rounded(skew * 1e6)
+        if smallest.up != nil, smallest.down != nil { clock.place(offset) }
+        report.clockOffsetMs = clock.ahead.map { rounded(Double($0) / 1e6) }
+        report.clockOffsetWithinMs = clock.aheadWithin.map { rounded(Double($0) / 1e6) }
+        report.clockSkewWithinPpm = clock.driftWithin.map { rounded($0 * 1e6) }
+
+        let serverShift = Interval(nanoseconds: ahead - offset + client.firstOffset - server.firstOffset)
 
         let runs = (up: up.lossRuns(), down: down.lossRuns())
         let drops = (up: up.drops(runs.up, other: runs.down), down: down.drops(runs.down, other: runs.up))
@@ -68,7 +95,7 @@ package enum TwoEnds {
         outages += drops.down.map { down.outage($0, origin: origin) }.filter { drop in !holds.down.contains { $0.overlaps(drop) } }
         for (fit, direction) in [(serverFit, FlowDirection.up), (clientFit, .down)] {
             guard let fit else { continue }
-            outages += idle(fit, direction, beside: outages, shift: direction == .up ? OneWay.seconds(ahead - offset) : 0)
+            outages += idle(fit, direction, beside: outages, shift: direction == .up ? serverShift.inSeconds : 0)
         }
         report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
         losses(up, runs.up, origin, outages, &report.up)
@@ -77,7 +104,9 @@ package enum TwoEnds {
         report.down.oneWayDelayMs = delays(down)
         report.vantage = "both"
         report.vantageBasis = "\(up.packets.count + down.packets.count - up.lost - down.lost) packets were seen at both ends"
-        return report
+        return TwoEndsComparison(
+            report: report, clock: clock, clientFit: clientFit, serverFit: serverFit, serverShift: serverShift,
+            start: Interval(nanoseconds: client.firstOffset), up: up, down: down)
     }
 
     /// Parts of one by which the server's clock is faster; 0 where the two directions do not agree on it.

@@ -39,7 +39,7 @@ package struct RandomOutages: Hashable, Sendable {
     package var text: String { "\(mode.rawValue):\(every.text)~\(length.text)" }
 
     /// Of a day; the same for both directions of a link, since they share their radio.
-    func outages(seed: UInt64, number: Int, instance: UInt64) -> [Outage] {
+    package func outages(seed: UInt64, number: Int, instance: UInt64) -> [Outage] {
         var name = FNV1a64()
         name.combine("link.randomOutages")
         name.combine(UInt64(number))

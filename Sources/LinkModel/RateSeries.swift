@@ -24,39 +24,46 @@ package struct RateSeries: Hashable, Sendable {
         (self.steps, self.period) = (steps, period)
     }
 
-    /// Reads lines of seconds and Mbit/s, separated by a comma, tab or blanks; a first line without numbers is a
-    /// heading. Each rate holds until the next line's time, the last for as long as the one before; then it starts again.
-    package init(secondsAndMegabits text: [UInt8]) throws(RateSeriesError) {
-        var steps: [Step] = []
-        var origin = Interval.zero
-        for (index, line) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
-            let fields = line.split { $0 == 0x2C || $0 == 0x09 || $0 == 0x20 || $0 == 0x0D || $0 == 0x3B }
-            if fields.isEmpty { continue }
-            guard fields.count >= 2, let time = Self.number(fields[0]), let rate = Self.number(fields[1]),
-                let nanoseconds = time.scaled(by: 1_000_000_000), let bits = rate.scaled(by: 1_000_000)
-            else {
-                if steps.isEmpty, index == 0 { continue }
-                throw RateSeriesError(line: index + 1, text: "expected seconds and Mbit/s")
-            }
-            let at = Interval(nanoseconds: nanoseconds)
-            if steps.isEmpty { origin = at }
-            if let last = steps.last, at - origin <= last.at { throw RateSeriesError(line: index + 1, text: "time does not increase") }
-            guard steps.count < Self.maximumSteps else { throw RateSeriesError(line: index + 1, text: "too many lines") }
-            steps.append(Step(at: at - origin, rate: Rate(bitsPerSecond: bits)))
-        }
-        guard let last = steps.last else { throw RateSeriesError(line: nil, text: "no line with seconds and Mbit/s") }
-        let length = steps.count > 1 ? last.at - steps[steps.count - 2].at : .seconds(1)
-        guard let series = RateSeries(steps: steps, period: last.at + length) else {
+    /// Reads a table of times and rates, as `RateTable` says. Each rate holds until the next line's time, the last for as
+    /// long as the one before; then it starts again.
+    ///
+    /// - Parameter column: which one is the rate, by its name in the heading or its number from 1, where the table has several.
+    package init(table text: [UInt8], column: String? = nil) throws(RateSeriesError) {
+        let (steps, _) = try RateTable.steps(text, column: column)
+        // Never empty: the table's reader refuses that.
+        let last = steps.last?.at ?? .zero
+        let length = steps.count > 1 ? last - steps[steps.count - 2].at : .seconds(1)
+        guard let series = RateSeries(steps: steps, period: last + length) else {
             throw RateSeriesError(line: nil, text: "the times do not increase")
         }
         self = series
     }
 
+    /// A decimal number, also one such as `1.5e-05`.
     static func number(_ bytes: ArraySlice<UInt8>) -> DecimalText? {
-        // More than nine decimals say nothing that counts.
         let text = String(decoding: bytes, as: UTF8.self)
-        let kept = text.firstIndex(of: ".").map { text.prefix(upTo: text.index($0, offsetBy: 10, limitedBy: text.endIndex) ?? text.endIndex) } ?? text[...]
-        guard let (number, unit) = DecimalText.split(kept), unit.isEmpty else { return nil }
+        let parts = text.split(maxSplits: 1, omittingEmptySubsequences: false) { $0 == "e" || $0 == "E" }
+        guard let mantissa = parts.first else { return nil }
+        // More than nine decimals say nothing that counts.
+        let kept = mantissa.firstIndex(of: ".").map { mantissa.prefix(upTo: mantissa.index($0, offsetBy: 10, limitedBy: mantissa.endIndex) ?? mantissa.endIndex) } ?? mantissa
+        guard let whole = DecimalText.split(kept), whole.unit.isEmpty else { return nil }
+        var number = whole.number
+        if parts.count == 2 {
+            let sign = parts[1].first
+            let digits = sign == "+" || sign == "-" ? parts[1].dropFirst() : parts[1]
+            guard (1...2).contains(digits.utf8.count), let size = Int(digits), size <= 18 else { return nil }
+            if sign == "-" {
+                number.decimals += size
+            } else {
+                let shift = size - number.decimals
+                number.decimals = max(0, -shift)
+                for _ in 0..<max(0, shift) {
+                    let (product, overflow) = number.digits.multipliedReportingOverflow(by: 10)
+                    guard !overflow else { return nil }
+                    number.digits = product
+                }
+            }
+        }
         return number
     }
 
@@ -89,8 +96,10 @@ package struct RateSeries: Hashable, Sendable {
 package struct RateSeriesError: Error, Hashable, Sendable, CustomStringConvertible {
     package var line: Int?
     package var text: String
+    /// Where one of them must be chosen; else none.
+    package var columns: [String]
 
-    package init(line: Int?, text: String) { (self.line, self.text) = (line, text) }
+    package init(line: Int?, text: String, columns: [String] = []) { (self.line, self.text, self.columns) = (line, text, columns) }
 
     package var description: String { line.map { "line \($0): \(text)" } ?? text }
 }

@@ -10,7 +10,7 @@ package final class CaptureSession: Sendable {
     private let state: Unshared
     private let stopping = Atomic<Bool>(false)
     private let stopAfter: Interval?
-    /// Gets a line a second.
+    /// Gets a line four times a second.
     private let onLine: (@Sendable (String) -> Void)?
     package let linkType: LinkType
 
@@ -18,7 +18,7 @@ package final class CaptureSession: Sendable {
     private final class Unshared: @unchecked Sendable {
         let capture: LiveCapture
         let recorder: PacketRecorder
-        var live = LiveStatistics()
+        var live = LiveStatistics(local: LocalHosts())
         init(_ capture: LiveCapture, _ recorder: PacketRecorder) { (self.capture, self.recorder) = (capture, recorder) }
     }
 
@@ -44,13 +44,18 @@ package final class CaptureSession: Sendable {
     private func loop() {
         let clock = SystemClock()
         let end = stopAfter.map { clock.now() + $0 }
-        var nextReport = clock.now() + .seconds(1)
+        var nextReport = clock.now() + Self.reportPause
+        var nextFlush = clock.now() + .seconds(1)
         while !stopping.load(ordering: .relaxed), end.map({ clock.now() < $0 }) ?? true, !state.recorder.isFull {
             guard step(waiting: 50) else { break }
-            if clock.now() >= nextReport {
-                nextReport = nextReport + .seconds(1)
+            let now = clock.now()
+            if now >= nextReport {
+                nextReport = now + Self.reportPause
+                report(at: now)
+            }
+            if now >= nextFlush {
+                nextFlush = now + .seconds(1)
                 state.recorder.writer?.flush()
-                report()
             }
         }
         drain(clock)
@@ -70,43 +75,11 @@ package final class CaptureSession: Sendable {
         while clock.now() < end, !state.recorder.isFull, state.capture.failure == nil { guard step(waiting: 20) else { return } }
     }
 
-    private func report() {
+    private static let reportPause = Interval.milliseconds(250)
+
+    private func report(at now: Instant) {
         guard let onLine else { return }
         let statistics = state.capture.statistics()
-        onLine(state.live.line(total: state.recorder.packets, dropped: statistics.dropped + statistics.droppedByInterface))
-        state.live = LiveStatistics()
+        onLine(state.live.line(at: now, total: state.recorder.packets, dropped: statistics.dropped + statistics.droppedByInterface))
     }
-}
-
-/// One second of a live capture.
-package struct LiveStatistics {
-    private struct Count {
-        var packets = 0
-        var bytes = 0
-    }
-
-    /// More flows than anybody sees in a second; those beyond are in the sum only.
-    private static let mostFlows = 4_096
-    private var total = Count()
-    private var flows: [FlowKey: Count] = [:]
-
-    package mutating func add(_ record: CaptureRecord, _ bytes: Span<UInt8>) {
-        total.packets += 1
-        total.bytes += record.wireBytes
-        let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
-        guard let ip = headers.ip else { return }
-        let key = FlowKey.of(protocolNumber: ip.protocolNumber, source: ip.source, destination: ip.destination).key
-        guard flows[key] != nil || flows.count < Self.mostFlows else { return }
-        flows[key, default: Count()].packets += 1
-        flows[key, default: Count()].bytes += record.wireBytes
-    }
-
-    package func line(total packets: Int, dropped: Int) -> String {
-        let top = flows.sorted { ($1.value.bytes, $0.key) < ($0.value.bytes, $1.key) }.prefix(3)
-            .map { "\($0.key.protocolName) \($0.key.lower) – \($0.key.higher) \(Self.rate($0.value.bytes))" }
-        return "\(packets) packets, \(total.packets)/s, \(Self.rate(total.bytes)), \(dropped) dropped"
-            + (top.isEmpty ? "" : "; " + top.joined(separator: ", "))
-    }
-
-    private static func rate(_ bytes: Int) -> String { TextLayout.fixed(Double(bytes) * 8 / 1e6, 3) + " Mbit/s" }
 }

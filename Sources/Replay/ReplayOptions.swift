@@ -26,7 +26,8 @@ package struct ReplayOptions: Sendable {
     package var runs: Int?
     /// From the first call to the last; nil: the fitted window's length, but 20 to 60 seconds.
     package var duration: Interval?
-    package var kill = Kill.halfway
+    /// Nobody is killed unless somebody asks for it: a replay is to show what the link does.
+    package var kill = Kill.never
     /// On the client's link, since the first call; beside those that the capture shows.
     package var outages: [Outage] = []
 

@@ -24,7 +24,8 @@ package struct ReplayPlan: Sendable {
         switch options.mode {
         case .load:
             guard let fit = source.fit, let conversations = source.conversations, !conversations.exchanges.isEmpty else { throw .nothingSaid }
-            let load = RecordedLoad(conversations, length: fit.window.length, options: options.load, chance: &chance)
+            let load = RecordedLoad(
+                conversations, on: fit, at: source.time, captured: source.captured, options: options.load, chance: &chance)
             guard load.count > 0 else { throw .nothingSaid }
             (workload, duration, self.load) = (load.workload, max(load.duration, .milliseconds(1)), load)
         case .link:
@@ -49,6 +50,9 @@ package struct ReplayPlan: Sendable {
             kills.append((time, time + (next - time) / 2))
         }
     }
+
+    /// Of results, that the client's pool keeps at once: enough for what is under way.
+    package static let pooledBytes = 4 << 20
 
     /// If every call takes the time it may.
     package func longest(_ timeout: Interval) -> Interval {

@@ -5,7 +5,7 @@ import MastSimulator
 import MastTimebase
 
 /// What a replay found. The same capture, options and seed give the same report, in any two processes.
-package struct ReplayReport: Codable, Sendable {
+package struct ReplayReport: Encodable, Sendable {
     package struct Phase: Codable, Sendable {
         package var name: String
         package var calls: Int
@@ -28,6 +28,8 @@ package struct ReplayReport: Codable, Sendable {
         package var packets: Int
         package var truncated: Bool
         package var truncation: String?
+        /// From the first packet to the last of what is replayed.
+        package var durationS: Double
     }
 
     /// The client's link, as it was during the replay.
@@ -50,8 +52,19 @@ package struct ReplayReport: Codable, Sendable {
         package var answered: Int
         package var requestBytes: Int
         package var responseBytes: Int
-        /// Exchanges of the capture that were left out, for their number or their size.
+        /// From the first message to the last, as it was recorded; before the first and after the last a capture may hold
+        /// handshakes and keep-alives.
+        package var recordedS: Double
+        /// Pauses in which nobody said anything for longer than is played, and by how much they were made shorter in all.
+        package var cutPauses: Int
+        package var cutS: Double
+        /// What the answering ends took beyond the link's round trip and queue, in all: their own work. It passes before each
+        /// question, and is in neither of the times below.
+        package var workS: Double
+        /// Exchanges of the capture that were left out or cut, for their number or their size.
         package var omitted: Int
+        /// The same, each reason with its count.
+        package var leftOut: [RecordedLoad.LeftOut]
         package var recordedP50Ms: Double?
         package var recordedP95Ms: Double?
         /// Of answered ones, from asking to the whole answer.
@@ -72,6 +85,10 @@ package struct ReplayReport: Codable, Sendable {
     package var duplicated = 0
     /// Packets that the client sent again.
     package var retransmitted: UInt64 = 0
+    /// Packets that the servers sent again to the client; nil where nobody counts them:
+    /// `serversRetransmittedReason` says why.
+    package var serversRetransmitted: UInt64?
+    package var serversRetransmittedReason: String?
     /// Silences that the client took for the radio's.
     package var radioOutages = 0
     package var servedBy: [String: Int]
@@ -81,12 +98,17 @@ package struct ReplayReport: Codable, Sendable {
     package var kills: [Incident]
     package var exchanges: Exchanges?
     package var link: Link?
+    /// What of the client's link the capture does not prove.
+    package var assumed: [Assumption]
     /// Nil without a capture, as is `fit`.
     package var capture: Capture?
     package var fit: LinkFitReport?
+    /// From the first call to the last answer, if each took what it took when it was recorded; of mode `link`, to the last call.
     package var durationS: Double
-    /// Virtual time from the first process to the last answer; of a live replay, real time from the first call.
-    package var simulatedS: Double = 0
+    /// From the first call to the last answer: virtual time, or real time of a live replay.
+    package var simulatedS: Double
+    /// Virtual time before the first call, in which the cloud was set up.
+    package var setUpS: Double = 0
     /// What went into the digest.
     package var events: UInt64 = 0
     /// Why calls failed, each reason once.
@@ -105,12 +127,14 @@ package struct ReplayReport: Codable, Sendable {
         servedBy = Self.servedBy(records)
         phases = Self.phases(records, start: start, incidents: incidents)
         (kills, killed) = (incidents, incidents.first)
-        exchanges = plan.load.map { Exchanges($0, steps) }
+        exchanges = plan.load.map { Exchanges($0, steps, source.time) }
+        assumed = Self.assumptions(source)
         if source.fit != nil {
-            capture = Capture(packets: source.packets, truncated: source.truncation != nil, truncation: source.truncation)
+            capture = Capture(packets: source.packets, truncated: source.truncation != nil, truncation: source.truncation, durationS: source.captured.inSeconds)
         }
         fit = source.fit?.report
         durationS = plan.duration.inSeconds
+        simulatedS = ((records.map(\.ended).max() ?? start) - start).inSeconds
         failures = Self.failures(records)
     }
 
@@ -161,10 +185,13 @@ package struct ReplayReport: Codable, Sendable {
 }
 
 extension ReplayReport.Exchanges {
-    fileprivate init(_ load: RecordedLoad, _ steps: [StepRecord]) {
+    fileprivate init(_ load: RecordedLoad, _ steps: [StepRecord], _ time: PlayedTime) {
         flows = load.flows
         exchanges = load.count
-        (requestBytes, responseBytes, omitted) = (load.requestBytes, load.responseBytes, load.omitted)
+        (requestBytes, responseBytes, leftOut) = (load.requestBytes, load.responseBytes, load.leftOut)
+        omitted = leftOut.reduce(0) { $0 + $1.exchanges }
+        (recordedS, workS) = (load.recorded.inSeconds, load.work.inSeconds)
+        (cutPauses, cutS) = (time.cutCount, time.cutTime.inSeconds)
         let answered = steps.filter(\.isAnswered)
         self.answered = answered.count
         // A message that nobody answered took no time that a call could be measured by.
@@ -178,62 +205,5 @@ extension ReplayReport.Exchanges {
         recordedP95Ms = ReplayReport.milliseconds(recorded, 0.95)
         replayedP50Ms = ReplayReport.milliseconds(replayed, 0.5)
         replayedP95Ms = ReplayReport.milliseconds(replayed, 0.95)
-    }
-}
-
-extension ReplayReport {
-    /// For a terminal.
-    package func renderText() -> String {
-        func fixed(_ value: Double?) -> String { value.map { TextLayout.fixed($0, 1) } ?? "-" }
-        func rate(_ direction: LinkFitReport.Direction) -> String {
-            (direction.lowerBound ? "at least " : "") + TextLayout.bitRate(direction.capacityMbps * 1e6)
-        }
-        func served(_ counts: [String: Int]) -> String {
-            counts.isEmpty ? "-" : counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
-        }
-        func padded(_ cells: [String]) -> String {
-            let widths = [9, 7, 8, 9, 9, 9]
-            return zip(cells, widths + [0]).map { cell, width in
-                cell + String(repeating: " ", count: max(1, width - cell.count))
-            }.joined()
-        }
-        func row(_ cells: [String]) -> String { String(padded(cells).reversed().drop { $0 == " " }.reversed()) }
-        var lines: [String] = []
-        if let fit {
-            let outages = fit.outages.count { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
-            lines.append("link      \(TextLayout.fixed(fit.windowLengthS, 1)) s of the capture, base RTT \(fit.baseRttMs.map { "\(fixed($0)) ms" } ?? "unknown (\(fixed(fit.assumedRttMs ?? 0)) ms assumed)"), down \(rate(fit.down)), up \(rate(fit.up)), \(outages == 1 ? "1 outage" : "\(outages) outages")")
-        }
-        if let exchanges {
-            lines.append(
-                "load      \(exchanges.exchanges) exchanges of \(exchanges.flows == 1 ? "1 flow" : "\(exchanges.flows) flows"), \(TextLayout.bytes(exchanges.requestBytes)) up, \(TextLayout.bytes(exchanges.responseBytes)) down"
-                    + (exchanges.omitted > 0 ? "; \(exchanges.omitted) left out" : ""))
-            if exchanges.recordedP50Ms != nil {
-                lines.append(
-                    "exchange  recorded p50 \(fixed(exchanges.recordedP50Ms)) ms, p95 \(fixed(exchanges.recordedP95Ms)) ms; replayed p50 \(fixed(exchanges.replayedP50Ms)) ms, p95 \(fixed(exchanges.replayedP95Ms)) ms")
-            }
-        }
-        lines.append("calls     \(calls) in \(TextLayout.fixed(durationS, 1)) s: \(failed) failed, \(duplicated) duplicated, \(retransmitted) packets sent again")
-        for killed in kills {
-            lines.append(
-                "killed    \(killed.station) at \(fixed(killed.atS)) s" + (killed.returnedS.map { ", back at \(TextLayout.fixed($0, 1)) s" } ?? ""))
-        }
-        if let link {
-            lines.append(
-                "packets   up \(link.upPackets) (\(link.upDropped) lost on the link), down \(link.downPackets) (\(link.downDropped) lost)")
-        }
-        lines.append("")
-        lines.append(row(["phase", "calls", "failed", "p50 ms", "p95 ms", "p99 ms", "served by"]))
-        for phase in phases {
-            lines.append(
-                row([
-                    phase.name, "\(phase.calls)", "\(phase.failed)", fixed(phase.p50Ms), fixed(phase.p95Ms), fixed(phase.p99Ms),
-                    served(phase.servedBy),
-                ]))
-        }
-        lines.append("")
-        for failure in failures { lines.append("failure   \(failure)") }
-        for violation in violations { lines.append("VIOLATION \(violation)") }
-        lines.append(digest.map { "digest    \($0)  (seed \(seed), \(events) events)" } ?? "seed      \(seed)")
-        return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -1,5 +1,6 @@
 import MastLinkInference
 import MastLinkModel
+import MastRPC
 import MastSimulator
 import MastTimebase
 import MastTransport
@@ -24,6 +25,7 @@ package struct ReplayRun: Sendable {
     private struct Figures: Sendable {
         var start: Instant
         var retransmitted: UInt64
+        var serversRetransmitted: UInt64
         var radioOutages: Int
         var counts: SimulatedNetwork.Counts?
         var exits: [ProcessTable.Exit]
@@ -38,13 +40,18 @@ package struct ReplayRun: Sendable {
     ) throws -> ReplayReport {
         let (plan, timeout, module) = (plan, timeout, module)
         let simulation = Simulation(seed: plan.seed)
-        let cloud = try SimulatedCloud(simulation, engine: engine)
+        let sentAgain = RetransmissionCount()
+        var configuration = SimulatedCloud.Configuration()
+        // Nobody asks for a result long after it came, and memory is for the packets.
+        configuration.rememberedResultBytes = ReplayPlan.pooledBytes
+        let cloud = try SimulatedCloud(simulation, engine: engine, configuration: configuration, onServerTrace: { sentAgain.note($0, of: $1) })
+        sentAgain.follow(try cloud.clientKey(0))
         let journal = RunJournal(digest: simulation.digest)
-        let witness = PoolWitness.overMemory()
+        let witness = PoolWitness.overMemory(quotaBytes: ReplayPlan.pooledBytes)
         let incidents = IncidentNotes()
 
-        var onTrace: (@Sendable ([TracedEvent]) -> Void)?
-        if let recorder { onTrace = { recorder.note($0) } }
+        var onTrace: SimulatedDriver.TraceSink?
+        if let recorder { onTrace = { events, _ in recorder.note(events) } }
         let trace = onTrace
 
         watch(simulation.time, journal, expected: plan.workload.questions.count, progress)
@@ -64,7 +71,8 @@ package struct ReplayRun: Sendable {
                     }
                     let statistics = client.statistics
                     return Figures(
-                        start: start, retransmitted: statistics.retransmittedPackets, radioOutages: statistics.radioOutages,
+                        start: start, retransmitted: statistics.retransmittedPackets,
+                        serversRetransmitted: sentAgain.packets, radioOutages: statistics.radioOutages,
                         counts: simulation.network.counts(SimulatedCloud.clientAddress(0)), exits: simulation.processes.exits)
                 }
             }
@@ -74,14 +82,15 @@ package struct ReplayRun: Sendable {
 
         let records = journal.all
         recorder?.finish(records, start: figures.start, link: plan.link)
-        let checker = RunChecker(plan.workload, allMustSucceed: false)
+        let checker = RunChecker(plan.workload, allMustSucceed: false, poolForgets: true)
         var report = ReplayReport(plan, source, records, journal.allSteps, start: figures.start, incidents: incidents.all)
         report.digest = simulation.digest.text
         report.duplicated = checker.duplicates(witness)
         report.retransmitted = figures.retransmitted
+        report.serversRetransmitted = figures.serversRetransmitted
         report.radioOutages = figures.radioOutages
         report.link = figures.counts.map { ReplayReport.Link(up: $0.up, down: $0.down) }
-        report.simulatedS = simulation.now.sinceStart.inSeconds
+        report.setUpS = figures.start.sinceStart.inSeconds
         report.events = simulation.digest.events
         report.violations = checker.violations(records, witness, exits: figures.exits)
         return report
@@ -121,6 +130,22 @@ package struct ReplayRun: Sendable {
             }
         }
         tick(1)
+    }
+}
+
+/// Packets that servers sent again to the client, as their transports trace it.
+private final class RetransmissionCount: Sendable {
+    private let state = Mutex<(client: PublicKey?, packets: UInt64)>((nil, 0))
+
+    var packets: UInt64 { state.withLock { $0.packets } }
+
+    func follow(_ client: PublicKey) { state.withLock { $0.client = client } }
+
+    func note(_ events: [TracedEvent], of host: RPCHost) {
+        for event in events {
+            guard case .packetSent(_, _, true, _) = event.event, let key = host.peerKey(of: event.connection) else { continue }
+            state.withLock { if $0.client == key { $0.packets += 1 } }
+        }
     }
 }
 

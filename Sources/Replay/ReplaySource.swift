@@ -14,6 +14,10 @@ package struct ReplaySource: Sendable {
     /// Of the client.
     package var link: LinkScenario
     package var conversations: WorkloadFit?
+    /// From the first packet to the last of what of the capture is replayed.
+    package var captured = Interval.zero
+    /// When of the replay the conversations come.
+    package private(set) var time = PlayedTime()
 
     /// A link, and nothing recorded on it.
     package init(link: LinkScenario) {
@@ -25,20 +29,29 @@ package struct ReplaySource: Sendable {
     ) {
         (self.name, self.packets, self.truncation) = (name, packets, truncation)
         (self.fit, self.conversations) = (fit, conversations)
-        link = fit.scenario(name: "capture", seed: 1)
+        time = PlayedTime(conversations?.exchanges ?? [])
+        link = LinkScenario(fit, at: time, isForLoad: conversations != nil)
     }
 
-    /// - Parameter path: `-` is standard input.
+    /// - Parameters:
+    ///   - path: `-` is standard input.
+    ///   - conversations: whether what was said is wanted, too.
     /// - Throws: `CaptureError` for what cannot be opened, `ReplayFailure` for what gives no link, `NoSuchFlow`.
-    package init(path: String, part: CapturePart = CapturePart()) throws {
+    package init(path: String, part: CapturePart = CapturePart(), conversations: Bool = true) throws {
         let file = try CaptureFile(path: path, filter: part.filter)
-        var pipeline = CapturePipeline(part.times.map { .times($0) } ?? .whole, conversations: true)
-        pipeline.read(file)
+        var pipeline = CapturePipeline(part.times.map { .times($0) } ?? .whole, conversations: conversations)
+        var times: ClosedRange<Instant>?
+        let note = { (packet: CapturedPacket, _: FlowObservation, _: NetworkAddress) in
+            guard packet.hasTimestamp, part.times?.contains(packet.time) ?? true else { return }
+            times = min(times?.lowerBound ?? packet.time, packet.time)...max(times?.upperBound ?? packet.time, packet.time)
+        }
+        pipeline.read(file, progress: { _ in }, note)
         do {
             let fit = try pipeline.finish()
             self.init(
                 name: path == "-" ? "standard input" : path, packets: file.packetCount, truncation: file.truncation, fit: fit,
                 conversations: try pipeline.conversations(fit, flow: part.flow))
+            captured = times.map { $0.upperBound - $0.lowerBound } ?? .zero
         } catch let error as FitFailure {
             throw ReplayFailure.unfit(part.times != nil && error == .noPackets ? .emptyWindow : error, truncation: file.truncation)
         }

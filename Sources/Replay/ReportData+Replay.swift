@@ -12,6 +12,7 @@ extension ReportData {
         self.init(subject: .replay, title: title)
         let lastCall = recording.records.map(\.ended).max() ?? recording.start
         lengthS = max(report.durationS, (lastCall - recording.start).inSeconds)
+        figures = Self.figures(report, recording)
         facts = Self.facts(report)
         if recording.isCutShort { notes.append("The transport's plots end after \(ReplayRecorder.mostEvents) events.") }
         calls = recording.records.sorted { ($0.began, $0.ended) < ($1.began, $1.ended) }.enumerated().map { number, record in
@@ -38,7 +39,8 @@ extension ReportData {
     private static func facts(_ report: ReplayReport) -> [String] {
         func count(_ number: Int, _ noun: String) -> String { number == 1 ? "1 \(noun)" : "\(number) \(noun)s" }
         var facts = [
-            "\(count(report.calls, "call")) in \(TextLayout.fixed(report.durationS, 1)) s: \(report.failed == 0 ? "all were answered" : "\(report.failed) failed"), \(report.duplicated == 0 ? "none twice" : "\(report.duplicated) twice").",
+            "\(count(report.calls, "call")): \(report.failed == 0 ? "all were answered" : "\(report.failed) failed"), \(report.duplicated == 0 ? "none twice" : "\(report.duplicated) twice").",
+            "Length: \(report.lengthText).",
             "Served by "
                 + report.servedBy.sorted { $0.key < $1.key }.map { "\($0.key) (\($0.value))" }.joined(separator: ", ") + ".",
         ]
@@ -50,21 +52,25 @@ extension ReportData {
             facts.append("\(phase.name.prefix(1).uppercased())\(phase.name.dropFirst()): \(count(phase.calls, "call"))\(phase.failed > 0 ? ", of which \(phase.failed) failed; of the others" : ""), half within \(TextLayout.fixed(median, 1)) ms, 99 % within \(TextLayout.fixed(high, 1)) ms.")
         }
         if let load = report.exchanges {
-            facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.omitted > 0 ? "; \(load.omitted) more were left out" : "").")
+            facts.append("Recorded load: \(count(load.exchanges, "exchange")) of \(count(load.flows, "flow")), \(TextLayout.bytes(load.requestBytes)) up and \(TextLayout.bytes(load.responseBytes)) down\(load.workS >= 0.05 ? "; the answering end's own work, \(TextLayout.fixed(load.workS, 1)) s in all, passes before the questions" : "").")
+            for leftOut in load.leftOut { facts.append("Left out: \(count(leftOut.exchanges, "exchange")) \(leftOut.reason).") }
+            if load.cutPauses > 0 { facts.append("\(count(load.cutPauses, "pause")) played as \(PlayedTime.longestPause.milliseconds / 60_000) min; \(TextLayout.duration(load.cutS)) in all left out.") }
             if let before = load.recordedP50Ms, let after = load.replayedP50Ms {
                 facts.append("Half of the answered exchanges took \(TextLayout.fixed(before, 1)) ms when recorded and \(TextLayout.fixed(after, 1)) ms when replayed.")
             }
         }
         if let fit = report.fit {
             func side(_ name: String, _ side: LinkFitReport.Direction) -> String {
-                "\(name) \(side.lowerBound ? "at least " : "")\(TextLayout.bitRate(side.capacityMbps * 1e6))"
+                "\(name) \(side.capacityText)"
             }
             facts.append(
                 "The client's link, as fitted to the capture: \(side("down", fit.down)), \(side("up", fit.up)), base round trip \(fit.baseRttMs.map { "\(fit.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms" } ?? "unknown, \(TextLayout.fixed(fit.assumedRttMs ?? 0, 1)) ms assumed").")
         }
         if let link = report.link {
-            facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost); the client sent \(report.retransmitted) again.")
+            facts.append("Packets on it: \(link.upPackets) up (\(link.upDropped) lost) and \(link.downPackets) down (\(link.downDropped) lost).")
         }
+        facts.append("Packets sent again: \(report.retransmitted) by the client, \(report.serversRetransmitted.map { "\($0)" } ?? "an unknown number (\(report.serversRetransmittedReason ?? "nobody counted"))") by the servers.")
+        for assumption in report.assumed { facts.append("Assumed, not measured: \(assumption.text).") }
         if let capture = report.capture, capture.truncated { facts.append("The capture breaks off (\(capture.truncation ?? "no reason given")): the link is that of what came before.") }
         for violation in report.violations { facts.append("Check failed: \(violation)") }
         facts.append(report.digest.map { "Seed \(report.seed), digest \($0): the same seed gives the same run." } ?? "Seed \(report.seed); a live run.")
@@ -110,7 +116,6 @@ extension ReportData {
         let bins = Int(min(lengthS * 1e6 / Double(binUs), 10_000)) + 1
         var bits = (up: Array(repeating: Int64(0), count: bins), down: Array(repeating: Int64(0), count: bins))
         var rtt = Samples()
-        var queue = Samples()
         var connections: [ConnectionTrack] = []
         for event in recording.traced {
             let us = (event.time - recording.start).microseconds
@@ -130,23 +135,23 @@ extension ReportData {
             case .metricsUpdated(let latest?, _, _, _, _):
                 if rtt.values.last != latest.inMilliseconds {
                     rtt.add(us, latest.inMilliseconds)
-                    queue.add(us, connections[index].aboveLeast(latest).inMilliseconds)
                 }
             default: break
             }
         }
-        func lane(_ direction: FlowDirection, _ values: [Int64], queue: Samples) -> Lane {
+        func lane(_ direction: FlowDirection, _ values: [Int64]) -> Lane {
             let step = LinkFit.step.inSeconds
             let rates = (fit?[direction].assumedRates ?? []).map { $0.bitsPerSecond / 1_000 }
             // Where the replay outlasts the capture, the rates begin again.
             let capacity = rates.isEmpty ? [] : (0..<min(100_000, Int(lengthS / step) + 1)).map { rates[$0 % rates.count] }
-            return Lane(
+            var lane = Lane(
                 direction: direction.name, startS: 0, binS: Double(binUs) / 1e6, usedKbps: values.map { $0 * 1_000 / binUs },
-                capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false, queue: queue, queueUnit: "ms",
-                queueName: "a connection's round trip above its least so far: both directions' queues")
+                capacityStartS: 0, capacityBinS: step, capacityKbps: capacity, isLowerBound: false)
+            lane.isCapacityAssumed = fit?[direction].isLowerBound ?? false
+            return lane
         }
         notes.append("Of the rate up, what the client sent is shown, also where the link discarded it.")
-        lanes = [lane(.down, bits.down, queue: queue), lane(.up, bits.up, queue: Samples())]
+        lanes = [lane(.down, bits.down), lane(.up, bits.up)]
         if !rtt.timesUs.isEmpty { rtts = [RTTSeries(name: "the client's connections, by its transport", samples: rtt)] }
         flows = connections.map(\.flow).sorted { $0.up.bytes + $0.down.bytes > $1.up.bytes + $1.down.bytes }
     }
@@ -191,8 +196,6 @@ private struct ConnectionTrack {
         default: break
         }
     }
-
-    func aboveLeast(_ rtt: Interval) -> Interval { max(.zero, rtt - (least ?? rtt)) }
 
     var flow: ReportData.Flow {
         ReportData.Flow(

@@ -1,10 +1,14 @@
 import MastCapture
-import MastLinkInference
 
 /// A report as one HTML file that needs nothing else: no network, no other file, no library.
 package enum HTMLReport {
     package static func render(_ data: ReportData) -> String {
-        let kind = data.subject == .capture ? "Capture" : "Replay"
+        let kind =
+            switch data.subject {
+            case .capture: "Capture"
+            case .replay: "Replay"
+            case .link: "Link"
+            }
         var page = """
             <!doctype html>
             <html lang="en">
@@ -24,29 +28,33 @@ package enum HTMLReport {
             <h1>\(escape(data.title))</h1>
             </header>
             <main>
-            <section id="summary" aria-labelledby="summary-title"><h2 id="summary-title">Summary</h2>
+            \(figures(data.figures))
+            <section id="facts" aria-label="What there is to know">
             <ul>
 
             """
         for fact in data.facts { page += "<li>\(escape(fact))</li>\n" }
-        page += "</ul>\n"
-        for note in data.notes { page += "<p class=\"note\">\(escape(note))</p>\n" }
+        for note in data.notes { page += "<li class=\"note\">\(escape(note))</li>\n" }
         page += """
-            <noscript><p class="note">The plots and the sortable tables need JavaScript. Nothing is loaded from elsewhere.</p></noscript>
+            </ul>
+            \(bases(data.figures))
+            <noscript><p class="note">The plots and the tables below need JavaScript. Nothing is loaded from elsewhere.</p></noscript>
             </section>
-            <nav id="zoom" aria-label="Time axis"></nav>
+            <nav id="zoom" aria-label="Time axis of all plots"></nav>
             <div id="plots"></div>
             <div id="tables"></div>
             </main>
-            <footer>Made by <code>mast</code>. Drag across a plot to zoom in, double-click to see all; with the keyboard: arrow keys, + and −, 0.</footer>
+            <footer><p>Made by <code>mast</code>. <span id="keys">Drag across a plot to see that part, double-click to see all. With the keyboard: left and right arrow, + and −, and 0 for all.</span></p></footer>
             <script id="data" type="application/json">
             """
         page += json(data).text
         page += """
             </script>
             <script>
+            \(text(PackageResources.view_js))
             \(text(PackageResources.plot_js))
             \(text(PackageResources.table_js))
+            \(text(PackageResources.sequence_js))
             \(text(PackageResources.report_js))
             </script>
             </body>
@@ -54,6 +62,62 @@ package enum HTMLReport {
 
             """
         return page
+    }
+
+    /// Cards, each with its state.
+    private static func figures(_ figures: [ReportFigure]) -> String {
+        guard !figures.isEmpty else { return "" }
+        var html = "<section id=\"figures\" aria-label=\"The figures that matter most\">\n"
+        for figure in figures {
+            html += "<article class=\"figure\"><h2>\(escape(figure.name))</h2>\n"
+            for (index, part) in figure.parts.enumerated() {
+                // A label of its own line reads well as a word, too.
+                let label = part.label.isEmpty ? "" : "<span class=\"way\">\(escape(part.label))</span> "
+                html += "<div class=\"\(index == 0 ? "first" : "other")\" data-source=\"\(escape(part.source))\">"
+                html += "<p class=\"value\">\(label)\(value(part))</p> <p class=\"state \(part.state.rawValue)\">\(part.state.label)</p>"
+                // A reason of both directions is given once.
+                if part.state == .unknown, index == 0 || part.basis != figure.parts[index - 1].basis { html += "<p class=\"why\">\(escape(part.basis))</p>" }
+                html += "</div>\n"
+            }
+            if let remark = figure.remark { html += "<p class=\"remark\">\(escape(remark))</p>\n" }
+            html += "</article>\n"
+        }
+        return html + "</section>"
+    }
+
+    private static func value(_ part: ReportFigure.Part) -> String {
+        guard part.state != .unknown else { return "<b aria-hidden=\"true\">–</b>" }
+        let words = part.shown.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
+        // The number stands out, with a bound's sign before it and its unit after.
+        let number = words.firstIndex { $0.contains(where: \.isNumber) } ?? 0
+        return words.enumerated().map { index, word in
+            index == number ? "<b>\(escape(word))</b>" : "<span>\(escape(word))</span>"
+        }.joined(separator: " ")
+    }
+
+    private static func bases(_ figures: [ReportFigure]) -> String {
+        guard !figures.isEmpty else { return "" }
+        var html = """
+            <details id="bases"><summary>How each figure was found</summary>
+            <div class="scroll"><table class="cards" role="table"><thead role="rowgroup"><tr role="row">
+            """
+        let names = ["Figure", "Value", "State", "How it was found", "In --json"]
+        for name in names { html += "<th role=\"columnheader\" scope=\"col\" class=\"text\">\(name)</th>" }
+        html += "</tr></thead><tbody role=\"rowgroup\">\n"
+        for figure in figures {
+            for part in figure.parts {
+                let cells = [
+                    (part.label.isEmpty ? figure.name : "\(figure.name), \(part.label)", "text"), (part.shown, "text"), (part.state.label, "text"),
+                    (part.basis, "text long"), (part.source, "text code"),
+                ]
+                html += "<tr role=\"row\">"
+                for (name, cell) in zip(names, cells) {
+                    html += "<td role=\"cell\" class=\"\(cell.1)\" data-name=\"\(name)\">\(escape(cell.0))</td>"
+                }
+                html += "</tr>\n"
+            }
+        }
+        return html + "</tbody></table></div></details>"
     }
 
     /// Text as HTML shows it, within elements and quoted attributes.
@@ -74,114 +138,4 @@ package enum HTMLReport {
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
-
-    /// What the page's script reads. Lists of times and bytes hold differences, in microseconds and bytes.
-    static func json(_ data: ReportData) -> ReportJSON {
-        var json = ReportJSON()
-        json.object { json in
-            json.member("subject", data.subject.rawValue)
-            json.member("startS", data.startS, decimals: 6)
-            json.member("lengthS", data.lengthS, decimals: 6)
-            list("lanes", data.lanes, &json) { lane, json in
-                json.member("dir", lane.direction)
-                json.member("startS", lane.startS, decimals: 6)
-                json.member("binS", lane.binS, decimals: 6)
-                integers("used", lane.usedKbps, &json)
-                json.member("capStartS", lane.capacityStartS, decimals: 6)
-                json.member("capBinS", lane.capacityBinS, decimals: 6)
-                integers("cap", lane.capacityKbps, &json)
-                json.member("bound", lane.isLowerBound)
-                samples("queue", lane.queue, &json)
-                json.member("queueUnit", lane.queueUnit)
-                json.member("queueName", lane.queueName)
-            }
-            list("outages", data.outages, &json) { outage, json in
-                json.member("from", outage.startS, decimals: 4)
-                json.member("to", outage.endS, decimals: 4)
-                json.member("dir", outage.direction)
-                json.member("kind", outage.kind)
-                json.member("confidence", outage.confidence, decimals: 2)
-                json.member("fromOff", outage.startUncertaintyS, decimals: 4)
-                json.member("toOff", outage.endUncertaintyS, decimals: 4)
-                json.member("basis", outage.basis)
-            }
-            list("moments", data.moments, &json) { moment, json in
-                json.member("at", moment.atS, decimals: 4)
-                json.member("label", moment.label)
-                json.member("detail", moment.detail)
-            }
-            list("flows", data.flows, &json, flow)
-            list("rtts", data.rtts, &json) { series, json in
-                json.member("name", series.name)
-                samples("samples", series.samples, &json)
-            }
-            calls(data.calls, &json)
-        }
-        return json
-    }
-
-    private static func flow(_ flow: ReportData.Flow, _ json: inout ReportJSON) {
-        json.member("name", flow.name)
-        json.member("protocol", flow.protocolName)
-        json.member("first", flow.firstS, decimals: 4)
-        json.member("last", flow.lastS, decimals: 4)
-        json.member("rtt", flow.minimumRTTMs)
-        for (name, side) in [("up", flow.up), ("down", flow.down)] {
-            json.key(name)
-            json.array { json in
-                for value in [side.packets, side.bytes] { json.integer(Int64(value)) }
-                for value in [side.retransmissions, side.lost, side.outOfOrder] {
-                    if let value { json.integer(Int64(value)) } else { json.null() }
-                }
-            }
-        }
-        json.key("t")
-        json.integers(flow.points.timesUs, delta: true)
-        json.key("y")
-        json.integers(flow.points.bytes, delta: true)
-        json.member("k", String(decoding: flow.points.kinds.map { UInt8(ascii: "0") + ($0 & 7) }, as: UTF8.self))
-    }
-
-    /// By column: names repeat little and the page stays small.
-    private static func calls(_ calls: [ReportData.Call], _ json: inout ReportJSON) {
-        json.key("calls")
-        json.object { json in
-            json.key("name")
-            json.array { json in for call in calls { json.string(call.name) } }
-            json.key("t")
-            json.array { json in for call in calls { json.number(call.startS, decimals: 4) } }
-            json.key("ms")
-            json.array { json in for call in calls { json.number(call.durationMs) } }
-            json.key("by")
-            json.array { json in for call in calls { if let by = call.servedBy { json.string(by) } else { json.null() } } }
-            json.key("failure")
-            json.array { json in for call in calls { if let failure = call.failure { json.string(failure) } else { json.null() } } }
-            json.key("attempts")
-            json.integers(calls.map { Int64($0.attempts) })
-        }
-    }
-
-    private static func list<Element>(
-        _ name: String, _ elements: [Element], _ json: inout ReportJSON, _ body: (Element, inout ReportJSON) -> Void
-    ) {
-        json.key(name)
-        json.array { json in
-            for element in elements { json.object { body(element, &$0) } }
-        }
-    }
-
-    private static func integers(_ name: String, _ values: [Int64], _ json: inout ReportJSON) {
-        json.key(name)
-        json.integers(values)
-    }
-
-    private static func samples(_ name: String, _ samples: ReportData.Samples, _ json: inout ReportJSON) {
-        json.key(name)
-        json.object { json in
-            json.key("t")
-            json.integers(samples.timesUs, delta: true)
-            json.key("v")
-            json.array { json in for value in samples.values { json.number(value) } }
-        }
-    }
 }

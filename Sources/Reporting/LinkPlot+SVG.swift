@@ -4,22 +4,26 @@ extension LinkPlot {
     /// The figure as one SVG element, its colours from CSS classes.
     package var svg: String {
         let hasPackets = !arrivalMbps.isEmpty
-        let height = hasPackets ? 470 : 290
+        let below = hasPackets ? queueDelayMs : delayMs
+        let height = hasPackets || !below.isEmpty ? 470 : 290
         var parts = [
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" aria-label=\"\(HTMLReport.escape(name))\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
             "<style>\(Self.style)</style>", "<title>\(HTMLReport.escape(name))</title>",
             "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
         ]
         let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
-        let span = binS * Double(max(capacityMbps.count, arrivalMbps.count))
+        let span = max(binS * Double(max(capacityMbps.count, arrivalMbps.count, delayMs.count)), .leastNormalMagnitude)
         parts.append(rates.frame(label: "Mbit/s", span: span))
         if !capacityMbps.isEmpty { parts.append(rates.area(capacityMbps, "capacity")) }
+        parts.append(rates.bands(outages.map { ($0.startS / span, $0.endS / span) }))
         if hasPackets {
             parts.append(rates.line(arrivalMbps, "arrivals"))
             parts.append(rates.line(departureMbps, "departures"))
-            let delays = Panel(top: 282, height: 140, most: Self.ceiling(queueDelayMs.max() ?? 0))
-            parts.append(delays.frame(label: "ms in the queue (longest)", span: span))
-            parts.append(delays.area(queueDelayMs, "delay"))
+        }
+        if !below.isEmpty {
+            let delays = Panel(top: 282, height: 140, most: Self.ceiling(below.max() ?? 0))
+            parts.append(delays.frame(label: hasPackets ? "ms in the queue (longest)" : "ms of delay, one way", span: span))
+            parts.append(delays.area(below, "delay"))
             parts.append(delays.marks(droppedPackets))
         }
         parts.append(legend(hasPackets))
@@ -37,6 +41,7 @@ extension LinkPlot {
             items.append(("departures", "departures" + rate(summary.meanThroughputMbps)))
             if let drops = summary.droppedPackets, drops > 0 { items.append(("drop", "\(drops) dropped")) }
         }
+        if !outages.isEmpty { items.append(("outage", outages.count == 1 ? "1 outage" : "\(outages.count) outages")) }
         var x = 60
         return items.map { item in
             let text = "<rect class=\"key \(item.kind)\" x=\"\(x)\" y=\"27\" width=\"14\" height=\"8\"/><text class=\"ink\" x=\"\(x + 19)\" y=\"35\">\(item.text)</text>"
@@ -45,49 +50,15 @@ extension LinkPlot {
         }.joined()
     }
 
-    /// A page with one figure for each, and their summaries.
-    package static func html(_ plots: [LinkPlot]) -> String {
-        let figures = plots.map { plot in
-            var rows: [(String, String)] = [("duration", TextLayout.duration(plot.durationS))]
-            func add(_ name: String, _ value: Double?, _ unit: String) {
-                if let value { rows.append((name, TextLayout.fixed(value, 2) + " " + unit)) }
-            }
-            let summary = plot.summary
-            add("average capacity", summary.meanCapacityMbps, "Mbit/s")
-            add("average throughput", summary.meanThroughputMbps, "Mbit/s")
-            add("utilisation", summary.utilisation.map { $0 * 100 }, "%")
-            add("queueing delay, median", summary.queueDelayP50Ms, "ms")
-            add("queueing delay, 95 %", summary.queueDelayP95Ms, "ms")
-            add("signal delay, 95 %", summary.signalDelayP95Ms, "ms")
-            add("silent for 200 ms or more", summary.gapShare.map { $0 * 100 }, "% of the time")
-            if let count = summary.arrivedPackets { rows.append(("packets", "\(count) arrived, \(summary.departedPackets ?? 0) left, \(summary.droppedPackets ?? 0) dropped")) }
-            let table = rows.map { "<tr><th>\($0.0)</th><td>\($0.1)</td></tr>" }.joined()
-            return "<section>\n\(plot.svg)\n<table>\(table)</table>\n</section>"
-        }
-        return """
-            <!doctype html>
-            <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Links</title>
-            <style>
-            :root{color-scheme:light dark}
-            body{font:14px/1.5 system-ui,sans-serif;max-width:960px;margin:24px auto;padding:0 16px;background:#fff;color:#1c2430}
-            section{margin-bottom:40px;break-inside:avoid}svg{width:100%;height:auto}
-            table{border-collapse:collapse;margin-left:6%}th{text-align:left;font-weight:400;color:#5b6675;padding:1px 24px 1px 0}td{font-variant-numeric:tabular-nums}
-            @media (prefers-color-scheme:dark) and (not print){body{background:#14181e;color:#e6eaf0}th{color:#9aa5b4}}
-            </style></head><body>
-            \(figures.joined(separator: "\n"))
-            </body></html>
-
-            """
-    }
-
+    // The colours of `report.css`.
     private static let style = """
-        .paper{fill:#fff}.ink{fill:#1c2430}.faint{fill:#5b6675}.grid{stroke:#d9dee6;stroke-width:1}
-        .capacity{fill:#b9c6d8;stroke:none}.arrivals{fill:none;stroke:#2f5fc4;stroke-width:1.5}.departures{fill:none;stroke:#d9622b;stroke-width:1.5}
-        .delay{fill:#3d8f6f;fill-opacity:.55;stroke:none}.drop{stroke:#c02848;stroke-width:1.5}
-        .key.arrivals{fill:#2f5fc4;stroke:none}.key.departures{fill:#d9622b;stroke:none}.key.drop{fill:#c02848;stroke:none}
-        @media (prefers-color-scheme:dark) and (not print){.paper{fill:#14181e}.ink{fill:#e6eaf0}.faint{fill:#9aa5b4}.grid{stroke:#2c343f}
-        .capacity{fill:#3a475a}.arrivals{stroke:#7ba2f5}.departures{stroke:#f0915f}.delay{fill:#5cc09a}.drop{stroke:#f06a86}
-        .key.arrivals{fill:#7ba2f5}.key.departures{fill:#f0915f}.key.drop{fill:#f06a86}}
+        .paper{fill:#fff}.ink{fill:#16191d}.faint{fill:#59626d}.grid{stroke:#e4e7eb;stroke-width:1}
+        .capacity{fill:#cfd5dd;stroke:none}.arrivals{fill:none;stroke:#0072b2;stroke-width:1.5}.departures{fill:none;stroke:#00785a;stroke-width:1.5}
+        .delay{fill:#a3568a;fill-opacity:.6;stroke:none}.outage{fill:#c44601;fill-opacity:.2;stroke:none}.drop{stroke:#c44601;stroke-width:1.5}
+        .key.arrivals{fill:#0072b2;stroke:none}.key.departures{fill:#00785a;stroke:none}.key.drop{fill:#c44601;stroke:none}
+        @media (prefers-color-scheme:dark) and (not print){.paper{fill:#14171b}.ink{fill:#e8eaed}.faint{fill:#a3acb7}.grid{stroke:#2a2f36}
+        .capacity{fill:#3d444d}.arrivals{stroke:#56b4e9}.departures{stroke:#2fc39a}.delay{fill:#dd93c3}.outage{fill:#ff8a4c}.drop{stroke:#ff8a4c}
+        .key.arrivals{fill:#56b4e9}.key.departures{fill:#2fc39a}.key.drop{fill:#ff8a4c}}
         """
 
     /// The next of 1, 2 and 5 times a power of ten.
@@ -117,9 +88,11 @@ extension LinkPlot {
                 text += "<path class=\"grid\" d=\"M\(number(Self.left)) \(y(value))H\(number(Self.left + Self.width))\"/>"
                 text += "<text class=\"faint\" x=\"\(number(Self.left - 6))\" y=\"\(y(value))\" dy=\"4\" text-anchor=\"end\">\(Self.short(value))</text>"
             }
-            for part in 0...5 {
-                let at = number(Self.left + Self.width * Double(part) / 5)
-                text += "<text class=\"faint\" x=\"\(at)\" y=\"\(number(top + height + 15))\" text-anchor=\"middle\">\(Self.short(span * Double(part) / 5))</text>"
+            // Round seconds, six to twelve of them.
+            let step = LinkPlot.ceiling(span / 12)
+            for part in 0...12 where Double(part) * step <= span {
+                let at = number(Self.left + Self.width * Double(part) * step / span)
+                text += "<text class=\"faint\" x=\"\(at)\" y=\"\(number(top + height + 15))\" text-anchor=\"middle\">\(Self.short(Double(part) * step))</text>"
             }
             return text
         }
@@ -145,6 +118,15 @@ extension LinkPlot {
                 path += "\(index == 0 ? "M" : "L")\(x(index, values.count)) \(y(value))H\(x(index + 1, values.count))"
             }
             return "<path class=\"\(kind)\" d=\"\(path)\"/>"
+        }
+
+        /// From top to bottom, by shares of the width.
+        func bands(_ spans: [(from: Double, to: Double)]) -> String {
+            spans.map { from, to in
+                let (left, right) = (Self.left + Self.width * min(1, max(0, from)), Self.left + Self.width * min(1, max(0, to)))
+                // A short one shows all the same.
+                return "<rect class=\"outage\" x=\"\(number(left))\" y=\"\(number(top))\" width=\"\(number(max(1.5, right - left)))\" height=\"\(number(height))\"/>"
+            }.joined()
         }
 
         /// A stroke at the top where packets were dropped.

@@ -6,6 +6,8 @@ import MastTimebase
 /// What a plot of a link shows: rates in bins of time, and each packet's time in the queue.
 package struct LinkPlot: Encodable {
     package var name: String
+    /// Nil where the input does not say which.
+    package var direction: LinkDirection?
     package var durationS = 0.0
     package var binS = 1.0
     /// Mbit/s in each bin; empty where nothing says so.
@@ -15,10 +17,15 @@ package struct LinkPlot: Encodable {
     /// The longest time in the queue of what left in each bin.
     package var queueDelayMs: [Double] = []
     package var droppedPackets: [Int] = []
+    /// One way, at each bin's beginning; empty where it does not change.
+    package var delayMs: [Double] = []
+    package var outages: [Outage] = []
+    /// What else is known of the link, each in a few words.
+    package var facts: [String] = []
     package var summary = Summary()
 
     package struct Summary: Encodable {
-        var meanCapacityMbps: Double?
+        package var meanCapacityMbps: Double?
         var meanArrivalMbps: Double?
         var meanThroughputMbps: Double?
         var utilisation: Double?
@@ -31,32 +38,12 @@ package struct LinkPlot: Encodable {
         var droppedPackets: Int?
         /// Of a capacity's time, in gaps of 200 ms or more.
         var gapShare: Double?
+        /// Of the time that is shown, in outages.
+        var outageShare: Double?
     }
 
     /// Columns that a plot distinguishes.
     package static let bins = 480
-
-    /// One lap of a trace.
-    package init(_ trace: DeliveryTrace, name: String) {
-        self.name = name
-        durationS = trace.period.inSeconds
-        let width = max(1, Int64(trace.periodTicks) / Int64(Self.bins))
-        binS = (trace.tick * width).inSeconds
-        var sums = [Double](repeating: 0, count: Int((Int64(trace.periodTicks) + width - 1) / width))
-        let bits = Double(trace.opportunityBytes) * 8
-        var gaps: Int64 = 0
-        var previous: Int64 = 0
-        for stamp in trace.stamps {
-            let time = Int64(stamp)
-            sums[min(sums.count - 1, Int(max(0, time - 1) / width))] += bits
-            let gap = trace.tick * (time - previous)
-            if gap >= .milliseconds(200) { gaps += gap.nanoseconds }
-            previous = time
-        }
-        capacityMbps = sums.map { $0 / binS / 1e6 }
-        summary.meanCapacityMbps = trace.meanRate.inMegabitsPerSecond
-        summary.gapShare = Double(gaps) / Double(max(1, trace.period.nanoseconds))
-    }
 
     /// A log, as `LinkLogReader` gives it.
     package struct Builder {
@@ -146,10 +133,10 @@ package struct LinkPlot: Encodable {
             slowest = stride(from: 0, to: slowest.count, by: 2).map { max(slowest[$0], $0 + 1 < slowest.count ? slowest[$0 + 1] : 0) }
         }
 
-        package func plot(name: String) -> LinkPlot {
+        package func plot(name: String, direction: LinkDirection?) -> LinkPlot {
             var signals = signals
             if let sent { signals.add(Interval(nanoseconds: sent.least)) }
-            var plot = LinkPlot(name: name)
+            var plot = LinkPlot(name: LinkPlot.title(name, direction), direction: direction)
             let begin = first ?? 0
             let duration = Double(last - begin) / 1e9
             plot.durationS = duration
@@ -190,7 +177,7 @@ package struct LinkPlot: Encodable {
         }
     }
 
-    private init(name: String) { self.name = name }
+    init(name: String, direction: LinkDirection? = nil) { (self.name, self.direction) = (name, direction) }
 
     package func text(width: Int) -> String {
         let columns = max(20, width - 22)
@@ -201,6 +188,7 @@ package struct LinkPlot: Encodable {
             lines.append(label + String(repeating: " ", count: max(1, 12 - label.count)) + TextLayout.sparkline(values, columns: columns, top: top) + " " + note)
         }
         row("capacity", capacityMbps, top: top, mean(summary.meanCapacityMbps))
+        if !outages.isEmpty { lines.append("outages     " + outageMarks(columns)) }
         row("arrivals", arrivalMbps, top: top, mean(summary.meanArrivalMbps))
         row("departures", departureMbps, top: top, mean(summary.meanThroughputMbps))
         if let most = queueDelayMs.max(), most > 0 { row("queue delay", queueDelayMs, top: most, "\(TextLayout.fixed(most, 1)) ms") }
@@ -210,12 +198,30 @@ package struct LinkPlot: Encodable {
         func figure(_ label: String, _ value: Double?, _ unit: String, _ digits: Int) {
             if let value { lines.append("\(label) \(TextLayout.fixed(value, digits)) \(unit)") }
         }
+        if let most = delayMs.max(), most > 0 { row("delay", delayMs, top: most, "up to \(TextLayout.fixed(most, 1)) ms") }
+        for fact in facts { lines.append(fact) }
+        for outage in outages.prefix(10) { lines.append("outage: \(outage.kind) from \(TextLayout.fixed(outage.startS, 3)) s for \(TextLayout.fixed(outage.endS - outage.startS, 3)) s") }
+        if outages.count > 10 { lines.append("\(outages.count - 10) more outages") }
         figure("average capacity", summary.meanCapacityMbps, "Mbit/s", 2)
         figure("average throughput", summary.meanThroughputMbps, "Mbit/s" + (summary.utilisation.map { " (\(TextLayout.fixed($0 * 100, 1)) % utilisation)" } ?? ""), 2)
         figure("95th percentile of queueing delay", summary.queueDelayP95Ms, "ms", 1)
         figure("95th percentile of signal delay", summary.signalDelayP95Ms, "ms", 1)
         figure("silent for 200 ms or more:", summary.gapShare.map { $0 * 100 }, "% of the time", 1)
+        if !outages.isEmpty { figure("in outages:", summary.outageShare.map { $0 * 100 }, "% of the time", 1) }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A cross where an outage was.
+    private func outageMarks(_ columns: Int) -> String {
+        let bins = max(1, capacityMbps.isEmpty ? delayMs.count : capacityMbps.count)
+        let columns = min(columns, bins)
+        var marks = [Character](repeating: " ", count: columns)
+        guard durationS > 0 else { return "" }
+        for outage in outages {
+            let (from, to) = (outage.startS / durationS * Double(columns), outage.endS / durationS * Double(columns))
+            for column in max(0, Int(from))..<max(Int(from) + 1, min(columns, Int(to.rounded(.up)))) where column < columns { marks[column] = "×" }
+        }
+        return String(marks)
     }
 
     private func mean(_ value: Double?) -> String { value.map { TextLayout.fixed($0, 2) + " Mbit/s" } ?? "" }

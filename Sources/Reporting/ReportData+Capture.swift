@@ -5,7 +5,10 @@ import MastTimebase
 extension ReportData {
     /// Binned rates have about so many values a direction: what a wide screen can show.
     private static let mostBins: Int64 = 2_500
-    private static let binsUs: [Int64] = [10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000]
+    /// A bin holds about so many packets, or its height is chance.
+    private static let packetsInBin: Int64 = 8
+    /// Yet a sparse capture keeps so many bins.
+    private static let fewestBins: Int64 = 60
     /// Rows of the flow table, by bytes.
     package static let mostFlows = 2_000
     /// A pause longer than this is a pause between captures: one stretch is drawn.
@@ -13,9 +16,15 @@ extension ReportData {
 
     /// The page of a capture.
     ///
-    /// - Parameter fit: why there is none, or the link as far as the capture tells.
-    package init(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) {
-        self.init(subject: .capture, title: Self.fileName(summary.file))
+    /// - Parameters:
+    ///   - fit: why there is none, or the link as far as the capture tells.
+    ///   - other: the other end's capture, and what both tell together; this one is the client's then.
+    package init(
+        _ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>,
+        other: (file: String, comparison: TwoEndsComparison)? = nil
+    ) {
+        let comparison = other?.comparison
+        self.init(subject: .capture, title: Self.fileName(summary.file) + (other.map { " and " + Self.fileName($0.file) } ?? ""))
         let events = recorder.events.sorted { $0.time < $1.time }
         let stretch = Self.busiestStretch(events)
         let shown = events[stretch]
@@ -30,9 +39,6 @@ extension ReportData {
         }
         if recorder.isCutShort { notes.append("The plots end after \(CaptureRecorder.mostPackets) packets; the figures above cover the whole file.") }
         lanes = [Self.lane(.down, shown), Self.lane(.up, shown)]
-        let downBytes = shown.reduce(0) { $0 + ($1.direction == .down ? Int64($1.ipBytes) : 0) }
-        let allBytes = shown.reduce(0) { $0 + Int64($1.ipBytes) }
-        lanes[downBytes * 2 >= allBytes ? 0 : 1].queue = Self.queue(recorder, fromS: startS, toS: endS)
         addFlows(recorder, shown)
         for (direction, name) in [(FlowDirection.up, "capture point to server and back"), (.down, "capture point to client and back")] {
             var samples = Samples()
@@ -41,62 +47,55 @@ extension ReportData {
             }
             if !samples.timesUs.isEmpty { rtts.append(RTTSeries(name: name, samples: samples)) }
         }
-        switch fit {
-        case .success(let fit): add(fit)
-        case .failure(let reason): facts.append("No link could be estimated: \(reason).")
+        let link: LinkReport
+        switch (comparison, fit) {
+        case (let comparison?, _): link = comparison.report
+        case (nil, .success(let fit)): link = LinkReport(fit)
+        case (nil, .failure(let failure)): link = LinkReport(failure: failure)
         }
+        let up = shown.reduce(0) { $0 + ($1.direction == .up ? Int64($1.ipBytes) : 0) }
+        let all = shown.reduce(0) { $0 + Int64($1.ipBytes) }
+        figures = Self.figures(link, mainly: up * 2 > all ? .up : .down, isBothEnds: comparison != nil)
+        add(link)
+        if case .success(let fit) = fit { addCapacity(fit, .down, .up) }
+        if let comparison { add(comparison) }
         thin()
     }
 
-    private func loss(_ side: LinkFitReport.Direction) -> String {
-        if let bound = side.lossRateAtMost { return "at most \(TextLayout.fixed(bound * 100, 2)) %, " }
-        guard let share = side.lossRate, share > 0 else { return "" }
-        return "\(TextLayout.fixed(share * 100, 2)) %\(side.meanBurst.map { ", \(TextLayout.fixed($0, 1)) in a row" } ?? ""), "
-    }
-
-    private mutating func add(_ fit: LinkFit) {
-        let report = fit.report
-        facts.append("Vantage point: \(report.vantage) (\(report.vantageBasis)).")
-        facts.append(
-            report.baseRttMs.map { "Base round trip: \(report.baseRttIsUpperBound ? "at most " : "")\(TextLayout.fixed($0, 1)) ms (\(report.baseRttBasis))." }
-                ?? "Base round trip: unknown, the capture shows none.")
-        for (name, side) in [("Down", report.down), ("Up", report.up)] {
-            let rate = TextLayout.bitRate(side.capacityMbps * 1e6)
-            facts.append("\(name): \(side.lowerBound ? "at least " : "")\(rate) (\(side.capacityBasis)). Loss outside outages: \(loss(side))\(side.lossBasis).")
+    private mutating func add(_ link: LinkReport) {
+        if let reason = link.reason { facts.append("No link could be estimated: \(reason).") }
+        if let basis = link.vantageBasis { facts.append("Vantage point: \(link.vantage) (\(basis)).") }
+        if let start = link.windowStartS, let length = link.windowLengthS, length + 1 < lengthS {
+            notes.append("Capacity and outages were estimated for \(TextLayout.fixed(start, 1)) s to \(TextLayout.fixed(start + length, 1)) s.")
         }
-        if report.windowLengthS + 1 < lengthS {
-            notes.append("Capacity and outages were estimated for \(TextLayout.fixed(report.windowStartS, 1)) s to \(TextLayout.fixed(report.windowStartS + report.windowLengthS, 1)) s: \(report.windowBasis).")
-        }
-        for index in lanes.indices {
-            let direction = lanes[index].direction == FlowDirection.up.name ? FlowDirection.up : .down
-            lanes[index].capacityStartS = report.windowStartS
-            lanes[index].capacityBinS = LinkFit.step.inSeconds
-            lanes[index].capacityKbps = fit[direction].rates.map { $0.bitsPerSecond / 1_000 }
-            // One rate stands for all of the window.
-            if let only = lanes[index].capacityKbps.first, lanes[index].capacityKbps.count == 1 {
-                lanes[index].capacityBinS = max(report.windowLengthS, LinkFit.step.inSeconds) / 2
-                lanes[index].capacityKbps = [only, only]
-            }
-            lanes[index].isLowerBound = fit[direction].isLowerBound
-        }
-        outages = report.outages.map {
+        outages = link.outages.map {
             Outage(startS: $0.startS, endS: $0.endS, direction: $0.direction ?? "unknown", kind: $0.kind, confidence: $0.confidence, basis: $0.basis,
                 startUncertaintyS: $0.startUncertaintyS, endUncertaintyS: $0.endUncertaintyS)
         }
-        moments = report.handovers.map {
-            Moment(atS: $0.startS, label: "handover?", detail: "\($0.basis); confidence \(TextLayout.fixed($0.confidence, 1))")
-        } + report.migrations.map { Moment(atS: $0.atS, label: "migration", detail: "from \($0.from) to \($0.to)") }
+        moments = link.handovers.map {
+            Moment(atS: $0.startS, label: "handover?", detail: $0.basis)
+        } + link.migrations.map { Moment(atS: $0.atS, label: "migration", detail: "from \($0.from) to \($0.to)") }
         moments.sort { ($0.atS, $0.label) < ($1.atS, $1.label) }
         if moments.count > 2_000 { moments.removeLast(moments.count - 2_000) }
-        facts += report.silentEnds.prefix(6).map { $0.text + "." }
-        let real = outages.filter { $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
-        let seconds = real.reduce(0.0) { $0 + $1.endS - $1.startS }
-        facts.append(
-            real.isEmpty
-                ? "No outage was found."
-                : "\(real.count == 1 ? "One outage" : "\(real.count) outages"), \(TextLayout.fixed(seconds, 2)) s in all: "
-                    + real.prefix(6).map { "\($0.direction == "unknown" ? "" : $0.direction + " ")\($0.kind) at \(TextLayout.fixed($0.startS, 2)) s for \(TextLayout.fixed(($0.endS - $0.startS) * 1000, 0)) ms" }
-                    .joined(separator: "; ") + (real.count > 6 ? "; and \(real.count - 6) more." : "."))
+        facts += link.silentEnds.prefix(6).map { $0.text + "." }
+        if link.silentEnds.count > 6 { facts.append("\(link.silentEnds.count - 6) more ends fell silent.") }
+    }
+
+    /// Draws what `fit` says the link carries, `shiftS` later than it says.
+    mutating func addCapacity(_ fit: LinkFit, _ directions: FlowDirection..., shiftS: Double = 0) {
+        for direction in directions where !fit[direction].isCapacityAssumed {
+            guard let index = lanes.firstIndex(where: { $0.direction == direction.name }) else { continue }
+            let lengthS = fit.window.length.inSeconds
+            lanes[index].capacityStartS = fit.window.start.sinceStart.inSeconds + shiftS
+            lanes[index].capacityBinS = LinkFit.step.inSeconds
+            lanes[index].capacityKbps = fit[direction].rates.map { $0.bitsPerSecond / 1_000 }
+            // One rate stands for all of the window.
+            if let only = lanes[index].capacityKbps.first, lanes[index].capacityKbps.allSatisfy({ $0 == only }) {
+                lanes[index].capacityBinS = max(lengthS, LinkFit.step.inSeconds)
+                lanes[index].capacityKbps = [only]
+            }
+            lanes[index].isLowerBound = fit[direction].isLowerBound
+        }
     }
 
     private static func facts(_ summary: CaptureSummary) -> [String] {
@@ -104,6 +103,7 @@ extension ReportData {
             "\(summary.packets) packets, \(TextLayout.bytes(summary.bytes)), \(summary.flowCount == 1 ? "1 flow" : "\(summary.flowCount) flows"), \(TextLayout.fixed(summary.durationS, 2)) s; \(summary.format), \(summary.linkType)."
         ]
         if summary.truncated { facts.append("The file breaks off (\(summary.truncationReason ?? "no reason given")): this is everything before the break.") }
+        facts += summary.notes.map { $0.text.prefix(1).uppercased() + $0.text.dropFirst() + "." }
         if summary.duplicates > 0 { facts.append("\(summary.duplicates) packets were recorded more than once; each is drawn once.") }
         if summary.timeStepsBack > 0 { facts.append("The clock stepped back \(summary.timeStepsBack == 1 ? "once" : "\(summary.timeStepsBack) times").") }
         return facts
@@ -127,7 +127,8 @@ extension ReportData {
         let first = events.first?.time ?? .zero
         let last = events.last?.time ?? .zero
         let lengthUs = max(0, (last - first).microseconds)
-        let binUs = binsUs.first { lengthUs / $0 < mostBins } ?? max(1, lengthUs / mostBins)
+        let ours = events.reduce(0) { $0 + ($1.direction == direction ? 1 : 0) }
+        let binUs = binUs(lengthUs: lengthUs, packets: max(ours, events.count - ours))
         // A stretch has at most 2,000,000 packets, each within a minute of the last, so this is bounded too.
         var bits = Array(repeating: Int64(0), count: Int(min(lengthUs / binUs, 2 * mostBins)) + 1)
         for event in events where event.direction == direction {
@@ -136,28 +137,17 @@ extension ReportData {
         }
         return Lane(
             direction: direction.name, startS: first.sinceStart.inSeconds, binS: Double(binUs) / 1e6,
-            usedKbps: bits.map { $0 * 1_000 / binUs }, capacityStartS: 0, capacityBinS: 0, capacityKbps: [], isLowerBound: false,
-            queue: Samples(), queueUnit: "ms", queueName: "round trip above its flow's least: both queues on its way")
+            usedKbps: bits.map { $0 * 1_000 / binUs }, capacityStartS: 0, capacityBinS: 0, capacityKbps: [], isLowerBound: false)
     }
 
-    /// Each round trip less its flow's smallest, on the side of the capture point where round trips are longest: they
-    /// crossed the link.
-    private static func queue(_ recorder: CaptureRecorder, fromS: Double, toS: Double) -> Samples {
-        func mean(_ direction: FlowDirection) -> Interval {
-            var (sum, count) = (Interval.zero, Int64(0))
-            for trip in recorder.roundTrips where trip.dataDirection == direction { (sum, count) = (sum + trip.rtt, count + 1) }
-            return count < 20 ? .zero : sum / count
-        }
-        let (up, down) = (mean(.up), mean(.down))
-        guard max(up, down) > .zero else { return Samples() }
-        let direction = up >= down ? FlowDirection.up : .down
-        var least = Array(repeating: Interval.max, count: recorder.table.flows.count)
-        for trip in recorder.roundTrips where trip.dataDirection == direction { least[Int(trip.flow)] = min(least[Int(trip.flow)], trip.rtt) }
-        var samples = Samples()
-        for trip in recorder.roundTrips where trip.dataDirection == direction && isWithin(trip.time, fromS, toS) {
-            samples.add(us(trip.time), (trip.rtt - least[Int(trip.flow)]).inMilliseconds)
-        }
-        return samples
+    /// Width of bins that suit both the length and the number of packets.
+    package static func binUs(lengthUs: Int64, packets: Int) -> Int64 {
+        let filled = min(lengthUs / Int64(max(1, packets)) * packetsInBin, lengthUs / fewestBins)
+        let wanted = max(lengthUs / mostBins, filled, 1)
+        // 1, 2 and 5 times a power of ten, from a millisecond; Int64 microseconds are no more than 9 × 10^18.
+        var unit: Int64 = 1_000
+        while unit < 1_000_000_000_000_000, unit * 10 < wanted { unit *= 10 }
+        return [unit, unit * 2, unit * 5].first { $0 >= wanted } ?? unit * 10
     }
 
     private mutating func addFlows(_ recorder: CaptureRecorder, _ events: ArraySlice<CaptureRecorder.Event>) {

@@ -1,9 +1,9 @@
 import MastLinkInference
 
-/// What a report page shows, whatever it came from: a capture, or a replay. Times are seconds, since the first
+/// What a report page shows, whatever it came from: captures, a replay, or links. Times are seconds, since the first
 /// packet of the capture or since the first call.
 package struct ReportData: Sendable {
-    package enum Subject: String, Sendable { case capture, replay }
+    package enum Subject: String, Sendable { case capture, replay, link }
 
     /// One direction of the link.
     package struct Lane: Sendable {
@@ -19,18 +19,18 @@ package struct ReportData: Sendable {
         package var capacityKbps: [Int64]
         /// The sender was the limit: capacity is at least this.
         package var isLowerBound: Bool
-        /// The queue, in the unit that `queueUnit` names; empty where nothing tells.
-        package var queue: Samples
-        package var queueUnit: String
-        package var queueName: String
+        /// Nothing measured it: a replay's link where the recorded one is not known.
+        package var isCapacityAssumed = false
+        /// What was sent into it, in the same bins, where the other end's capture tells; else empty.
+        package var offeredKbps: [Int64] = []
 
         package init(
             direction: String, startS: Double, binS: Double, usedKbps: [Int64], capacityStartS: Double, capacityBinS: Double,
-            capacityKbps: [Int64], isLowerBound: Bool, queue: Samples, queueUnit: String, queueName: String
+            capacityKbps: [Int64], isLowerBound: Bool
         ) {
             (self.direction, self.startS, self.binS, self.usedKbps) = (direction, startS, binS, usedKbps)
             (self.capacityStartS, self.capacityBinS, self.capacityKbps) = (capacityStartS, capacityBinS, capacityKbps)
-            (self.isLowerBound, self.queue, self.queueUnit, self.queueName) = (isLowerBound, queue, queueUnit, queueName)
+            self.isLowerBound = isLowerBound
         }
     }
 
@@ -43,6 +43,33 @@ package struct ReportData: Sendable {
         package mutating func add(_ timeUs: Int64, _ value: Double) {
             timesUs.append(timeUs)
             values.append(value)
+        }
+
+        /// As many as a plot can tell apart.
+        package static let mostOnPage = 60_000
+
+        /// The first, the least and the greatest of each short interval, where there are more than `most`.
+        package func thinned(to most: Int = mostOnPage) -> Samples {
+            guard values.count > most, let first = timesUs.first, let last = timesUs.last, last > first else { return self }
+            let width = max(1, (last - first) / Int64(max(1, most / 3)) + 1)
+            var result = Samples()
+            var from = 0
+            while from < values.count {
+                let bin = (timesUs[from] - first) / width
+                var (to, low, high) = (from, from, from)
+                while to < values.count, (timesUs[to] - first) / width == bin {
+                    if values[to] < values[low] { low = to }
+                    if values[to] > values[high] { high = to }
+                    to += 1
+                }
+                var last = -1
+                for index in [from, min(low, high), max(low, high)] where index > last {
+                    result.add(timesUs[index], values[index])
+                    last = index
+                }
+                from = to
+            }
+            return result
         }
     }
 
@@ -117,6 +144,20 @@ package struct ReportData: Sendable {
         package init(name: String, samples: Samples) { (self.name, self.samples) = (name, samples) }
     }
 
+    /// One direction, seen at both ends, on the clock of the page.
+    package struct Crossing: Sendable {
+        package var direction: String
+        /// By the time of sending, milliseconds.
+        package var delays = Samples()
+        package var startS = 0.0
+        package var binS = 1.0
+        /// Packets sent, and those of them that never came, by the time of sending; a value for each bin.
+        package var sent: [Int64] = []
+        package var lost: [Int64] = []
+
+        package init(direction: String) { self.direction = direction }
+    }
+
     package struct Call: Sendable {
         package var name: String
         package var startS: Double
@@ -135,6 +176,8 @@ package struct ReportData: Sendable {
 
     package var subject: Subject
     package var title: String
+    /// The four that matter most.
+    package var figures: [ReportFigure]
     /// What there is to know, in plain words, most important first.
     package var facts: [String]
     /// What the plots leave out, and why.
@@ -147,11 +190,15 @@ package struct ReportData: Sendable {
     package var moments: [Moment]
     package var flows: [Flow]
     package var rtts: [RTTSeries]
+    /// Of two captures: each direction from end to end.
+    package var crossings: [Crossing]
     package var calls: [Call]
+    package var links: [LinkPlot]
 
     package init(subject: Subject, title: String, startS: Double = 0, lengthS: Double = 0) {
         (self.subject, self.title, self.startS, self.lengthS) = (subject, title, startS, lengthS)
-        (facts, notes, lanes, outages, moments, flows, rtts, calls) = ([], [], [], [], [], [], [], [])
+        (figures, facts, notes, lanes, outages, moments) = ([], [], [], [], [], [])
+        (flows, rtts, crossings, calls, links) = ([], [], [], [], [])
     }
 }
 

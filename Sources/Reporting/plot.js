@@ -1,87 +1,10 @@
-"use strict";
-// Plots on canvas that share one time axis.
-const root = document.documentElement;
-addEventListener("error", e => { root.dataset.error = e.message; });
-
-const make = (tag, attributes = {}, ...children) => {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") element.textContent = value; else if (name.startsWith("on")) element[name] = value;
-    else if (value !== null) element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-};
-const colour = name => getComputedStyle(root).getPropertyValue("--" + name).trim();
-const undelta = (list, scale) => { let sum = 0; return Float64Array.from(list, x => (sum += x) * scale); };
-// The first index whose value is not below `x`.
-const lower = (sorted, x) => {
-  let low = 0, high = sorted.length;
-  while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] < x) low = middle + 1; else high = middle; }
-  return low;
-};
-const digits = (x, n) => (Math.abs(x) < .5 * 10 ** -n ? 0 : x).toLocaleString("en", { maximumFractionDigits: n, minimumFractionDigits: n });
-const seconds = (x, span) => digits(x, span < 0.02 ? 5 : span < 0.2 ? 4 : span < 2 ? 3 : span < 20 ? 2 : 1);
-const rate = kbps => kbps >= 1e6 ? digits(kbps / 1e6, 2) + " Gbit/s" : kbps >= 1e3 ? digits(kbps / 1e3, 2) + " Mbit/s" : digits(kbps, 0) + " kbit/s";
-const bytes = n => n >= 1e9 ? digits(n / 1e9, 2) + " GB" : n >= 1e6 ? digits(n / 1e6, 2) + " MB" : n >= 1e3 ? digits(n / 1e3, 1) + " kB" : digits(n, 0) + " B";
-const millis = x => digits(x, x < 10 ? 2 : x < 100 ? 1 : 0) + " ms";
-
-const step = (span, most) => {
-  const raw = span / Math.max(1, most), power = 10 ** Math.floor(Math.log10(raw));
-  return [1, 2, 5, 10].map(m => m * power).find(s => s >= raw * 0.999) || power * 10;
-};
-
+// One plot on a canvas.
 const Shapes = {
   circle: (c, x, y, r) => { c.moveTo(x + r, y); c.arc(x, y, r, 0, 7); },
   square: (c, x, y, r) => c.rect(x - r * .9, y - r * .9, r * 1.8, r * 1.8),
   triangle: (c, x, y, r) => { c.moveTo(x, y - r * 1.2); c.lineTo(x + r * 1.1, y + r * .8); c.lineTo(x - r * 1.1, y + r * .8); c.closePath(); },
   diamond: (c, x, y, r) => { c.moveTo(x, y - r * 1.3); c.lineTo(x + r * 1.3, y); c.lineTo(x, y + r * 1.3); c.lineTo(x - r * 1.3, y); c.closePath(); },
   cross: (c, x, y, r) => { c.moveTo(x - r, y - r); c.lineTo(x + r, y + r); c.moveTo(x + r, y - r); c.lineTo(x - r, y + r); },
-};
-
-const View = {
-  from: 0, to: 1, whole: [0, 1], plots: [], pending: false, points: 0,
-  start(from, length) {
-    const margin = Math.max(length * 0.01, 1e-4);
-    this.whole = [from - margin, from + length + margin];
-    [this.from, this.to] = this.whole;
-  },
-  show(from, to) {
-    const [low, high] = this.whole, span = Math.max(1e-4, Math.min(high - low, to - from));
-    this.from = Math.max(low, Math.min(high - span, from));
-    this.to = this.from + span;
-    this.redraw();
-  },
-  zoom(factor, around = (this.from + this.to) / 2) {
-    this.show(around - (around - this.from) * factor, around + (this.to - around) * factor);
-  },
-  pan(share) { const by = (this.to - this.from) * share; this.show(this.from + by, this.to + by); },
-  redraw() {
-    if (this.pending) return;
-    this.pending = true;
-    requestAnimationFrame(() => { this.pending = false; this.drawNow(); });
-  },
-  drawNow(scale) {
-    this.points = 0;
-    for (const plot of this.plots) plot.draw(scale);
-    root.dataset.drawn = this.plots.filter(plot => plot.drawn).length;
-    root.dataset.points = this.points;
-    const out = document.querySelector("#zoom output");
-    if (out) out.textContent = `${seconds(this.from, this.to - this.from)} s to ${seconds(this.to, this.to - this.from)} s`;
-  },
-};
-
-const Tip = {
-  element: null,
-  show(text, x, y) {
-    this.element ||= document.body.appendChild(make("div", { id: "tip", role: "status" }));
-    this.element.textContent = text;
-    this.element.hidden = false;
-    const box = this.element.getBoundingClientRect();
-    this.element.style.left = Math.max(4, Math.min(x + 14, innerWidth - box.width - 8)) + "px";
-    this.element.style.top = Math.max(4, y + 16 + box.height > innerHeight ? y - box.height - 10 : y + 16) + "px";
-  },
-  hide() { if (this.element) this.element.hidden = true; },
 };
 
 // As many decimals as a tick needs.
@@ -91,22 +14,24 @@ function places(v) {
   return Math.abs(v) >= 10 ? Math.min(n, 1) : n;
 }
 
-// One canvas. `options`: title, description, height, unit, top (value at the top edge for the view), draw(plot),
-// tip(plot, time, y), log, direction (whose outages are shaded; none: all), format(value).
+// `options`: title, description, height, unit, range(plot), paint(plot), tip(plot, time, x, y), said(plot): a line below;
+// log, direction (whose outages are shaded; none: all), format(value).
 class Plot {
   constructor(parent, options) {
-    Object.assign(this, { log: false, bottom: 0, height: 150, format: v => digits(v, places(v)), ...options });
-    this.box = make("figure", { class: "plot", style: "margin:0" });
-    if (this.title) this.box.append(make("h3", { text: this.title }));
-    this.canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": `${this.title}. ${this.description || ""}`, style: `height:${this.height}px` });
-    this.box.append(this.canvas);
-    if (this.legend) this.box.append(legend(this.legend));
+    Object.assign(this, { log: false, height: 150, format: v => digits(v, places(v)), outages: [], moments: [], ...options });
+    this.canvas = make("canvas", {
+      role: "img", tabindex: "0", "aria-label": `${this.title}, ${this.unit}. ${this.description || ""}`, "aria-describedby": "keys", style: `height:${this.height}px`,
+    });
+    this.guide = make("div", { class: "guide", hidden: "" });
+    this.line = make("p", { class: "said" });
+    this.box = make("figure", { class: "plot" }, make("h3", { text: this.title + " " }, make("span", { class: "unit", text: this.unit })), make("div", { class: "area" }, this.canvas, this.guide), this.line);
+    if (this.legend) this.line.before(legend(this.legend));
     parent.append(this.box);
     View.plots.push(this);
     this.listen();
   }
-  get left() { return 64; }
-  get width() { return this.w - this.left - 12; }
+  get left() { return this.w < 520 ? 46 : 60; }
+  get width() { return this.w - this.left - 10; }
   get floor() { return this.height - 20; }
   get ceiling() { return 8; }
   x(t) { return this.left + (t - View.from) / (View.to - View.from) * this.width; }
@@ -138,24 +63,27 @@ class Plot {
     c.strokeStyle = colour("line");
     c.lineWidth = 1;
     c.strokeRect(this.left + .5, this.ceiling - 3.5, this.width - 1, this.floor - this.ceiling + 4);
+    const said = this.said ? this.said(this) : "";
+    this.line.textContent = said || "";
+    this.line.hidden = !said;
     this.drawn = true;
   }
   axes() {
-    const c = this.c, span = View.to - View.from;
-    c.font = "11px system-ui, sans-serif";
+    const c = this.c, range = View.to - View.from;
+    c.font = "12px system-ui, sans-serif";
     c.lineWidth = 1;
     c.strokeStyle = colour("grid");
     c.fillStyle = colour("muted");
     c.textAlign = "center";
     c.textBaseline = "top";
-    const every = step(span, this.width / 90);
+    const every = step(range, this.width / (this.w < 520 ? 70 : 90));
     c.beginPath();
     for (let k = Math.ceil(View.from / every); k * every <= View.to; k++) {
       const x = Math.round(this.x(k * every)) + .5;
       c.moveTo(x, this.ceiling - 3);
       c.lineTo(x, this.floor);
       const decimals = Math.max(0, -Math.floor(Math.log10(every) + 1e-9));
-      c.fillText(digits(k * every, decimals) + " s", x, this.floor + 5);
+      c.fillText(digits(k * every, decimals) + " s", Math.min(x, this.w - 16), this.floor + 5);
     }
     c.textAlign = "right";
     c.textBaseline = "middle";
@@ -166,12 +94,6 @@ class Plot {
       c.fillText(this.format(v), this.left - 6, y);
     }
     c.stroke();
-    c.save();
-    c.translate(11, (this.floor + this.ceiling) / 2);
-    c.rotate(-Math.PI / 2);
-    c.textAlign = "center";
-    c.fillText(this.unit, 0, 0);
-    c.restore();
   }
   ticks() {
     const list = [], room = (this.floor - this.ceiling) / (this.log ? 16 : 26);
@@ -187,8 +109,8 @@ class Plot {
   }
   shades() {
     const c = this.c, drawn = {};
-    for (const o of this.outages || []) {
-      if (o.to < View.from || o.from > View.to || (this.direction && o.dir !== this.direction && o.dir !== "both" && o.dir !== "unknown")) continue;
+    for (const o of this.outages) {
+      if (o.to < View.from || o.from > View.to || !this.concerns(o)) continue;
       // Both directions at once are shaded once.
       const from = Math.max(o.from, drawn[o.kind] ?? -Infinity);
       if (from > o.from && from >= o.to) continue;
@@ -214,10 +136,10 @@ class Plot {
   }
   marks() {
     const c = this.c;
-    c.font = "11px system-ui, sans-serif";
+    c.font = "12px system-ui, sans-serif";
     c.textAlign = "left";
     c.textBaseline = "top";
-    const free = [-1, -1, -1], seen = (this.moments || []).filter(m => m.at >= View.from && m.at <= View.to);
+    const free = [-1, -1, -1], seen = this.moments.filter(m => m.at >= View.from && m.at <= View.to);
     for (const m of seen) {
       const x = Math.round(this.x(m.at)) + .5;
       c.strokeStyle = colour("fg");
@@ -245,61 +167,107 @@ class Plot {
       c.fillText(m.label, left, this.ceiling - 2 + row * 14);
     }
   }
-  // Values of equal bins, as an area with the largest of each pixel as a line, or as a line of means.
-  bins(values, start, bin, name, { area = false, dash = [], width = 1.2 } = {}) {
-    if (!values.length || !(bin > 0)) return;
-    const c = this.c, means = [], tops = [];
-    const first = Math.max(0, Math.floor((View.from - start) / bin)), last = Math.min(values.length, Math.ceil((View.to - start) / bin) + 1);
-    const perPixel = (View.to - View.from) / this.width / bin;
-    const points = [];
-    if (perPixel <= 1) {
-      for (let i = first; i < last; i++) points.push([this.x(start + i * bin), this.x(start + (i + 1) * bin), values[i], values[i]]);
-    } else {
-      for (let x = Math.floor(this.x(start + first * bin)); x < this.left + this.width; x++) {
-        const from = Math.max(first, Math.floor((this.time(x) - start) / bin)), to = Math.min(last, Math.max(from + 1, Math.floor((this.time(x + 1) - start) / bin)));
-        if (from >= last) break;
-        let sum = 0, most = 0;
-        for (let i = from; i < to; i++) { sum += values[i]; if (values[i] > most) most = values[i]; }
-        if (to > from) points.push([x, x + 1, sum / (to - from), most]);
-      }
-    }
-    if (!points.length) return;
-    View.points += last - first;
-    const trace = index => { for (const p of points) { c.lineTo(p[0], this.y(p[index])); c.lineTo(p[1], this.y(p[index])); } };
-    if (area) {
-      c.fillStyle = colour(name);
-      if (perPixel > 1) {
-        c.globalAlpha = .25;
-        c.beginPath(); c.moveTo(points[0][0], this.floor); trace(3); c.lineTo(points.at(-1)[1], this.floor); c.fill();
-      }
-      c.globalAlpha = .75;
-      c.beginPath(); c.moveTo(points[0][0], this.floor); trace(2); c.lineTo(points.at(-1)[1], this.floor); c.fill();
-      c.globalAlpha = 1;
-    } else {
-      c.strokeStyle = colour(name);
-      c.lineWidth = width;
-      c.setLineDash(dash);
-      c.beginPath(); trace(2); c.stroke();
-      c.setLineDash([]);
-    }
+  // So many bins are shown as one that each is three pixels wide.
+  join(bin) {
+    const least = 3 * (View.to - View.from) / Math.max(1, this.width) / bin;
+    for (let power = 1; ; power *= 10) for (const m of [1, 2, 5]) if (m * power >= least) return m * power;
   }
+  // Means of `values`, `join` of them together, as corners [from, to, value] in the view; `weights`: sums of both are divided.
+  corners(values, start, bin, join, weights) {
+    const list = [], wide = bin * join;
+    if (!values.length || !(bin > 0)) return list;
+    const first = Math.max(0, Math.floor((View.from - start) / wide)), last = Math.min(Math.ceil(values.length / join), Math.ceil((View.to - start) / wide) + 1);
+    for (let i = first; i < last; i++) {
+      let sum = 0, weight = 0;
+      for (let k = i * join, to = Math.min(values.length, k + join); k < to; k++) { sum += values[k]; weight += weights ? weights[k] : 1; }
+      if (weight > 0) list.push([start + i * wide, Math.min(start + (i + 1) * wide, start + values.length * bin), sum / weight]);
+    }
+    View.points += Math.max(0, last - first) * join;
+    return list;
+  }
+  area(corners, fill, alpha = .75) {
+    const c = this.c;
+    c.fillStyle = colour(fill);
+    c.globalAlpha = alpha;
+    c.beginPath();
+    for (const [from, to, v] of corners) {
+      const x = this.x(from), y = this.y(v);
+      if (y < this.floor) c.rect(x, y, Math.max(1, this.x(to) - x), this.floor - y);
+    }
+    c.fill();
+    c.globalAlpha = 1;
+  }
+  // A line of steps, broken at `gaps` ([from, to] in order of time).
+  steps(corners, stroke, { dash = [], width = 1.6 } = {}, gaps = []) {
+    const c = this.c;
+    c.strokeStyle = colour(stroke);
+    c.lineWidth = width;
+    c.setLineDash(dash);
+    c.beginPath();
+    let end = NaN;
+    for (const [from, to, v] of corners) {
+      let at = from;
+      for (const [low, high] of [...gaps.filter(g => g[1] > from && g[0] < to), [to, to]]) {
+        if (low > at) {
+          if (at !== end) c.moveTo(this.x(at), this.y(v)); else c.lineTo(this.x(at), this.y(v));
+          c.lineTo(this.x(low), this.y(v));
+          end = low;
+        }
+        at = Math.max(at, high);
+      }
+    }
+    c.stroke();
+    c.setLineDash([]);
+  }
+  // Outages of this plot's direction, in which nothing passes whatever the link could carry.
+  gaps() { return this.outages.filter(o => o.kind !== "senderIdle" && this.concerns(o)).map(o => [o.from, o.to]).sort((a, b) => a[0] - b[0]); }
+  concerns(o) { return !this.direction || o.dir === this.direction || o.dir === "both" || o.dir === "unknown"; }
   // Dots at (t, v); neighbours on the same pixel are drawn once.
   dots(t, v, fill, { shape = "circle", size = 1.6, stroke = false, only = null } = {}) {
     const c = this.c, to = lower(t, View.to);
     let lastX = -9, lastY = -9, drawn = 0;
+    const over = [];
     c.fillStyle = c.strokeStyle = fill;
     c.lineWidth = 1.5;
     c.beginPath();
     for (let i = lower(t, View.from); i < to; i++) {
       if (only && !only(i)) continue;
       View.points++;
-      const x = this.x(t[i]), y = this.y(v[i]);
+      const x = this.x(t[i]);
+      if (v[i] > this.high) { over.push(x); continue; }
+      const y = this.y(v[i]);
       if (Math.abs(x - lastX) < .5 && Math.abs(y - lastY) < .5) continue;
       lastX = x; lastY = y;
       if (size < 1.5) c.rect(x - size, y - size, 2 * size, 2 * size); else Shapes[shape](c, x, y, size);
       if (++drawn % 4000 === 0) { stroke ? c.stroke() : c.fill(); c.beginPath(); }
     }
     stroke ? c.stroke() : c.fill();
+    // What is higher than the axis: at its top edge.
+    c.beginPath();
+    for (const x of over) if (Math.abs(x - lastX) >= 1) { Shapes.triangle(c, lastX = x, this.ceiling + 2, 4); }
+    c.fill();
+  }
+  // Sets the axis so that the highest hundredth of `series` ({ t, v }) does not flatten the rest.
+  robust(series) {
+    const seen = [];
+    let count = 0, top = 0, low = Infinity;
+    for (const s of series) {
+      const from = lower(s.t, View.from), to = lower(s.t, View.to), every = Math.max(1, Math.floor((to - from) / 4000));
+      count += to - from;
+      for (let i = from; i < to; i++) { if (s.v[i] > top) top = s.v[i]; if (s.v[i] < low && s.v[i] > 0) low = s.v[i]; }
+      for (let i = from; i < to; i += every) seen.push(s.v[i]);
+    }
+    seen.sort((a, b) => a - b);
+    const p99 = seen[Math.floor((seen.length - 1) * .99)] ?? 0, middle = seen[Math.floor((seen.length - 1) * .5)] ?? 0;
+    // Of fewer than a hundred there is no hundredth.
+    const isMany = count >= 100;
+    this.log = (isMany ? p99 : top) > 20 * middle && middle > 0;
+    if (this.log) { this.note = "Logarithmic axis."; return [low * .8, top * 1.25]; }
+    const clip = isMany && p99 > 0 && top > p99 * 1.5 ? p99 * 1.15 : 0;
+    let over = 0;
+    if (clip) for (const s of series) for (let i = lower(s.t, View.from), to = lower(s.t, View.to); i < to; i++) if (s.v[i] > clip) over++;
+    this.note = clip ? `The axis ends a little above the 99th percentile: ${digits(over, 0)} of ${digits(count, 0)} are higher, up to ${millis(top)}, each a triangle at the top edge.` : "";
+    return [0, clip || 1.08 * Math.max(.1, top)];
   }
   // The sample nearest to a place on the canvas; -1: none within 12 pixels.
   nearest(t, v, x, y, only) {
@@ -325,12 +293,13 @@ class Plot {
         this.c.fillRect(Math.min(from, x), this.ceiling - 3, Math.abs(x - from), this.floor - this.ceiling + 3);
         this.c.globalAlpha = 1;
       }
-      if (x < this.left || x > this.left + this.width) return Tip.hide();
+      if (x < this.left || x > this.left + this.width) { View.guide(); return Tip.hide(); }
+      View.guide(this.time(x));
       const time = this.time(x), lines = [`${seconds(time, View.to - View.from)} s`];
-      for (const o of this.outages || [])
-        if (o.from <= time && time <= o.to && (!this.direction || o.dir === this.direction || o.dir === "both" || o.dir === "unknown"))
+      for (const o of this.outages)
+        if (o.from <= time && time <= o.to && this.concerns(o))
           lines.push(`${o.kind === "senderIdle" ? "sender idle" : o.kind} (${o.dir}), ${millis((o.to - o.from) * 1e3)}${o.basis ? ": " + o.basis : ""}`);
-      for (const m of this.moments || []) if (Math.abs(this.x(m.at) - x) < 4) lines.push(`${m.label}${m.detail ? ": " + m.detail : ""}`);
+      for (const m of this.moments) if (Math.abs(this.x(m.at) - x) < 4) lines.push(`${m.label}${m.detail ? ": " + m.detail : ""}`);
       lines.push(...[this.tip ? this.tip(this, time, x, y) : null].flat().filter(Boolean));
       Tip.show(lines.join("\n"), e.clientX, e.clientY);
     };
@@ -339,7 +308,7 @@ class Plot {
       if (from !== null && Math.abs(x - from) > 4) View.show(this.time(Math.min(from, x)), this.time(Math.max(from, x)));
       from = null;
     };
-    canvas.onpointerleave = () => Tip.hide();
+    canvas.onpointerleave = () => { Tip.hide(); View.guide(); };
     canvas.ondblclick = () => View.show(...View.whole);
     canvas.onkeydown = e => {
       const act = { ArrowLeft: () => View.pan(-.2), ArrowRight: () => View.pan(.2), "+": () => View.zoom(.5), "=": () => View.zoom(.5), "-": () => View.zoom(2), 0: () => View.show(...View.whole) }[e.key];

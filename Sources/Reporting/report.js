@@ -4,65 +4,101 @@
   const plots = document.getElementById("plots"), tables = document.getElementById("tables");
   View.start(D.startS, D.lengthS);
   const common = { outages: D.outages, moments: D.moments };
-  const heading = text => plots.append(make("h2", { text }));
-  const samples = s => ({ t: undelta(s.t, 1e-6), v: Float64Array.from(s.v, x => x ?? 0) });
-  const most = (t, v) => { let top = 0; for (let i = lower(t, View.from), to = lower(t, View.to); i < to; i++) if (v[i] > top) top = v[i]; return top; };
-  const mostBins = (values, start, bin) => {
-    let top = 0;
-    for (let i = Math.max(0, Math.floor((View.from - start) / bin)), to = Math.min(values.length, Math.ceil((View.to - start) / bin)); i < to; i++) if (values[i] > top) top = values[i];
-    return top;
+  // One moment has no course over time.
+  const hasCourse = D.lengthS > 0;
+  const group = (title, ...text) => {
+    const section = make("section", {}, make("h2", { text: title }), ...text.map(t => make("p", { class: "said", text: t })));
+    plots.append(section);
+    return section;
   };
+  const samples = s => ({ t: undelta(s.t, 1e-6), v: Float64Array.from(s.v, x => x ?? 0), n: s.n });
+  const drawn = s => s.n > s.t.length ? `${digits(s.n, 0)} (drawn: the first, least and greatest of each short interval)` : digits(s.n, 0);
 
   // Server colours: Okabe and Ito's, which the colour-blind tell apart; and a shape each.
   const palette = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#b8a000", "#7f7f7f"], shapes = ["circle", "square", "triangle", "diamond"];
 
-  const names = { down: "Down, to the client", up: "Up, to the server" };
+  const names = { down: "down, to the client", up: "up, to the server" };
   const shadeLegend = [];
   if (D.outages.some(o => o.kind === "hold")) shadeLegend.push(["outage: packets waited (hold)", "hold", "hold"]);
   if (D.outages.some(o => o.kind === "drop")) shadeLegend.push(["outage: packets were lost (drop)", "drop", "drop"]);
   if (D.outages.some(o => o.kind === "senderIdle")) shadeLegend.push(["the sender had nothing to send", "idle", "area"]);
+  const isBoth = D.crossings.length > 0;
 
-  if (D.lanes.length) heading("Link");
-  D.lanes.forEach((lane, index) => {
-    const at = (values, start, bin, time) => values[Math.floor((time - start) / bin)];
-    const capacityName = lane.bound ? "capacity: at least this" : "capacity";
-    new Plot(plots, {
-      ...common, title: `${names[lane.dir]}: rate`, unit: "Mbit/s", height: 150, direction: lane.dir, labelled: index === 0,
-      description: `Use and capacity over time; bins of ${millis(lane.binS * 1e3)}.`,
-      legend: [[`used (mean; pale: most), bins of ${lane.binS >= 1 ? digits(lane.binS, 0) + " s" : digits(lane.binS * 1e3, 0) + " ms"}`, lane.dir, "area"],
-        ...(lane.cap.length ? [[capacityName, "cap", lane.bound ? "dash" : "line"]] : []), ...(index === 0 ? shadeLegend : [])],
-      range: p => [0, 1.08 * Math.max(.01, mostBins(lane.used, lane.startS, lane.binS), mostBins(lane.cap, lane.capStartS, lane.capBinS)) / 1e3],
-      paint: p => {
-        const shown = lane.usedM ||= Float64Array.from(lane.used, x => x / 1e3), cap = lane.capM ||= Float64Array.from(lane.cap, x => x / 1e3);
-        p.bins(shown, lane.startS, lane.binS, lane.dir, { area: true });
-        p.bins(cap, lane.capStartS, lane.capBinS, "cap", { dash: lane.bound ? [5, 4] : [] });
-      },
-      tip: (p, time) => {
-        const used = at(lane.used, lane.startS, lane.binS, time), cap = at(lane.cap, lane.capStartS, lane.capBinS, time);
-        return [used === undefined ? null : `used ${rate(used)}`, cap === undefined ? null : `${capacityName}: ${rate(cap)}`];
-      },
+  // Rates as Mbit/s; what is shown of a lane for the view.
+  const top = (...lists) => 1.08 * Math.max(.001, ...lists.flat().map(c => c[2]));
+  const valueAt = (corners, time) => corners.find(c => c[0] <= time && time < c[1])?.[2];
+
+  if (hasCourse && D.lanes.length) {
+    const box = group("Rate");
+    D.lanes.forEach((lane, index) => {
+      const [used, offered, cap] = [lane.used, lane.offered, lane.cap].map(list => Float64Array.from(list, x => x / 1e3));
+      const isDashed = lane.bound || lane.assumed,
+        capacityName = lane.assumed ? "capacity, assumed" : lane.bound ? "capacity: at least this" : "capacity", usedName = isBoth ? "came to the other end" : "passed";
+      let now = {};
+      const look = p => {
+        const join = p.join(lane.binS);
+        now = { bin: lane.binS * join, used: p.corners(used, lane.startS, lane.binS, join), offered: p.corners(offered, lane.startS, lane.binS, join),
+          cap: p.corners(cap, lane.capStartS, lane.capBinS, p.join(lane.capBinS)) };
+        return now;
+      };
+      new Plot(box, {
+        ...common, title: `Rate ${names[lane.dir]}`, unit: "Mbit/s", height: 150, direction: lane.dir, labelled: index === 0,
+        description: `What passed over time${lane.cap.length ? ", and " + capacityName : ""}.`,
+        legend: [[usedName, lane.dir, "area"], ...(offered.length ? [["was sent", "queue", "line"]] : []),
+          ...(cap.length ? [[capacityName, "cap", isDashed ? "dash" : "line"]] : []), ...(index === 0 ? shadeLegend : [])],
+        range: p => { look(p); return [0, top(now.used, now.offered, now.cap)]; },
+        paint: p => {
+          p.area(now.used, lane.dir);
+          p.steps(now.offered, "queue", { width: 1.1 });
+          p.steps(now.cap, "cap", { dash: isDashed ? [6, 4] : [] }, p.gaps());
+        },
+        said: () => `Means of ${span(now.bin)} each.`,
+        tip: (p, time) => {
+          const gap = p.gaps().some(g => g[0] <= time && time <= g[1]);
+          return [[usedName, now.used], ["was sent", now.offered], [capacityName, gap ? [] : now.cap]].map(([name, list]) => {
+            const v = valueAt(list, time);
+            return v === undefined ? null : `${name}: ${rate(v * 1e3)}`;
+          });
+        },
+      });
     });
-    const queue = samples(lane.queue);
-    if (!queue.t.length) return;
-    const show = v => lane.queueUnit === "ms" ? millis(v) : bytes(v);
-    new Plot(plots, {
-      ...common, title: `${names[lane.dir]}: ${lane.queueUnit === "ms" ? "queueing delay" : "queue"}`, unit: lane.queueUnit, height: 96, direction: lane.dir,
-      description: lane.queueName, legend: [[lane.queueName, "queue", "circle"]], range: () => [0, 1.08 * Math.max(1, most(queue.t, queue.v))],
-      format: v => lane.queueUnit === "ms" ? digits(v, v < 10 && v % 1 ? 1 : 0) : v >= 1e3 ? digits(v / 1e3, 0) + " k" : digits(v, 0),
-      paint: p => p.dots(queue.t, queue.v, colour("queue"), { size: 1.4 }),
-      tip: (p, time, x, y) => { const i = p.nearest(queue.t, queue.v, x, y); return i < 0 ? null : show(queue.v[i]); },
-    });
-  });
+  }
+
+  if (hasCourse && isBoth) {
+    const box = group("Between the two ends");
+    for (const way of D.crossings) {
+      const delays = samples(way.delays);
+      if (delays.t.length) new Plot(box, {
+        ...common, title: `One-way delay ${names[way.dir]}`, unit: "ms", height: 150, direction: way.dir,
+        description: "Each packet that came, by the time it was sent.", legend: [[`packets: ${drawn(delays)}`, way.dir, "circle"]],
+        range: p => p.robust([delays]), said: p => p.note,
+        paint: p => p.dots(delays.t, delays.v, colour(way.dir), { size: delays.t.length > 3000 ? 1.1 : 2 }),
+        tip: (p, time, x, y) => { const i = p.nearest(delays.t, delays.v, x, y); return i < 0 ? null : `delay: ${millis(delays.v[i])}`; },
+      });
+      const sent = Float64Array.from(way.sent), share = Float64Array.from(way.lost, x => x * 100);
+      const total = way.sent.reduce((a, b) => a + b, 0), gone = way.lost.reduce((a, b) => a + b, 0);
+      if (!gone) { box.append(make("p", { class: "said", text: `Loss ${names[way.dir]}: none of ${digits(total, 0)} packets.` })); continue; }
+      let now = [], bin = way.binS;
+      new Plot(box, {
+        ...common, title: `Loss ${names[way.dir]}`, unit: "% of packets sent", height: 96, direction: way.dir,
+        description: `${gone} of ${total} packets did not come to the other end.`,
+        legend: [[`lost: ${digits(gone, 0)} of ${digits(total, 0)} packets`, "bad", "area"]],
+        range: p => { const join = p.join(way.binS); bin = way.binS * join; now = p.corners(share, way.startS, way.binS, join, sent); return [0, Math.min(104, Math.max(1, top(now)))]; },
+        paint: p => p.area(now, "bad", .9), said: () => `Shares of ${span(bin)} each, by the time of sending.`,
+        tip: (p, time) => { const v = valueAt(now, time); return v === undefined ? null : `lost: ${digits(v, 2)} %`; },
+      });
+    }
+  }
 
   const calls = D.calls, answered = calls.t.map((_, i) => i).filter(i => calls.failure[i] === null);
   const servers = [...new Set(calls.by.filter(by => by !== null))].sort();
   const look = by => { const i = by === null ? -1 : servers.indexOf(by); return i < 0 ? ["#7f7f7f", "circle"] : [palette[i % palette.length], shapes[i % shapes.length]]; };
   if (calls.t.length) {
-    heading("Calls");
+    const box = group("Calls");
     const order = calls.t.map((_, i) => i).sort((a, b) => calls.t[a] - calls.t[b]);
     const t = Float64Array.from(order, i => calls.t[i]), v = Float64Array.from(order, i => Math.max(.001, calls.ms[i]));
     const low = v.reduce((a, b) => Math.min(a, b), Infinity), high = v.reduce((a, b) => Math.max(a, b), 0);
-    new Plot(plots, {
+    new Plot(box, {
       ...common, title: "Call latency, and who served each call", unit: "ms", height: 260, labelled: true, log: high > low * 20,
       description: `${calls.t.length} calls by the time they began; ${calls.t.length - answered.length} failed. The table below has the same figures.`,
       legend: [...servers.map(name => [`${name}: ${digits(calls.by.filter(by => by === name).length, 0)} calls`, ...look(name)]),
@@ -94,78 +130,53 @@
     });
   }
 
-  const rtts = D.rtts.map((series, i) => ({ name: series.name, ...samples(series.samples), look: [[ "down", "circle"], ["up", "triangle"], ["queue", "square"]][i % 3] }));
-  if (rtts.some(s => s.t.length)) {
-    heading("Round trips");
-    new Plot(plots, {
-      ...common, title: "Round-trip time", unit: "ms", height: 190, description: rtts.map(s => `${s.name}: ${s.t.length} samples`).join("; "),
-      legend: rtts.map(s => [`${s.name}, ${digits(s.t.length, 0)} samples`, ...s.look]),
-      range: () => [0, 1.08 * Math.max(.1, ...rtts.map(s => most(s.t, s.v)))],
-      paint: p => { for (const s of rtts) p.dots(s.t, s.v, colour(s.look[0]), { shape: s.look[1], size: s.t.length > 5000 ? 1.2 : 2.2 }); },
-      tip: (p, time, x, y) => rtts.map(s => { const i = p.nearest(s.t, s.v, x, y); return i < 0 ? null : `${s.name}: ${millis(s.v[i])}`; }),
-    });
+  // Each on an axis of its own: the two sides of a capture point are seldom of one size.
+  const rtts = D.rtts.map(series => ({ name: series.name, ...samples(series.samples) })).filter(s => s.t.length);
+  if (hasCourse && rtts.length) {
+    const box = group("Round trips");
+    rtts.forEach((s, i) => new Plot(box, {
+      ...common, title: s.name[0].toUpperCase() + s.name.slice(1), unit: "ms", height: i === 0 ? 190 : 130, description: `${s.n} round trips.`,
+      legend: [[`round trips: ${drawn(s)}`, ["down", "up", "queue"][i % 3], "circle"]], range: p => p.robust([s]), said: p => p.note,
+      paint: p => p.dots(s.t, s.v, colour(["down", "up", "queue"][i % 3]), { size: s.t.length > 5000 ? 1.2 : 2.2 }),
+      tip: (p, time, x, y) => { const n = p.nearest(s.t, s.v, x, y); return n < 0 ? null : millis(s.v[n]); },
+    }));
   }
 
-  const plotted = D.flows.map((flow, index) => index).filter(index => D.flows[index].t.length);
-  let select = null, chosen = -1;
-  if (plotted.length) {
-    heading("Time and sequence");
-    const flowBox = make("select", { "aria-label": "Flow" }), way = make("select", { "aria-label": "Direction" },
-      make("option", { value: "0", text: "data going down" }), make("option", { value: "4", text: "data going up" }));
-    for (const index of plotted.slice(0, 500)) {
-      const flow = D.flows[index];
-      flowBox.append(make("option", { value: index, text: `${flow.protocol} ${flow.name}, ${bytes(flow.up[1] + flow.down[1])}` }));
-    }
-    plots.append(make("div", { class: "controls" }, make("label", { text: "Flow " }, flowBox), make("label", { text: "Direction " }, way)));
-    const ready = new Map();
-    const load = index => {
-      if (!ready.has(index)) {
-        const flow = D.flows[index], t = undelta(flow.t, 1e-6), y = undelta(flow.y, 1), kinds = [];
-        for (let k = 0; k < 8; k++) {
-          const pick = [];
-          for (let i = 0; i < t.length; i++) if (flow.k.charCodeAt(i) - 48 === k) pick.push(i);
-          kinds.push({ t: Float64Array.from(pick, i => t[i]), v: Float64Array.from(pick, i => y[i]) });
-        }
-        ready.set(index, kinds);
-      }
-      return ready.get(index);
-    };
-    const kinds = [["acknowledgement", "ack", "square", 2], ["data", "down", "circle", 0], ["sent again", "bad", "triangle", 1], [D.subject === "replay" ? "found lost" : "packets missing before", "bad", "cross", 3]];
-    const parts = () => { const k = load(+flowBox.value), up = +way.value; return kinds.map(([name, fill, shape, kind]) => ({ name, shape, fill: kind === 0 && up ? "up" : fill, ...k[kind + up] })); };
-    const plot = new Plot(plots, {
-      ...common, title: "Bytes of the flow over time", unit: "bytes", height: 320,
-      description: "Data, acknowledgements and retransmissions of the chosen flow by time and byte.",
-      legend: [["data (end of the packet)", "down", "circle"], ["acknowledged up to here", "ack", "square"], ["sent again", "bad", "triangle"], [D.subject === "replay" ? "found lost" : "packets missing before this one (RTP)", "bad", "cross"]],
-      format: v => v >= 1e9 ? digits(v / 1e9, 2) + " G" : v >= 1e6 ? digits(v / 1e6, v < 1e7 ? 1 : 0) + " M" : v >= 1e3 ? digits(v / 1e3, 0) + " k" : digits(v, 0),
-      range: () => {
-        let low = Infinity, high = -Infinity;
-        for (const p of parts()) for (let i = lower(p.t, View.from), to = lower(p.t, View.to); i < to; i++) { if (p.v[i] < low) low = p.v[i]; if (p.v[i] > high) high = p.v[i]; }
-        if (high < low) return [0, 1];
-        const margin = Math.max(1, (high - low) * .04);
-        return [Math.max(0, low - margin), high + margin];
+  const select = hasCourse ? sequencePlot(D, group, common) : null;
+
+  for (const link of D.links) {
+    const box = group(link.name), cap = Float64Array.from(link.cap), arrived = Float64Array.from(link.arrived), left = Float64Array.from(link.left);
+    // Behind packets it stands back.
+    const offer = arrived.length ? "idle-solid" : "down";
+    let now = {};
+    new Plot(box, {
+      ...common, title: "Rate", unit: "Mbit/s", height: 190, description: `${link.name}: capacity${arrived.length ? ", what arrived and what left" : ""} over time.`,
+      legend: [...(cap.length ? [["capacity", offer, "area"]] : []), ...(arrived.length ? [["arrived", "down", "line"], ["left", "up", "line"]] : [])],
+      range: p => {
+        const join = p.join(link.binS), corners = list => p.corners(list, 0, link.binS, join);
+        now = { bin: link.binS * join, cap: corners(cap), arrived: corners(arrived), left: corners(left) };
+        return [0, top(now.cap, now.arrived, now.left)];
       },
-      paint: p => {
-        for (const part of parts()) {
-          const many = lower(part.t, View.to) - lower(part.t, View.from) > 3000;
-          const rare = part.fill === "bad";
-          p.dots(part.t, part.v, colour(part.fill), { shape: part.shape, stroke: part.shape === "cross", size: rare ? 3.4 : many ? 1 : 2 });
-        }
-      },
-      tip: (p, time, x, y) => parts().map(part => { const i = p.nearest(part.t, part.v, x, y); return i < 0 ? null : `${part.name}: byte ${digits(part.v[i], 0)}`; }),
+      paint: p => { p.area(now.cap, offer, 1); if (arrived.length) p.steps(now.cap, "muted", { width: .8 }); p.steps(now.arrived, "down"); p.steps(now.left, "up"); },
+      said: () => `Means of ${span(now.bin)} each.`,
+      tip: (p, time) => [["capacity", now.cap], ["arrived", now.arrived], ["left", now.left]].map(([name, list]) => {
+        const v = valueAt(list, time);
+        return v === undefined ? null : `${name}: ${rate(v * 1e3)}`;
+      }),
     });
-    // The way with losses, else the way with more bytes.
-    const heavier = index => { const f = D.flows[index]; return (f.up[3] || 0) > (f.down[3] || 0) || ((f.up[3] || 0) === (f.down[3] || 0) && f.up[1] > f.down[1]) ? "4" : "0"; };
-    select = index => {
-      if (!D.flows[index].t.length) return;
-      if (![...flowBox.options].some(o => +o.value === index)) flowBox.append(make("option", { value: index, text: D.flows[index].name }));
-      flowBox.value = index;
-      way.value = heavier(index);
-      View.redraw();
-      plot.box.scrollIntoView({ block: "center" });
-    };
-    flowBox.onchange = () => { way.value = heavier(+flowBox.value); View.redraw(); };
-    way.onchange = () => View.redraw();
-    way.value = heavier(plotted[0]);
+    if (!link.delay.length) continue;
+    const delay = Float64Array.from(link.delay), drops = link.dropped.reduce((a, b) => a + b, 0), at = time => Math.floor(time / link.binS);
+    new Plot(box, {
+      ...common, title: "Time in the queue", unit: "ms", height: 130, description: "The longest of each interval, and where packets were dropped.",
+      legend: [["longest of each interval", "queue", "area"], ...(drops ? [[`dropped: ${digits(drops, 0)} packets`, "bad", "line"]] : [])],
+      range: () => [0, 1.15 * Math.max(1, delay.slice(Math.max(0, at(View.from)), at(View.to) + 1).reduce((a, b) => Math.max(a, b), 0))],
+      paint: (p, c) => {
+        p.area(p.corners(delay, 0, link.binS, 1), "queue", .7);
+        c.fillStyle = colour("bad");
+        link.dropped.forEach((n, i) => { if (n) c.fillRect(p.x(i * link.binS), p.ceiling - 3, Math.max(1.5, p.x((i + 1) * link.binS) - p.x(i * link.binS)), 8); });
+      },
+      tip: (p, time) => [delay[at(time)] === undefined ? null : `longest: ${millis(delay[at(time)])}`, link.dropped[at(time)] ? `dropped: ${link.dropped[at(time)]}` : null],
+    });
   }
 
   if (calls.t.length) {
@@ -173,28 +184,36 @@
       title: "Every call", id: "calls", count: calls.t.length, sort: [1, false], failed: i => calls.failure[i] !== null,
       columns: [
         { name: "Call", value: i => i, show: i => calls.name[i] },
-        { name: "Began, s", value: i => calls.t[i], show: i => digits(calls.t[i], 3) },
-        { name: "Latency, ms", value: i => calls.ms[i], show: i => digits(calls.ms[i], 1) },
+        { name: "Began, s", value: i => calls.t[i], show: i => digits(calls.t[i], 3) },
+        { name: "Latency, ms", value: i => calls.ms[i], show: i => digits(calls.ms[i], 1) },
         { name: "Served by", text: true, value: i => calls.by[i] },
         { name: "Attempts", value: i => calls.attempts[i] },
         { name: "Outcome", text: true, long: true, value: i => calls.failure[i] ?? "answered" },
       ],
     });
   }
+  if (D.links.length) {
+    const column = (name, at, extra) => ({ name, optional: true, value: i => { const v = D.links[i].rows[at]; return v === null || extra?.text || isNaN(v) ? v : +v; }, show: i => D.links[i].rows[at], ...extra });
+    table(tables, {
+      title: "Links", id: "links", count: D.links.length, sort: null,
+      columns: [column("Link", 0, { text: true }), column("Length", 1, { text: true }), column("Mean capacity, Mbit/s", 2), column("Mean throughput, Mbit/s", 3), column("Used, %", 4),
+        column("Queueing, median, ms", 5), column("95 %, ms", 6), column("Signal delay, 95 %, ms", 7), column("Silent for 200 ms or more, %", 8), column("Packets arrived", 9), column("Dropped", 10)],
+    });
+  }
   if (D.moments.length) {
     table(tables, {
       title: "Moments", id: "moments", count: D.moments.length, sort: [0, false],
-      columns: [{ name: "At, s", value: i => D.moments[i].at, show: i => digits(D.moments[i].at, 3) }, { name: "What", text: true, value: i => D.moments[i].label },
+      columns: [{ name: "At, s", value: i => D.moments[i].at, show: i => digits(D.moments[i].at, 3) }, { name: "What", text: true, value: i => D.moments[i].label },
         { name: "Details", text: true, long: true, value: i => D.moments[i].detail }],
     });
   }
   if (D.outages.length) {
     table(tables, {
-      title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); plots.scrollIntoView(); },
+      title: "Outages and silences", id: "outages", count: D.outages.length, sort: [0, false], pick: i => { const o = D.outages[i], span = Math.max(.2, (o.to - o.from) * 4); View.show(o.from - span / 2, o.to + span / 2); plots.scrollIntoView(); }, pickName: "Show in the plots",
       columns: [
-        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
-        { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
-        { name: "Length, ms", value: i => D.outages[i].to - D.outages[i].from, show: i => digits((D.outages[i].to - D.outages[i].from) * 1e3, 0) },
+        { name: "From, s", value: i => D.outages[i].from, show: i => digits(D.outages[i].from, 3) }, { name: "From ±", value: i => D.outages[i].fromOff, show: i => D.outages[i].fromOff == null ? "" : digits(D.outages[i].fromOff, 3) },
+        { name: "To, s", value: i => D.outages[i].to, show: i => digits(D.outages[i].to, 3) }, { name: "To ±", value: i => D.outages[i].toOff, show: i => D.outages[i].toOff == null ? "" : digits(D.outages[i].toOff, 3) },
+        { name: "Length, ms", value: i => D.outages[i].to - D.outages[i].from, show: i => digits((D.outages[i].to - D.outages[i].from) * 1e3, 0) },
         { name: "Direction", text: true, value: i => D.outages[i].dir }, { name: "Kind", text: true, value: i => D.outages[i].kind === "senderIdle" ? "sender idle" : D.outages[i].kind },
         { name: "Confidence", value: i => D.outages[i].confidence }, { name: "How it was told", text: true, long: true, value: i => D.outages[i].basis },
       ],
@@ -202,33 +221,24 @@
   }
   if (D.flows.length) {
     const side = (name, at, label, show) => ({ name: label, optional: true, value: i => D.flows[i][name][at], show: show && (i => show(D.flows[i][name][at])) });
-    const whole = n => digits(n, 0);
+    const whole = n => digits(n, 0), all = name => D.flows.reduce((sum, flow) => sum + flow[name][1], 0), heavier = all("up") > all("down") ? 6 : 4;
     table(tables, {
-      title: "Flows", id: "flows", count: D.flows.length, sort: [5, true], pick: index => select?.(index),
+      title: "Flows", id: "flows", count: D.flows.length, sort: [heavier, true], pick: select, pickName: "Show the flow's plot",
       columns: [
-        { name: "Protocol", text: true, value: i => D.flows[i].protocol }, { name: "Client to server", text: true, value: i => D.flows[i].name },
-        { name: "From, s", value: i => D.flows[i].first, show: i => digits(D.flows[i].first, 2) }, { name: "To, s", value: i => D.flows[i].last, show: i => digits(D.flows[i].last, 2) },
-        side("down", 0, "Packets ↓", whole), side("down", 1, "Bytes ↓", bytes), side("up", 0, "Packets ↑", whole), side("up", 1, "Bytes ↑", bytes),
-        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost ↓", whole), side("up", 3, "Lost ↑", whole),
-        { name: "Least RTT, ms", optional: true, value: i => D.flows[i].rtt, show: i => digits(D.flows[i].rtt, 1) },
+        { name: "Flow, client to server", text: true, value: i => `${D.flows[i].protocol} ${D.flows[i].name}` },
+        { name: "From, s", value: i => D.flows[i].first, show: i => digits(D.flows[i].first, 2) }, { name: "To, s", value: i => D.flows[i].last, show: i => digits(D.flows[i].last, 2) },
+        side("down", 0, "Packets ↓", whole), side("down", 1, "Bytes ↓", bytes), side("up", 0, "Packets ↑", whole), side("up", 1, "Bytes ↑", bytes),
+        side("down", 2, "Sent again ↓", whole), side("up", 2, "Sent again ↑", whole), side("down", 3, "Lost ↓", whole), side("up", 3, "Lost ↑", whole),
+        { name: "Least RTT, ms", optional: true, value: i => D.flows[i].rtt, show: i => digits(D.flows[i].rtt, 1) },
       ],
     });
   }
 
-  const zoom = document.getElementById("zoom");
-  const button = (text, label, act) => zoom.append(make("button", { type: "button", text, title: label, "aria-label": label, onclick: act }));
-  button("All", "Show all of the time", () => View.show(...View.whole));
-  button("+", "Zoom in", () => View.zoom(.5));
-  button("−", "Zoom out", () => View.zoom(2));
-  button("←", "Earlier", () => View.pan(-.5));
-  button("→", "Later", () => View.pan(.5));
-  zoom.append(make("output", { "aria-live": "polite" }));
+  if (View.plots.length) zoomBar(); else document.getElementById("zoom").hidden = true;
+  if (!hasCourse && D.flows.length) plots.append(make("p", { class: "note", text: "All packets are of one moment: there is nothing to draw over time." }));
 
   addEventListener("resize", () => View.redraw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => View.redraw());
-  addEventListener("beforeprint", () => View.drawNow(2));
-  addEventListener("afterprint", () => View.redraw());
-  matchMedia("print").addEventListener("change", e => View.drawNow(e.matches ? 2 : undefined));
   View.drawNow();
   root.dataset.ready = "yes";
 })();

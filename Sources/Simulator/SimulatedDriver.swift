@@ -26,15 +26,16 @@ package final class SimulatedDriver: EndpointDriver {
 
     package let world: VirtualTime
     private let carrier: any SimulatedCarrier
-    /// Is handed what the transport traced, after each flush.
-    private let onTrace: (@Sendable ([TracedEvent]) -> Void)?
+    /// Is handed what a host's transport traced, after each flush.
+    package typealias TraceSink = @Sendable ([TracedEvent], RPCHost) -> Void
+    private let onTrace: TraceSink?
     /// How far the host's calendar clock is ahead of the world's.
     private let clockAhead: Interval
     private let state: Mutex<State>
 
     package init(
         world: VirtualTime, carrier: any SimulatedCarrier, address: NetworkAddress, clockAhead: Interval = .zero,
-        onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
+        onTrace: TraceSink? = nil
     ) {
         self.world = world
         self.carrier = carrier
@@ -90,7 +91,7 @@ package final class SimulatedDriver: EndpointDriver {
         }
         guard let host else { return }
         while let datagram = host.pollTransmit(at: world.now) { carrier.carry(datagram, from: address) }
-        if let onTrace { onTrace(host.takeTrace()) }
+        if let onTrace { onTrace(host.takeTrace(), host) }
         arm(host)
     }
 

@@ -40,7 +40,7 @@ package final class Simulation: Sendable {
     package func host(
         _ identity: StaticKeyPair, at address: NetworkAddress, life: UInt64 = 0, access: LinkScenario = LinkScenario(),
         clockAhead: Interval = .zero,
-        configuration: HostConfiguration, onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil
+        configuration: HostConfiguration, onTrace: SimulatedDriver.TraceSink? = nil
     ) -> SimulatedHost {
         var configuration = configuration
         if onTrace != nil { configuration.transport.tracing = true }

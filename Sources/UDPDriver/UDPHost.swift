@@ -22,7 +22,10 @@ package enum SocketLoop: Sendable, CaseIterable {
 /// - Parameters:
 ///   - bind: where to listen; port 0 lets the system choose. By default any address, of IPv6 and of IPv4 where there is both.
 ///   - identity: the key by which peers know this host; a fresh one when nil.
-/// - Throws: ``UDPDriverError`` when the socket cannot be opened, else what `body` throws.
+///
+/// Where the environment names a file in `MAST_KEYLOG`, the keys of its connections are appended to it, and a warning says so.
+///
+/// - Throws: ``UDPDriverError`` when the socket or the key log cannot be opened, else what `body` throws.
 public func withUDPHost<R: Sendable>(
     bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
     logger: Logger? = nil, _ body: @Sendable (RPCHost) async throws -> R
@@ -35,10 +38,11 @@ package func withUDPHost<R: Sendable>(
     logger: Logger? = nil, loop kind: SocketLoop, _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
     let driver = UDPEndpointDriver()
+    let keyLog = try KeyLogFile.asked(logger)
     var generator = SystemRandomNumberGenerator()
     let host = RPCHost(
         identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, entropy: SystemRandomNumberGenerator(), driver: driver,
-        logger: logger)
+        logger: logger, secretLog: keyLog)
     let pump = HostPump(host: host, driver: driver)
     let loop = try makeLoop(kind, pump, logger)
     do {

@@ -4,8 +4,9 @@ import MastTimebase
 
 extension RecordedWorld {
     /// A TCP download with a fixed window whose sender hears which segments are missing (SACK), sends each of them again once a
-    /// round trip, and the oldest when a timer of 300 ms, doubling, runs out; recorded at `end`. All packets carry timestamps.
-    package static func repairedDownload(_ scenario: LinkScenario, window: Int = 100, until stop: Instant, recordedAt end: End) -> RecordedWorld {
+    /// round trip, and the oldest when a timer of 300 ms, doubling, runs out; recorded at `end`. All packets carry timestamps
+    /// unless told otherwise. In `pauses` nothing new is sent.
+    package static func repairedDownload(_ scenario: LinkScenario, window: Int = 100, until stop: Instant, recordedAt end: End, isStamped: Bool = true, pauses: [Range<Instant>] = []) -> RecordedWorld {
         struct Acknowledgement {
             var next: Int
             var missing: [Int]
@@ -38,7 +39,7 @@ extension RecordedWorld {
             let (number, stamp) = segments[place]
             world.record(
                 up: false, proto: 6,
-                world.tcp(up: false, sequence: 1 &+ UInt32(number * payload), acknowledgement: 1, flags: 0x10, payload: payload, stamp: stamp),
+                world.tcp(up: false, sequence: 1 &+ UInt32(number * payload), acknowledgement: 1, flags: 0x10, payload: payload, stamp: isStamped ? stamp : nil),
                 at: now, identification: place + 1)
         }
         func recordAcknowledgement(_ number: Int, at now: Instant) {
@@ -46,7 +47,7 @@ extension RecordedWorld {
             world.record(
                 up: true, proto: 6,
                 world.tcp(
-                    up: true, sequence: 1, acknowledgement: 1 &+ UInt32(acknowledgement.next * payload), flags: 0x10, stamp: acknowledgement.stamp,
+                    up: true, sequence: 1, acknowledgement: 1 &+ UInt32(acknowledgement.next * payload), flags: 0x10, stamp: isStamped ? acknowledgement.stamp : nil,
                     sack: acknowledgement.sack.map { (1 &+ UInt32($0.from * payload), 1 &+ UInt32($0.to * payload)) }),
                 at: now, identification: number + 1)
         }
@@ -56,7 +57,7 @@ extension RecordedWorld {
                 give(number, at: now)
             }
             let arrived = max(0, known.highest + 1 - known.next - known.missing.count)
-            while next - oldest - arrived < window {
+            while next - oldest - arrived < window, !pauses.contains(where: { $0.contains(now) }) {
                 give(next, at: now)
                 next += 1
             }
@@ -71,7 +72,8 @@ extension RecordedWorld {
         goOn(at: now)
         var outcomes: [LinkOutcome] = []
         while now <= stop {
-            now = min(timer, [up.nextEventTime, down.nextEventTime].compactMap { $0 }.min() ?? timer)
+            let resumed = pauses.map(\.upperBound).filter { $0 > now }.min()
+            now = min(timer, [up.nextEventTime, down.nextEventTime, resumed].compactMap { $0 }.min() ?? timer)
             outcomes.removeAll()
             down.advance(to: now, &outcomes)
             for outcome in outcomes where outcome.isDelivered {
@@ -107,6 +109,9 @@ extension RecordedWorld {
                 timer = now + wait
                 goOn(at: now)
             }
+            if now == resumed { goOn(at: now) }
+            // Nothing is under way.
+            if now >= timer, oldest == next { timer = now + wait }
             if now >= timer {
                 sentAgain[oldest] = now
                 give(oldest, at: now)

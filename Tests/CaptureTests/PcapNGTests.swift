@@ -77,15 +77,60 @@ import Testing
         #expect(truncation == nil && packets.map(\.capturedBytes) == [31, 20])
     }
 
-    @Test func aPacketBeforeItsInterfaceBreaksTheFileAndNothingElse() throws {
-        let b = Blocks(isBig: false)
-        let (packets, truncation) = try packets(of: b.section + b.interface(101) + b.interface(1) + b.enhanced(ticks: 1, frame) + b.enhanced(7, ticks: 2, frame))
-        #expect(packets.count == 1)
-        #expect(truncation?.contains("interface 7") == true)
-        for start in [b.simple(frame), b.enhanced(ticks: 1, frame), b.obsolete(ticks: 1, frame)] {
-            let (packets, truncation) = try self.packets(of: b.section + start)
-            #expect(packets.isEmpty && truncation != nil)
+    @Test(arguments: orders) func aPacketOfAnInterfaceThatIsNotDescribedIsLeftOutAndSaid(isBig: Bool) throws {
+        let b = Blocks(isBig: isBig)
+        for second in [[], b.interface(1)] {
+            let body = b.enhanced(ticks: 1, frame) + b.enhanced(7, ticks: 2, frame) + b.obsolete(9, ticks: 3, frame) + b.enhanced(ticks: 4, frame)
+            let (packets, truncation, notes) = try read(b.section + b.interface(101) + second + body)
+            #expect(packets.map(\.epochNanoseconds) == [1_000, 4_000] && truncation == nil)
+            #expect(notes == [CaptureNote(.undescribedInterface, 2)])
         }
+        for start in [b.simple(frame), b.enhanced(ticks: 1, frame), b.obsolete(ticks: 1, frame)] {
+            let (packets, truncation, notes) = try read(b.section + start + b.interface(101) + b.enhanced(ticks: 2, frame))
+            #expect(packets.map(\.epochNanoseconds) == [2_000] && truncation == nil)
+            #expect(notes == [CaptureNote(.undescribedInterface, 1)])
+        }
+    }
+
+    @Test(arguments: orders) func optionsThatRunPastTheirBlockAreSaidAndTheRestIsRead(isBig: Bool) throws {
+        let b = Blocks(isBig: isBig)
+        // A resolution of a nanosecond, then an option that claims 4,096 bytes.
+        let options = b.option(9, [9]) + b.number(2, 2) + b.number(4_096, 2) + [1, 2, 3, 4]
+        let (packets, truncation, notes) = try read(b.section + b.interface(101, options: options) + b.enhanced(ticks: 3_000_000_000, frame))
+        #expect(packets.map(\.epochNanoseconds) == [3_000_000_000] && truncation == nil)
+        #expect(notes == [CaptureNote(.damagedInterfaceOptions, 1)])
+    }
+
+    @Test(arguments: orders) func aClockThatHoldsNoDateGivesNoTimes(isBig: Bool) throws {
+        let b = Blocks(isBig: isBig)
+        // 10^-20, 10^-127, 2^-64 and 2^-127 of a second.
+        for resolution in [20, 127, 0xC0, 0xFF] as [UInt8] {
+            let bytes = b.section + b.interface(101, options: b.option(9, [resolution])) + b.enhanced(ticks: 1 << 60, frame) + b.enhanced(ticks: 2 << 60, frame)
+            let (packets, truncation, notes) = try read(bytes)
+            #expect(packets.count == 2 && packets.allSatisfy { !$0.hasTimestamp } && truncation == nil, "resolution \(resolution)")
+            #expect(notes == [CaptureNote(.unreadableClock, 1)], "resolution \(resolution)")
+        }
+    }
+
+    @Test(arguments: orders) func aClockOfWholeSecondsIsSaid(isBig: Bool) throws {
+        let b = Blocks(isBig: isBig)
+        for (resolution, isCoarse) in [(0, true), (2, true), (0x80, true), (0x86, true), (3, false), (0x87, false), (6, false)] as [(UInt8, Bool)] {
+            let (packets, _, notes) = try read(b.section + b.interface(101, options: b.option(9, [resolution])) + b.enhanced(ticks: 5_000, frame))
+            #expect(packets.first?.hasTimestamp == true)
+            #expect(notes == (isCoarse ? [CaptureNote(.coarseClock, 1)] : []), "resolution \(resolution)")
+        }
+    }
+
+    @Test func aSnapLengthOfNothingIsSaid() throws {
+        let b = Blocks(isBig: false)
+        // Sixty bytes on the wire, none of them in the file.
+        let empty = b.block(6, b.number(0, 4) + b.number(0, 4) + b.number(5, 4) + b.number(0, 4) + b.number(60, 4))
+        let (packets, _, notes) = try read(b.section + b.interface(101) + empty + b.enhanced(ticks: 9, frame))
+        #expect(packets.map(\.wireBytes) == [60, 31])
+        #expect(notes == [CaptureNote(.nothingCaptured, 1)])
+        // Without a bound in the interface's description, whole packets are whole.
+        let (whole, _, none) = try read(b.section + b.interface(101, snapLength: 0) + b.simple(frame))
+        #expect(whole.map(\.capturedBytes) == [31] && none.isEmpty)
     }
 
     @Test func aBrokenOffFileOfManyInterfacesGivesEverythingBeforeTheBreak() throws {
@@ -101,10 +146,15 @@ import Testing
     }
 
     private func packets(of bytes: [UInt8]) throws -> (packets: [CapturedPacket], truncation: String?) {
+        let read = try read(bytes)
+        return (read.packets, read.truncation)
+    }
+
+    private func read(_ bytes: [UInt8]) throws -> (packets: [CapturedPacket], truncation: String?, notes: [CaptureNote]) {
         let file = try TemporaryFile(bytes)
         let capture = try CaptureFile(path: file.path)
         var packets: [CapturedPacket] = []
         while let packet = capture.next() { packets.append(packet) }
-        return (packets, capture.truncation)
+        return (packets, capture.truncation, capture.notes)
     }
 }

@@ -12,14 +12,15 @@ import Testing
         .map { $0 + "/tshark" }.first { FileManager.default.isExecutableFile(atPath: $0) }
 
     /// One row a packet: kind, low part of the destination connection ID, packet number, what an expert says.
-    private func rows(_ path: String, _ options: [String] = []) async throws -> [[String]] {
+    private static func rows(_ path: String, _ options: [String] = [], fields: [String] = []) async throws -> [[String]] {
         var start = ChildProcess.Start(
-            try #require(Self.tshark), ["-X", "lua_script:\(Self.captures)/mast.lua", "-r", path] + options
-                + ["-T", "fields", "-e", "mast.kind", "-e", "mast.dcid.local", "-e", "mast.number", "-e", "_ws.expert.message"])
+            try #require(tshark), ["-X", "lua_script:\(captures)/mast.lua", "-r", path] + options
+                + ["-T", "fields", "-e", "mast.kind", "-e", "mast.dcid.local", "-e", "mast.number", "-e", "_ws.expert.message"]
+                + fields.flatMap { ["-e", $0] })
         (start.output, start.errors) = (.pipe, .nothing)
-        let tshark = try ChildProcess(start)
-        let output = try #require(await tshark.output?.rest(within: .seconds(60)))
-        #expect(await tshark.ending(within: .seconds(60)) == .exited(0))
+        let child = try ChildProcess(start)
+        let output = try #require(await child.output?.rest(within: .seconds(60)))
+        #expect(await child.ending(within: .seconds(60)) == .exited(0))
         return String(decoding: output, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: true)
             .map { $0.split(separator: "\t", omittingEmptySubsequences: false).map(String.init) }
     }
@@ -32,9 +33,9 @@ import Testing
         let names = ["", "initiation", "response", "cookie-reply", "data", "reset", "key-query", "key-answer"]
         let ours = try await program.run("capture", "-r", path, "--dissect").output.split(separator: "\n")
             .map { $0.split(separator: " ", omittingEmptySubsequences: true).map(String.init) }
-        // By its ports, and where no port is known by its handshakes.
-        for options in [[], ["-o", "mast.ports:9"]] {
-            let theirs = try await rows(path, options)
+        // By answers that match their openings, which the second pass shows too; and by a port that was named.
+        for options in [["-2"], ["-o", "mast.ports:4433"]] {
+            let theirs = try await Self.rows(path, options)
             #expect(theirs.count == ours.count && ours.count > 30)
             for (ours, theirs) in zip(ours, theirs) {
                 #expect(Int(theirs[0]).map { names[$0] } == ours[4], "\(ours) \(theirs)")
@@ -65,10 +66,50 @@ import Testing
         for datagram in malformed.map(\.0) + noise {
             bytes += writer.record(datagram: datagram, from: .loopback(port: 50_000), to: .loopback(port: 4433), epochNanoseconds: 1_000)
         }
-        let rows = try await rows(try program.write("malformed.pcapng", bytes))
+        let rows = try await Self.rows(try program.write("malformed.pcapng", bytes), ["-o", "mast.ports:4433"])
         #expect(rows.count == malformed.count + noise.count)
         for (row, (_, finding)) in zip(rows, malformed) { #expect(row.last?.contains(finding) == true, "\(row) should tell of \(finding)") }
         // A fault of the script itself shows as one, too.
         #expect(rows.allSatisfy { row in !row.contains { $0.contains("Lua") } })
+    }
+
+    /// Where tshark is not installed nothing is expected of it.
+    static func expectDecrypted(_ path: String, keys: String, method: String) async throws {
+        guard tshark != nil else { return }
+        let rows = try await rows(path, ["-2", "-o", "mast.keylog:\(keys)"], fields: ["mast.call.method", "mast.frame", "mast.full_number"])
+        let data = rows.filter { $0[0] == "4" }
+        #expect(data.count > 3 && data.allSatisfy { $0[3].isEmpty && !$0[5].isEmpty && !$0[6].isEmpty }, "\(data)")
+        #expect(data.contains { $0[4] == method }, "\(data)")
+        let wrong = try await Self.rows(path, ["-2", "-o", "mast.keylog:\(path)"])
+        #expect(wrong.filter { $0[0] == "4" }.allSatisfy { $0[3].contains("Not decrypted: the key log holds no line") }, "\(wrong)")
+    }
+
+    /// Traffic of others, both ways, on a port that ours use, too.
+    @Test(.enabled(if: tshark != nil, "tshark is not installed: apt-get install tshark"))
+    func othersTrafficIsNotOurs() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        var chance = SeededGenerator(seed: 23)
+        func noise(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: chance.next()) } }
+        let (ours, theirs) = (NetworkAddress.loopback(port: 4433), NetworkAddress.loopback(port: 50_000))
+        var writer = CaptureWriter(.pcapng)
+        var bytes = writer.header
+        let sizes: [(UInt8, Int)] = [(0x10, 1_200), (0x20, 166), (0x30, 58), (0x40, 80), (0x50, 25), (0x60, 64), (0x70, 42)]
+        for number in 0..<2_000 {
+            let (kind, size) = sizes[number % sizes.count]
+            let datagram: [UInt8] =
+                switch number % 5 {
+                case 0: [kind, 1] + noise(size - 2)
+                case 1: [0x41] + [UInt8](repeating: 0x33, count: 8) + noise(60)
+                case 2: [0x17, 0xFE, 0xFD, 0, 1] + noise(80)
+                case 3: [0x80, 96, 0, UInt8(truncatingIfNeeded: number)] + noise(160)
+                default: noise(1 + Int(chance.next(below: 1_300)))
+                }
+            let isUp = number / 5 % 2 == 0
+            bytes += writer.record(datagram: datagram, from: isUp ? theirs : ours, to: isUp ? ours : theirs, epochNanoseconds: Int64(number) * 1_000)
+        }
+        let path = try program.write("others.pcapng", bytes)
+        #expect(try await Self.rows(path, ["-2"]).allSatisfy { $0[0].isEmpty })
+        #expect(try await program.run("capture", "-r", path, "--dissect").output.isEmpty)
     }
 }

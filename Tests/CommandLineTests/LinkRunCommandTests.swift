@@ -97,6 +97,44 @@ import Testing
         #expect(bad.status == 65 && bad.errors.contains("line 2"))
     }
 
+    @Test func whateverALinkIsReadFromIsShown() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        func plots(_ name: String, _ text: String, _ more: String...) async throws -> [[String: Any]] {
+            let result = try await program.run(["link", "show", try program.write(name, Array(text.utf8)), "--json"] + more)
+            #expect(result.status == 0, "\(name): \(result.errors)")
+            return try result.object()["links"] as? [[String: Any]] ?? []
+        }
+        func mean(_ plot: [String: Any]?) -> Double? { (plot?["summary"] as? [String: Any])?["meanCapacityMbps"] as? Double }
+        let scenario = try await plots("link.json", #"{"name": "road", "down": {"rate": "6mbit", "outages": ["hold:4s+1s"]}, "up": {"series": {"steps": ["0s=1mbit"]}}}"#)
+        #expect(scenario.compactMap { $0["direction"] as? String } == ["down", "up"])
+        #expect((scenario.first?["outages"] as? [[String: Any]])?.first?["startS"] as? Double == 4)
+        #expect(mean(try await plots("lte.down", "1\n2\n3\n4\n").first) == 12)
+        #expect(try await plots("lte.down", "1\n2\n").first?["direction"] as? String == "down")
+        #expect(mean(try await plots("table.csv", "t,a,b\n0,1,5\n1,3,7\n", "--column", "b").first) == 6)
+        #expect((try await plots("sky.delay", "20.5\n31\n20\n").first?["delayMs"] as? [Double])?.max() == 31)
+        #expect((try await plots("light", "0 20 0 3\n1000 40 0\n").first?["delayMs"] as? [Double])?.first == 20)
+        let capture = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../captures/lte-drive.pcap")
+        let fitted = try await program.run("link", "show", capture.path, "--json")
+        let links = try #require(try fitted.object()["links"] as? [[String: Any]])
+        #expect(links.count == 2 && links.contains { ($0["outages"] as? [Any])?.isEmpty == false })
+        let open = try await program.run("link", "show", try program.write("four.csv", Array("t,a_mbps,b_mbps\n0,1,2\n1,3,4\n".utf8)))
+        #expect(open.status == 65 && open.errors.contains("a_mbps, b_mbps") && open.errors.contains("--column"), "\(open.errors)")
+    }
+
+    @Test func eachDirectionTakesItsColumnOfOneTable() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let table = try program.write("drive.csv", Array("t_s,dl_mbps,ul_mbps\n0,8,2\n1,8,2\n".utf8))
+        let options = ["link", "limit", "--up", table, "--down", table, "--series", "1s", "--for", "2s", "--json"]
+        let result = try await program.run(options + ["--up-column", "ul_mbps", "--down-column", "dl_mbps"])
+        let series = try result.object()
+        #expect((series["upMbps"] as? [Double])?.allSatisfy { abs($0 - 2) < 0.1 } == true && (series["downMbps"] as? [Double])?.allSatisfy { abs($0 - 8) < 0.1 } == true, "\(result.errors)")
+        let open = try await program.run(options)
+        #expect(open.status == 65 && open.errors.contains("dl_mbps, ul_mbps"))
+        #expect(try await program.run("link", "limit", "--rate", "1mbit", "--column", "x").status == 64)
+    }
+
     @Test func aLinkOfCellReplaysHasLightAndHeavyOpportunities() async throws {
         let program = try Program()
         defer { program.remove() }

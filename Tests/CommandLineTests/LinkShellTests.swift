@@ -28,6 +28,18 @@ struct LinkShellTests {
         #expect(lines.last == "1")
     }
 
+    @Test func aShellsPromptSaysThatItIsInside() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let command = "echo $MAST_LINK; echo \"[$PS1]\"; PS1=mine; eval \"$PROMPT_COMMAND\"; eval \"$PROMPT_COMMAND\"; echo \"[$PS1]\""
+        let shell = try program.write("shell", Array("#!/bin/sh\n\(command)\n".utf8))
+        #expect(chmod(shell, 0o755) == 0)
+        let result = try await program.run(["SHELL=\(shell)", Program.executable, "link", "shell", "--delay", "1ms"], executable: "/usr/bin/env")
+        #expect(result.output == "link\n[(mast) $ ]\n[(mast) mine]\n", "\(result.errors)")
+        // No live line where nobody looks.
+        #expect(!result.errors.contains("queue"))
+    }
+
     @Test(.enabled(if: LinkShellHostTests.hasNft, "nested shells need nft")) func nestedShellsAddTheirDelays() async throws {
         let program = try Program()
         defer { program.remove() }

@@ -25,6 +25,8 @@ struct Program {
     let folder: String
     /// The network namespace it runs in; nil for the test's own.
     private var namespace: String?
+    /// What its environment names as the key log.
+    private var keyLog: String?
 
     init() throws {
         folder = NSTemporaryDirectory() + "mast-cli-\(UUID().uuidString)"
@@ -38,6 +40,13 @@ struct Program {
         var inside = self
         inside.namespace = namespace
         return inside
+    }
+
+    /// The same home, writing its connections' keys to that file.
+    func logging(to path: String) -> Program {
+        var logging = self
+        logging.keyLog = path
+        return logging
     }
 
     func path(_ name: String) -> String { folder + "/" + name }
@@ -66,6 +75,7 @@ struct Program {
         var environment = ProcessInfo.processInfo.environment
         environment["MAST_HOME"] = folder + "/home"
         environment["MAST_PROFILE"] = nil
+        environment["MAST_KEYLOG"] = keyLog
         start.environment = environment
         return start
     }

@@ -54,6 +54,10 @@ enum Corpus {
         let type: [UInt8] = isSix ? [0x86, 0xDD] : [8, 0]
         let ppp: [UInt8] = isSix ? [0, 0x57] : [0, 0x21]
         let mac = [UInt8](repeating: 2, count: 12)
+        let llc = [0xAA, 0xAA, 3, 0, 0, 0] + type + packet
+        let wifi = [0x88, 0x01] + [UInt8](repeating: 3, count: 20) + [0, 0, 0, 0]
+        let radiotap: [UInt8] = [0, 0, 17, 0, 3, 0, 0, 0] + [UInt8](repeating: 0, count: 8) + [0x20]
+        let pktap: [UInt8] = [108, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0] + [UInt8](repeating: 0, count: 24) + [2] + [UInt8](repeating: 0, count: 71)
         return [
             (.raw, packet), (isSix ? .ipv6 : .ipv4, packet), (.ethernet, mac + type + packet), (.ethernet, mac + [0x88, 0xA8, 0, 5, 0x81, 0, 0, 6] + type + packet),
             (.ethernet, mac + [0x88, 0x47, 0, 1, 0, 64, 0, 1, 1, 64] + packet), (.ethernet, mac + [0x88, 0x64, 0x11, 0, 0, 1, 0, 33] + ppp + packet),
@@ -61,6 +65,13 @@ enum Corpus {
             (.loop, [0, 0, 0, isSix ? 24 : 2] + packet), (.linuxSLL, [UInt8](repeating: 0, count: 14) + type + packet),
             (.linuxSLL2, type + [UInt8](repeating: 0, count: 18) + packet), (.ppp, [0xFF, 3] + ppp + packet), (.pppInHDLC, [0x0F, 0] + type + packet),
             (.pppOverEthernet, [0x11, 0, 0, 1, 0, 33] + ppp + packet), (.pppWithDirection, [0] + ppp + packet), (.ciscoHDLC, [0x0F, 0] + type + packet),
+            (.wifi, wifi + llc), (.wifiRadiotap, radiotap + wifi + [0, 0] + llc), (.wifiPrism, [0, 0, 0, 0x44, 0, 0, 0, 144] + [UInt8](repeating: 0, count: 136) + wifi + llc),
+            (.wifiAVS, [0x80, 0x21, 0x10, 1, 0, 0, 0, 64] + [UInt8](repeating: 0, count: 56) + wifi + llc), (.frameRelay, [0x18, 0x41, 3, isSix ? 0x8E : 0xCC] + packet),
+            (.frameRelayWithDirection, [1, 0x18, 0x40, 0x21, 3, 0, 0x80, 0, 0, 0] + type + packet), (.ciscoHDLCWithDirection, [0, 0x0F, 0] + type + packet),
+            (.nflog, [isSix ? 10 : 2, 0, 0, 5, 8, 0, 1, 0, 0, 0, 0, 0] + big(packet.count + 4, 2).reversed() + [9, 0] + packet), (.atm, llc), (.mpls, [0, 1, 1, 64] + packet),
+            (.enc, [0, 0, 0, isSix ? 24 : 2] + [UInt8](repeating: 0, count: 8) + packet), (.pflog, [61, isSix ? 24 : 2] + [UInt8](repeating: 0, count: 62) + packet),
+            (.netAnalyzer, [0, 0, 0, 0] + mac + type + packet), (.ppi, [0, 0, 8, 0, 1, 0, 0, 0] + mac + type + packet),
+            (.pktap, pktap + mac + type + packet), (.user2, pktap + mac + type + packet),
         ]
     }
 

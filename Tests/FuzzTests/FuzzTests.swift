@@ -87,6 +87,7 @@ import Testing
         try Fuzz(target: "tcpConversations", iterations: 20_000).run([[0]]) { mutator in
             var builder = CaptureSummary.Builder()
             var time: Int64 = 0
+            var pipeline = CapturePipeline()
             let base = UInt32(truncatingIfNeeded: mutator.pick([0, 1_000, Int(UInt32.max) - 5_000, 1 << 31]))
             let flags: [UInt8] = [0x10, 0x10, 0x10, 0x10, 0x10, 0x18, 0x02, 0x12, 0x11, 0x14, 0x04, 0x00]
             func point(_ mutator: inout Mutator) -> UInt32 {
@@ -114,11 +115,13 @@ import Testing
                 // The payload was not captured.
                 let wire = 20 + segment.count + payload
                 let bytes = [0x45, 0] + Corpus.big(wire, 2) + Corpus.big(number, 2) + [0, 0, 64, 6, 0, 0] + (isUp ? [10, 0, 0, 1, 10, 0, 0, 2] : [10, 0, 0, 2, 10, 0, 0, 1]) + segment
-                builder.add(CapturedPacket(
+                let packet = CapturedPacket(
                     number: number, time: Instant(nanoseconds: time), epochNanoseconds: time, wireBytes: wire, capturedBytes: bytes.count,
-                    headers: LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: wire)))
+                    headers: LinkLayer.decode(bytes.span, linkType: .raw, wireBytes: wire))
+                builder.add(packet)
+                pipeline.take(packet)
             }
-            return builder.finish(file: "fuzz", format: "pcap", linkType: "RAW", truncation: nil).contradiction
+            return builder.finish(file: "fuzz", format: "pcap", linkType: "RAW", truncation: nil).contradiction ?? (try? pipeline.finish())?.contradiction
         }
     }
 
@@ -127,8 +130,11 @@ import Testing
         let names = try FileManager.default.contentsOfDirectory(atPath: Corpus.captures.path).filter { $0.hasSuffix(".pcap") || $0.hasSuffix(".pcapng") }
         #expect(names.count >= 6)
         for name in names.sorted() {
-            let summary = CaptureSummary(reading: try CaptureFile(path: Corpus.captures.appending(path: name).path))
-            #expect(summary.contradiction == nil, "\(name)")
+            let file = try CaptureFile(path: Corpus.captures.appending(path: name).path)
+            var pipeline = CapturePipeline()
+            pipeline.read(file)
+            #expect(pipeline.summary(of: file).contradiction == nil, "\(name)")
+            #expect(try pipeline.finish().contradiction == nil, "\(name)")
         }
     }
 

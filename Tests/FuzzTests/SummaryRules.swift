@@ -49,3 +49,26 @@ extension CaptureSummary.RTT {
         return (queueDelayP95 ?? 0) < 0 ? "a negative wait" : nil
     }
 }
+
+extension LinkFit {
+    /// As `CaptureSummary.contradiction`, of the link.
+    var contradiction: String? {
+        let report = report
+        for (name, way, count) in [("up", report.up, up.lossCount), ("down", report.down, down.lossCount)] {
+            if let capacity = way.capacityMbps ?? way.assumedCapacityMbps { if capacity < 0 { return "\(name): a capacity of \(capacity)" } } else { return "\(name): no capacity, and none assumed" }
+            if way.capacityMbps != nil, way.assumedCapacityMbps != nil { return "\(name): known and assumed" }
+            for share in [way.lossRate, way.lossRateAtMost] { if let share, !(0...1).contains(share) { return "\(name): \(share) lost" } }
+            if way.lossRate != nil, way.lossRateAtMost != nil { return "\(name): known and bounded" }
+            if count.lost > count.packets || count.bursts > count.lost { return "\(name): \(count)" }
+            if let burst = way.meanBurst, burst < 1 { return "\(name): bursts of \(burst)" }
+            if way.capacityBasis.isEmpty || way.lossBasis.isEmpty { return "\(name): no basis" }
+        }
+        for outage in report.outages {
+            if outage.startS > outage.endS || outage.startUncertaintyS < 0 || outage.endUncertaintyS < 0 { return "edges of \(outage)" }
+            if let confidence = outage.confidence, !(0...1).contains(confidence) { return "a confidence of \(confidence)" }
+            if outage.direction == nil, outage.directionReason == nil { return "no direction, and no reason" }
+        }
+        if (report.baseRttMs == nil) != (report.assumedRttMs != nil) { return "a round trip neither known nor assumed" }
+        return (report.baseRttMs ?? 0) < 0 ? "a negative round trip" : nil
+    }
+}

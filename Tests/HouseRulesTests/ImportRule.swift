@@ -34,11 +34,14 @@ struct ImportRule: FileRule {
         Room("LinkEmulator", ["MastTimebase", "MastLinkModel", "MastDatagrams", "MastFiles", "CTunnel"], system, observability),
         Room("Capture", ["MastTimebase", "CPcap", "CZlib", "Foundation", "Glibc", "Musl", "Darwin"]),
         Room("LinkInference", ["MastTimebase", "MastCapture", "MastLinkModel"]),
+        // The only one that opens what is sealed: QUIC's first packets, with keys that they name themselves.
+        Room("ServerNames", ["MastTimebase", "MastCapture", "MastLinkInference", "Crypto", "CryptoExtras"]),
+        Room("Links", ["MastTimebase", "MastCapture", "MastLinkInference", "MastLinkModel", "Foundation"]),
         Room("Reporting", ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastLinkModel"]),
         Room(
             "PacketTools",
-            ["MastTimebase", "MastTransport", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastLinkEmulator",
-             "MastDatagrams", "MastFiles"], system),
+            ["MastTimebase", "MastTransport", "MastRPC", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel",
+             "MastLinkEmulator", "MastDatagrams", "MastFiles"], system),
         Room(
             "Replay",
             [

@@ -97,7 +97,7 @@ import Testing
             (300, server(6, 901, start &+ 101, 0x10)),
             (310, server(7, 901, start &+ 101, 0x18, 100)), (311, server(8, 1101, start &+ 101, 0x18, 100)),  // 1001... lost
             (350, server(9, 1001, start &+ 101, 0x18, 100)),
-            (360, client(10, start &+ 100, 1201, 0x10, 1)),  // a keep-alive is no retransmission
+            (1_360, client(10, start &+ 100, 1201, 0x10, 1)),  // a keep-alive is no retransmission
         ])
         let flow = try #require(result.flows.first)
         #expect(flow.rttMs.handshake == 41)

@@ -56,9 +56,8 @@ import Testing
         #expect(fit.vantage == .client)
         #expect((49.0...52.0).contains(fit.baseRTT.inMilliseconds))
         #expect((11.8...12.2).contains(fit.down.capacity.inMegabitsPerSecond))
-        let found = real(fit.outages)
-        #expect(found.map(\.kind) == [.hold])
-        #expect(found.allSatisfy { abs($0.start.inSeconds - 3) < 0.02 && abs($0.length.inSeconds - 0.35) < 0.02 })
+        // The sender may as well have paused: one flow of datagrams that nobody numbers does not tell.
+        #expect(real(fit.outages).isEmpty)
     }
 
     @Test func whatStandsInTheQueueIsMeasuredByItsDelay() throws {

@@ -27,6 +27,63 @@ import Testing
         #expect(ng.map(\.hasTimestamp) == [true, true] && ng.last?.time == .zero + .milliseconds(50))
     }
 
+    /// A handshake and a hundred exchanges, each 40 ms from question to answer.
+    private func conversation(resolution: UInt8, unitsPerSecond: Double) throws -> (CaptureSummary, Result<LinkFit, FitFailure>) {
+        var records: [UInt8] = []
+        func add(_ seconds: Double, isUp: Bool, _ sequence: UInt32, _ acknowledgement: UInt32, _ flags: UInt8, _ payload: Int = 0) {
+            let tcp = B.tcp(from: isUp ? 40_000 : 443, to: isUp ? 443 : 40_000, sequence: sequence, acknowledgement: acknowledgement, flags: flags, payload: payload)
+            let packet = B.ipv4(proto: 6, from: isUp ? 0x0A00_0001 : 0x0A00_0002, to: isUp ? 0x0A00_0002 : 0x0A00_0001, tcp)
+            records += B.enhancedPacket(ticks: UInt64((1_000_000 + seconds) * unitsPerSecond), packet)
+        }
+        add(0, isUp: true, 1, 0, 2)
+        add(0.04, isUp: false, 9, 2, 0x12)
+        add(0.041, isUp: true, 2, 10, 0x10)
+        for number in 0..<100 as Range<UInt32> {
+            add(1 + Double(number) / 10, isUp: true, 2 + number * 100, 10, 0x18, 100)
+            add(1.04 + Double(number) / 10, isUp: false, 10, 102 + number * 100, 0x10)
+        }
+        let file = try TemporaryFile(B.section + B.interface(linkType: 101, resolution: resolution) + records)
+        let capture = try CaptureFile(path: file.path)
+        var pipeline = CapturePipeline()
+        pipeline.read(capture)
+        let summary = pipeline.summary(of: capture)
+        do throws(FitFailure) {
+            return (summary, .success(try pipeline.finish()))
+        } catch {
+            return (summary, .failure(error))
+        }
+    }
+
+    private func isUnknown(_ rtt: CaptureSummary.RTT) -> Bool {
+        rtt.basis == nil && [rtt.min, rtt.p50, rtt.p95, rtt.handshake, rtt.toServerMin, rtt.toClientMin, rtt.queueDelayP95].allSatisfy { $0 == nil }
+    }
+
+    @Test("a clock of microseconds tells round trips") func aFineClockTellsRoundTrips() throws {
+        let (summary, fit) = try conversation(resolution: 6, unitsPerSecond: 1e6)
+        #expect(summary.flows.first?.rttMs.p50 == 40 && summary.notes.isEmpty && summary.silences.count == 1)
+        #expect(throws: Never.self) { try fit.get() }
+    }
+
+    @Test("a clock of seconds tells packets and bytes, and no round trip, silence or link") func aCoarseClockTellsNoIntervals() throws {
+        let (summary, fit) = try conversation(resolution: 0, unitsPerSecond: 1)
+        #expect(summary.flows.first?.up.packets == 102 && summary.flows.first?.up.retransmissions == 0)
+        #expect(summary.flows.first.map { isUnknown($0.rttMs) } == true && summary.silences.isEmpty)
+        #expect(summary.notes.map(\.kind) == [.coarseClock])
+        #expect(summary.renderText().contains("silences: not told"))
+        #expect(throws: FitFailure.coarseClock) { try fit.get() }
+    }
+
+    @Test("a clock that holds no date tells nothing of time") func anUnreadableClockTellsNothingOfTime() throws {
+        for resolution in [127, 0xC0] as [UInt8] {
+            let (summary, fit) = try conversation(resolution: resolution, unitsPerSecond: 1e6)
+            #expect(summary.flows.first?.up.packets == 102)
+            #expect(summary.startUnixS == nil && summary.rate == nil)
+            #expect(summary.flows.first.map { isUnknown($0.rttMs) } == true && summary.silences.isEmpty)
+            #expect(summary.notes.map(\.kind) == [.unreadableClock])
+            #expect(throws: FitFailure.noPackets) { try fit.get() }
+        }
+    }
+
     @Test("a record without a time bears none") func aRecordWithoutATimeBearsNone() throws {
         let frame = B.ipv4(B.udp())
         let simple = B.block(3, B.little(frame.count, 4) + frame)

@@ -64,7 +64,8 @@ import Testing
     @Test(arguments: ends) func lossesBeforeAndAfterAnOutageStillCount(_ end: RecordedWorld.End) throws {
         let fit = try fit(down: drop(5, for: 0.4), loss: .independent(Probability(0.01)), at: end)
         expect(fit, .down, from: 5, to: 5.4, at: end)
-        #expect(abs(fit.down.loss - 0.01) <= 0.003, "\(fit.down.loss)")
+        // Behind the link, repairs that come late may hide losses: then nothing is stated.
+        #expect(end == .client && !fit.down.isLossKnown || abs(fit.down.loss - 0.01) <= 0.003, "\(fit.down.lossBasis)")
     }
 
     @Test(arguments: ends) func lossesAloneAreNoOutage(_ end: RecordedWorld.End) throws {

@@ -78,15 +78,49 @@ import Testing
 
     @Test func aSeriesIsReadWithAnySeparatorAndRefusedWithItsLine() throws {
         for text in ["time,mbps\n0,1.5\n0.5,3\n", "0\t1.5\n0.5\t3", "10 1.5\r\n10.5 3\r\n"] {
-            let series = try RateSeries(secondsAndMegabits: Array(text.utf8))
+            let series = try RateSeries(table: Array(text.utf8))
             #expect(series.steps.map(\.rate.bitsPerSecond) == [1_500_000, 3_000_000])
             #expect(series.period == .seconds(1))
         }
         #expect(throws: RateSeriesError(line: 2, text: "time does not increase")) {
-            try RateSeries(secondsAndMegabits: Array("1,2\n1,3\n".utf8))
+            try RateSeries(table: Array("1,2\n1,3\n".utf8))
         }
-        #expect(throws: RateSeriesError.self) { try RateSeries(secondsAndMegabits: []) }
-        #expect(throws: RateSeriesError.self) { try RateSeries(secondsAndMegabits: Array("a,b\nc,d\n".utf8)) }
+        #expect(throws: RateSeriesError.self) { try RateSeries(table: []) }
+        #expect(throws: RateSeriesError.self) { try RateSeries(table: Array("a,b\nc,d\n".utf8)) }
+    }
+
+    /// Steps as Mbit/s, a second apart unless the table says otherwise.
+    private func rates(_ text: String, column: String? = nil) throws -> [Double] {
+        try RateSeries(table: Array(text.utf8), column: column).steps.map(\.rate.inMegabitsPerSecond)
+    }
+
+    @Test(arguments: [
+        ("t_s,rsrp_dbm,mbps\n0,-90,1.5\n1,-91,3\n", [1.5, 3.0]), ("mbps,elapsed_ms\n1.5,0\n3,1000\n", [1.5, 3.0]),
+        ("Time (s);Rate (kbit/s)\n0;1500\n1;3000\n", [1.5, 3.0]), ("\"time\",\"bits_per_second\"\n0,1.5e6\n1,3E+06\n", [1.5, 3.0]),
+        ("# seconds Mbit/s\n0 1.5\n# half\n1 3\n", [1.5, 3.0]), ("\u{FEFF}s\tMB/s\n0\t1\n1\t2\n", [8.0, 16.0]), ("t,x\n0,2.5e-01\n", [0.25]),
+    ])
+    func aTablesColumnsAreFoundByTheirNamesAndUnits(_ text: String, _ expected: [Double]) throws {
+        #expect(try rates(text) == expected)
+    }
+
+    @Test func whichOfSeveralRatesIsMeantIsNeverGuessed() throws {
+        let table = "t_s,a_mbps,b_mbps\n0,1,2\n1,3,4\n"
+        let open = #expect(throws: RateSeriesError.self) { try self.rates(table) }
+        #expect(open?.columns == ["a_mbps", "b_mbps"] && open?.description.contains("a_mbps, b_mbps") == true)
+        #expect(try rates(table, column: "b_mbps") == [2, 4])
+        #expect(try rates(table, column: "A_MBPS") == [1, 3])
+        #expect(try rates(table, column: "3") == [2, 4])
+        #expect(throws: RateSeriesError.self) { try self.rates(table, column: "c") }
+        #expect(throws: RateSeriesError.self) { try self.rates(table, column: "t_s") }
+        let bare = #expect(throws: RateSeriesError.self) { try self.rates("0,1,2\n1,3,4\n") }
+        #expect(bare?.columns == ["2", "3"])
+        #expect(try rates("0,1,2\n1,3,4\n", column: "2") == [1, 3])
+    }
+
+    @Test func aCellThatIsNoNumberIsNamedWithItsLine() throws {
+        for text in ["t,mbps\n0,1\n1,\n", "t,mbps\n0,1\n1,-2\n", "t,mbps\n0,1\n2020.02.14,3\n", "t,mbps\n0,1\n1,1e99\n"] {
+            #expect(#expect(throws: RateSeriesError.self) { try self.rates(text) }?.line == 3, "\(text)")
+        }
     }
 
     @Test func largePacketsAreDroppedWithTheirReason() {

@@ -35,7 +35,6 @@ struct LoadReplayTests {
 
     private func replay(_ source: ReplaySource, _ configure: (inout ReplayOptions) -> Void = { _ in }) throws -> ReplayReport {
         var options = ReplayOptions()
-        options.kill = .never
         configure(&options)
         return try ReplayRun(ReplayPlan(source, options), source, engine: Replaying.engine.get(), module: module()).run()
     }
@@ -49,6 +48,24 @@ struct LoadReplayTests {
         #expect(report.calls == 10 && report.failed == 0 && report.duplicated == 0 && report.violations.isEmpty)
         // Nine pauses of 998 ms, and ten answers that took no less than the link's round trip.
         #expect(report.simulatedS > 9)
+        // The same load over the same link takes the same time.
+        #expect(abs(report.simulatedS / report.durationS - 1) < 0.05 && report.durationS == load.recordedS)
+        #expect(report.renderText().contains("recorded in \(TextLayout.fixed(load.recordedS, 2)) s"))
+    }
+
+    @Test func `a transfer takes as long as it took`() throws {
+        let report = try replay(ReplaySource(path: Replaying.root.appending(path: "captures/bulk.pcap").path))
+        #expect(report.failed == 0 && report.violations.isEmpty && report.kills.isEmpty)
+        let captured = try #require(report.capture?.durationS)
+        #expect(abs(report.simulatedS / captured - 1) < 0.05, "\(report.simulatedS) of \(captured)")
+    }
+
+    @Test func `what the servers sent again is counted beside what the client did`() throws {
+        var lossy = try source(talk())
+        lossy.link.down.radioLoss = .independent(Probability(0.1))
+        let report = try replay(lossy)
+        #expect(try #require(report.serversRetransmitted) > 0 && report.failed == 0)
+        #expect(try replay(source(talk())).serversRetransmitted == 0)
     }
 
     @Test func `a slower link delays what waited for an answer`() throws {

@@ -30,6 +30,7 @@ struct ReplayPageTests {
         let recorder = ReplayRecorder()
         var options = ReplayOptions()
         options.mode = .link
+        options.kill = .halfway
         let run = try ReplayRun(ReplayPlan(source, options), source, engine: try Engine.shared.get(), module: [UInt8](try Data(contentsOf: Engine.module)))
         return (try run.run(recorder: recorder), recorder.recording, try #require(source.fit))
     }

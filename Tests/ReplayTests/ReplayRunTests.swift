@@ -43,7 +43,7 @@ struct ReplayRunTests {
     }
 
     @Test func `the serving station dies halfway, nothing is lost, and it serves again`() throws {
-        let report = try replay()
+        let report = try replay { $0.kill = .halfway }
         #expect(report.violations.isEmpty)
         #expect(report.calls == 100 && report.failed == 0 && report.duplicated == 0)
         #expect(report.phases.map(\.name) == ["before", "during", "after"])
@@ -69,9 +69,8 @@ struct ReplayRunTests {
         #expect(try replay { $0.seed = 12 }.digest != report.digest)
     }
 
-    @Test func `asked for, nothing is killed and another outage comes`() throws {
+    @Test func `nobody is killed unless somebody asks for it, and another outage comes`() throws {
         let report = try replay { options in
-            options.kill = .never
             options.runs = 40
             options.duration = .seconds(10)
             options.outages = [Outage(start: .seconds(5), duration: .seconds(2), mode: .drop)]
@@ -101,7 +100,7 @@ struct ReplayRunTests {
             name: "described", up: LinkProfile(delay: .milliseconds(50)), down: LinkProfile(delay: .milliseconds(50)))
         var options = ReplayOptions()
         options.mode = .link
-        (options.runs, options.duration, options.kill) = (20, .seconds(4), .never)
+        (options.runs, options.duration) = (20, .seconds(4))
         let report = try ReplayRun(ReplayPlan(ReplaySource(link: link), options), ReplaySource(link: link), engine: Replaying.engine.get(), module: module()).run()
         #expect(report.calls == 20 && report.failed == 0 && report.violations.isEmpty)
         #expect(report.fit == nil && report.capture == nil)

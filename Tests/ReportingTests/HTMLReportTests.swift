@@ -50,6 +50,7 @@ import Testing
         let evil = "</script><script>alert(1)</script><!-- \u{2028}\"'&"
         data.title = evil
         data.facts = [evil]
+        data.notes = [evil]
         data.flows[0].name = evil
         data.calls = [.init(name: evil, startS: 1, durationMs: 2, servedBy: evil, failure: evil, attempts: 1)]
         let page = HTMLReport.render(data)
@@ -83,6 +84,16 @@ import Testing
         #expect(left.kinds.count { $0 == 1 } == 300)
         #expect(left.timesUs.first == 0 && left.bytes.last == 299_999_000)
         #expect(data.notes.count == 1)
+    }
+
+    @Test func `samples beyond what a plot can tell apart keep each interval's extremes`() {
+        var all = ReportData.Samples()
+        for index in 0..<100_000 { all.add(Int64(index) * 1_000, index == 54_321 ? 9_000 : index == 12_345 ? 0.5 : Double(40 + index % 7)) }
+        let thinned = all.thinned(to: 3_000)
+        #expect(thinned.values.count <= 3_003 && thinned.values.count > 1_000)
+        #expect(thinned.values.max() == 9_000 && thinned.values.min() == 0.5 && thinned.timesUs.first == 0)
+        #expect(thinned.timesUs == thinned.timesUs.sorted())
+        #expect(all.thinned(to: 100_000).values == all.values)
     }
 
     @Test func `numbers are written as JSON has them`() {

@@ -1,4 +1,5 @@
 import Crypto
+import MastTimebase
 
 /// The SHA-256 of some bytes: the name by which applications and results are known. Written as 64 hexadecimal digits.
 public struct ContentDigest: Hashable, Sendable {

@@ -1,4 +1,5 @@
 import Crypto
+import MastTimebase
 
 /// The name of some bytes by which any 64 KiB of them can be checked alone: the root of a tree of SHA-256 over them.
 ///

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MastCapture
+import MastFiles
 import MastPacketTools
 import MastTimebase
 import MastTransport
@@ -10,13 +11,20 @@ struct CaptureCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture", abstract: "Record packets of a network interface.",
         discussion: """
-            Writes them to a capture file, shows once a second on standard error what passes, and ends with a summary \
+            Writes them to a capture file, shows on a terminal what passes (packets, the rate each way, what the kernel dropped, \
+            the busiest flow), and ends with a summary \
             (Ctrl-C, SIGTERM, --count or --duration). Capturing takes root or CAP_NET_RAW; once the interface and the \
             files are open, root is given up for good: to the user who called sudo, else to `nobody`.
 
               mast capture --list
               mast capture -i eth0 -w road.pcapng --filter "udp port 4433" --ring 10x100MB
               mast capture -r road.pcapng --dissect
+              MAST_KEYLOG=keys.txt mast call HOST SERVICE/METHOD -d JSON
+              mast capture -r road.pcapng --dissect --keylog keys.txt
+
+            --dissect takes a conversation for our transport's once an answer in it matches its opening, and then prints \
+            both; of one recorded from its middle on, what a key log names, and what goes to or comes from a --port. With \
+            --json it is {"datagrams": [ … ], "packets": …}, one datagram a line.
             """)
 
     @Option(name: [.customShort("i"), .long], help: ArgumentHelp("The interface to listen on; `any` is all of them.", valueName: "name"))
@@ -49,16 +57,19 @@ struct CaptureCommand: AsyncParsableCommand {
     @Flag(help: "Take what is not addressed to this machine, too, where the network shows it.")
     var promiscuous = false
 
-    @Flag(help: "Print each datagram of our transport on a line: kind, connection IDs, packet number.")
+    @Flag(help: "Print each datagram of our transport on a line: kind, connection IDs, packet number; with --keylog what is inside.")
     var dissect = false
 
-    @Option(help: ArgumentHelp("A port whose datagrams are our transport's (besides \(DefaultPort.all.map(String.init).joined(separator: ", ")) and whoever shakes hands).", valueName: "port"))
+    @Option(help: ArgumentHelp("What MAST_KEYLOG named when one of the ends ran: decrypts its connections. It may grow meanwhile.", valueName: "file"))
+    var keylog: String?
+
+    @Option(help: ArgumentHelp("A port whose datagrams are our transport's, whatever is in them.", valueName: "port"))
     var port: [UInt16] = []
 
     @Option(help: ArgumentHelp("Whom to go on as when started by root; `root` gives nothing up.", valueName: "user"))
     var user: String?
 
-    @Flag(name: [.customShort("q"), .long], help: "No live statistics.")
+    @Flag(name: [.customShort("q"), .customLong("quiet"), .customLong("no-progress")], help: "No live line on the terminal.")
     var quiet = false
 
     @OptionGroup var output: OutputOptions
@@ -72,7 +83,7 @@ struct CaptureCommand: AsyncParsableCommand {
         }
         guard count ?? 1 > 0 else { throw ValidationError("--count must be above 0") }
         guard ring == nil || (file ?? "-") != "-" else { throw ValidationError("--ring needs -w FILE") }
-        guard !(dissect && output.json) else { throw ValidationError("--dissect prints lines, --json one object: give one of them") }
+        guard keylog == nil || dissect else { throw ValidationError("--keylog needs --dissect") }
         guard !(dissect && file == "-") else { throw ValidationError("--dissect and -w - both want standard output") }
     }
 
@@ -97,9 +108,11 @@ struct CaptureCommand: AsyncParsableCommand {
         // A server's ready line: whoever waits for it knows that nothing is missed from here on.
         Output.note("capture ready: \(interface) \(capture.linkType)")
         var onLine: (@Sendable (String) -> Void)?
-        if !quiet { onLine = { Output.note($0) } }
+        // Lines of results would run into it.
+        if !quiet, !output.json, isatty(2) == 1, !(dissect && isatty(1) == 1) { onLine = { Output.progress($0) } }
         let session = CaptureSession(capture, recorder, stopAfter: duration, onLine: onLine)
         try await Termination.run(until: requests, { await session.run() }, stop: { await session.stop() })
+        if onLine != nil { Output.endProgress() }
         try finish(recorder, session.statistics, failure: session.failure, linkType: session.linkType)
     }
 
@@ -109,9 +122,10 @@ struct CaptureCommand: AsyncParsableCommand {
                 path: path, ring: ring.map { .init(files: $0.files, bytes: $0.bytes) },
                 interface: .init(name: interface ?? "mast0", linkType: linkType), snapLength: snaplen, owner: owner)
         }
+        guard dissect else { return PacketRecorder(writer: writer, traffic: nil, snapLength: snaplen, limit: count ?? .max) }
+        let traffic = TrafficReader(ports: port, keyLog: try keylog.map { path throws(FileFailure) in try KeyLogFollower(path: path) })
         return PacketRecorder(
-            writer: writer, dissector: dissect ? DatagramDissector(ports: DefaultPort.all + port) : nil, snapLength: snaplen, limit: count ?? .max,
-            onDissected: { Output.line($0) })
+            writer: writer, traffic: traffic, snapLength: snaplen, limit: count ?? .max, onDissected: DissectionOutput(isJSON: output.json).print)
     }
 
     private func lesserPrivileges() throws -> LiveCapturePrivileges? {
@@ -145,7 +159,12 @@ struct CaptureCommand: AsyncParsableCommand {
     private func finish(_ recorder: PacketRecorder, _ statistics: LiveCapture.Statistics?, failure: String?, linkType: LinkType) throws {
         recorder.writer?.flush()
         let report = CaptureReport(recorder, statistics, linkType: linkType)
-        if output.json {
+        if let remark = recorder.traffic?.remark { Output.note(remark) }
+        if dissect, output.json {
+            // The list of datagrams may have had none.
+            if recorder.dissected == 0 { Output.document("{\"datagrams\":[") }
+            Output.document("]," + (try Output.jsonText(report)).dropFirst())
+        } else if output.json {
             if file == "-" { Output.errorDocument(try Output.jsonText(report)) } else { try Output.json(report) }
         } else if dissect || file == "-" {
             Output.note(report.text)
@@ -208,5 +227,21 @@ struct CaptureReport: Encodable {
         if let lost = interfaceDroppedPackets, lost > 0 { parts.append("\(lost) by the interface") }
         if let files, let first = files.first, let last = files.last { parts.append("in \(files.count > 1 ? first + " … " + last : first)") }
         return parts.joined(separator: ", ")
+    }
+}
+
+/// Prints datagrams as they come: a line each, or as members of one JSON document's list.
+private final class DissectionOutput {
+    private let isJSON: Bool
+    private var isFirst = true
+
+    init(isJSON: Bool) { self.isJSON = isJSON }
+
+    func print(_ record: TrafficRecord) {
+        guard isJSON else { return Output.line(record.text) }
+        // A record's numbers and texts can all be written as JSON.
+        guard let text = try? Output.jsonText(record) else { return }
+        Output.document((isFirst ? "{\"datagrams\":[" : ",") + text)
+        isFirst = false
     }
 }

@@ -7,7 +7,7 @@ import MastReporting
 
 /// Files for people and their tools, beside what a command prints.
 struct CaptureReportOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Write a report with plots and tables: one HTML file that needs no network.", valueName: "file.html"))
+    @Option(help: ArgumentHelp("Write a report with figures, plots and tables, of both captures where there are two: one HTML file that needs no network.", valueName: "file.html"))
     var report: String?
 
     @Option(help: ArgumentHelp("Write the busiest flow as qlog (JSON-SEQ 0.3), which qvis opens; name it .sqlog.", valueName: "file.sqlog"))
@@ -21,9 +21,13 @@ struct CaptureReportOptions: ParsableArguments {
 
     func recorder() -> CaptureRecorder? { isWanted ? CaptureRecorder() : nil }
 
-    func write(_ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>) throws {
+    /// - Parameter other: the other end's capture, and what both tell together.
+    func write(
+        _ summary: CaptureSummary, _ recorder: CaptureRecorder, fit: Result<LinkFit, FitFailure>,
+        other: (file: String, comparison: TwoEndsComparison)? = nil
+    ) throws {
         if report != nil || csv != nil {
-            let data = ReportData(summary, recorder, fit: fit)
+            let data = ReportData(summary, recorder, fit: fit, other: other)
             if let csv { try InputFile.write(Array(data.csv.utf8), to: csv) }
             if let report { try InputFile.write(Array(HTMLReport.render(data).utf8), to: report) }
         }

@@ -15,7 +15,8 @@ struct LinkFitCommand: AsyncParsableCommand {
             of the same bytes. How each figure was found: \
             mast inspect --fit FILE. With --json standard output gets both, and what each figure is based on: \
             {"scenario": …, "fit": …, "goodness": {"up": …, "down": …}, "truncated": …}. A capture that breaks off is \
-            fitted up to the break, and ends with exit code 65. The same as mast link fit.
+            fitted up to the break, and ends with exit code 65. With --filter, --from, --to and --flow only what they leave \
+            is fitted; what came before --from is not looked at. The same as mast link fit.
             """)
 
     /// What --json prints.
@@ -54,13 +55,20 @@ struct LinkFitCommand: AsyncParsableCommand {
     var traces: String?
 
     @OptionGroup var window: FitWindowOptions
+    @OptionGroup(title: "What of the capture") var part: CapturePartOptions
     @OptionGroup var output: OutputOptions
 
     @Option(help: ArgumentHelp("The scenario's seed, from which all its chance follows.", valueName: "n"))
     var seed: UInt64 = 1
 
+    func validate() throws {
+        guard part.from == nil && part.to == nil || window.isWhole else {
+            throw ValidationError("--window-start and --window-length choose a part by times, as --from and --to do: give one of the two")
+        }
+    }
+
     func run() async throws {
-        let (fit, goodness, truncation) = try window.fitAndGoodness(file)
+        let (fit, goodness, truncation) = try window.fitAndGoodness(file, part)
         let scenario = fit.scenario(name: ScenarioFile.name(file), seed: seed)
         if let traces {
             for direction in FlowDirection.allCases {
@@ -100,6 +108,8 @@ struct FitWindowOptions: ParsableArguments {
         guard windowLength ?? .zero <= Timeline.longestWindow else { throw ValidationError("--window-length must be at most 48h; without it the whole capture is fitted") }
     }
 
+    var isWhole: Bool { windowStart == nil && windowLength == nil }
+
     func fit(_ path: String) throws -> LinkFit {
         let (fit, _, truncation) = try fitAndGoodness(path)
         if let truncation { Output.note("\(path) breaks off (\(truncation)); fitting what is before the break") }
@@ -107,11 +117,14 @@ struct FitWindowOptions: ParsableArguments {
     }
 
     /// The third is why the file breaks off, if it does.
-    func fitAndGoodness(_ path: String) throws -> (LinkFit, (FlowDirection) -> FitGoodness, String?) {
-        let capture = try CaptureFile(path: path)
-        let isWhole = windowStart == nil && windowLength == nil
-        var pipeline = CapturePipeline(isWhole ? .whole : .window(start: windowStart, length: windowLength ?? .seconds(60)))
-        pipeline.read(capture)
+    func fitAndGoodness(_ path: String, _ part: CapturePartOptions? = nil) throws -> (LinkFit, (FlowDirection) -> FitGoodness, String?) {
+        let flow = try part?.chosenFlow(path)
+        let capture = try CaptureFile(path: path, filter: part?.filter)
+        let times = try part?.times(start: capture.startEpochNanoseconds, path)
+        var pipeline = CapturePipeline(
+            isWhole ? .whole : .window(start: windowStart, length: windowLength ?? .seconds(60)), flow: flow?.inPart)
+        pipeline.read(capture, within: times)
+        if let part, let left = part.summary(capture, times: times, flow: flow, taken: pipeline.flowPackets) { Output.note(left.text(packets: pipeline.flowPackets)) }
         let fit = try pipeline.finish()
         return (fit, { [pipeline] in pipeline.goodness(fit, $0) }, capture.truncation)
     }

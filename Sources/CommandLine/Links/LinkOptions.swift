@@ -16,10 +16,16 @@ struct LinkOptions: ParsableArguments {
 
     @OptionGroup var window: FitWindowOptions
 
-    @Option(name: .customLong("up"), help: ArgumentHelp("Trace from clients to the network: Mahimahi's, lines of seconds and Mbit/s, or iperf3's JSON.", valueName: "trace"))
+    @Option(name: .customLong("up"), help: ArgumentHelp("Trace from clients to the network: Mahimahi's, a table of seconds and Mbit/s with one line of headings or none, or iperf3's JSON (of --bidir: the forward flow; --down takes the reverse one).", valueName: "trace"))
     var upTrace: String?
     @Option(name: .customLong("down"), help: ArgumentHelp("Trace from the network to clients.", valueName: "trace"))
     var downTrace: String?
+    @Option(help: ArgumentHelp("The column of rates in the tables of --up and --down, by its name or its number from 1, where there are several.", valueName: "name"))
+    var column: String?
+    @Option(help: ArgumentHelp("The same for --up alone.", valueName: "name"))
+    var upColumn: String?
+    @Option(help: ArgumentHelp("The same for --down alone.", valueName: "name"))
+    var downColumn: String?
     @Option(help: ArgumentHelp("Delays from clients to the network over time, added to --delay: a line of milliseconds for each 10 ms, or CellReplay's file of base delays and light opportunities (its heavy trace goes to --up).", valueName: "file"))
     var upDelays: String?
     @Option(help: ArgumentHelp("Delays from the network to clients over time.", valueName: "file"))
@@ -65,6 +71,8 @@ struct LinkOptions: ParsableArguments {
         }
         guard upTrace == nil || upRate == nil else { throw ValidationError("give --up or --up-rate, not both") }
         guard downTrace == nil || downRate == nil else { throw ValidationError("give --down or --down-rate, not both") }
+        guard column == nil || upTrace != nil || downTrace != nil else { throw ValidationError("--column belongs to a table that --up or --down names") }
+        guard upColumn == nil || upTrace != nil, downColumn == nil || downTrace != nil else { throw ValidationError("--up-column belongs to --up, --down-column to --down") }
         guard rate == nil || upRate == nil && downRate == nil && upTrace == nil && downTrace == nil else {
             throw ValidationError("--rate is of both directions: give it alone, or --up-rate and --down-rate")
         }
@@ -98,8 +106,8 @@ struct LinkOptions: ParsableArguments {
             if let longToShortTimer { result[direction].trains?.rest = longToShortTimer }
         }
         func bytes(_ profile: LinkProfile) -> Int { opportunityBytes ?? profile.trains?.opportunityBytes ?? 1_500 }
-        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: bytes(result.up)) }
-        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: bytes(result.down)) }
+        if let upTrace { result.up.service = try ScenarioFile.service(upTrace, opportunityBytes: bytes(result.up), column: upColumn ?? column, direction: .up, note: Output.note) }
+        if let downTrace { result.down.service = try ScenarioFile.service(downTrace, opportunityBytes: bytes(result.down), column: downColumn ?? column, direction: .down, note: Output.note) }
         if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }

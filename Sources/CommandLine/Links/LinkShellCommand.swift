@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MastCapture
 import MastFiles
 import MastLinkEmulator
 import MastLinkModel
@@ -24,6 +25,9 @@ struct LinkShellCommand: ParsableCommand {
             The rest of the world is reached if nft is installed: while shells are open, the host forwards packets and hides them behind its own addresses; \
             the last one to end leaves its settings as the first one found them, net.ipv4.ip_forward is never written.
 
+            On a terminal its lowest row shows the rate each way, what waits in the queues and what was lost, while a program \
+            writes line by line (--no-progress: never). $MAST_LINK holds the link's name, and your shell's prompt begins with (mast).
+
             Needs root, or CAP_NET_ADMIN and CAP_SYS_ADMIN.
             """)
 
@@ -43,6 +47,9 @@ struct LinkShellCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("At the end, write the counts and how exact departures were to this file, as JSON.", valueName: "file"))
     var stats: String?
+
+    @Flag(help: "No live line on the terminal.")
+    var noProgress = false
 
     @Argument(parsing: .postTerminator, help: ArgumentHelp("The program and its arguments, after --.", valueName: "command"))
     var command: [String] = []
@@ -72,6 +79,10 @@ struct LinkShellCommand: ParsableCommand {
         environment["MAST_HOST6"] = addresses.outermostHost6
         environment["MAST_LINK"] = scenario.name
         let words = command.isEmpty ? [environment["SHELL"] ?? "/bin/sh"] : command
+        if command.isEmpty {
+            Self.mark(&environment)
+            if isatty(2) == 1 { Output.note("you are behind the link \(scenario.name); the host is at $MAST_HOST, and exit leads back") }
+        }
         var configuration = TUNShell.Configuration(scenario: scenario, command: words, environment: environment)
         configuration.mtu = mtu
         configuration.extraBytes = link.opportunityBytes == 1504 ? 4 : 0
@@ -91,12 +102,33 @@ struct LinkShellCommand: ParsableCommand {
         let shell = TUNShell(configuration, device: device)
         let (status, statistics): (Int32, TUNShell.Statistics)
         do throws(TUNShellError) {
-            (status, statistics) = try shell.run { direction, events in logs.take(direction, events) }
+            let gauge = Lock<(LinkGauge?, LinkGaugeLine)>((nil, LinkGaugeLine()))
+            let line = noProgress ? nil : StatusLine {
+                gauge.withLock { state in
+                    guard let now = state.0 else { return "" }
+                    return state.1.line(now, format: TextLayout.bitRate, bytes: TextLayout.bytes)
+                }
+            }
+            defer { line?.end() }
+            let observe: ((LinkGauge) -> Void)? = line == nil ? nil : { now in gauge.withLock { $0.0 = now } }
+            (status, statistics) = try shell.run(observe: observe) { direction, events in logs.take(direction, events) }
         } catch { throw Self.failure(error) }
         try logs.close()
         if let stats { try InputFile.write(Array((try Output.jsonText(LinkShellReport(statistics, scenario)) + "\n").utf8), to: stats) }
         if statistics.lost > 0 { Output.note("\(statistics.lost) packets were lost outside the link: a device did not take them") }
         if status != 0 { throw ExitCode(status) }
+    }
+
+    /// Lets the prompt say where it is. A shell's own start files set its prompt, so bash is told after them; the others take
+    /// what they find.
+    private static func mark(_ environment: inout [String: String]) {
+        let mark = "(mast) "
+        environment["PROMPT_COMMAND"] = "case $PS1 in '\(mark)'*) ;; *) PS1='\(mark)'\"$PS1\" ;; esac" + (environment["PROMPT_COMMAND"].map { "; " + $0 } ?? "")
+        if let prompt = environment["PS1"], !prompt.isEmpty {
+            if !prompt.hasPrefix(mark) { environment["PS1"] = mark + prompt }
+        } else {
+            environment["PS1"] = mark + "$ "
+        }
     }
 
     private static func failure(_ error: TUNShellError) -> Failure {

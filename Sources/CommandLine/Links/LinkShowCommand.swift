@@ -1,21 +1,34 @@
 import ArgumentParser
-import MastCapture
 import MastFiles
-import MastLinkEmulator
-import MastLinkModel
 import MastReporting
-import MastTimebase
 
 struct LinkShowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Plot link logs, traces and scenarios.",
+        commandName: "show", abstract: "Plot link logs, traces, measured rates, scenarios and captures.",
         discussion: """
             Of a log (--log of any link command, or mm-link's own): capacity, arrivals and departures, time in the queue \
-            and drops. Of a Mahimahi trace or a scenario: its capacity. In the terminal, and with --out as SVG or HTML.
+            and drops. Of anything that the link options read (a Mahimahi trace, a table of rates, iperf3's JSON, delays over \
+            time, a scenario, a capture): the capacity, the outages, and delays that change. In the terminal, and with --out as \
+            SVG or HTML. A file's name ending in .up or .down, or such an ending before .log, tells its direction.
+
+            A table has lines of a time and rates, under a line of headings or under none; units stand in the headings (time_ms, \
+            dl_kbps), without them a time is in seconds and a rate in Mbit/s. Where several columns may be the rate, --column \
+            chooses.
+
+              mast link show --column att_mbps four-links.csv
+              mast link show iperf.json road.scenario.json run.down.log --out links.html
             """)
 
-    @Argument(help: ArgumentHelp("Logs, traces or scenarios.", valueName: "file"))
+    @Argument(help: ArgumentHelp("Logs, traces, tables, iperf3's JSON, delays, scenarios or captures.", valueName: "file"))
     var files: [String]
+
+    @Option(help: ArgumentHelp("The column of rates in tables, by its name or its number from 1.", valueName: "name"))
+    var column: String?
+
+    @Flag(help: "The numbers of the files are delays: a line of milliseconds for each 10 ms, or CellReplay's.")
+    var delays = false
+
+    @OptionGroup var window: FitWindowOptions
 
     @Option(help: ArgumentHelp("Write the plots to a self-contained page, or (one plot) to a picture.", valueName: "file.html|file.svg"))
     var out: String?
@@ -27,62 +40,21 @@ struct LinkShowCommand: ParsableCommand {
             guard out.hasSuffix(".html") || out.hasSuffix(".svg") else { throw ValidationError("--out is a .html or a .svg file") }
             guard !files.contains(out) else { throw ValidationError("--out would overwrite an input") }
         }
+        guard !delays || column == nil else { throw ValidationError("--column is of rates, --delays of delays: give one of them") }
     }
 
     func run() throws {
-        let plots = try files.flatMap(Self.plots)
+        let plots = try files.flatMap { try LinkShowInput(path: $0, column: column, areDelays: delays, window: window).plots() }
         if let out {
             if out.hasSuffix(".svg"), plots.count != 1 {
                 throw Failure(.usage, "\(plots.count) plots do not fit one picture; write them to a .html file")
             }
-            let text = out.hasSuffix(".svg") ? plots[0].svg + "\n" : LinkPlot.html(plots)
+            let text = out.hasSuffix(".svg") ? plots[0].svg + "\n" : HTMLReport.render(ReportData(links: plots))
             try InputFile.write(Array(text.utf8), to: out)
         }
         if output.json { try Output.json(["links": plots]) } else {
             Output.text(plots.map { $0.text(width: Output.width) }.joined(separator: "\n"))
         }
         if let out { Output.note("wrote \(out)") }
-    }
-
-    private static func plots(_ path: String) throws -> [LinkPlot] {
-        let bytes = try InputFile.read(path)
-        let name = ScenarioFile.name(path)
-        guard let first = bytes.first(where: { $0 > 32 }) else { throw Failure(.badData, "\(path) is empty; give a log, a trace or a scenario") }
-        if first == UInt8(ascii: "{") {
-            let scenario = try ScenarioFile.load(path)
-            let plots = LinkDirection.allCases.compactMap { direction -> LinkPlot? in
-                guard case .trace(let trace) = scenario[direction].service else { return nil }
-                return LinkPlot(trace, name: "\(scenario.name), \(direction.rawValue)")
-            }
-            guard !plots.isEmpty else { throw Failure(.badData, "\(path) has no trace to plot; its rates are constant") }
-            return plots
-        }
-        // A trace has one number on each line, a log more fields or comments.
-        let line = bytes.drop { $0 <= 32 }.prefix { $0 != 10 && $0 != 13 }
-        if line.allSatisfy({ (48...57).contains($0) }) {
-            do throws(DeliveryTraceError) {
-                return [LinkPlot(try DeliveryTrace(mahimahi: bytes), name: name)]
-            } catch {
-                throw Failure(.badData, "\(path) is not a Mahimahi trace: \(error)")
-            }
-        }
-        var reader = LinkLogReader()
-        var builder = LinkPlot.Builder()
-        var entries = 0
-        var start = 0
-        do throws(LinkLogError) {
-            while start < bytes.count {
-                let end = bytes[start...].firstIndex(of: 10) ?? bytes.count
-                if let entry = try reader.parse(bytes[start..<end]) {
-                    builder.add(entry)
-                    entries += 1
-                }
-                start = end + 1
-            }
-        } catch {
-            throw Failure(.badData, "\(path) is not a link log: \(error)")
-        }
-        guard entries > 0 else { throw Failure(.badData, "\(path) holds no event of a link; give a log, a trace or a scenario") }
-        return [builder.plot(name: name)]
     }
 }

@@ -15,7 +15,7 @@ struct PacketReplayRunner {
     func run() throws {
         guard let path = command.file else { throw Failure(.usage, "--mode packets needs a capture") }
         var options = RecordedPackets.Options()
-        options.part = try command.part.part(conversations: true)
+        options.part = try command.part.part(path, conversations: true, asRecords: true)
         options.load = command.part.load
         if path == "-", options.load.rounds > 1 || options.part.flow != nil {
             throw Failure(.usage, "standard input is read once: --loop and --flow need a file")
@@ -48,7 +48,7 @@ struct PacketReplayRunner {
     }
 
     private func target(_ path: String, _ packets: RecordedPackets) throws -> PacketTarget {
-        if let out = command.packets.out { return try .file(out, of: packets, from: path, filter: command.part.filter) }
+        if let out = command.packets.out { return try .file(out, of: packets, from: path, filter: command.part.chosen.filter) }
         if let name = command.packets.toInterface { return try .interface(name) }
         return try .datagrams(command.packets.sendTo ?? "")
     }

@@ -12,14 +12,15 @@ struct ReplayCommand: AsyncParsableCommand {
         discussion: """
             --mode load (the default): every flow's messages, with their sizes, order and pauses, become calls of a client \
             over our transport, across the link fitted to the whole capture, or across another one (--profile, \
-            --capture, --rate …). The transport reacts; that is the test.
+            --capture, --rate …). The transport reacts; that is the test. The report sets its own length beside the \
+            recording's, and says what of the link the capture does not prove and what of the load was left out.
             --mode link: that link, and a client that runs the sample application textsearch over it. Chosen by --runs and \
             --duration, and without a capture.
             --mode packets: the packets themselves, open loop, each at its time since the first: into a file (--out), as \
             datagrams (--send-to HOST:PORT), or to a device (--to-interface, needs root).
 
             In the first two the client calls a communication server's two stations, 2 ms away from it, and a center that \
-            is 60 ms away. Halfway the serving station is killed, later it returns (--kill-station never: not). Clock, \
+            is 60 ms away. With --kill-station the serving station dies at a time, and returns later. Clock, \
             network and processes are simulated, everything else is the program's own code, and the same seed gives the \
             same digest everywhere. With --live the servers are processes of this machine, their sockets are real, and the \
             client's link is a live relay.
@@ -106,9 +107,9 @@ struct ReplayCommand: AsyncParsableCommand {
         let report: ReplayReport
         do {
             let plan = try ReplayPlan(source, options)
-            if plan.load?.isCut == true || plan.load?.omitted ?? 0 > 0 {
+            if let leftOut = plan.load?.leftOut, !leftOut.isEmpty {
                 Output.endProgress()
-                Output.note("more was recorded than a replay holds: long messages were cut and \(plan.load?.omitted ?? 0) exchanges left out; choose a part by --from, --to, --flow or --limit")
+                Output.note("more was recorded than a replay takes: \(leftOut.map { "\($0.exchanges) exchanges \($0.reason)" }.joined(separator: ", ")) left out; choose a part by --from, --to, --flow or --limit")
             }
             let module = try Self.module(plan.workload.application)
             if live {
@@ -130,7 +131,8 @@ struct ReplayCommand: AsyncParsableCommand {
         try files.write(report, recorder, source)
         if output.json { try Output.json(report) } else { Output.text(report.renderText()) }
         if !live, !output.json || isatty(2) == 1 {
-            Output.error(String(format: "simulated %.1f s in %.2f s: %.0f times as fast as real time", report.simulatedS, seconds, report.simulatedS / seconds))
+            let virtual = report.simulatedS + report.setUpS
+            Output.error(String(format: "simulated %.1f s, after %.1f s for setting the cloud up, in %.2f s: %.0f times as fast as real time", report.simulatedS, report.setUpS, seconds, virtual / seconds))
         }
         try judge(report, source)
     }
@@ -153,7 +155,7 @@ struct ReplayCommand: AsyncParsableCommand {
         Output.progress("reading \(file)")
         defer { Output.endProgress() }
         var source: ReplaySource
-        do { source = try ReplaySource(path: file, part: try part.part(conversations: chosenMode == .load)) } catch let failure as ReplayFailure {
+        do { source = try ReplaySource(path: file, part: try part.part(file, conversations: chosenMode == .load), conversations: chosenMode == .load) } catch let failure as ReplayFailure {
             throw Failure(.badData, "\(file): \(failure)")
         }
         if link.isGiven { source.link = try link.resolved(over: source.link) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MastCapture
 import MastLinkInference
 import MastLinkModel
 import MastReplay
@@ -6,14 +7,7 @@ import MastTimebase
 
 /// Which of a capture's packets, and how fast.
 struct ReplayPartOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Only packets that match, in libpcap's language: pcap-filter(7).", valueName: "expression"))
-    var filter: String?
-    @Option(help: ArgumentHelp("From this time on, since the first packet.", valueName: "time"))
-    var from: Interval?
-    @Option(help: ArgumentHelp("Up to this time.", valueName: "time"))
-    var to: Interval?
-    @Option(help: ArgumentHelp("Only this flow: its number in the order of mast inspect, or one of its ends, such as 10.0.0.1:443.", valueName: "flow"))
-    var flow: String?
+    @OptionGroup var chosen: CapturePartOptions
     @Option(help: ArgumentHelp("At most so many exchanges, or packets.", valueName: "number"))
     var limit: Int?
     @Option(help: ArgumentHelp("So many times as fast as recorded, 0.001 to 1000.", valueName: "factor"))
@@ -23,7 +17,7 @@ struct ReplayPartOptions: ParsableArguments {
 
     /// What only recorded messages or packets have.
     var paces: [(name: String, isGiven: Bool)] {
-        [("speed", speed != nil), ("loop", loop != nil), ("limit", limit != nil), ("flow", flow != nil)]
+        [("speed", speed != nil), ("loop", loop != nil), ("limit", limit != nil), ("flow", chosen.flow != nil)]
     }
 
     /// Of `ReplayPace`.
@@ -33,15 +27,22 @@ struct ReplayPartOptions: ParsableArguments {
         if let speed, !(0.001...1_000).contains(speed) { throw ValidationError("--speed must be 0.001 to 1000") }
         if let loop, !(1...ReplayPace.mostRounds).contains(loop) { throw ValidationError("--loop must be 1 to \(ReplayPace.mostRounds)") }
         if let limit, limit < 1 { throw ValidationError("--limit must be 1 or more") }
-        if let flow, FlowChoice(flow) == nil { throw ValidationError("--flow must be a number or an address") }
-        if let from, from < .zero { throw ValidationError("--from must not be negative") }
-        if let to, to <= from ?? .zero { throw ValidationError("--to must come after --from") }
     }
 
-    func part(conversations: Bool) throws -> CapturePart {
+    /// - Parameters:
+    ///   - path: where times by the wall clock are, the capture that they belong to.
+    ///   - asRecords: times count from the first packet that is left by the filter.
+    func part(_ path: String, conversations: Bool, asRecords: Bool = false) throws -> CapturePart {
         var part = CapturePart()
-        (part.filter, part.from, part.to) = (filter, from, to)
-        if conversations { part.flow = flow.flatMap { FlowChoice($0) } }
+        part.filter = chosen.filter
+        var start: Int64?
+        if chosen.isByWallClock {
+            guard path != "-" else { throw Failure(.usage, "standard input is read once: give --from and --to since its first packet") }
+            let file = try CaptureFile(path: path, filter: chosen.filter)
+            if asRecords { file.withNext { record, _ in start = record.epochNanoseconds } } else { start = file.startEpochNanoseconds }
+        }
+        (part.from, part.to) = try chosen.bounds(start: start, path)
+        if conversations { part.flow = chosen.flow.flatMap { FlowChoice($0) } }
         return part
     }
 
@@ -56,7 +57,7 @@ struct ReplayPartOptions: ParsableArguments {
 struct ReplayEventOptions: ParsableArguments {
     @Option(
         name: [.customLong("kill-station"), .customLong("kill-at")], parsing: .singleValue,
-        help: ArgumentHelp("When to kill the serving station, from the first call on; may be repeated; or never. Default: halfway.", valueName: "time|never"))
+        help: ArgumentHelp("When to kill the serving station, from the first call on, or halfway; may be repeated. It returns when half of the rest has passed. Default: never.", valueName: "time|halfway|never"))
     var killAt: [KillTime] = []
 
     @Option(parsing: .singleValue, help: ArgumentHelp("An outage of the client's link beside the capture's: [hold:|drop:|air:]START+LENGTH, such as drop:12s+2s. May be repeated.", valueName: "outage"))
@@ -74,12 +75,12 @@ struct ReplayEventOptions: ParsableArguments {
         if let handoverEvery, handoverEvery < .milliseconds(100) || handoverLength >= handoverEvery || handoverLength <= .zero {
             throw ValidationError("--handover-every must be 100ms or more, and longer than --handover-length")
         }
-        if killAt.count > 1, killAt.contains(where: { $0.time == nil }) { throw ValidationError("--kill-station never stands alone") }
+        if killAt.count > 1, let word = killAt.first(where: { $0.time == nil }) { throw ValidationError("--kill-station \(word == .halfway ? "halfway" : "never") stands alone") }
         if killAt.count > 1_000 { throw ValidationError("--kill-station may be given 1000 times") }
     }
 
     var kill: ReplayOptions.Kill {
-        if killAt.isEmpty { return .halfway }
+        if killAt == [.halfway] { return .halfway }
         let times = killAt.compactMap(\.time)
         return times.isEmpty ? .never : .at(times)
     }
@@ -91,15 +92,22 @@ struct ReplayEventOptions: ParsableArguments {
     }
 }
 
-/// `12s` or `never`.
-struct KillTime: ExpressibleByArgument {
-    /// Nil: never.
-    var time: Interval?
+/// `12s`, `halfway` or `never`.
+enum KillTime: ExpressibleByArgument, Hashable {
+    case at(Interval)
+    case halfway
+    case never
+
+    var time: Interval? { if case .at(let time) = self { time } else { nil } }
 
     init?(argument: String) {
-        if argument == "never" { return }
-        guard let time = Interval(text: argument), time >= .zero else { return nil }
-        self.time = time
+        switch argument {
+        case "never": self = .never
+        case "halfway": self = .halfway
+        default:
+            guard let time = Interval(text: argument), time >= .zero else { return nil }
+            self = .at(time)
+        }
     }
 }
 

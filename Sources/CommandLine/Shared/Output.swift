@@ -18,6 +18,12 @@ enum Output {
     /// Text that ends its own lines.
     static func text(_ text: String) { write(1, text.printable(keepingLines: true)) }
 
+    /// A piece of a longer result that ends its own lines, or of a JSON document, whose pieces end between values.
+    static func piece(_ text: String, isJSON: Bool) {
+        guard isJSON else { return self.text(text) }
+        write(1, text.hasSuffix("\n") ? printableJSON(String(text.dropLast())) + "\n" : printableJSON(text))
+    }
+
     /// Rows of a table, the first one its head.
     /// - Parameter left: the columns that begin at the same place; the others end there.
     static func table(_ rows: [[String]], left: [Int]) {

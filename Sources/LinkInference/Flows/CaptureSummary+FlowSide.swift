@@ -85,6 +85,8 @@ extension CaptureSummary.Flow {
         try object.encode(down, forKey: .down)
         try object.encode(rttMs, forKey: .rttMs)
         try object.encode(state, forKey: .state)
+        try object.encode(serverName, forKey: .serverName)
+        try object.encode(serverNameBasis, forKey: .serverNameBasis)
     }
 }
 
@@ -129,5 +131,14 @@ extension CaptureSummary.RTT {
         try object.encode(toServerMin, forKey: .toServerMin)
         try object.encode(toClientMin, forKey: .toClientMin)
         try object.encode(queueDelayP95, forKey: .queueDelayP95)
+    }
+}
+
+extension CaptureSummary.Throughput {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(per10ms, forKey: .per10ms)
+        try object.encode(per100ms, forKey: .per100ms)
+        try object.encode(per1s, forKey: .per1s)
     }
 }

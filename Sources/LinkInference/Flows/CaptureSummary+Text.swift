@@ -5,7 +5,8 @@ extension CaptureSummary {
     package func renderText(width: Int = 100, mostFlows: Int = 20, mostSilences: Int = 20) -> String {
         var lines: [String] = []
         lines.append("\(file): \(format), \(linkType), \(packets) packets, \(TextLayout.bytes(bytes)) in \(TextLayout.duration(durationS))")
-        if let startUnixS { lines.append("first packet  \(TextLayout.date(unixSeconds: startUnixS))") }
+        if let startUnixS { lines.append("first packet  \(TextLayout.date(unixSeconds: startUnixS)), from which times count") }
+        if let part { lines.append("part          \(part.text(packets: packets))") }
         var counts = "IP            \(ipPackets) packets, \(TextLayout.bytes(ipBytes))"
         if undecoded > 0 { counts += "; \(undecoded) without IP or unreadable" }
         if durationS > 0 { counts += "; mean \(TextLayout.bitRate(Double(ipBytes) * 8 / durationS))" }
@@ -15,6 +16,7 @@ extension CaptureSummary {
         if duplicates > 0 { lines.append("duplicates    \(duplicates) packets were recorded more than once") }
         if timeStepsBack > 0 { lines.append("clock         stepped back \(timeStepsBack == 1 ? "once" : "\(timeStepsBack) times")") }
         if lateRecords > 0 { lines.append("late          \(lateRecords == 1 ? "1 record stands" : "\(lateRecords) records stand") behind later ones; read in order of time") }
+        lines += notes.map { "note          " + $0.text }
         lines += connections?.lines ?? []
         lines += periodLines() + rateLines(width) + flowLines(mostFlows) + silenceLines(mostSilences)
         return lines.joined(separator: "\n") + "\n"
@@ -43,9 +45,11 @@ extension CaptureSummary {
 
     private func flowLines(_ most: Int) -> [String] {
         guard !flows.isEmpty else { return [] }
-        var rows = [["proto", "client", "server", "start s", "length s", "up pkts", "up", "down pkts", "down", "rtt ms", "resent", "lost", "state"]]
+        var rows = [["proto", "client", "server", "start s", "length s", "up pkts", "up", "down pkts", "down", "rtt ms", "resent", "lost", "state", "name"]]
         for flow in flows.prefix(most) {
             let rtt = flow.rttMs.p50 ?? flow.rttMs.handshake
+            var name = flow.serverName ?? "-"
+            if flow.serverNameBasis == "dns" { name += " (DNS)" }
             let resent = sum(flow.up.retransmissions, flow.down.retransmissions)
             let lost = sum(flow.up.lost, flow.down.lost)
             rows.append([
@@ -53,16 +57,41 @@ extension CaptureSummary {
                 TextLayout.fixed(flow.lastS - flow.firstS, 3), "\(flow.up.packets)", TextLayout.bytes(flow.up.bytes),
                 "\(flow.down.packets)", TextLayout.bytes(flow.down.bytes), rtt.map { TextLayout.fixed($0, 1) } ?? "-",
                 resent.map { "\($0)" } ?? "-", lost.map { "\($0)" } ?? "-",
-                flow.state.flatMap(TCPConnectionState.init(rawValue:))?.text ?? "-",
+                flow.state.flatMap(TCPConnectionState.init(rawValue:))?.text ?? "-", name,
             ])
         }
-        var lines = ["", "flows (\(flowCount))"] + TextLayout.table(rows, left: [0, 1, 2, 12]).map { "  " + $0 }
+        // Most captures name no server.
+        if flows.prefix(most).allSatisfy({ $0.serverName == nil }) { rows = rows.map { Array($0.dropLast()) } }
+        var lines = ["", "flows (\(flowCount))"] + TextLayout.table(rows, left: [0, 1, 2, 12, 13]).map { "  " + $0 }
+        lines += causeLines(most)
         if flowCount > most { lines.append("  and \(flowCount - most) smaller ones (all with --json)") }
         if untrackedPackets > 0 { lines.append("  \(untrackedPackets) packets belong to flows beyond the table's limit") }
         return lines
     }
 
+    /// Why TCP data was sent again, in the flows that are shown.
+    private func causeLines(_ most: Int) -> [String] {
+        var (fast, timeout, tail, spurious, handshakes, late) = (0, 0, 0, 0, 0, 0)
+        for side in flows.prefix(most).flatMap({ [$0.up, $0.down] }) {
+            guard let all = side.retransmissions else { continue }
+            let told = ((side.fastRetransmissions ?? 0), (side.timeoutRetransmissions ?? 0), (side.tailRetransmissions ?? 0))
+            let opening = (side.synRetransmissions ?? 0) + (side.finRetransmissions ?? 0)
+            (fast, timeout, tail) = (fast + told.0, timeout + told.1, tail + told.2)
+            (spurious, handshakes) = (spurious + (side.spuriousRetransmissions ?? 0), handshakes + opening)
+            late += max(0, all - told.0 - told.1 - told.2 - opening)
+        }
+        let parts = [
+            (fast, "after duplicate acknowledgements or SACK"), (timeout, "by timeout"), (tail, "by tail loss probe"), (handshakes, "SYN or FIN"),
+            (late, "lost before the capture point, so that only the second was seen"),
+        ].filter { $0.0 > 0 }
+        guard !parts.isEmpty else { return [] }
+        var line = "  sent again: " + parts.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+        if spurious > 0 { line += "; \(spurious) of them needlessly" }
+        return [line]
+    }
+
     private func silenceLines(_ most: Int) -> [String] {
+        if notes.contains(where: { $0.kind == .coarseClock || $0.kind == .unreadableClock }) { return ["", "silences: not told, for want of a clock"] }
         guard !silences.isEmpty else { return ["", "silences of 200 ms or more: none"] }
         let total = silences.count + silencesOmitted
         let shown = silences.sorted { ($1.lengthS, $0.startS) < ($0.lengthS, $1.startS) }.prefix(most)

@@ -26,10 +26,14 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
         package var rttMs = RTT()
         /// A `TCPConnectionState`; nil: no TCP.
         package var state: String?
+        /// By what the capture shows in clear; nil where it shows none.
+        package var serverName: String?
+        /// `tls`, `quic` or `dns`.
+        package var serverNameBasis: String?
 
         enum CodingKeys: String, CodingKey {
             case protocolName = "protocol"
-            case client, server, clientKnownBy, firstS, lastS, up, down, rttMs, state
+            case client, server, clientKnownBy, firstS, lastS, up, down, rttMs, state, serverName, serverNameBasis
         }
     }
 
@@ -65,7 +69,7 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     package var ipBytes = 0
     /// From the earliest to the latest packet.
     package var durationS = 0.0
-    /// Of the first packet, since 1970; nil when no packet has a time.
+    /// When times begin: at the capture's first packet, since 1970; nil when no packet has a time.
     package var startUnixS: Double?
     /// How often the clock stepped back: a packet, and those after it, are older than the one before it.
     package var timeStepsBack = 0
@@ -73,6 +77,8 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     package var lateRecords = 0
     package var truncated = false
     package var truncationReason: String?
+    /// nil: the whole capture.
+    package var part: Part?
     package var up = Side()
     package var down = Side()
     package var flowCount = 0
@@ -88,6 +94,8 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
     /// In the order in which they ended.
     package var silences: [Silence] = []
     package var silencesOmitted = 0
+    /// What is damaged or not read, and what follows for the figures.
+    package var notes: [CaptureNote] = []
 }
 
 extension CaptureSummary {
@@ -114,11 +122,18 @@ extension CaptureSummary {
         private var latest: Instant?
         private var previous: Instant?
 
-        package init() {}
+        /// Counted so far.
+        package var packets: Int { totals.packets }
+        /// The only one that is counted; nil: all.
+        package let flow: Int?
+
+        package init(flow: Int? = nil) { self.flow = flow }
 
         /// - Returns: what the packet meant to its flow in `table`, for whoever else follows the capture.
         @discardableResult
         package mutating func add(_ packet: CapturedPacket) -> FlowObservation? {
+            let seen = table.observe(packet)
+            if let flow, seen?.flow != flow { return nil }
             totals.packets += 1
             totals.bytes += packet.wireBytes
             totals.capturedBytes += packet.capturedBytes
@@ -129,7 +144,7 @@ extension CaptureSummary {
             }
             totals.ipPackets += 1
             totals.ipBytes += packet.ipBytes
-            guard let observation = table.observe(packet) else { return nil }
+            guard let observation = seen else { return nil }
             if observation.isDuplicate { totals.duplicates += 1 }
             var side = observation.direction == .up ? totals.up : totals.down
             side.packets += 1
@@ -178,9 +193,12 @@ extension CaptureSummary {
             if busiest.map({ open.ipBytes > $0.ipBytes }) ?? true { busiest = open }
         }
 
-        /// - Parameter mostFlows: those with most bytes; `flowCount` counts all.
+        /// - Parameters:
+        ///   - mostFlows: those with most bytes; `flowCount` counts all.
+        ///   - serverName: the name of a flow's server, and how it is known.
         package mutating func finish(
-            file: String, format: String, linkType: String, truncation: String?, mostFlows: Int = .max
+            file: String, format: String, linkType: String, truncation: String?, mostFlows: Int = .max,
+            serverName: (FlowState) -> (text: String, basis: String)? = { _ in nil }
         ) -> CaptureSummary {
             closePeriod()
             var summary = totals
@@ -188,10 +206,16 @@ extension CaptureSummary {
             summary.truncated = truncation != nil
             summary.truncationReason = truncation
             if let earliest, let latest { summary.durationS = rounded((latest - earliest).inSeconds, 9) }
-            summary.untrackedPackets = table.untrackedPackets
-            summary.flowCount = table.flows.count
-            summary.connections = Connections(table.flows)
-            summary.flows = table.busiestFirst.prefix(mostFlows).map { Flow(table.flows[$0]) }
+            if let flow, table.flows.indices.contains(flow) {
+                summary.flowCount = 1
+                summary.connections = Connections([table.flows[flow]])
+                summary.flows = [named(table.flows[flow], serverName)]
+            } else {
+                summary.untrackedPackets = table.untrackedPackets
+                summary.flowCount = table.flows.count
+                summary.connections = Connections(table.flows)
+                summary.flows = table.busiestFirst.prefix(mostFlows).map { named(table.flows[$0], serverName) }
+            }
             summary.silences = silences.silences
             summary.silencesOmitted = silences.omitted
             if let busiest, busiest.ipBytes > 0 {
@@ -201,5 +225,46 @@ extension CaptureSummary {
             }
             return summary
         }
+
+        private func named(_ state: FlowState, _ serverName: (FlowState) -> (text: String, basis: String)?) -> Flow {
+            var flow = Flow(state)
+            if let name = serverName(state) { (flow.serverName, flow.serverNameBasis) = (name.text, name.basis) }
+            return flow
+        }
+    }
+}
+
+// What is unknown is null rather than left out, so that a script finds every key.
+extension CaptureSummary {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(file, forKey: .file)
+        try object.encode(format, forKey: .format)
+        try object.encode(linkType, forKey: .linkType)
+        try object.encode(packets, forKey: .packets)
+        try object.encode(ipPackets, forKey: .ipPackets)
+        try object.encode(undecoded, forKey: .undecoded)
+        try object.encode(duplicates, forKey: .duplicates)
+        try object.encode(bytes, forKey: .bytes)
+        try object.encode(capturedBytes, forKey: .capturedBytes)
+        try object.encode(ipBytes, forKey: .ipBytes)
+        try object.encode(durationS, forKey: .durationS)
+        try object.encode(startUnixS, forKey: .startUnixS)
+        try object.encode(timeStepsBack, forKey: .timeStepsBack)
+        try object.encode(lateRecords, forKey: .lateRecords)
+        try object.encode(truncated, forKey: .truncated)
+        try object.encode(truncationReason, forKey: .truncationReason)
+        try object.encode(part, forKey: .part)
+        try object.encode(up, forKey: .up)
+        try object.encode(down, forKey: .down)
+        try object.encode(flowCount, forKey: .flowCount)
+        try object.encode(flows, forKey: .flows)
+        try object.encode(untrackedPackets, forKey: .untrackedPackets)
+        try object.encode(connections, forKey: .connections)
+        try object.encode(periods, forKey: .periods)
+        try object.encode(periodsOmitted, forKey: .periodsOmitted)
+        try object.encode(rate, forKey: .rate)
+        try object.encode(silences, forKey: .silences)
+        try object.encode(silencesOmitted, forKey: .silencesOmitted)
     }
 }

@@ -104,14 +104,16 @@ struct RetransmissionClassifier: Sendable {
 
     /// RFC 2883: a first block below the acknowledgement, or inside the second, is data that came twice.
     ///
+    /// - Parameter isKnown: the first block is part of what was told before, which is inside as well: Linux does not always tell
+    ///   the whole again.
     /// - Returns: the segment that was sent again needlessly. Keep-alives are answered so too, and so is what the network
     ///   doubled: those were never sent again.
     mutating func duplicate(
-        _ sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?), _ acknowledgement: UInt32
+        _ sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?), _ acknowledgement: UInt32, isKnown: Bool
     ) -> (from: UInt32, to: UInt32)? {
         sawSACK = true
         let isInside = sack.second.map { Self.distance($0.from, sack.first.from) >= 0 && Self.distance(sack.first.to, $0.to) >= 0 } ?? false
-        guard Self.distance(sack.first.to, acknowledgement) >= 0 || isInside else { return nil }
+        guard Self.distance(sack.first.to, acknowledgement) >= 0 || isInside || isKnown else { return nil }
         return judge(sack.first.from, sack.first.to)
     }
 

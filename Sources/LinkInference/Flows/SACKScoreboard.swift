@@ -1,5 +1,5 @@
 /// Bytes beyond the cumulative acknowledgement that are known to have arrived, by selective acknowledgements (RFC 2018). What is
-/// in it is under way no more. Bounded: of more than `most` ranges the oldest are forgotten.
+/// in it is under way no more. Bounded: of more than `most` ranges others wait for the cumulative acknowledgement.
 struct SACKScoreboard: Sendable {
     private static let most = 64
 
@@ -28,6 +28,14 @@ struct SACKScoreboard: Sendable {
         return newly
     }
 
+    /// Whether all of `block`, and more around it, is known to have arrived.
+    func holdsMore(than block: (from: UInt32, to: UInt32)) -> Bool {
+        ranges.contains {
+            let (before, after) = (Self.distance($0.from, block.from), Self.distance(block.to, $0.to))
+            return before >= 0 && after >= 0 && before + after > 0
+        }
+    }
+
     /// - Returns: how many of the bytes below were in it.
     private mutating func remove(below acknowledgement: UInt32) -> Int {
         var removed = 0
@@ -53,10 +61,8 @@ struct SACKScoreboard: Sendable {
             if Self.distance(whole.to, range.to) > 0 { whole.to = range.to }
             return true
         }
-        if ranges.count >= Self.most {
-            bytes -= Self.distance(ranges[0].from, ranges[0].to)
-            ranges.removeFirst()
-        }
+        // What was told once is not told again.
+        guard ranges.count < Self.most else { return 0 }
         ranges.append(whole)
         let newly = max(0, Self.distance(whole.from, whole.to) - known)
         bytes += newly

@@ -15,6 +15,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var isRetransmission = false
     /// It filled a hole late: the original was lost before this point.
     package var filledLoss = false
+    /// It took longer than being asked for does: what was sent again may have been lost, too, before this point.
+    package var filledLate = false
     /// It filled a hole soon: reordering, not loss.
     package var isReordered = false
     /// The first of a run of segments lost in a row.
@@ -89,6 +91,8 @@ package struct TCPTracker: Sendable {
         fileprivate var lastAt: Instant?
         fileprivate var recovery = RetransmissionClassifier()
         fileprivate var losses = LostRanges()
+        /// The newest round trip from here to its receiver and back.
+        fileprivate var trip: Interval?
 
         init() {}
 
@@ -124,6 +128,8 @@ package struct TCPTracker: Sendable {
 
     private static let mostHoles = 256
     private static let mostMissed = 16
+    /// Linux's shortest is a second.
+    private static let keepAlivePause = Interval.milliseconds(900)
     /// More than a window holds, or a recorder leaves out: what lies so far off belongs to another connection.
     private static let farthest = 1 << 28
     /// A hole filled sooner than this was reordering, where the round trip is not known (RACK's floor for a
@@ -177,11 +183,12 @@ package struct TCPTracker: Sendable {
         }
         if isStray(tcp, &side) { return observation }
         let timedBefore = side.timed?.end
-        take(tcp, side: &side, peer: peer.window, soon: soon, at: now, &observation)
+        take(tcp, side: &side, peer: (peer.window, peer.trip), soon: soon, at: now, &observation)
         if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
         if tcp.flags.contains(.ack) {
+            let isKnown = tcp.sack.map { peer.scoreboard.holdsMore(than: $0.first) } ?? false
             observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
-            acknowledge(tcp, side: &side, peer: &peer, at: now, &observation)
+            acknowledge(tcp, side: &side, peer: &peer, repeats: isKnown, at: now, &observation)
         }
         if let timestamp = tcp.timestamp { followTimestamps(timestamp, bytes: ipBytes(tcp), side: &side, peer: &peer, at: now, &observation) }
         if let rtt = observation.rtt, rtt == peer.minimumRTT { peer.minimumRTTBytes = (peer.timedBytes, ipBytes(tcp)) }
@@ -224,7 +231,7 @@ package struct TCPTracker: Sendable {
                 serverSideHandshake = Self.positive(now - syn.at)
                 clientSideHandshake = nil
             }
-        } else if direction == .up, clientSideHandshake == nil, serverSideHandshake != nil, tcp.flags.contains(.ack),
+        } else if direction == .up, clientSideHandshake == nil, serverSideHandshake != nil, tcp.flags.contains(.ack), !up.hasSpoken, tcp.payloadBytes == 0,
             let synAck = down.sawSYN, synAck.sent == 1, tcp.acknowledgement == synAck.sequence &+ 1
         {
             clientSideHandshake = Self.positive(now - synAck.at)
@@ -232,9 +239,10 @@ package struct TCPTracker: Sendable {
     }
 
     private static func take(
-        _ tcp: TCPHeader, side: inout Side, peer window: UInt16?, soon: Interval, at now: Instant,
+        _ tcp: TCPHeader, side: inout Side, peer: (window: UInt16?, trip: Interval?), soon: Interval, at now: Instant,
         _ observation: inout TCPObservation
     ) {
+        let window = peer.window
         let length = tcp.payloadBytes + (tcp.flags.contains(.syn) ? 1 : 0) + (tcp.flags.contains(.fin) ? 1 : 0)
         if tcp.payloadBytes > 0 { side.segmentsWithData += 1 }
         if !tcp.flags.contains(.syn) { side.hasSpoken = true }
@@ -272,10 +280,16 @@ package struct TCPTracker: Sendable {
             if side.timed == nil { side.timed = (end, now) }
             return
         }
-        if tcp.flags.contains(.syn) { return }
+        if tcp.flags.contains(.syn) {
+            // Which of them was answered is not told.
+            (side.timed, side.stamped) = (nil, nil)
+            return
+        }
         // Keep-alives repeat one acknowledged byte on purpose (RFC 9293 section 3.8.4), and so do probes of a closed window.
         let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
-        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld || window == 0 {
+        // What comes sooner is a timer's, whose acknowledgement is on its way.
+        let isIdle = side.lastAt.map { now - $0 >= keepAlivePause } ?? true
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld && isIdle || window == 0 {
             if isOld { side.keepAlives += 1 } else { side.windowProbes += 1 }
             return
         }
@@ -289,6 +303,8 @@ package struct TCPTracker: Sendable {
                 side.reordered += 1
             } else {
                 observation.filledLoss = true
+                // Asking for it and sending it takes a round trip.
+                if let trip = peer.trip { observation.filledLate = now - since > trip * 8 / 5 + .milliseconds(20) }
                 side.filledLosses += 1
             }
         } else if let hole = side.missed.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }),
@@ -307,6 +323,8 @@ package struct TCPTracker: Sendable {
             observation.beginsLossBurst = side.losses.add(from: tcp.sequence, to: end)
         }
         side.timed = nil
+        // A clock may be so coarse that both bear one timestamp.
+        if observation.isRetransmission, tcp.timestamp?.value == side.stamped?.value { side.stamped = nil }
     }
 
     private static func sentAgain(
@@ -339,13 +357,13 @@ package struct TCPTracker: Sendable {
     }
 
     private static func acknowledge(
-        _ tcp: TCPHeader, side: inout Side, peer: inout Side, at now: Instant, _ observation: inout TCPObservation
+        _ tcp: TCPHeader, side: inout Side, peer: inout Side, repeats: Bool, at now: Instant, _ observation: inout TCPObservation
     ) {
         let acknowledgement = tcp.acknowledgement
         if tcp.window == 0, !tcp.flags.contains(.syn) { side.zeroWindows += 1 }
         let sameWindow = side.window == tcp.window
         side.window = tcp.window
-        if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement) { needless(again, &peer, &observation) }
+        if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement, isKnown: repeats) { needless(again, &peer, &observation) }
         if let before = peer.acknowledged {
             let progress = distance(before, acknowledgement)
             if progress == 0, tcp.payloadBytes == 0, sameWindow || tcp.sack != nil, !tcp.flags.contains(.syn), !tcp.flags.contains(.fin),
@@ -367,6 +385,7 @@ package struct TCPTracker: Sendable {
                 peer.rttSamples += 1
                 peer.roundTrips.add(rtt.nanoseconds)
                 peer.recovery.measured(rtt)
+                peer.trip = rtt
                 peer.minimumRTT = min(peer.minimumRTT ?? rtt, rtt)
                 peer.maximumRTT = max(peer.maximumRTT ?? rtt, rtt)
             }
@@ -433,6 +452,7 @@ package struct TCPTracker: Sendable {
                 if peer.minimumRTT.map({ rtt < $0 }) ?? true { (peer.minimumRTT, peer.minimumRTTBytes) = (rtt, (0, bytes)) }
                 if observation.newlyAcknowledged > 0 || side.lastAt.map({ (now - $0) * 8 <= max(rtt, .milliseconds(16)) }) ?? false {
                     observation.stampRTT = rtt
+                    peer.trip = rtt
                     peer.stampRoundTrips.add(rtt.nanoseconds)
                 }
             }

@@ -10,6 +10,7 @@ extension RPCHost {
         guard touch({ core, _ in core.startServing(server, continuation) }) else {
             throw RPCError(.failedPrecondition, "this host serves already, or is closed", effect: .none)
         }
+        for handler in server.handlers { nameMethod(handler.path, handler.id) }
         await withDiscardingTaskGroup { group in
             for await call in calls {
                 group.addTask { await self.run(call, server) }

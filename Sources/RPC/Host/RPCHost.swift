@@ -13,6 +13,7 @@ public final class RPCHost: Sendable {
     let core: Mutex<HostCore>
     let driver: any EndpointDriver
     let logger: Logger?
+    private let secretLog: (any SecretLog)?
     let envelope: EnvelopeLimits
     private let ids = Atomic<UInt64>(1)
     /// The key by which peers know this host.
@@ -22,13 +23,16 @@ public final class RPCHost: Sendable {
 
     package init(
         identity: StaticKeyPair, configuration: HostConfiguration = HostConfiguration(),
-        entropy: any RandomNumberGenerator & Sendable, driver: any EndpointDriver, logger: Logger? = nil
+        entropy: any RandomNumberGenerator & Sendable, driver: any EndpointDriver, logger: Logger? = nil, secretLog: (any SecretLog)? = nil
     ) {
+        var configuration = configuration
+        configuration.transport.logsKeys = secretLog != nil
         let core = HostCore(identity: identity, configuration: configuration, entropy: entropy)
         incarnation = core.endpoint.incarnation
         self.core = Mutex(core)
         self.driver = driver
         self.logger = logger
+        self.secretLog = secretLog
         envelope = configuration.envelope
         publicKey = identity.publicKey
     }
@@ -209,6 +213,9 @@ public final class RPCHost: Sendable {
         for effect in effects { effect.perform(self) }
     }
 
+    /// Whose a connection of this host is; nil once it is gone.
+    package func peerKey(of connection: ConnectionHandle) -> PublicKey? { core.withLock { $0.endpoint.statistics(connection)?.peerKey } }
+
     /// What the transport traced since the last time; nothing unless its configuration asks for it.
     package func takeTrace() -> [TracedEvent] { core.withLock { $0.endpoint.pollTrace() } }
 
@@ -219,8 +226,17 @@ public final class RPCHost: Sendable {
             return (transmit, core.takeEffects())
         }
         for effect in effects { effect.perform(self) }
+        logKeys()
         return transmit
     }
+
+    private func logKeys() {
+        guard let secretLog else { return }
+        for keys in core.withLock({ $0.endpoint.pollKeys() }) { secretLog.add(keys) }
+    }
+
+    /// For the key log, if there is one.
+    func nameMethod(_ path: String, _ number: UInt32) { secretLog?.add(method: path, number: number) }
 
     /// Appends up to `limit` datagrams to `output`.
     /// - Returns: true when there may be more.
@@ -232,6 +248,7 @@ public final class RPCHost: Sendable {
             return (transmits, core.takeEffects())
         }
         for effect in effects { effect.perform(self) }
+        logKeys()
         output.append(contentsOf: transmits)
         return transmits.count == limit
     }
@@ -250,6 +267,7 @@ public final class RPCHost: Sendable {
             return (transmits, core.nextWakeup(), core.takeEffects())
         }
         for effect in effects { effect.perform(self) }
+        logKeys()
         output.append(contentsOf: transmits)
         return (limit > 0 && transmits.count == limit, wakeup)
     }

@@ -45,5 +45,5 @@ package final class PoolWitness: ResultPool {
 
 extension PoolWitness {
     /// Over a pool that is as good as its disk is short-lived.
-    package static func overMemory() -> PoolWitness { PoolWitness(MemoryPool()) }
+    package static func overMemory(quotaBytes: Int = 1 << 30) -> PoolWitness { PoolWitness(MemoryPool(quotaBytes: quotaBytes)) }
 }

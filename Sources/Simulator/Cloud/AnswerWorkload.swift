@@ -7,15 +7,19 @@ package enum AnswerWorkload {
 
     /// A question of about `up` bytes that is answered with `down` bytes.
     package static func question(up: Int, down: Int, at: Interval, chance: inout SeededGenerator) -> RunQuestion {
-        let runID = RunID(using: &chance)
-        var input = Array("\(max(0, down))\n".utf8)
+        RunQuestion(runID: RunID(using: &chance), at: at, seed: chance.next(), up: up, down: max(0, down))
+    }
+
+    static func input(seed: UInt64, up: Int, down: Int) -> [UInt8] {
+        var chance = SeededGenerator(seed: seed, stream: "answer.input")
+        var input = Array("\(down)\n".utf8)
         input.reserveCapacity(up)
         // As incompressible as what applications send.
         while input.count < up {
             let word = chance.next()
             for shift in stride(from: 0, to: 64, by: 8) where input.count < up { input.append(UInt8(truncatingIfNeeded: word >> UInt64(shift))) }
         }
-        return RunQuestion(runID: runID, at: at, input: input, answer: answer(to: input, bytes: max(0, down)))
+        return input
     }
 
     /// By the definition of the application rather than by its code.

@@ -5,7 +5,7 @@ import Synchronization
 /// What became of one question.
 package struct RunRecord: Sendable {
     package enum Outcome: Hashable, Sendable {
-        case answered(output: [UInt8], by: String?)
+        case answered(ContentDigest, by: String?)
         case failed(String)
     }
 
@@ -54,7 +54,7 @@ package final class RunJournal: Sendable {
     func add(_ record: RunRecord) {
         records.withLock { $0.append(record) }
         let outcome = switch record.outcome {
-        case .answered(let output, let name): "answered by \(name ?? "pool"), \(ContentDigest(of: output))"
+        case .answered(let digest, let name): "answered by \(name ?? "pool"), \(digest)"
         case .failed(let reason): "failed: \(reason)"
         }
         digest?.note("run \(record.runID) \(outcome)", at: record.ended, UInt64(bitPattern: record.began.nanoseconds))

@@ -24,6 +24,8 @@ package final class SimulatedCloud: Sendable {
         package var joinPatience = Interval.seconds(60)
         /// Repetitions at other nodes; none by default, so that every packet belongs to a run that is counted.
         package var auditRate = 0.0
+        /// Of results that a station keeps for whoever asks for one again.
+        package var rememberedResultBytes = 64 << 20
 
         package init() {}
     }
@@ -41,6 +43,7 @@ package final class SimulatedCloud: Sendable {
     package let simulation: Simulation
     package let configuration: Configuration
     private let engine: SharedEngine
+    private let onServerTrace: SimulatedDriver.TraceSink?
     private let centerKeys: CenterKeys
     private let serverKeys: NodeKeys
     private let membership: Membership
@@ -53,9 +56,15 @@ package final class SimulatedCloud: Sendable {
     private let userProfiles: [ClientProfile]
     private let state = Mutex(State())
 
-    /// - Parameter users: how many clients there can be beside the operator.
-    package init(_ simulation: Simulation, engine: SharedEngine, users: Int = 1, configuration: Configuration = .init()) throws {
+    /// - Parameters:
+    ///   - users: how many clients there can be beside the operator.
+    ///   - onServerTrace: is handed what the servers' transports trace; recording changes nothing of the run.
+    package init(
+        _ simulation: Simulation, engine: SharedEngine, users: Int = 1, configuration: Configuration = .init(),
+        onServerTrace: SimulatedDriver.TraceSink? = nil
+    ) throws {
         self.simulation = simulation
+        self.onServerTrace = onServerTrace
         self.engine = engine
         self.configuration = configuration
         var chance = simulation.chance("cloud keys")
@@ -129,7 +138,7 @@ package final class SimulatedCloud: Sendable {
     private func communicationServer(_ birth: UInt64) -> (SimulatedHost, @Sendable () async throws -> Void) {
         let host = simulation.host(
             serverKeys.identity, at: SimulatedRole.communicationServer.address, life: birth, access: access(.zero),
-            configuration: .cloud)
+            configuration: .cloud, onTrace: onServerTrace)
         var settings = CommunicationServerConfiguration()
         settings.heartbeatInterval = configuration.heartbeatInterval
         let node = CommunicationServerNode(
@@ -141,7 +150,7 @@ package final class SimulatedCloud: Sendable {
     private func center(_ birth: UInt64) throws -> (SimulatedHost, @Sendable () async throws -> Void) {
         let host = simulation.host(
             centerKeys.node.identity, at: SimulatedRole.center.address, life: birth, access: access(configuration.centerDelay),
-            configuration: .cloud)
+            configuration: .cloud, onTrace: onServerTrace)
         let node = try CenterNode(
             host: host.host, registry: try CenterRegistry(keys: centerKeys, membership: membership, store: centerStore), engine: engine,
             runExecutor: executor(host), entropy: simulation.chance("center", birth), executor: simulation.time.executor.serial(), log: Self.quiet)
@@ -154,8 +163,12 @@ package final class SimulatedCloud: Sendable {
         var chance = simulation.chance("station keys", UInt64(number))
         let keys = try NodeKeys.loadOrCreate(in: stores.files, using: &chance)
         let host = simulation.host(
-            keys.identity, at: role.address, life: birth, access: access(configuration.stationDelay), configuration: .cloud)
+            keys.identity, at: role.address, life: birth, access: access(configuration.stationDelay), configuration: .cloud,
+            onTrace: onServerTrace)
         let executor = executor(host)
+        var settings = StationConfiguration()
+        settings.runs.rememberedResultBytes = configuration.rememberedResultBytes
+        let chosen = settings
         let patience = simulation.now + configuration.joinPatience
         return (
             host,
@@ -163,7 +176,7 @@ package final class SimulatedCloud: Sendable {
                 let membership = try await Self.membership(role.name, token, keys, stores, host.host, until: patience)
                 let node = try BaseStationNode(
                     host: host.host, membership: membership, keys: keys, stores: stores, engine: engine, executor: executor,
-                    log: Self.quiet)
+                    configuration: chosen, log: Self.quiet)
                 try await node.run()
             }
         )
@@ -198,18 +211,20 @@ package final class SimulatedCloud: Sendable {
         NetworkAddress(ipv4: 0x0B00_0001 + UInt32(clamping: number), port: 50_000)
     }
 
+    package func clientKey(_ number: Int) throws -> PublicKey { try userProfiles[number].opened().identity.publicKey }
+
     /// Connects user `number` for as long as `body` takes, behind a link of its own.
     /// - Parameter life: another number for each time the same user comes.
     package func withClient<Value: Sendable>(
         _ number: Int, access: LinkScenario, pool: any ResultPool, life: UInt64 = 0,
-        onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
+        onTrace: SimulatedDriver.TraceSink? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
         try await withClient(userProfiles[number], Self.clientAddress(number), access, pool, life, onTrace, body)
     }
 
     private func withClient<Value: Sendable>(
         _ profile: ClientProfile, _ address: NetworkAddress, _ access: LinkScenario, _ pool: any ResultPool, _ life: UInt64,
-        _ onTrace: (@Sendable ([TracedEvent]) -> Void)? = nil, _ body: @Sendable (CloudClient) async throws -> Value
+        _ onTrace: SimulatedDriver.TraceSink? = nil, _ body: @Sendable (CloudClient) async throws -> Value
     ) async throws -> Value {
         let host = simulation.host(
             try profile.opened().identity, at: address, life: life, access: access, configuration: .cloud,

@@ -4,14 +4,38 @@ import MastTimebase
 
 /// A run that is asked for, and what it must answer.
 package struct RunQuestion: Hashable, Sendable {
+    private enum Content: Hashable, Sendable {
+        case given(input: [UInt8], answer: [UInt8])
+        /// Made anew whenever it is looked at: a recorded load may be larger than memory should be.
+        case drawn(seed: UInt64, up: Int, down: Int)
+    }
+
     package var runID: RunID
     /// Since the workload's start.
     package var at: Interval
-    package var input: [UInt8]
-    package var answer: [UInt8]
+    private var content: Content
 
     package init(runID: RunID, at: Interval, input: [UInt8], answer: [UInt8]) {
-        (self.runID, self.at, self.input, self.answer) = (runID, at, input, answer)
+        (self.runID, self.at, content) = (runID, at, .given(input: input, answer: answer))
+    }
+
+    /// Of `AnswerWorkload`: `up` bytes that the seed decides, answered with `down` bytes.
+    init(runID: RunID, at: Interval, seed: UInt64, up: Int, down: Int) {
+        (self.runID, self.at, content) = (runID, at, .drawn(seed: seed, up: up, down: down))
+    }
+
+    package var input: [UInt8] {
+        switch content {
+        case .given(let input, _): input
+        case .drawn(let seed, let up, let down): AnswerWorkload.input(seed: seed, up: up, down: down)
+        }
+    }
+
+    package var answer: [UInt8] {
+        switch content {
+        case .given(_, let answer): answer
+        case .drawn(_, _, let down): AnswerWorkload.answer(to: input, bytes: down)
+        }
     }
 }
 
@@ -22,11 +46,14 @@ package struct Conversation: Sendable {
         package var at: Interval
         /// How long after the answer to the step before it is asked; nil: at its time, whatever became of that one.
         package var pause: Interval?
+        /// It continues the step before, as the next second of a transfer does: asked at its time, unless two of them are
+        /// under way already.
+        package var goesOn = false
         /// Asked together, in this order, `Workload.window` at once.
         package var questions: [RunQuestion]
 
-        package init(at: Interval, pause: Interval? = nil, questions: [RunQuestion]) {
-            (self.at, self.pause, self.questions) = (at, pause, questions)
+        package init(at: Interval, pause: Interval? = nil, goesOn: Bool = false, questions: [RunQuestion]) {
+            (self.at, self.pause, self.goesOn, self.questions) = (at, pause, goesOn, questions)
         }
     }
 
@@ -50,6 +77,8 @@ package struct Workload: Sendable {
 
     /// Parts of a long message under way at once: they keep the link busy as one transfer would.
     package static let window = 4
+    /// Steps under way at once of a transfer that goes on.
+    static let continuations = 2
 
     package init(application: String, conversations: [Conversation]) {
         (self.application, self.conversations) = (application, conversations)
@@ -75,13 +104,18 @@ package struct Workload: Sendable {
         _ index: Int, _ client: CloudClient, from start: Instant, clock: some WorkloadClock, timeout: Interval, journal: RunJournal
     ) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
+            var underWay = 0
             for (number, step) in conversations[index].steps.enumerated() {
                 if let pause = step.pause {
                     try await group.waitForAll()
+                    underWay = 0
                     try await clock.sleep(until: max(start + step.at, clock.now + pause))
                 } else {
+                    // The link stays busy between two, and what it cannot carry in time does not pile up.
+                    while step.goesOn, underWay >= Self.continuations, try await group.next() != nil { underWay -= 1 }
                     try await clock.sleep(until: start + step.at)
                 }
+                underWay += 1
                 group.addTask {
                     let began = clock.now
                     let answered = try await ask(step.questions, client, clock: clock, timeout: timeout, journal: journal)
@@ -116,7 +150,7 @@ package struct Workload: Sendable {
         do {
             let outcome = try await client.run(
                 application, input: question.input, options: RunOptions(timeout: timeout, runID: question.runID))
-            record.outcome = .answered(output: outcome.output, by: outcome.servedBy?.name)
+            record.outcome = .answered(ContentDigest(of: outcome.output), by: outcome.servedBy?.name)
             record.attempts = outcome.attempts
         } catch { record.outcome = .failed("\(error)") }
         record.ended = clock.now

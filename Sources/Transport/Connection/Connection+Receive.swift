@@ -9,6 +9,7 @@ extension Connection {
         }
         remoteID = source
         protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive, limits: configuration.protectionLimits)
+        noteKeys()
         handshakeHash = secrets.hash
         peerParameters = parameters
         streams.apply(parameters)
@@ -65,6 +66,7 @@ extension Connection {
             if protection?.isForgedOut == true { endForForgeries(at: now) }
             return .unauthentic
         }
+        noteKeys()
         let isNewest = replay.largest.map { number > $0 } ?? true
         replay.insert(number)
 

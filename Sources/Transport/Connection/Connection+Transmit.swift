@@ -59,6 +59,7 @@ extension Connection {
     /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
     mutating func seal(_ payload: [UInt8], flags: UInt8, at now: Instant) -> [UInt8]? {
         let packet = protection?.seal(payload, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier)
+        noteKeys()
         if packet == nil {
             let isWornOut = protection?.isWornOut ?? false
             let violation =

@@ -41,6 +41,9 @@ struct Connection: ~Copyable {
     var streams: StreamTable
     var events: [EndpointEvent] = []
     var trace: [TracedEvent] = []
+    /// Keys for the key log that nobody has taken yet, and the key phases noted so far.
+    var keysToLog: [PacketKeys] = []
+    var phasesLogged: UInt64 = 0
     var timers = TimerTable<Timer>()
 
     // Sending.
@@ -141,6 +144,7 @@ struct Connection: ~Copyable {
         streams.apply(peerParameters)
         responsePending = true
         timers[.handshakeLimit] = now + configuration.halfOpenTimeout
+        noteKeys()
     }
 
     // MARK: getters
@@ -242,6 +246,17 @@ struct Connection: ~Copyable {
         }
         finish(.displaced, at: now)
         return farewell
+    }
+
+    /// The keys of a phase that began, if anybody asked for them.
+    mutating func noteKeys() {
+        guard configuration.logsKeys, let protection, protection.sendGeneration >= phasesLogged else { return }
+        phasesLogged = protection.sendGeneration + 1
+        let keys = protection.newestKeys()
+        keysToLog.append(
+            PacketKeys(
+                initiator: isInitiator ? localID : remoteID, responder: isInitiator ? remoteID : localID, generation: protection.sendGeneration,
+                toResponder: isInitiator ? keys.send : keys.receive, toInitiator: isInitiator ? keys.receive : keys.send))
     }
 
     mutating func note(_ event: TraceEvent, at now: Instant) {

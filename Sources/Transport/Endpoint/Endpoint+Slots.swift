@@ -76,6 +76,12 @@ extension Endpoint {
             if traced.count > 65_536 { traced.removeFirst(traced.count - 65_536) }
             slot.connection.trace = []
         }
+        if !slot.connection.keysToLog.isEmpty {
+            keysToLog += slot.connection.keysToLog
+            slot.connection.keysToLog = []
+            // As many as connections may begin between two of the driver's turns, for a driver that never takes them.
+            if keysToLog.count > 65_536 { keysToLog.removeFirst(keysToLog.count - 65_536) }
+        }
         if let wakeup = slot.connection.nextWakeup, slot.scheduled.last.map({ wakeup < $0 }) ?? true {
             slot.scheduled.append(wakeup)
             wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))

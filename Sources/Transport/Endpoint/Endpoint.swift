@@ -82,6 +82,7 @@ package struct Endpoint: ~Copyable {
     var outgoing: Deque<Transmit> = []
     var events: Deque<EndpointEvent> = []
     var traced: [TracedEvent] = []
+    var keysToLog: [PacketKeys] = []
     private var keyQueries: [KeyQuery] = []
     var cookies: AddressCookie
     let resetKey: [UInt8]
@@ -265,6 +266,12 @@ package struct Endpoint: ~Copyable {
     package mutating func pollTrace() -> [TracedEvent] {
         defer { traced = [] }
         return traced
+    }
+
+    /// Keys of connections and key phases that began, if the configuration asks for them.
+    package mutating func pollKeys() -> [PacketKeys] {
+        defer { keysToLog = [] }
+        return keysToLog
     }
 
     // MARK: time

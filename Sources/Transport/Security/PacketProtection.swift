@@ -18,6 +18,9 @@ package struct PacketProtection: Sendable {
     private(set) var sendPhase: UInt8 = 0
     private(set) var receivePhase: UInt8 = 0
     private var sealedInPhase: UInt64 = 0
+    /// Key changes so far; the peer's side is at most one behind ours once it has answered one.
+    private(set) var sendGeneration: UInt64 = 0
+    private var receiveGeneration: UInt64 = 0
     /// Set when our new phase was acknowledged by a packet of the same phase: only then may another change start.
     private var changeConfirmed = true
     package private(set) var failedOpens: UInt64 = 0
@@ -32,9 +35,9 @@ package struct PacketProtection: Sendable {
         receiveKey = Self.key(receiveSecret)
     }
 
-    private static func key(_ secret: [UInt8]) -> SymmetricKey {
-        SymmetricKey(data: Hashing.hmac(key: secret, Array("mast packet key".utf8)))
-    }
+    private static func keyBytes(_ secret: [UInt8]) -> [UInt8] { Hashing.hmac(key: secret, Array("mast packet key".utf8)) }
+
+    private static func key(_ secret: [UInt8]) -> SymmetricKey { SymmetricKey(data: keyBytes(secret)) }
 
     private static func next(_ secret: [UInt8]) -> [UInt8] {
         Hashing.hmac(key: secret, Array("mast next generation".utf8))
@@ -81,6 +84,7 @@ package struct PacketProtection: Sendable {
                 (receiveSecret, receiveKey) = next
                 nextReceive = nil
                 receivePhase ^= 1
+                receiveGeneration += 1
                 // The peer moved on: answer in its generation (RFC 9001 section 6.2).
                 if sendPhase != receivePhase { changeSendKey() }
                 changeConfirmed = true
@@ -100,11 +104,19 @@ package struct PacketProtection: Sendable {
         return next
     }
 
+    /// Both packet keys of our newest generation, for a key log.
+    func newestKeys() -> (send: [UInt8], receive: [UInt8]) {
+        var secret = receiveSecret
+        for _ in receiveGeneration..<max(receiveGeneration, sendGeneration) { secret = Self.next(secret) }
+        return (Self.keyBytes(sendSecret), Self.keyBytes(secret))
+    }
+
     /// Begins the next generation on our side; the peer follows with its next packet.
     package mutating func changeSendKey() {
         sendSecret = Self.next(sendSecret)
         sendKey = Self.key(sendSecret)
         sendPhase ^= 1
+        sendGeneration += 1
         sealedInPhase = 0
         changeConfirmed = false
     }

@@ -43,6 +43,8 @@ public struct TransportConfiguration: Sendable {
     public var initialRTT: Interval = .milliseconds(100)
     /// Keep trace events (qlog vocabulary) for `pollTrace`.
     public var tracing = false
+    /// Keep the keys of each connection and key phase for `pollKeys`. Whoever has them reads the traffic.
+    package var logsKeys = false
     /// First messages known exactly, 24 bytes each: half a minute at the full rate of handshakes.
     package var rememberedInitiations = 65_536
     /// Of each connection's keys.

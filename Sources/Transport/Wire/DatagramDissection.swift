@@ -1,66 +1,83 @@
 import MastTimebase
 
 /// What anybody on the way can read of a datagram of our transport: kind, version, connection IDs, packet number.
-package struct DatagramDissection {
+package struct DatagramDissection: Sendable {
     package var kind: PacketKind
-    /// `name value` pairs, in the order of the bytes.
-    package var fields: [String]
+    /// Of the whole datagram.
+    package var datagramBytes: Int
+    package var version: UInt8?
+    package var destinationID: ConnectionID?
+    package var sourceID: ConnectionID?
+    package var nonce: [UInt8]?
+    /// The low 32 bits of a data packet's number.
+    package var numberLow: UInt32?
+    package var sealedBytes: Int?
+    package var hasKeyPhase = false
+    package var asksForAck = false
+    package var key: PublicKey?
     /// What contradicts the wire format; nil when nothing does.
     package var fault: String?
-
-    package var text: String {
-        ([Self.name(kind)] + fields + (fault.map { ["MALFORMED: " + $0] } ?? [])).joined(separator: "  ")
-    }
 
     /// nil: byte 0 names no packet kind.
     package init?(_ bytes: [UInt8], wireBytes: Int) {
         guard let kind = PacketHeader.kind(of: bytes) else { return nil }
-        self.kind = kind
-        fields = ["\(wireBytes) bytes"]
+        (self.kind, datagramBytes) = (kind, wireBytes)
         let flags = (bytes.first ?? 0) & 0x0F
         let allowed = kind == .data ? PacketHeader.keyPhaseBit | PacketHeader.ackNowBit : 0
         if flags & ~allowed != 0 { fault = "unknown flags 0x" + String(flags & ~allowed, radix: 16) }
-        if let expected = Self.size(kind), !expected.contains(wireBytes) {
+        let expected = Self.size(kind)
+        if !expected.contains(wireBytes) {
             fault = "\(wireBytes) bytes, where \(expected.lowerBound == expected.upperBound ? "" : "at least ")\(expected.lowerBound) are due"
         }
         switch kind {
         case .initiation, .response, .cookieReply:
-            addVersion(bytes)
-            addIdentifier("to", bytes, at: 2)
-            addIdentifier("from", bytes, at: 10)
-            if kind == .cookieReply { addHex("nonce", bytes, 18..<26) }
+            takeVersion(bytes)
+            destinationID = PacketHeader.identifier(bytes, at: 2)
+            sourceID = PacketHeader.identifier(bytes, at: 10)
+            if kind == .cookieReply, bytes.count >= 26 { nonce = Array(bytes[18..<26]) }
         case .data:
-            addIdentifier("to", bytes, at: 1)
+            destinationID = PacketHeader.identifier(bytes, at: 1)
             if bytes.count >= PacketHeader.dataHeaderSize {
-                fields.append("number …" + String(bytes[9..<13].reduce(0) { $0 << 8 | UInt32($1) }))
-                fields.append("sealed \(max(0, wireBytes - PacketHeader.dataHeaderSize - PacketHeader.tagSize))")
+                numberLow = bytes[9..<13].reduce(0) { $0 << 8 | UInt32($1) }
+                sealedBytes = max(0, wireBytes - PacketHeader.dataHeaderSize - PacketHeader.tagSize)
             }
-            if flags & PacketHeader.keyPhaseBit != 0 { fields.append("key-phase") }
-            if flags & PacketHeader.ackNowBit != 0 { fields.append("ack-now") }
+            hasKeyPhase = flags & PacketHeader.keyPhaseBit != 0
+            asksForAck = flags & PacketHeader.ackNowBit != 0
         case .reset:
-            addIdentifier("of", bytes, at: 1)
+            destinationID = PacketHeader.identifier(bytes, at: 1)
         case .keyQuery, .keyAnswer:
-            addVersion(bytes)
-            addHex("nonce", bytes, 2..<10)
-            if kind == .keyAnswer, bytes.count >= 42, let key = PublicKey(bytes: bytes[10..<42]) { fields.append("key \(key)") }
+            takeVersion(bytes)
+            if bytes.count >= 10 { nonce = Array(bytes[2..<10]) }
+            if kind == .keyAnswer, bytes.count >= 42 { key = PublicKey(bytes: bytes[10..<42]) }
         }
     }
 
-    private mutating func addVersion(_ bytes: [UInt8]) {
+    private mutating func takeVersion(_ bytes: [UInt8]) {
         guard bytes.count > 1 else { return }
-        fields.append("version \(bytes[1])")
+        version = bytes[1]
         if bytes[1] != PacketHeader.version { fault = "version \(bytes[1])" }
     }
 
-    private mutating func addIdentifier(_ name: String, _ bytes: [UInt8], at offset: Int) {
-        guard let identifier = PacketHeader.identifier(bytes, at: offset) else { return }
-        let local = String(UInt32(truncatingIfNeeded: identifier.rawValue), radix: 16)
-        fields.append("\(name) " + (identifier.route == 0 ? local : String(identifier.route, radix: 16) + "/" + local))
+    /// In the order of the bytes.
+    package var text: String {
+        var parts = [Self.name(kind), "\(datagramBytes) bytes"]
+        if let version { parts.append("version \(version)") }
+        if let destinationID { parts.append((kind == .reset ? "of " : "to ") + Self.text(destinationID)) }
+        if let sourceID { parts.append("from " + Self.text(sourceID)) }
+        if let nonce { parts.append("nonce " + Hexadecimal.encode(nonce)) }
+        if let numberLow { parts.append("number …\(numberLow)") }
+        if let sealedBytes { parts.append("sealed \(sealedBytes)") }
+        if hasKeyPhase { parts.append("key-phase") }
+        if asksForAck { parts.append("ack-now") }
+        if let key { parts.append("key \(key)") }
+        if let fault { parts.append("MALFORMED: " + fault) }
+        return parts.joined(separator: "  ")
     }
 
-    private mutating func addHex(_ name: String, _ bytes: [UInt8], _ range: Range<Int>) {
-        guard bytes.count >= range.upperBound else { return }
-        fields.append(name + " " + bytes[range].map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+    /// The part chosen by its owner, behind the route if there is one.
+    package static func text(_ identifier: ConnectionID) -> String {
+        let local = String(UInt32(truncatingIfNeeded: identifier.rawValue), radix: 16)
+        return identifier.route == 0 ? local : String(identifier.route, radix: 16) + "/" + local
     }
 
     package static func name(_ kind: PacketKind) -> String {
@@ -76,7 +93,7 @@ package struct DatagramDissection {
     }
 
     /// Of a whole datagram (see the transport's wire format).
-    private static func size(_ kind: PacketKind) -> ClosedRange<Int>? {
+    private static func size(_ kind: PacketKind) -> ClosedRange<Int> {
         switch kind {
         case .initiation: PacketHeader.initiationSize...PacketHeader.initiationSize
         case .response: 98...Int.max
@@ -85,38 +102,6 @@ package struct DatagramDissection {
         case .reset: PacketHeader.resetSize...PacketHeader.resetSize
         case .keyQuery: PacketHeader.keyQuerySize...Int.max
         case .keyAnswer: 42...42
-        }
-    }
-}
-
-/// Picks our transport's datagrams out of a capture: those of a known port, and those of conversations that have shown
-/// a handshake, a key query or their answers, which have a version and a length to be known by.
-package struct DatagramDissector {
-    private static let mostConversations = 4_096
-
-    private let ports: Set<UInt16>  // lookup only
-    private var conversations: Set<FlowEnds> = []  // lookup only
-
-    private struct FlowEnds: Hashable {
-        var lower: NetworkAddress
-        var higher: NetworkAddress
-    }
-
-    /// - Parameter ports: whose datagrams are our transport's, whatever was seen before.
-    package init(ports: [UInt16]) { self.ports = Set(ports) }  // lookup only
-
-    package mutating func dissect(
-        _ payload: [UInt8], wireBytes: Int, from source: NetworkAddress, to destination: NetworkAddress
-    ) -> DatagramDissection? {
-        guard let dissection = DatagramDissection(payload, wireBytes: wireBytes) else { return nil }
-        let ends = FlowEnds(lower: min(source, destination), higher: max(source, destination))
-        if ports.contains(source.port) || ports.contains(destination.port) || conversations.contains(ends) { return dissection }
-        switch dissection.kind {
-        case .data, .reset: return nil
-        default:
-            guard dissection.fault == nil else { return nil }
-            if conversations.count < Self.mostConversations { conversations.insert(ends) }
-            return dissection
         }
     }
 }

@@ -7,7 +7,7 @@ package enum Hexadecimal {
         return String(decoding: output, as: UTF8.self)
     }
 
-    package static func decode(_ text: String) -> [UInt8]? {
+    package static func decode(_ text: some StringProtocol) -> [UInt8]? {
         var output: [UInt8] = []
         var high: UInt8?
         for character in text.utf8 {
