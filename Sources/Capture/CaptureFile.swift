@@ -110,7 +110,8 @@ package final class CaptureFile {
     /// When the times of packets begin: its first record, whether or not the filter lets it through, in nanoseconds since 1970.
     /// nil where no record that is given has a time. Looks ahead, and takes nothing away.
     package var startEpochNanoseconds: Int64? {
-        if firstEpoch == nil, waiting.isEmpty, let packet = readInOrder() {
+        var packet = CapturedPacket.none
+        if firstEpoch == nil, waiting.isEmpty, readInOrder(into: &packet) {
             if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
             waiting.append(packet)
         }
@@ -121,47 +122,54 @@ package final class CaptureFile {
     ///
     /// Fragments are given the addresses and ports of their datagram's first, also when that one comes a little later.
     package func next() -> CapturedPacket? {
+        var packet = CapturedPacket.none
+        return next(into: &packet) ? packet : nil
+    }
+
+    /// The same without a copy more than need be: a packet is large, and there are many.
+    /// - Returns: false at the end; `packet` is then as it was, or anything.
+    package func next(into packet: inout CapturedPacket) -> Bool {
         if waiting.isEmpty {
-            guard let packet = readInOrder() else { return nil }
+            guard readInOrder(into: &packet) else { return false }
             guard packet.headers.isLaterFragment, !fragments.knows(packet.headers) else {
-                return packet.headers.fragmentedDatagram == 0 ? packet : fragments.resolved(packet)
+                if packet.headers.fragmentedDatagram != 0 { packet = fragments.resolved(packet) }
+                return true
             }
             waiting.append(packet)
         }
         while waiting.count < Self.mostWaiting, waiting[0].headers.isLaterFragment, !fragments.knows(waiting[0].headers),
-            let packet = readInOrder()
+            readInOrder(into: &packet)
         {
             if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
             waiting.append(packet)
         }
-        return fragments.resolved(waiting.removeFirst())
+        packet = fragments.resolved(waiting.removeFirst())
+        return true
     }
 
     /// The next in order of time, as far as records that were written late can be told.
-    private func readInOrder() -> CapturedPacket? {
+    private func readInOrder(into packet: inout CapturedPacket) -> Bool {
         while !order.isReady {
-            guard let packet = read() else {
+            guard read() else {
                 order.close()
                 break
             }
-            order.take(packet)
         }
-        guard var packet = order.next() else { return nil }
+        guard order.next(into: &packet) else { return false }
         if packet.hasTimestamp, firstEpoch == nil { firstEpoch = packet.epochNanoseconds }
         let (time, overflow) = packet.epochNanoseconds.subtractingReportingOverflow(firstEpoch ?? packet.epochNanoseconds)
         packet.time = Instant(nanoseconds: overflow ? .max : time)
-        return packet
+        return true
     }
 
-    private func read() -> CapturedPacket? {
-        var packet: CapturedPacket?
+    /// Into `order`; false at the end.
+    private func read() -> Bool {
         withNext { record, bytes in
             let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
             note(headers, record, capturedBytes: bytes.count)
             watch?(record, headers, bytes)
-            packet = self.packet(record, capturedBytes: bytes.count, headers: headers)
+            order.take(packet(record, capturedBytes: bytes.count, headers: headers))
         }
-        return packet
     }
 
     /// Hands the next record and its bytes to `body`; false at the end.

@@ -29,6 +29,9 @@ package struct CapturedPacket: Sendable {
         (self.wireBytes, self.capturedBytes, self.headers) = (wireBytes, capturedBytes, headers)
     }
 
+    /// Before the first one was read.
+    package static let none = CapturedPacket(number: 0, time: .zero, epochNanoseconds: 0, hasTimestamp: false, wireBytes: 0, capturedBytes: 0, headers: .undecoded)
+
     /// Bytes of IP on the wire: the IP length field, whatever the snap length cut. 0 when it is not IP.
     package var ipBytes: Int { headers.ip?.bytes ?? 0 }
 
@@ -126,14 +129,16 @@ package struct TCPHeader: Sendable {
     }
 }
 
+// Asked several times of each packet by other modules: inlinable, as the general `OptionSet` is not there.
 package struct TCPFlags: OptionSet, Sendable {
     package var rawValue: UInt8
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
-    package static let fin = TCPFlags(rawValue: 0x01)
-    package static let syn = TCPFlags(rawValue: 0x02)
-    package static let rst = TCPFlags(rawValue: 0x04)
-    package static let psh = TCPFlags(rawValue: 0x08)
-    package static let ack = TCPFlags(rawValue: 0x10)
+    @inlinable package init(rawValue: UInt8) { self.rawValue = rawValue }
+    @inlinable package static var fin: TCPFlags { TCPFlags(rawValue: 0x01) }
+    @inlinable package static var syn: TCPFlags { TCPFlags(rawValue: 0x02) }
+    @inlinable package static var rst: TCPFlags { TCPFlags(rawValue: 0x04) }
+    @inlinable package static var psh: TCPFlags { TCPFlags(rawValue: 0x08) }
+    @inlinable package static var ack: TCPFlags { TCPFlags(rawValue: 0x10) }
+    @inlinable package func contains(_ other: TCPFlags) -> Bool { rawValue & other.rawValue == other.rawValue }
 }
 
 package struct UDPHeader: Sendable {
@@ -174,6 +179,17 @@ package struct FlowKey: Hashable, Comparable, Sendable {
                 higher: fromLower ? destination : source),
             fromLower
         )
+    }
+
+    /// The upper halves of IPv4 addresses say nothing.
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(lower.low)
+        hasher.combine(higher.low)
+        hasher.combine(UInt64(protocolNumber) << 32 | UInt64(lower.port) << 16 | UInt64(higher.port))
+        if lower.high | higher.high != 0 {
+            hasher.combine(lower.high)
+            hasher.combine(higher.high)
+        }
     }
 
     package static func < (a: FlowKey, b: FlowKey) -> Bool {

@@ -66,7 +66,8 @@ package struct CapturePipeline: Sendable {
         _ file: CaptureFile, within times: ClosedRange<Instant>? = nil, progress: (Int) -> Void = { _ in },
         _ body: ((CapturedPacket, FlowObservation, NetworkAddress) -> Void)? = nil
     ) {
-        while let packet = file.next() {
+        var packet = CapturedPacket.none
+        while file.next(into: &packet) {
             if let times, !times.contains(packet.time) { continue }
             if let seen = take(packet), let body { body(packet, seen, builder.table.flows[seen.flow].client) }
             if packets % 200_000 == 0 { progress(packets) }

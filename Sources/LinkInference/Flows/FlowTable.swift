@@ -99,6 +99,8 @@ package struct FlowTable: Sendable {
     /// Packets of flows that found no place in the table.
     package private(set) var untrackedPackets = 0
     private var index: [FlowKey: Int] = [:]  // lookup only
+    /// Found last: packets of a flow come in a row more often than not.
+    private var latest: (key: FlowKey, number: Int)?
     private var fragments = FragmentPorts()
     private var duplicates = DuplicateWindow()
     /// The host whose side "up" starts from, once a flow has shown its client beyond doubt.
@@ -108,8 +110,9 @@ package struct FlowTable: Sendable {
 
     /// Of `flows`, those with most bytes first.
     package var busiestFirst: [Int] {
-        func bytes(_ index: Int) -> Int { flows[index].up.bytes + flows[index].down.bytes }
-        return flows.indices.sorted { (bytes($1), $0) < (bytes($0), $1) }
+        // A flow's state is large: it is touched once.
+        let bytes = flows.indices.map { flows[$0].up.bytes + flows[$0].down.bytes }
+        return flows.indices.sorted { (bytes[$1], $0) < (bytes[$0], $1) }
     }
 
     /// nil: not IP, or no place.
@@ -162,8 +165,15 @@ package struct FlowTable: Sendable {
     }
 
     /// The newest flow between these ends, unless the packet begins another connection.
-    private func connection(_ key: FlowKey, _ ip: IPHeader, _ packet: CapturedPacket) -> Int? {
-        guard let number = index[key], case .tcp(let tcp) = packet.headers.transport, tcp.flags.contains(.syn) else { return index[key] }
+    private mutating func connection(_ key: FlowKey, _ ip: IPHeader, _ packet: CapturedPacket) -> Int? {
+        let number: Int
+        if let latest, latest.key == key {
+            number = latest.number
+        } else {
+            guard let known = index[key] else { return nil }
+            (number, latest) = (known, (key, known))
+        }
+        guard case .tcp(let tcp) = packet.headers.transport, tcp.flags.contains(.syn) else { return number }
         let isReused = flows[number].tcp?.isReused(by: tcp, ip.source == flows[number].client ? .up : .down) ?? false
         return isReused ? nil : number
     }
@@ -179,6 +189,7 @@ package struct FlowTable: Sendable {
                 first: packet.time, last: packet.time, tcp: key.protocolNumber == 6 ? TCPTracker() : nil))
         if case .udp(let udp) = packet.headers.transport { flows[flows.count - 1].beganMidway = !udp.isQUICLongHeader && udp.spin != nil }
         index[key] = flows.count - 1
+        latest = (key, flows.count - 1)
         return flows.count - 1
     }
 
