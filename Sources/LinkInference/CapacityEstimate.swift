@@ -117,7 +117,7 @@ struct CapacityEstimate: Sendable {
     }
 
     /// Bits per second in the fullest `width` steps in a row, or in all of a shorter window.
-    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 {  // lookup only
+    private static func sustainedPeak(_ bins: [Int], width steps: Int, skipping leaps: Set<Int>) -> Int64 { // lookup only
         let width = min(steps, bins.count)
         guard width > 0 else { return 0 }
         var sum = bins[..<width].reduce(0, +)

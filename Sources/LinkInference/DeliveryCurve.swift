@@ -95,7 +95,8 @@ struct DeliveryCurve: Sendable {
             if own * 5 > rate.bitsPerSecond * 6 { faster += 1 }
             if first > 0, points[first].time - points[first - 1].time >= pause, (own - rate.bitsPerSecond).magnitude * 16 <= rate.bitsPerSecond.magnitude { begun += 1 }
         }
-        return begun > 0 && faster * 200 <= points.count
+        // A pace begins but once.
+        return begun >= 2 && faster * 200 <= points.count
     }
 
     /// Packets after the first.

@@ -122,36 +122,38 @@ package struct RecordedWorld {
         return world
     }
 
-    /// RTP both ways, a packet of 172 bytes every 20 ms, recorded at `end`. `isPaused` stops both senders.
+    /// RTP both ways, a packet of 172 bytes every 20 ms, recorded at `end`. `isPaused` stops both senders, but not their clocks.
     package static func media(
         _ scenario: LinkScenario, until stop: Instant, recordedAt end: End, isPaused: (Instant) -> Bool = { _ in false }
     ) -> RecordedWorld {
         var world = RecordedWorld()
-        var all: [(time: Instant, up: Bool, sequence: Int)] = []
+        var all: [(time: Instant, up: Bool, sequence: Int, stamp: Int)] = []
         for direction in LinkDirection.allCases {
             var link = scenario.link(direction)
             let isSender = (direction == .up) == (end == .client)
             var now = Instant.zero
             var sequence = 0
+            var stamps: [Int] = []
             var outcomes: [LinkOutcome] = []
             while now <= stop {
                 if !isPaused(now) {
+                    stamps.append(Int(now.sinceStart.milliseconds / 20))
                     link.offer(LinkPacket(id: UInt64(sequence), bytes: 200), at: now)
-                    if isSender { all.append((now, direction == .up, sequence)) }
+                    if isSender { all.append((now, direction == .up, sequence, stamps[sequence])) }
                     sequence += 1
                 }
                 now += .milliseconds(20)
             }
             link.advance(to: now + .seconds(60), &outcomes)
             for outcome in outcomes where outcome.isDelivered && !isSender {
-                all.append((outcome.at, direction == .up, Int(outcome.id)))
+                all.append((outcome.at, direction == .up, Int(outcome.id), stamps[Int(outcome.id)]))
             }
         }
         all.sort { ($0.time, $0.sequence) < ($1.time, $1.sequence) }
         for packet in all {
             let sequence = packet.sequence
             let rtp: [UInt8] = [0x80, 0, UInt8(truncatingIfNeeded: sequence >> 8), UInt8(truncatingIfNeeded: sequence)]
-                + [0, 0, UInt8(truncatingIfNeeded: sequence >> 8), UInt8(truncatingIfNeeded: sequence), 0, 0, 0, packet.up ? 1 : 2]
+                + [0, 0, UInt8(truncatingIfNeeded: packet.stamp >> 8), UInt8(truncatingIfNeeded: packet.stamp), 0, 0, 0, packet.up ? 1 : 2]
                 + [UInt8](repeating: 0, count: 160)
             world.record(up: packet.up, proto: 17, world.ports(packet.up) + [0, 180, 0, 0] + rtp, at: packet.time, identification: sequence)
         }
