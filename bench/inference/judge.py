@@ -26,7 +26,7 @@ def as_named_here(said):
     if not said["flows"] or not said["flows"][0]["client"].startswith(ADDRESSES["server"]): return said, False
     other, link = {"up": "down", "down": "up", None: None}, said["link"]
     link["up"], link["down"] = link["down"], link["up"]
-    for outage in link["outages"]: outage["direction"] = other[outage.get("direction")]
+    for outage in link["outages"] + link.get("idleSenders", []): outage["direction"] = other[outage.get("direction")]
     for flow in said["flows"]: flow["up"], flow["down"], flow["client"], flow["server"] = flow["down"], flow["up"], flow["server"], flow["client"]
     return said, True
 
@@ -51,7 +51,8 @@ class Judge:
         if told is None: self.say(kind, NEEDLESSLY_NULL if level == "proved" else RIGHTLY_NULL, f"{text}: null")
         elif bound_holds is None: self.say(kind, RIGHT if is_right else WRONG, text)
         elif not bound_holds: self.say(kind, WRONG, text + ", a bound that does not hold")
-        else: self.say(kind, NEEDLESSLY_NULL if level == "proved" else RIGHT, text + ", only a bound")
+        # A bound that is as near as a figure has to be says no less.
+        else: self.say(kind, NEEDLESSLY_NULL if level == "proved" and not is_right else RIGHT, text + ", only a bound")
 
     def judge(self, vantage, said, offsets):
         """`offsets`: from each capture's times to the link's."""
@@ -216,7 +217,8 @@ class Judge:
             ways = [extra["direction"]] if extra.get("direction") else ["up", "down"]
             planned = next((o for o in proofs.true_outages(self.case) if o[2] - 0.1 < end and start < o[3] + 0.1), None)
             shows = self.log.is_held if extra["kind"] == "hold" else self.log.is_dropped
-            is_right = any(shows(way, inner[0] + apart[way], inner[1] - apart[way]) if extra["kind"] == "hold" else shows(way, *inner) for way in ways)
+            spans = [inner] if extra["kind"] == "drop" else [(a + apart[way], b - apart[way]) for way in ways for a, b in (inner, (start, end))]
+            is_right = any(shows(way, *span) for way in ways for span in spans)
             if is_right: self.accepted[ways[0]].append((start - 0.05, end + 0.05))
             self.confidences.append((extra["confidence"], is_right, "outage"))
             if is_right: self.say("outage", RIGHT)
@@ -224,7 +226,7 @@ class Judge:
                 self.say("outage's direction", WRONG, f"{extra['direction']} {extra['kind']} {start:.2f}-{end:.2f} s, confidence {extra['confidence']}, where {planned[0]} {planned[1]} {planned[2]}-{planned[3]} was")
             else: self.say("no outage", WRONG, f"{extra.get('direction')} {extra['kind']} {start:.2f}-{end:.2f} s, confidence {extra['confidence']}, and there was none: {extra['basis']}")
         if not found: self.say("no outage", RIGHTLY_NULL)
-        for idle in self.link["outages"]:
+        for idle in self.link["outages"] + self.link.get("idleSenders", []):
             if idle["kind"] != "senderIdle" or not is_judged(idle): continue
             way = idle.get("direction") or self.case.main[0]
             start, end = idle["startS"] + self.offset + idle["startUncertaintyS"] + apart[way], idle["endS"] + self.offset - idle["endUncertaintyS"] - apart[way]
