@@ -53,7 +53,6 @@ package enum TwoEnds {
         var ways: (up: Int64, down: Int64) = (0, 0)
         if let a = smallest.up, let b = smallest.down {
             report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
-            report.baseRttIsUpperBound = false
             report.baseRttBasis = "smallest delays of both directions, added, less the time to send the packets"
             ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
             report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"
