@@ -86,7 +86,8 @@ package final class CaptureFile {
             {
                 linkType = LinkType(memoryNumber: Int(pcap_datalink(handle)))
                 (pcap, self.source) = (handle, source)
-                if format == .pcapng, let again = try? CaptureFileStream(path: path) {
+                // What comes through a pipe comes once.
+                if format == .pcapng, Self.isRegularFile(path), let again = try? CaptureFileStream(path: path) {
                     var reader = PcapNGFile(again)
                     reader.readAhead()
                     openingDamage = reader.damage
@@ -288,6 +289,11 @@ package final class CaptureFile {
             number: packetCount, time: .zero, epochNanoseconds: epoch,
             hasTimestamp: record.hasTimestamp, interface: record.interface, wireBytes: record.wireBytes,
             capturedBytes: capturedBytes, headers: headers)
+    }
+
+    private static func isRegularFile(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
     static func text(_ message: [CChar]) -> String {

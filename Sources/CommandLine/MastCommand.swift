@@ -29,6 +29,10 @@ struct MastCommand: AsyncParsableCommand {
             FILES
               profile.json, known_hosts, echo.key and the resource pool are in
               MAST_HOME, or else in ~/.config/mast.
+
+            MAST_KEYLOG=FILE appends the keys of a program's connections to FILE,
+            for mast capture --dissect --keylog FILE and Wireshark. Whoever has
+            that file reads their traffic.
             """,
         subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
 

@@ -96,6 +96,7 @@ import Testing
         let lines = recording.client
         #expect(outcomes([]) == ["noConnection"])
         #expect(outcomes([lines[0]]).isSuperset(of: ["phase 0", "noPhase"]))
+        #expect(outcomes([lines[0], lines[2]]) == ["phase 0", "noPhase", "phase 2"], "what follows a missing line is read")
         #expect(outcomes([lines[1]]).isSuperset(of: ["phase 1", "noPhase"]))
         let wrong = lines.map { line in
             PacketKeys(

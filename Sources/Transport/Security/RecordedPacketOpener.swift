@@ -21,7 +21,7 @@ package struct RecordedPacketOpener: Sendable {
         var generation: UInt64
     }
 
-    /// Key phases tried for a connection's first packet: a recording may begin anywhere.
+    /// Key phases tried for a connection's first packet, since a recording may begin anywhere, and behind missing ones.
     private static let mostFirstPhases: UInt64 = 64
 
     /// By destination: only those that the log names.
@@ -52,10 +52,17 @@ package struct RecordedPacketOpener: Sendable {
     }
 
     private func candidates(_ known: Progress?, _ destination: ConnectionID, _ log: KeyLog) -> [UInt64] {
-        if let known {
-            return [known.generation, known.generation &+ 1] + (known.generation > 0 ? [known.generation - 1] : [])
-        }
         let newest = log.newestGeneration(to: destination) ?? 0
-        return Array(0...min(newest, 1)) + (newest > 1 ? Array(max(2, newest - min(newest, Self.mostFirstPhases))...newest) : [])
+        guard let known else {
+            var first = Array(0...min(newest, 1))
+            if newest > 1 { first += Array(max(2, newest - min(newest, Self.mostFirstPhases))...newest) }
+            return first
+        }
+        var next = [known.generation, known.generation &+ 1]
+        if known.generation > 0 { next.append(known.generation - 1) }
+        // Beyond lines or packets that are missing.
+        let later = known.generation &+ 2
+        if later > known.generation, newest >= later { next += Array(later...later + min(Self.mostFirstPhases, newest - later)) }
+        return next
     }
 }
