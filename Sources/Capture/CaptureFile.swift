@@ -110,7 +110,8 @@ package final class CaptureFile {
     /// When the times of packets begin: its first record, whether or not the filter lets it through, in nanoseconds since 1970.
     /// nil where no record that is given has a time. Looks ahead, and takes nothing away.
     package var startEpochNanoseconds: Int64? {
-        if firstEpoch == nil, waiting.isEmpty, let packet = readInOrder() {
+        var packet = CapturedPacket.none
+        if firstEpoch == nil, waiting.isEmpty, readInOrder(into: &packet) {
             if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
             waiting.append(packet)
         }
@@ -149,11 +150,10 @@ package final class CaptureFile {
     /// The next in order of time, as far as records that were written late can be told.
     private func readInOrder(into packet: inout CapturedPacket) -> Bool {
         while !order.isReady {
-            guard let packet = read() else {
+            guard read() else {
                 order.close()
                 break
             }
-            order.take(packet)
         }
         guard order.next(into: &packet) else { return false }
         if packet.hasTimestamp, firstEpoch == nil { firstEpoch = packet.epochNanoseconds }
@@ -162,15 +162,14 @@ package final class CaptureFile {
         return true
     }
 
-    private func read() -> CapturedPacket? {
-        var packet: CapturedPacket?
+    /// Into `order`; false at the end.
+    private func read() -> Bool {
         withNext { record, bytes in
             let headers = LinkLayer.decode(bytes, linkType: record.linkType, wireBytes: record.wireBytes)
             note(headers, record, capturedBytes: bytes.count)
             watch?(record, headers, bytes)
-            packet = self.packet(record, capturedBytes: bytes.count, headers: headers)
+            order.take(packet(record, capturedBytes: bytes.count, headers: headers))
         }
-        return packet
     }
 
     /// Hands the next record and its bytes to `body`; false at the end.

@@ -129,14 +129,16 @@ package struct TCPHeader: Sendable {
     }
 }
 
+// Asked several times of each packet by other modules: inlinable, as the general `OptionSet` is not there.
 package struct TCPFlags: OptionSet, Sendable {
     package var rawValue: UInt8
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
-    package static let fin = TCPFlags(rawValue: 0x01)
-    package static let syn = TCPFlags(rawValue: 0x02)
-    package static let rst = TCPFlags(rawValue: 0x04)
-    package static let psh = TCPFlags(rawValue: 0x08)
-    package static let ack = TCPFlags(rawValue: 0x10)
+    @inlinable package init(rawValue: UInt8) { self.rawValue = rawValue }
+    @inlinable package static var fin: TCPFlags { TCPFlags(rawValue: 0x01) }
+    @inlinable package static var syn: TCPFlags { TCPFlags(rawValue: 0x02) }
+    @inlinable package static var rst: TCPFlags { TCPFlags(rawValue: 0x04) }
+    @inlinable package static var psh: TCPFlags { TCPFlags(rawValue: 0x08) }
+    @inlinable package static var ack: TCPFlags { TCPFlags(rawValue: 0x10) }
+    @inlinable package func contains(_ other: TCPFlags) -> Bool { rawValue & other.rawValue == other.rawValue }
 }
 
 package struct UDPHeader: Sendable {

@@ -6,6 +6,8 @@ import MastTimebase
 extension OutageFinder {
     /// Fewer in a row a radio's burst may take.
     private static let fewestRefused = 9
+    /// Of a flow, without which little is in a row.
+    private static let fewestSegments = 100
     /// Packets that leave the queue meanwhile.
     private static let fewestLeaving = 4
     /// A queue that a hold filled refuses packets while none leaves it, and when that was is known from here to within this.
@@ -30,10 +32,10 @@ extension OutageFinder {
         // Seen after the link, a queue that overflows again and again looks the same.
         guard curve.isMostlyTCP, curve.source == .acknowledgements else { return [] }
         var refusals: [LinkFit.Outage] = []
-        for flow in view.weightyFlows where view.flows[flow].tcp != nil {
-            let (segments, repairs, size) = segments(Int32(clamping: flow))
-            guard !repairs.isEmpty, segments.count >= 100 else { continue }
-            refusals += refused(segments, repairs, size, Int32(clamping: flow))
+        for (flow, events) in repairedFlows() {
+            let (segments, repairs, size) = segments(events)
+            guard !repairs.isEmpty, segments.count >= Self.fewestSegments else { continue }
+            refusals += refused(segments, repairs, size, flow)
         }
         return refusals.filter { refusal in
             !found.contains {
@@ -43,13 +45,32 @@ extension OutageFinder {
         }
     }
 
+    /// Weighty TCP flows that sent enough, and something of it again, with the places of their events with data; in two passes over
+    /// all of them, however many flows there are.
+    private func repairedFlows() -> [(flow: Int32, events: [Int])] {
+        var counts = Array(repeating: (segments: 0, isRepaired: false), count: view.flows.count)
+        for event in view.events where event.direction == curve.direction && event.payloadBytes > 0 {
+            counts[Int(event.flow)].segments += 1
+            if !event.marks.isDisjoint(with: [.retransmission, .filledLoss]) { counts[Int(event.flow)].isRepaired = true }
+        }
+        let chosen = view.weightyFlows.filter { counts[$0].isRepaired && counts[$0].segments >= Self.fewestSegments && view.flows[$0].tcp != nil }
+        guard !chosen.isEmpty else { return [] }
+        var places = Array(repeating: Int?.none, count: view.flows.count)
+        for (place, flow) in chosen.enumerated() { places[flow] = place }
+        var found = chosen.map { (flow: Int32(clamping: $0), events: [Int]()) }
+        for (index, event) in zip(view.events.indices, view.events) where event.direction == curve.direction && event.payloadBytes > 0 {
+            if let place = places[Int(event.flow)] { found[place].events.append(index) }
+        }
+        return found
+    }
+
     /// What passed for the first time, in order, what came again for a loss, and how long a segment is.
-    private func segments(_ flow: Int32) -> (first: [Segment], repairs: [Repair], size: Int) {
+    private func segments(_ places: [Int]) -> (first: [Segment], repairs: [Repair], size: Int) {
         var segments: [Segment] = []
         var repairs: [Repair] = []
         var top: (sequence: UInt32, place: Int)?
         var size = 1
-        for event in view.events where event.flow == flow && event.direction == curve.direction && event.payloadBytes > 0 {
+        for event in places.lazy.map({ view.events[$0] }) {
             let known = top ?? (event.sequence, 0)
             let from = known.place + Int(Int32(bitPattern: event.sequence &- known.sequence))
             let to = from + Int(event.payloadBytes)

@@ -20,7 +20,10 @@ package struct SilentEnd: Sendable, Hashable {
 
     static func find(_ flows: [FlowState]) -> [SilentEnd] {
         var found: [SilentEnd] = []
-        for flow in flows where found.count < most {
+        // A flow's state is large: of most only two counts are touched.
+        for number in flows.indices where flows[number].up.unanswered >= fewestTries || flows[number].down.unanswered >= fewestTries {
+            guard found.count < most else { break }
+            let flow = flows[number]
             for direction in FlowDirection.allCases {
                 let (side, other) = direction == .up ? (flow.up, flow.down) : (flow.down, flow.up)
                 guard side.unanswered >= fewestTries, other.packets > 0, !other.saidGoodbye, let from = side.unansweredFrom, let heard = other.last,

@@ -24,8 +24,20 @@ package struct ReportJSON: Sendable {
     package mutating func string(_ text: String) {
         separate()
         bytes.append(UInt8(ascii: "\""))
-        for scalar in text.unicodeScalars { append(scalar) }
+        if text.utf8.allSatisfy({ Self.isPlain($0) }) {
+            bytes += text.utf8
+        } else {
+            for scalar in text.unicodeScalars { append(scalar) }
+        }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// It stands for itself, as most texts' bytes do.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "&"): false
+        default: 0x20..<0x7F ~= byte
+        }
     }
 
     package mutating func integer(_ value: Int64) {
@@ -44,6 +56,15 @@ package struct ReportJSON: Sendable {
         let unit = Int64(scale)
         if whole < 0 { bytes.append(UInt8(ascii: "-")) }
         append(whole.magnitude.quotientAndRemainder(dividingBy: UInt64(unit)), decimals)
+    }
+
+    /// In the shortest digits that read back as the same number; what is not finite is null.
+    package mutating func exact(_ value: Double) {
+        guard value.isFinite else { return null() }
+        separate()
+        bytes += value.description.utf8
+        // A whole number needs no point.
+        if value.rounded() == value, bytes.suffix(2).elementsEqual(".0".utf8) { bytes.removeLast(2) }
     }
 
     package mutating func bool(_ value: Bool) {

@@ -42,7 +42,7 @@ extension NetworkAddress: CustomStringConvertible {
     /// The address without its port.
     public var host: String {
         if let v4 = ipv4 {
-            return [24, 16, 8, 0].map { String((v4 >> UInt32($0)) & 0xFF) }.joined(separator: ".")
+            return "\(v4 >> 24).\(v4 >> 16 & 0xFF).\(v4 >> 8 & 0xFF).\(v4 & 0xFF)"
         }
         let groups = [high, low].flatMap { half in [48, 32, 16, 0].map { UInt16(truncatingIfNeeded: half >> UInt64($0)) } }
         var best = 0..<0

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MastCapture
 import MastLinkInference
 import MastReporting
@@ -91,7 +92,7 @@ struct InspectCommand: AsyncParsableCommand {
             let summary = client.summary
             let omitted = summary.flowCount - summary.flows.count
             if omitted > 0, most == nil { Output.note("the \(omitted) flows with fewest bytes are left out; --most says how many to show") }
-            try Output.json(InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil))
+            Output.document(try InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil).text())
         } else {
             Output.text(client.summary.renderText(width: Output.width, mostFlows: most ?? Self.mostAsText, mostSilences: most ?? Self.mostAsText))
             Output.text("\nlink\n" + link.renderText(startUnixS: client.summary.startUnixS))
@@ -190,6 +191,19 @@ private struct InspectReport: Encodable {
     var fit: Result<LinkFit, FitFailure>?
 
     private enum Keys: String, CodingKey { case link, fit, fitFailure }
+
+    /// JSON, its keys sorted. Flows may be many: `ReportJSON` writes them, in the place of the empty list that is left here.
+    func text() throws -> String {
+        var rest = self
+        rest.summary.flows = []
+        // No text in it holds quotation marks without a backslash before each.
+        let (before, empty) = ("\"flowCount\":\(summary.flowCount),\"flows\":[", "]")
+        let text = try Output.jsonText(rest)
+        guard let place = text.range(of: before + empty) else { preconditionFailure("keys of the summary are sorted") }
+        var flows = ReportJSON()
+        flows.flows(summary.flows)
+        return text[..<place.lowerBound] + before.dropLast() + flows.text + text[place.upperBound...]
+    }
 
     func encode(to encoder: any Encoder) throws {
         try summary.encode(to: encoder)

@@ -54,8 +54,8 @@ extension CaptureSummary.Flow {
         var rtt = CaptureSummary.RTT()
         func take(_ sketch: SampleSketch, _ basis: String) {
             rtt.min = milliseconds(sketch.smallest)
-            rtt.p50 = milliseconds(sketch.quantile(0.5))
-            rtt.p95 = milliseconds(sketch.quantile(0.95))
+            let quantiles = sketch.quantiles(0.5, 0.95)
+            (rtt.p50, rtt.p95) = (milliseconds(quantiles?.0), milliseconds(quantiles?.1))
             rtt.basis = basis
         }
         if let tcp = state.tcp {

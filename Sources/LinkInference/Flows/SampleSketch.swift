@@ -33,9 +33,12 @@ package struct SampleSketch: Sendable, Hashable {
         if samples < .max { samples += 1 }
     }
 
-    package func quantile(_ share: Double) -> Int64? {
-        guard !kept.isEmpty else { return nil }
+    package func quantile(_ share: Double) -> Int64? { quantiles(share, share)?.0 }
+
+    package func quantiles(_ first: Double, _ second: Double) -> (Int64, Int64)? {
+        guard kept.count > 1 else { return kept.first.map { ($0, $0) } }
         let sorted = kept.sorted()
-        return sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count - 1) * share).rounded())))]
+        let value = { (share: Double) in sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count - 1) * share).rounded())))] }
+        return (value(first), value(second))
     }
 }
