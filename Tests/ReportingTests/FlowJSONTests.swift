@@ -47,7 +47,9 @@ import Testing
 
     private func written(_ flows: [CaptureSummary.Flow]) -> Data {
         var json = ReportJSON()
-        json.flows(flows)
+        json.array { json in
+            for flow in flows { json.flow(flow) }
+        }
         return Data(json.bytes)
     }
 
