@@ -65,6 +65,8 @@ static inline int mast_unpacked_close(struct mast_unpacked *self) {
 }
 
 #if defined(__linux__)
+#include <stdio_ext.h>
+
 // fopencookie(3) under a name of our own: the system's headers show it only with _GNU_SOURCE, which would make other
 // declarations differ from those that the rest of the program sees.
 struct mast_cookie_functions {
@@ -92,7 +94,10 @@ static inline FILE *mast_unpacked_stream(struct mast_unpacked *self) {
     struct mast_cookie_functions functions = {0};
     functions.read = mast_unpacked_cookie_read;
     functions.close = mast_unpacked_cookie_close;
-    return mast_fopencookie(self, "rb", functions);
+    FILE *stream = mast_fopencookie(self, "rb", functions);
+    // It is one reader's, who asks for two small pieces of each record: locks would cost more than they.
+    if (stream != NULL) __fsetlocking(stream, FSETLOCKING_BYCALLER);
+    return stream;
 #else
     return funopen(self, mast_unpacked_cookie_read, NULL, NULL, mast_unpacked_cookie_close);
 #endif

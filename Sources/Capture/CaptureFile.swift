@@ -23,7 +23,7 @@ package final class CaptureFile {
     /// Of the first interface.
     package let linkType: LinkType
     /// Records read so far: some more than `next` has given, which looks ahead for records that were written late.
-    package private(set) var packetCount = 0
+    @exclusivity(unchecked) package private(set) var packetCount = 0
     /// Why reading stopped early; nil after a clean end, and before the end.
     package private(set) var truncation: String?
 
@@ -37,10 +37,11 @@ package final class CaptureFile {
     /// Is handed each record that `next` gives, as it is read: some way ahead of `next`, and in the file's order.
     package var watch: ((CaptureRecord, PacketHeaders, Span<UInt8>) -> Void)?
     private var fragments = FragmentFlows()
-    private var order = RecordOrder()
-    private var waiting: [CapturedPacket] = []
-    private var firstEpoch: Int64?
-    private var lastEpoch: Int64 = 0
+    // What each record touches is never touched from within itself, and that need not be checked each time.
+    @exclusivity(unchecked) private var order = RecordOrder()
+    @exclusivity(unchecked) private var waiting: [CapturedPacket] = []
+    @exclusivity(unchecked) private var firstEpoch: Int64?
+    @exclusivity(unchecked) private var lastEpoch: Int64 = 0
 
     /// Of the interfaces before the first packet, where libpcap reads the packets.
     private var openingDamage = PcapNGParser.Damage()

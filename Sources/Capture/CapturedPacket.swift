@@ -129,9 +129,9 @@ package struct TCPHeader: Sendable {
     }
 }
 
-// Asked several times of each packet by other modules: inlinable, as the general `OptionSet` is not there.
-package struct TCPFlags: OptionSet, Sendable {
-    package var rawValue: UInt8
+// Asked several times of each packet by other modules, which inline what is `package` only of a type that is usable so.
+@usableFromInline package struct TCPFlags: OptionSet, Sendable {
+    @usableFromInline package var rawValue: UInt8
     @inlinable package init(rawValue: UInt8) { self.rawValue = rawValue }
     @inlinable package static var fin: TCPFlags { TCPFlags(rawValue: 0x01) }
     @inlinable package static var syn: TCPFlags { TCPFlags(rawValue: 0x02) }
@@ -164,12 +164,16 @@ package struct RTPHeader: Sendable {
 }
 
 /// Both ends and the protocol, the same for both directions.
-package struct FlowKey: Hashable, Comparable, Sendable {
-    package var protocolNumber: UInt8
-    package var lower: NetworkAddress
-    package var higher: NetworkAddress
+@usableFromInline package struct FlowKey: Hashable, Comparable, Sendable {
+    @usableFromInline package var protocolNumber: UInt8
+    @usableFromInline package var lower: NetworkAddress
+    @usableFromInline package var higher: NetworkAddress
 
-    package static func of(
+    @inlinable package init(protocolNumber: UInt8, lower: NetworkAddress, higher: NetworkAddress) {
+        (self.protocolNumber, self.lower, self.higher) = (protocolNumber, lower, higher)
+    }
+
+    @inlinable package static func of(
         protocolNumber: UInt8, source: NetworkAddress, destination: NetworkAddress
     ) -> (key: FlowKey, fromLower: Bool) {
         let fromLower = source <= destination
@@ -181,8 +185,12 @@ package struct FlowKey: Hashable, Comparable, Sendable {
         )
     }
 
+    @inlinable package static func == (a: FlowKey, b: FlowKey) -> Bool {
+        a.protocolNumber == b.protocolNumber && a.lower == b.lower && a.higher == b.higher
+    }
+
     /// The upper halves of IPv4 addresses say nothing.
-    package func hash(into hasher: inout Hasher) {
+    @inlinable package func hash(into hasher: inout Hasher) {
         hasher.combine(lower.low)
         hasher.combine(higher.low)
         hasher.combine(UInt64(protocolNumber) << 32 | UInt64(lower.port) << 16 | UInt64(higher.port))
@@ -192,7 +200,7 @@ package struct FlowKey: Hashable, Comparable, Sendable {
         }
     }
 
-    package static func < (a: FlowKey, b: FlowKey) -> Bool {
+    @inlinable package static func < (a: FlowKey, b: FlowKey) -> Bool {
         (a.protocolNumber, a.lower, a.higher) < (b.protocolNumber, b.lower, b.higher)
     }
 

@@ -20,7 +20,8 @@ package struct CapturePipeline: Sendable {
     private var survey = LinkSurvey()
     /// Of one window.
     private var timeline: Timeline?
-    private let times: ClosedRange<Instant>?
+    private let from: Instant
+    private let to: Instant
     private let extent: Extent
     private var recorded: WorkloadFit?
     /// Of a file that was read.
@@ -38,7 +39,11 @@ package struct CapturePipeline: Sendable {
         self.extent = extent
         builder = CaptureSummary.Builder(flow: flow)
         if conversations { recorded = WorkloadFit() }
-        if case .times(let chosen) = extent { times = chosen } else { times = nil }
+        if case .times(let chosen) = extent {
+            (from, to) = (chosen.lowerBound, chosen.upperBound)
+        } else {
+            (from, to) = (Instant(nanoseconds: .min), .distantFuture)
+        }
         if case .window(let start, let length) = extent {
             timeline = Timeline(keeping: start.map { .zero + $0 ... .zero + $0 + length }, densest: length)
         }
@@ -51,7 +56,7 @@ package struct CapturePipeline: Sendable {
     package mutating func take(_ packet: CapturedPacket) -> FlowObservation? {
         packets += 1
         guard let seen = builder.add(packet) else { return nil }
-        guard packet.hasTimestamp, times?.contains(packet.time) ?? true else { return seen }
+        guard packet.hasTimestamp, from <= packet.time, packet.time <= to else { return seen }
         if timeline != nil { timeline?.add(packet, seen) } else { survey.add(packet, seen, builder.table) }
         recorded?.add(seen, at: packet.time)
         return seen
@@ -67,8 +72,9 @@ package struct CapturePipeline: Sendable {
         _ body: ((CapturedPacket, FlowObservation, NetworkAddress) -> Void)? = nil
     ) {
         var packet = CapturedPacket.none
+        let (from, to) = (times?.lowerBound ?? Instant(nanoseconds: .min), times?.upperBound ?? .distantFuture)
         while file.next(into: &packet) {
-            if let times, !times.contains(packet.time) { continue }
+            guard from <= packet.time, packet.time <= to else { continue }
             if let seen = take(packet), let body { body(packet, seen, builder.table.flows[seen.flow].client) }
             if packets % 200_000 == 0 { progress(packets) }
         }

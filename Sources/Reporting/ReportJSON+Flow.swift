@@ -3,28 +3,24 @@ import MastLinkInference
 // A capture has tens of thousands of flows, of some ninety values each: a general encoder takes a second for 10,000 of them.
 // Keys are in order; what is unknown is null rather than left out, so that a script finds every key.
 extension ReportJSON {
-    package mutating func flows(_ flows: [CaptureSummary.Flow]) {
-        array { json in
-            for flow in flows { json.object { json in json.members(flow) } }
+    package mutating func flow(_ flow: CaptureSummary.Flow) {
+        object { json in
+            json.member("client", flow.client)
+            json.member("clientKnownBy", flow.clientKnownBy)
+            json.key("down")
+            json.side(flow.down)
+            json.exact("firstS", flow.firstS)
+            json.exact("lastS", flow.lastS)
+            json.member("protocol", flow.protocolName)
+            json.key("rttMs")
+            json.roundTrips(flow.rttMs)
+            json.member("server", flow.server)
+            json.member("serverName", flow.serverName)
+            json.member("serverNameBasis", flow.serverNameBasis)
+            json.member("state", flow.state)
+            json.key("up")
+            json.side(flow.up)
         }
-    }
-
-    private mutating func members(_ flow: CaptureSummary.Flow) {
-        member("client", flow.client)
-        member("clientKnownBy", flow.clientKnownBy)
-        key("down")
-        side(flow.down)
-        exact("firstS", flow.firstS)
-        exact("lastS", flow.lastS)
-        member("protocol", flow.protocolName)
-        key("rttMs")
-        roundTrips(flow.rttMs)
-        member("server", flow.server)
-        member("serverName", flow.serverName)
-        member("serverNameBasis", flow.serverNameBasis)
-        member("state", flow.state)
-        key("up")
-        side(flow.up)
     }
 
     private mutating func side(_ side: CaptureSummary.FlowSide) {

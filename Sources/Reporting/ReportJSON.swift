@@ -24,11 +24,13 @@ package struct ReportJSON: Sendable {
     package mutating func string(_ text: String) {
         separate()
         bytes.append(UInt8(ascii: "\""))
-        if text.utf8.allSatisfy({ Self.isPlain($0) }) {
-            bytes += text.utf8
-        } else {
-            for scalar in text.unicodeScalars { append(scalar) }
+        var text = text
+        let isPlain = text.withUTF8 { utf8 in
+            guard utf8.allSatisfy({ Self.isPlain($0) }) else { return false }
+            bytes += utf8
+            return true
         }
+        if !isPlain { for scalar in text.unicodeScalars { append(scalar) } }
         bytes.append(UInt8(ascii: "\""))
     }
 

@@ -7,9 +7,9 @@ public struct Instant: Hashable, Comparable, Sendable {
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
     /// The beginning of the run.
-    public static let zero = Instant(nanoseconds: 0)
+    @inlinable public static var zero: Instant { Instant(nanoseconds: 0) }
     /// Later than anything that happens.
-    public static let distantFuture = Instant(nanoseconds: .max)
+    @inlinable public static var distantFuture: Instant { Instant(nanoseconds: .max) }
 
     @inlinable public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
     @inlinable public static func + (a: Instant, b: Interval) -> Instant { Instant(nanoseconds: saturatingAdd(a.nanoseconds, b.nanoseconds)) }

@@ -7,8 +7,8 @@ public struct Interval: Hashable, Comparable, Sendable {
 
     @inlinable public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    public static let zero = Interval(nanoseconds: 0)
-    public static let max = Interval(nanoseconds: .max)
+    @inlinable public static var zero: Interval { Interval(nanoseconds: 0) }
+    @inlinable public static var max: Interval { Interval(nanoseconds: .max) }
 
     @inlinable public static func nanoseconds(_ n: Int64) -> Interval { Interval(nanoseconds: n) }
     @inlinable public static func microseconds(_ n: Int64) -> Interval { Interval(nanoseconds: saturatingMultiply(n, 1_000)) }

@@ -6,20 +6,20 @@ public struct NetworkAddress: Hashable, Comparable, Sendable {
     public var low: UInt64
     public var port: UInt16
 
-    public init(high: UInt64, low: UInt64, port: UInt16) {
+    @inlinable public init(high: UInt64, low: UInt64, port: UInt16) {
         (self.high, self.low, self.port) = (high, low, port)
     }
 
     /// An IPv4 address given in host order: `0x7F00_0001` is 127.0.0.1.
-    public init(ipv4: UInt32, port: UInt16) {
+    @inlinable public init(ipv4: UInt32, port: UInt16) {
         self.init(high: 0, low: 0x0000_FFFF_0000_0000 | UInt64(ipv4), port: port)
     }
 
     public static func loopback(port: UInt16) -> NetworkAddress { NetworkAddress(ipv4: 0x7F00_0001, port: port) }
 
-    public var isIPv4: Bool { high == 0 && low >> 32 == 0xFFFF }
+    @inlinable public var isIPv4: Bool { high == 0 && low >> 32 == 0xFFFF }
     /// The IPv4 address in host order, when it is one.
-    public var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
+    @inlinable public var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
     public var isLoopback: Bool { isIPv4 ? (low >> 24) & 0xFF == 127 : high == 0 && low == 1 }
     public var isUnspecified: Bool { (high == 0 && low == 0) || ipv4 == 0 }
 
@@ -28,9 +28,13 @@ public struct NetworkAddress: Hashable, Comparable, Sendable {
         [high, low].flatMap { half in stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: half >> UInt64($0)) } }
     }
 
-    public func with(port: UInt16) -> NetworkAddress { NetworkAddress(high: high, low: low, port: port) }
+    @inlinable public func with(port: UInt16) -> NetworkAddress { NetworkAddress(high: high, low: low, port: port) }
 
-    public static func < (a: NetworkAddress, b: NetworkAddress) -> Bool {
+    @inlinable public static func == (a: NetworkAddress, b: NetworkAddress) -> Bool {
+        a.low == b.low && a.port == b.port && a.high == b.high
+    }
+
+    @inlinable public static func < (a: NetworkAddress, b: NetworkAddress) -> Bool {
         (a.high, a.low, a.port) < (b.high, b.low, b.port)
     }
 }

@@ -10,6 +10,9 @@ public struct Rate: Hashable, Comparable, Sendable {
     /// The rate that moves `bytes` in `interval`; zero when the interval is not positive.
     @inlinable public init(bytes: Int64, in interval: Interval) {
         guard interval > .zero, bytes > 0 else { self.init(bitsPerSecond: 0); return }
+        let (bits, overflow) = bytes.multipliedReportingOverflow(by: 8_000_000_000)
+        // Dividing 128 bits takes ten times as long.
+        guard overflow else { self.init(bitsPerSecond: bits / interval.nanoseconds); return }
         let wide = Int128(bytes) * 8_000_000_000 / Int128(interval.nanoseconds)
         self.init(bitsPerSecond: Int64(clamping: wide))
     }

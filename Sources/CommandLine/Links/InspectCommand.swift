@@ -92,7 +92,7 @@ struct InspectCommand: AsyncParsableCommand {
             let summary = client.summary
             let omitted = summary.flowCount - summary.flows.count
             if omitted > 0, most == nil { Output.note("the \(omitted) flows with fewest bytes are left out; --most says how many to show") }
-            Output.document(try InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil).text())
+            try InspectReport(summary: summary, link: link, fit: fit ? client.fit : nil).print()
         } else {
             Output.text(client.summary.renderText(width: Output.width, mostFlows: most ?? Self.mostAsText, mostSilences: most ?? Self.mostAsText))
             Output.text("\nlink\n" + link.renderText(startUnixS: client.summary.startUnixS))
@@ -192,17 +192,27 @@ private struct InspectReport: Encodable {
 
     private enum Keys: String, CodingKey { case link, fit, fitFailure }
 
-    /// JSON, its keys sorted. Flows may be many: `ReportJSON` writes them, in the place of the empty list that is left here.
-    func text() throws -> String {
+    /// So many flows are gathered before they are printed.
+    private static let chunk = 500
+
+    /// As one JSON object, its keys sorted. Flows may be many: `ReportJSON` writes them, in the place of the empty list that is left.
+    func print() throws {
         var rest = self
         rest.summary.flows = []
-        // No text in it holds quotation marks without a backslash before each.
-        let (before, empty) = ("\"flowCount\":\(summary.flowCount),\"flows\":[", "]")
         let text = try Output.jsonText(rest)
-        guard let place = text.range(of: before + empty) else { preconditionFailure("keys of the summary are sorted") }
-        var flows = ReportJSON()
-        flows.flows(summary.flows)
-        return text[..<place.lowerBound] + before.dropLast() + flows.text + text[place.upperBound...]
+        // No text in it holds quotation marks without a backslash before each.
+        guard let list = text.range(of: "\"flowCount\":\(summary.flowCount),\"flows\":[]") else { preconditionFailure("the keys are sorted") }
+        let place = text.index(before: list.upperBound)
+        Output.piece(String(text[..<place]), isJSON: true)
+        for start in stride(from: 0, to: summary.flows.count, by: Self.chunk) {
+            var json = ReportJSON()
+            json.array { json in
+                for flow in summary.flows[start..<min(start + Self.chunk, summary.flows.count)] { json.flow(flow) }
+            }
+            // The brackets are there.
+            Output.piece((start > 0 ? "," : "") + String(json.text.dropFirst().dropLast()), isJSON: true)
+        }
+        Output.piece(String(text[place...]) + "\n", isJSON: true)
     }
 
     func encode(to encoder: any Encoder) throws {

@@ -68,7 +68,8 @@ enum Output {
     /// The same document, with JSON's own escapes for what a terminal would obey; white space between values is a space.
     /// - Parameter text: a JSON document, as far as anybody knows: of other text something harmless comes out.
     static func printableJSON(_ text: String) -> String {
-        if text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }) { return text }
+        var text = text
+        if text.withUTF8({ $0.allSatisfy { (0x20..<0x7F).contains($0) } }) { return text }
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             if scalar.isPrintable {

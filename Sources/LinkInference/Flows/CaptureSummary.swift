@@ -111,6 +111,13 @@ extension CaptureSummary {
             var bytes = 0
             var ipBytes = 0
             var series: RateSeries
+
+            mutating func take(_ packet: CapturedPacket) {
+                first = min(first, packet.time)
+                last = max(last, packet.time)
+                packets += 1
+                bytes += packet.wireBytes
+            }
         }
 
         package private(set) var table = FlowTable()
@@ -170,12 +177,8 @@ extension CaptureSummary {
             previous = time
             earliest = min(earliest ?? time, time)
             latest = max(latest ?? time, time)
-            var open = period ?? OpenPeriod(first: time, last: time, series: RateSeries(start: time))
-            open.first = min(open.first, time)
-            open.last = max(open.last, time)
-            open.packets += 1
-            open.bytes += packet.wireBytes
-            period = open
+            if period == nil { period = OpenPeriod(first: time, last: time, series: RateSeries(start: time)) }
+            period?.take(packet)
         }
 
         private mutating func closePeriod() {

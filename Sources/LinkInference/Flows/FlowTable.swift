@@ -21,7 +21,9 @@ package struct FlowState: Sendable {
     package var up = FlowSide()
     package var down = FlowSide()
     package var tcp: TCPTracker?
-    package var rtcp: RTCPTracker?
+    /// At most one: few flows have any, and an array's place is smaller than the tracker's.
+    fileprivate var reports: [RTCPTracker] = []
+    package var rtcp: RTCPTracker? { reports.first }
     /// It began as QUIC does.
     package var isQUIC = false
     /// Its first packet could be one in the middle of a QUIC connection.
@@ -40,8 +42,11 @@ package struct FlowSide: Sendable {
     package var ipBytes = 0
     /// Of TCP or UDP payload.
     package var payloadBytes = 0
-    package var rtp: RTPTracker?
-    package var spin: SpinTracker?
+    /// At most one each, as few flows have any.
+    private var media: [RTPTracker] = []
+    private var turns: [SpinTracker] = []
+    package var rtp: RTPTracker? { media.first }
+    package var spin: SpinTracker? { turns.first }
     package var last: Instant?
     /// Packets with data since the other side was last heard, and when the first was.
     package var unanswered = 0
@@ -51,6 +56,8 @@ package struct FlowSide: Sendable {
     /// IP bytes, and payload that passed for the first time, at 10 ms, 100 ms and 1 s.
     package var throughput = (fine: ThroughputBins(.milliseconds(10)), middle: ThroughputBins(.milliseconds(100)), coarse: ThroughputBins(.seconds(1)))
     package var goodput = ThroughputBins(.seconds(1))
+
+    init() {}
 
     fileprivate mutating func count(_ packet: CapturedPacket, ipBytes: Int, payloadBytes: Int) {
         packets += 1
@@ -70,12 +77,12 @@ package struct FlowSide: Sendable {
     /// Takes an RTP packet; how many were missing before it.
     fileprivate mutating func follow(_ udp: UDPHeader, isQUIC: Bool, at now: Instant) -> Int {
         if isQUIC, let bit = udp.spin {
-            if spin == nil { spin = SpinTracker() }
-            spin?.observe(bit, at: now)
+            if turns.isEmpty { turns = [SpinTracker()] }
+            turns[0].observe(bit, at: now)
         }
         guard let header = udp.rtp else { return 0 }
-        if rtp == nil { rtp = RTPTracker() }
-        return rtp?.observe(header, at: now) ?? 0
+        if media.isEmpty { media = [RTPTracker()] }
+        return media[0].observe(header, at: now)
     }
 }
 
@@ -99,8 +106,9 @@ package struct FlowTable: Sendable {
     /// Packets of flows that found no place in the table.
     package private(set) var untrackedPackets = 0
     private var index: [FlowKey: Int] = [:]  // lookup only
-    /// Found last: packets of a flow come in a row more often than not.
-    private var latest: (key: FlowKey, number: Int)?
+    /// Found of late, by `place`: of flows that go on at once most packets are told without hashing. Empty until the first flow.
+    private var recent: [(key: FlowKey, number: Int)] = []
+    private static let mostRecent = 256
     private var fragments = FragmentPorts()
     private var duplicates = DuplicateWindow()
     /// The host whose side "up" starts from, once a flow has shown its client beyond doubt.
@@ -138,8 +146,8 @@ package struct FlowTable: Sendable {
             observation.payloadBytes = udp.payloadBytes
             if udp.isQUICLongHeader { flows[number].isQUIC = true }
             if !isDuplicate, let rtcp = udp.rtcp {
-                if flows[number].rtcp == nil { flows[number].rtcp = RTCPTracker() }
-                flows[number].rtcp?.observe(rtcp, direction, at: packet.time)
+                if flows[number].reports.isEmpty { flows[number].reports = [RTCPTracker()] }
+                flows[number].reports[0].observe(rtcp, direction, at: packet.time)
             }
             if !isDuplicate {
                 let isQUIC = flows[number].isQUIC
@@ -166,12 +174,15 @@ package struct FlowTable: Sendable {
 
     /// The newest flow between these ends, unless the packet begins another connection.
     private mutating func connection(_ key: FlowKey, _ ip: IPHeader, _ packet: CapturedPacket) -> Int? {
+        guard !recent.isEmpty else { return nil }
         let number: Int
-        if let latest, latest.key == key {
-            number = latest.number
+        let place = Self.place(key)
+        if recent[place].key == key {
+            number = recent[place].number
         } else {
             guard let known = index[key] else { return nil }
-            (number, latest) = (known, (key, known))
+            number = known
+            recent[place] = (key, known)
         }
         guard case .tcp(let tcp) = packet.headers.transport, tcp.flags.contains(.syn) else { return number }
         let isReused = flows[number].tcp?.isReused(by: tcp, ip.source == flows[number].client ? .up : .down) ?? false
@@ -189,8 +200,16 @@ package struct FlowTable: Sendable {
                 first: packet.time, last: packet.time, tcp: key.protocolNumber == 6 ? TCPTracker() : nil))
         if case .udp(let udp) = packet.headers.transport { flows[flows.count - 1].beganMidway = !udp.isQUICLongHeader && udp.spin != nil }
         index[key] = flows.count - 1
-        latest = (key, flows.count - 1)
+        if recent.isEmpty { recent = Array(repeating: (key, flows.count - 1), count: Self.mostRecent) }
+        recent[Self.place(key)] = (key, flows.count - 1)
         return flows.count - 1
+    }
+
+    /// In `recent`; flows that share one are found by hashing.
+    private static func place(_ key: FlowKey) -> Int {
+        let ports = UInt64(key.lower.port) &* 31 &+ UInt64(key.higher.port)
+        let mixed = (key.lower.low &+ key.higher.low &* 7 &+ ports) &* 0x9E37_79B9_7F4A_7C15
+        return Int(mixed >> 56)
     }
 
     private func guessClient(

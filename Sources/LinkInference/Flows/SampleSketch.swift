@@ -11,6 +11,7 @@ package struct SampleSketch: Sendable, Hashable {
     private var stride: UInt32 = 1
     private var low = Int64.max
     private var high = Int64.min
+    /// Empty while there is one sample, which is `low`: most flows are so short that they have no more.
     private var kept: [Int64] = []
 
     package init() {}
@@ -21,6 +22,11 @@ package struct SampleSketch: Sendable, Hashable {
     package var largest: Int64? { samples > 0 ? high : nil }
 
     package mutating func add(_ value: Int64) {
+        guard samples > 0 else {
+            (low, high, samples) = (value, value, 1)
+            return
+        }
+        if samples == 1 { kept.append(low) }
         low = min(low, value)
         high = max(high, value)
         if samples & (stride - 1) == 0 {
@@ -36,7 +42,7 @@ package struct SampleSketch: Sendable, Hashable {
     package func quantile(_ share: Double) -> Int64? { quantiles(share, share)?.0 }
 
     package func quantiles(_ first: Double, _ second: Double) -> (Int64, Int64)? {
-        guard kept.count > 1 else { return kept.first.map { ($0, $0) } }
+        guard kept.count > 1 else { return samples > 0 ? (low, low) : nil }
         let sorted = kept.sorted()
         let value = { (share: Double) in sorted[min(sorted.count - 1, max(0, Int((Double(sorted.count - 1) * share).rounded())))] }
         return (value(first), value(second))
