@@ -94,12 +94,15 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var clockOffsetMilliseconds: Int64?
     /// To the center: what others hold and it does not.
     package var lost: LostState?
+    /// Another process with the same keys registers as well.
+    package var runsTwice: Bool?
 
     package init(
         route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
         revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil, runsTwice: Bool = false
     ) {
+        self.runsTwice = runsTwice ? true : nil
         self.servers = servers
         clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.revocations, self.record, self.lost) = (revocations, record, lost)
@@ -233,11 +236,14 @@ package struct HeartbeatReply: Codable, Hashable, Sendable {
     package var clockOffsetMilliseconds: Int64?
     /// To the center: what others hold and it does not.
     package var lost: LostState?
+    /// Another process with the same keys registers as well.
+    package var runsTwice: Bool?
 
     package init(
         numbers: StateNumbers, heldRevocations: StateNumber, revocations: SignedRecord<RevocationLog>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil, runsTwice: Bool = false
     ) {
+        self.runsTwice = runsTwice ? true : nil
         self.servers = servers
         self.lost = lost
         clockOffsetMilliseconds = clockOffset?.milliseconds

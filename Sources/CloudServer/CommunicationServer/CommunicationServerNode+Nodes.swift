@@ -109,7 +109,7 @@ extension CommunicationServerNode {
             observedAddress: context.connection.address.description,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             record: signed == request.record ? nil : signed,
-            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node), lost: tellLost(to: node))
+            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node), lost: tellLost(to: node), runsTwice: registry[node.nodeID].map(runsTwice) ?? false)
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
@@ -125,7 +125,7 @@ extension CommunicationServerNode {
             numbers: numbers, heldRevocations: shelf.log.number,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             servers: request.numbers.servers < servers.number ? servers.signed : nil,
-            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) }, lost: tellLost(to: node))
+            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) }, lost: tellLost(to: node), runsTwice: runsTwice(node))
     }
 
     /// Revocations are told until they are in the center's list; the rest is for its log, and told once.
