@@ -166,6 +166,13 @@ package struct NodeLoad: Codable, Hashable, Sendable {
     package var busy: Int64 { Int64(min(max(running, 0), 1 << 20)) + Int64(min(max(queued, 0), 1 << 20)) }
     package var threads: Int64 { Int64(min(max(capacity, 1), 1 << 20)) }
 
+    /// What is left of it a while later if nothing new came: once the wait is over, a thread is free and nobody queues.
+    package func aged(by age: Interval) -> NodeLoad {
+        let left = max(.zero, wait - max(.zero, age))
+        guard wait > .zero, left == .zero else { return NodeLoad(running: running, queued: queued, capacity: capacity, wait: left) }
+        return NodeLoad(running: Int(min(Int64(max(running, 0)), threads - 1)), queued: 0, capacity: capacity)
+    }
+
     /// `running/queued/capacity/wait`, as a refusal says it.
     package var wireText: String { "\(running)/\(queued)/\(capacity)/\(waitMicroseconds)" }
 

@@ -295,7 +295,7 @@ package struct CenterRegistry: Sendable {
         }
         let identity = StaticKeyPair(using: &generator)
         let signing = SigningKeyPair(using: &generator)
-        let number = state.usersNumber + 1
+        let number = state.usersNumber &+ 1
         let record = UserRecord(
             userID: Hexadecimal.encode(ContentDigest(of: signing.publicKey.bytes).bytes.prefix(8)), name: request.name,
             devices: [DeviceKeys(transportKey: identity.publicKey, signingKey: signing.publicKey)],
