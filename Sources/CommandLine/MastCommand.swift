@@ -38,6 +38,7 @@ struct MastCommand: AsyncParsableCommand {
 
     /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
     static func main() async {
+        StandardDescriptors.open()
         var command: any ParsableCommand
         do {
             command = try parseAsRoot(Array(CommandLine.arguments.dropFirst()))
@@ -54,6 +55,7 @@ struct MastCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            try Output.checkWritten()
             Foundation.exit(0)
         } catch {
             let isRequest = error is CleanExit || (error as? ExitCode).map(\.isSuccess) ?? false

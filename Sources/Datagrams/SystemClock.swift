@@ -15,11 +15,22 @@ package struct SystemClock: Sendable {
     package init() { start = Self.nanoseconds(CLOCK_MONOTONIC) }
 
     package func now() -> Instant { Instant(nanoseconds: Self.nanoseconds(CLOCK_MONOTONIC) - start) }
-    package func wallTime() -> WallTime { WallTime(milliseconds: Self.nanoseconds(CLOCK_REALTIME) / 1_000_000) }
+    /// In milliseconds, which hold whatever date a clock is set to; nanoseconds would end with the year 2262.
+    package func wallTime() -> WallTime {
+        let time = Self.read(CLOCK_REALTIME)
+        let (milliseconds, isTooFar) = Int64(time.tv_sec).multipliedReportingOverflow(by: 1_000)
+        return WallTime(milliseconds: isTooFar ? (time.tv_sec < 0 ? .min / 2 : .max / 2) : milliseconds &+ Int64(time.tv_nsec) / 1_000_000)
+    }
 
+    /// Of a clock that counts from the machine's start.
     private static func nanoseconds(_ clock: clockid_t) -> Int64 {
+        let time = read(clock)
+        return Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
+    }
+
+    private static func read(_ clock: clockid_t) -> timespec {
         var time = timespec()
         clock_gettime(clock, &time)
-        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
+        return time
     }
 }

@@ -24,6 +24,13 @@ package enum InputFile {
         }
     }
 
+    /// Makes a folder and those above it, where they are not there yet.
+    package static func makeFolder(_ path: String) throws(FileFailure) {
+        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
+            throw FileFailure(.unavailable, "cannot make the folder \(path): \((error as NSError).localizedDescription)")
+        }
+    }
+
     package static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(FileFailure) {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw FileFailure(.unavailable, "cannot write \(path): \(String(cString: strerror(errno)))") }

@@ -46,7 +46,7 @@ package struct ModuleCost: Sendable, Hashable {
     package var warning: String? {
         guard processorSeconds >= 5 || memoryBytes >= CompilationLimits.standard.memoryBytes / 4 else { return nil }
         let seconds = Int(processorSeconds.rounded(.up))
-        return "compiling it takes each node up to \(seconds) s and \(memoryBytes >> 20) MB; its largest function has \(largestFunctionBytes) bytes"
+        return "compiling it takes each node about \(seconds) s and \(memoryBytes >> 20) MB; its largest function has \(largestFunctionBytes) bytes"
     }
 
     /// Of bytes that need not be a module: what cannot be read counts as nothing, and the compiler says why.

@@ -70,6 +70,49 @@ import Testing
         #expect(throws: PoolError.contradictsReceipt("r1")) { try pool.contents(of: "r1") }
     }
 
+    /// A folder with the run `r1`, whose index somebody changes by hand.
+    private func changed(_ sql: String, _ folder: borrowing TemporaryFolder) throws -> ResourcePool {
+        _ = try ResourcePool(directory: folder.path).commit(submitted(), at: noon)
+        let queue = try DatabaseQueue(path: folder.path + "/index.sqlite")
+        try queue.write { db in try db.execute(sql: "UPDATE entry SET \(sql) WHERE runID = 'r1'") }
+        try queue.close()
+        return try ResourcePool(directory: folder.path)
+    }
+
+    @Test(arguments: [
+        "size = -5", "size = 'many'", "digest = x'00'", "digest = 'text'", "inputDigest = x'01'", "application = x'FF'", "createdAt = 'noon'",
+        "applicationDigest = x'02'", "receipt = x'03'", "receipt = 'text'", "pinned = 'yes'", "servedBy = x'FE'",
+    ]) func `A row that nobody of ours wrote is an error of that run, which can be removed`(_ sql: String) throws {
+        let folder = TemporaryFolder()
+        let pool = try changed(sql, folder)
+        #expect(throws: PoolError.damagedEntry("r1")) { try pool.resource(for: "r1") }
+        #expect(throws: PoolError.damagedEntry("r1")) { try pool.contents(of: "r1") }
+        #expect(throws: PoolError.damagedEntry("r1")) { try pool.resources() }
+        #expect(throws: PoolError.damagedEntry("r1")) { try pool.commit(submitted(), at: noon) }
+        #expect(try pool.remove("r1", force: false, at: noon))
+        #expect(try pool.resources().isEmpty)
+        guard case .committed = try pool.commit(submitted(), at: noon) else { return #expect(Bool(false)) }
+        #expect(try pool.contents(of: "r1") == [1, 2, 3])
+    }
+
+    @Test func `The receipt of another run proves nothing about this one`() throws {
+        let folder = TemporaryFolder()
+        let pool = try ResourcePool(directory: folder.path)
+        var other = submitted()
+        other.runID = "r2"
+        // Run `r1`'s, over the same bytes.
+        _ = try pool.commit(other, at: noon)
+        #expect(throws: PoolError.contradictsReceipt("r2")) { try pool.contents(of: "r2") }
+    }
+
+    @Test func `A result without a receipt gets one when it is computed again`() throws {
+        let folder = TemporaryFolder()
+        let pool = try changed("receipt = NULL", folder)
+        #expect(try pool.resource(for: "r1")?.receipt == nil)
+        guard case .duplicateSame(let entry) = try pool.commit(submitted(), at: noon) else { return #expect(Bool(false)) }
+        #expect(entry.receipt == receipts[0])
+    }
+
     @Test func `A pool from before receipts is taken over, and its entries say that they have none`() throws {
         let folder = TemporaryFolder()
         _ = try ResourcePool(directory: folder.path).commit(submitted(), at: noon)

@@ -165,8 +165,14 @@ private struct Nodes {
         #expect(ledger.entries.count == DivergenceLedger.mostOfOnePair)
     }
 
-    @Test func `Two different witnesses are, and the center is one`() throws {
-        #expect(try ledger([(("a", 1), ("b", 2), "r1"), (("a", 1), ("c", 2), "r2")]).untrustworthy == [nodes.id("a")])
+    @Test func `Stations alone put nobody out, alike as they may be`() throws {
+        #expect(try ledger([(("a", 1), ("b", 2), "r1"), (("a", 1), ("c", 2), "r2"), (("a", 1), ("d", 2), "r3")]).untrustworthy == [])
+        // `b` and `c` lie alike about `a`; the center, when it is back, sides with `a`.
+        let late = try ledger([(("a", 1), ("b", 2), "r1"), (("a", 1), ("c", 2), "r2"), (("b", 2), ("center", 1), "r3"), (("c", 2), ("center", 1), "r4")])
+        #expect(try late.untrustworthy == [nodes.id("b"), nodes.id("c")].sorted())
+    }
+
+    @Test func `Two different witnesses are, one of them the center`() throws {
         #expect(try ledger([(("a", 1), ("b", 2), "r1"), (("center", 2), ("a", 1), "r1")]).untrustworthy == [nodes.id("a")])
         #expect(try ledger([(("a", 1), ("center", 2), "r1"), (("a", 1), ("center", 2), "r2")]).untrustworthy == [])
     }
@@ -188,7 +194,7 @@ private struct Nodes {
         var ledger = try ledger([(("a", 1), ("b", 2), "r1"), (("a", 1), ("center", 2), "r1")])
         #expect(ledger.clear(try nodes.id("a")).count == 2)
         #expect(ledger.untrustworthy == [] && ledger.entries.count == 2)
-        for (witness, run) in [("c", "r3"), ("d", "r4")] {
+        for (witness, run) in [("c", "r3"), ("center", "r4")] {
             let (divergence, finding) = try nodes.divergence(("a", 1), (witness, 2), run: run)
             #expect(ledger.add(divergence, finding, at: nodes.cast.now) != nil)
         }

@@ -1,3 +1,4 @@
+import Foundation
 import MastCloudCore
 import MastCloudServer
 import MastRPC
@@ -163,6 +164,62 @@ import Testing
         var registry = try TestCloud().registry(MemoryCenterStore())
         #expect(throws: CenterError.malformed("the module's SHA-256 is not the stated one")) { try registry.release(push("a", [1]), module: [2], at: noon) }
         #expect(registry.numbers.releases == 0)
+    }
+
+    @Test func `a version's name keeps its bytes`() throws {
+        var registry = try TestCloud().registry(MemoryCenterStore())
+        let (one, other) = (Array("one".utf8), Array("other".utf8))
+        _ = try registry.release(push("app", one, version: "2"), module: one, at: noon)
+        #expect { try registry.release(push("app", other, version: "2"), module: other, at: noon) } throws: { error in
+            guard case .exists = error as? CenterError else { return false }
+            return true
+        }
+        // Unnamed, it gets the next name that is free.
+        #expect(try registry.release(push("app", other), module: other, at: noon).version == "3")
+        #expect(registry.index.applications.map(\.version).sorted() == ["2", "3"])
+        // The same bytes may be released again with other limits.
+        var again = push("app", one, version: "2")
+        again.limits = ApplicationLimits(fuel: 5, memoryBytes: 1 << 20, outputBytes: 10)
+        #expect(try registry.release(again, module: one, at: noon).limits.fuel == 5)
+    }
+
+    @Test func `making a center that was interrupted anywhere is begun anew, and a complete one stays`() throws {
+        let folder = TemporaryFolder()
+        var generator = SeededGenerator(seed: 6)
+        let server = NodeKeys(using: &generator)
+        struct Killed: Error {}
+        func make(_ directory: NodeDirectory, _ deliver: (CenterBootstrap.NewCloud) throws -> Void = { _ in }) throws {
+            _ = try CenterBootstrap.initialize(
+                directory, communicationServer: .loopback(port: 1), communicationServerKey: server.identity.publicKey, at: noon, using: &generator,
+                profilePath: folder.path + "/operator.json", deliver: deliver)
+        }
+        let path = folder.path + "/center"
+        // All that is there at the moment before the membership: as after a kill.
+        var left: [String: [UInt8]] = [:]
+        try make(try NodeDirectory(path: path)) { _ in
+            for name in try FileManager.default.contentsOfDirectory(atPath: path) {
+                left[name] = Array(try Data(contentsOf: URL(fileURLWithPath: path + "/" + name)))
+            }
+        }
+        for count in 1...left.count {
+            let path = folder.path + "/\(count)"
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            // The mark comes first.
+            for name in ["init-under-way"] + left.keys.filter({ $0 != "init-under-way" }).sorted().prefix(count - 1) {
+                try Data(try #require(left[name])).write(to: URL(fileURLWithPath: path + "/" + name))
+            }
+            try Data("half a profile".utf8).write(to: URL(fileURLWithPath: folder.path + "/operator.json"))
+            let directory = try NodeDirectory(path: path)
+            #expect { try CenterBootstrap.open(directory) } throws: { error in (error as? StorageError)?.message.contains("run mast center init again") == true }
+            try make(directory)
+            #expect(!FileManager.default.fileExists(atPath: folder.path + "/operator.json"))
+            #expect(try CenterBootstrap.open(directory).status.users.count == 1)
+        }
+        // The mark of one that was ended right before it took it away.
+        let directory = try NodeDirectory(path: path)
+        try directory.files.write("init-under-way", [])
+        #expect(throws: StorageError.self) { try make(directory) }
+        #expect(try CenterBootstrap.open(directory).status.users.count == 1)
     }
 
     @Test func `a new cloud is complete in its folder and cannot be made twice`() throws {

@@ -240,6 +240,40 @@ import Testing
         }
     }
 
+    @Test func `a center that runs twice changes nothing until one of them ends`() throws {
+        let cloud = try SmallCloud(stations: 0)
+        try cloud.whileServing { cloud in
+            let operating = cloud.client(cloud.operatorProfile, port: 50)
+            _ = try await operating.attach()
+            @Sendable func add(_ name: String) async -> StatusCode? {
+                // Whichever of the two is there at the moment.
+                for _ in 0..<20 {
+                    do {
+                        guard let now = try await operating.attach().center else { continue }
+                        let options = try await operating.asOperator(now)
+                        _ = try await operating.node(now).call(AdminMethods.addUser, AddUser(name: name), options: options)
+                        return nil
+                    } catch let error as RPCError {
+                        if error.code == .failedPrecondition { return error.code }
+                        try? await cloud.sleep(.milliseconds(50))
+                    } catch {}
+                }
+                return .unknown
+            }
+            #expect(await add("ada") == nil)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                // A copy of the folder, as it was before.
+                try await cloud.startCenter(in: &group, port: 91)
+                _ = try await operating.wait { $0.nodes.contains { $0.role == .center && $0.runsTwice } }
+                #expect(await add("bob") == .failedPrecondition)
+                group.cancelAll()
+            }
+            cloud.network.unplug(port: 91)
+            try await cloud.sleep(.seconds(15))
+            #expect(await add("bob") == nil)
+        }
+    }
+
     @Test func `two processes of one station are shown, and a restarted one is not`() throws {
         let cloud = try SmallCloud(stations: 1)
         let stores = StationStores.inMemory()

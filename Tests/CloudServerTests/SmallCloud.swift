@@ -115,9 +115,9 @@ struct SmallCloud: Sendable {
     }
 
     /// Runs the center in `group` and returns when the communication server knows it.
-    func startCenter(in group: inout ThrowingTaskGroup<Void, any Error>, store: MemoryCenterStore? = nil) async throws {
+    func startCenter(in group: inout ThrowingTaskGroup<Void, any Error>, store: MemoryCenterStore? = nil, port: UInt16 = 2) async throws {
         let (registered, signal) = AsyncStream.makeStream(of: Void.self)
-        let center = try center(store: store) { signal.yield() }
+        let center = try center(port: port, store: store) { signal.yield() }
         group.addTask { try await center.run() }
         for await _ in registered { break }
     }

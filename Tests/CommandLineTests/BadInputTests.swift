@@ -165,7 +165,7 @@ import Testing
             (69, "is no folder", ["commserver", "init", "--dir", file]),
             (69, "No such file or directory", ["commserver", "init", "--dir", "/proc/none/x"]),
             (69, "Not a directory", ["center", "init", "--dir", file + "/x", "--commserver", "127.0.0.1:1", "--commserver-key", key]),
-            (69, "No such file or directory", ["pool", "ls", "--pool", "/proc/none/x"]),
+            (66, "there is no resource pool in /proc/none/x", ["pool", "ls", "--pool", "/proc/none/x"]),
             (69, "Is a directory", ["link", "relay", "--target", "127.0.0.1:1", "--record", folder]),
             (69, "Not a directory", ["link", "relay", "--target", "127.0.0.1:1", "--log", file + "/x"]),
             (69, "Is a directory", ["link", "run", "--in", capture, "--rate", "1mbit", "--out", folder]),

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension ProcessTests {
-    /// Ctrl-C in a run is a cancelled run: the node hears of it at once and stops it, and nothing more is said.
+    /// Ctrl-C in a run is a cancelled run: the node hears of it at once and stops it, and nothing is said but what was done.
     @Suite struct RunInterruptionTests {
         /// Counts down from thirteen thousand million, which takes half a minute or more:
         /// `(func (export "run") (param i32 i32) (result i64) (local i64) …)` beside `mast_alloc` and a memory.
@@ -19,7 +19,9 @@ extension ProcessTests {
             run.child.send(SIGTERM)
             let result = try await run.result(within: 20)
             #expect(result.status == 128 + SIGTERM)
-            #expect(result.output == "" && result.errors == "", "\(result.errors)")
+            #expect(result.errors == "")
+            // Of many, what was done until then is told.
+            #expect(repetition.isEmpty ? result.output == "" : result.output.hasPrefix("count: 0 runs, 0 failed"), "\(result.output)")
             // Long before it would have come to its end, or its connection would be found idle.
             try await runs(cloud) { $0 == 0 }
             await cloud.stop()

@@ -88,6 +88,6 @@ struct ModuleCostTests {
 
     @Test func `whoever releases what takes long is told`() {
         #expect(cost(20_000, 20_000).warning == nil)
-        #expect(cost(300_000).warning == "compiling it takes each node up to 2 s and 350 MB; its largest function has 300000 bytes")
+        #expect(cost(300_000).warning == "compiling it takes each node about 2 s and 350 MB; its largest function has 300000 bytes")
     }
 }

@@ -140,15 +140,25 @@ extension CloudClient {
                     try profile.proof(.operation, handshakeHash: hash)
                 }
             } catch {
-                guard error.code == .unauthenticated, error.effect == .none, repeats < 2 else { throw error }
+                guard error.code == .unauthenticated, error.effect == .none, repeats < 2 else {
+                    guard error.cause == .unreachable else { throw error }
+                    var error = error
+                    error.message = "the center does not answer, by way of the communication server: \(error.message); see mast status"
+                    throw error
+                }
                 repeats += 1
             }
         }
     }
 
+    /// For how long a center that is not registered is waited for: a restarted one is back within its longest back-off, and a
+    /// heartbeat or two.
+    private static let centerPatience = Interval.seconds(5)
+
     /// The center, as the last attaching told; waited for if it was away then.
     private func center(until deadline: Instant) async throws(RPCError) -> NodeContact {
         try await attachForCall(until: deadline)
+        let deadline = min(deadline, wire.now() + Self.centerPatience)
         var pause = Interval.milliseconds(100)
         while true {
             if let known = state.withLock({ $0.center }).flatMap(contact) { return known }

@@ -162,7 +162,10 @@ extension CloudClient {
     /// Asks another node, and where it differs a second one: the center if it was not the first.
     private func perform(_ job: AuditJob) async -> AuditFinding {
         var finding = AuditFinding(job, .noWitness)
-        var others = shuffled(job.others.filter { $0.role == .station }) + job.others.filter { $0.role == .center }
+        var others = shuffled(job.others.filter { $0.role == .station })
+        let center = job.others.filter { $0.role == .center }
+        // Stations that lie alike confirm each other; none can know when it is the center that looks.
+        others = drawsCenter() ? center + others : others + center
         var receipts = [job.receipt]
         while !others.isEmpty, finding.witnesses.count < 2, !Task.isCancelled {
             let witness = others.removeFirst()
@@ -186,6 +189,15 @@ extension CloudClient {
         if Task.isCancelled, finding.witnesses.isEmpty { finding.verdict = .unfinished }
         if finding.verdict == .disputed { noteDispute(job, Array(receipts.dropFirst())) }
         return finding
+    }
+
+    /// One repetition of four is the center's.
+    private func drawsCenter() -> Bool {
+        state.withLock { state in
+            var generator = AnyEntropy(base: state.entropy)
+            defer { state.entropy = generator.base }
+            return generator.next() & 3 == 0
+        }
     }
 
     /// In an order that nobody can foresee.

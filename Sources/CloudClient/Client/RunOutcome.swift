@@ -112,6 +112,9 @@ public struct RunError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { message }
 
+    /// What the pool said, where that was the end of it.
+    public var poolError: PoolError? { if case .pool(let error) = kind { error } else { nil } }
+
     /// The status that a command line reports: `100 + code` is its exit code.
     public var code: StatusCode {
         switch kind {

@@ -7,6 +7,8 @@ import MastTimebase
 enum PoolIndex {
     static let version = 2
 
+    static func isCurrent(_ db: Database) throws -> Bool { try Int.fetchOne(db, sql: "PRAGMA user_version") == version }
+
     static func migrate(_ db: Database) throws {
         let found = try Int.fetchOne(db, sql: "PRAGMA user_version") ?? 0
         guard found <= version else {
@@ -94,30 +96,61 @@ enum PoolIndex {
         SELECT entry.*, EXISTS (SELECT 1 FROM blob WHERE blob.digest = entry.digest) AS resident FROM entry
         """
 
+    /// - Throws: `PoolError.damagedEntry` for a row that no version of ours can have written.
     static func entry(_ db: Database, _ runID: RunID) throws -> VirtualResource? {
-        try Row.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID.rawValue]).flatMap(resource)
+        do {
+            return try EntryRow.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID.rawValue]).map { try $0.resource() }
+        } catch is RowDecodingError { throw PoolError.damagedEntry(runID) }
     }
 
     static func entries(_ db: Database) throws -> [VirtualResource] {
-        try Row.fetchAll(db, sql: columns + " ORDER BY runID").compactMap(resource)
+        try Row.fetchAll(db, sql: columns + " ORDER BY runID").map { row in
+            do { return try EntryRow(row: row).resource() } catch is RowDecodingError {
+                throw PoolError.damagedEntry(RunID(rawValue: (row["runID"] as DatabaseValue?).flatMap(String.fromDatabaseValue) ?? "without a name"))
+            }
+        }
     }
 
-    /// Nil for a row that this version cannot have written.
-    private static func resource(_ row: Row) -> VirtualResource? {
-        guard let digest = Self.digest(row, "digest"), let input = Self.digest(row, "inputDigest") else { return nil }
-        var resource = VirtualResource(
-            runID: RunID(rawValue: row["runID"]), application: row["application"], digest: digest, size: row["size"],
-            servedBy: row["servedBy"], createdAt: WallTime(milliseconds: row["createdAt"]),
-            provenance: Provenance(
-                applicationDigest: Self.digest(row, "applicationDigest"), entry: row["entryPoint"], inputDigest: input),
-            pinned: row["pinned"], resident: row["resident"])
-        resource.isDisputed = row["disputed"]
-        resource.receipt = (row["receipt"] as Data?).flatMap { try? AttestedReceipt(fileBytes: Array($0)) }
-        return resource
+    /// GRDB decodes it: a column of another type is an error, where `Row`'s subscripts would end the process.
+    private struct EntryRow: Decodable, FetchableRecord {
+        var runID, application, entryPoint, servedBy: String
+        var digest, inputDigest: Data
+        var applicationDigest, receipt: Data?
+        var size: Int
+        var createdAt: Int64
+        var pinned, resident, disputed: Bool
+
+        func resource() throws(PoolError) -> VirtualResource {
+            let id = RunID(rawValue: runID)
+            func known(_ data: Data) throws(PoolError) -> ContentDigest {
+                guard let digest = ContentDigest(bytes: Array(data)) else { throw .damagedEntry(id) }
+                return digest
+            }
+            guard id.isValid, size >= 0 else { throw .damagedEntry(id) }
+            var of: ContentDigest?
+            if let applicationDigest { of = try known(applicationDigest) }
+            var resource = VirtualResource(
+                runID: id, application: application, digest: try known(digest), size: size, servedBy: servedBy,
+                createdAt: WallTime(milliseconds: createdAt),
+                provenance: Provenance(applicationDigest: of, entry: entryPoint, inputDigest: try known(inputDigest)), pinned: pinned, resident: resident)
+            resource.isDisputed = disputed
+            if let receipt {
+                do throws(TrustError) { resource.receipt = try AttestedReceipt(fileBytes: Array(receipt)) } catch { throw .damagedEntry(id) }
+            }
+            return resource
+        }
     }
 
     private static func digest(_ row: Row, _ column: String) -> ContentDigest? {
-        (row[column] as Data?).flatMap { ContentDigest(bytes: Array($0)) }
+        (row[column] as DatabaseValue?).flatMap(Data.fromDatabaseValue).flatMap { ContentDigest(bytes: Array($0)) }
+    }
+
+    /// An entry that cannot be read names no bytes that could be looked for: whatever they were, the quota takes them.
+    static func removeDamaged(_ db: Database, _ runID: RunID) throws -> Bool {
+        try db.execute(sql: "DELETE FROM lease WHERE runID = ?", arguments: [runID.rawValue])
+        try db.execute(sql: "DELETE FROM witness WHERE runID = ?", arguments: [runID.rawValue])
+        try db.execute(sql: "DELETE FROM entry WHERE runID = ?", arguments: [runID.rawValue])
+        return db.changesCount > 0
     }
 
     static func removeEntry(_ db: Database, _ entry: VirtualResource) throws {
@@ -167,6 +200,10 @@ enum PoolIndex {
             try forgetOldest(db, but: runID)
         }
         try keep(db, submission.bytes, digest, at: now, publish: publish)
+        // Kept before results had receipts.
+        if let there, there.receipt == nil, let receipt = submission.receipt {
+            try db.execute(sql: "UPDATE entry SET receipt = ? WHERE runID = ?", arguments: [Data(receipt.fileBytes), runID.rawValue])
+        }
         let duplicate = there?.resident == true
         try count(db, there == nil ? "committed" : duplicate ? "duplicateSame" : "restored")
         guard let resource = try entry(db, runID) else { throw PoolError.busy }
@@ -185,8 +222,8 @@ enum PoolIndex {
     }
 
     static func witnesses(_ db: Database, _ runID: RunID) throws -> [AttestedReceipt] {
-        try Row.fetchAll(db, sql: "SELECT receipt FROM witness WHERE runID = ? ORDER BY rowid", arguments: [runID.rawValue])
-            .compactMap { try? AttestedReceipt(fileBytes: Array($0["receipt"] as Data)) }
+        try Data.fetchAll(db, sql: "SELECT receipt FROM witness WHERE runID = ? ORDER BY rowid", arguments: [runID.rawValue])
+            .compactMap { try? AttestedReceipt(fileBytes: Array($0)) }
     }
 
     private static func recordDivergence(
@@ -207,10 +244,14 @@ enum PoolIndex {
     private static func forgetOldest(_ db: Database, but runID: RunID) throws {
         let entries = try Int.fetchOne(db, sql: "SELECT count(*) FROM entry") ?? 0
         guard entries > ResourcePool.entryLimit else { return }
-        let oldest = try Row.fetchAll(
-            db, sql: columns + " WHERE NOT pinned AND runID <> ? ORDER BY createdAt LIMIT ?",
+        let oldest = try String.fetchAll(
+            db, sql: "SELECT runID FROM entry WHERE NOT pinned AND runID <> ? ORDER BY createdAt LIMIT ?",
             arguments: [runID.rawValue, entries - ResourcePool.entryLimit + ResourcePool.entryLimit / 100])
-        for entry in oldest.compactMap(resource) { try removeEntry(db, entry) }
+        for id in oldest.map(RunID.init(rawValue:)) {
+            do {
+                if let entry = try entry(db, id) { try removeEntry(db, entry) }
+            } catch PoolError.damagedEntry { _ = try removeDamaged(db, id) }
+        }
     }
 
     // MARK: Bytes
@@ -239,9 +280,9 @@ enum PoolIndex {
     }
 
     static func inlineBytes(_ db: Database, _ digest: ContentDigest) throws -> [UInt8]? {
-        try Row.fetchOne(
+        try Data.fetchOne(
             db, sql: "SELECT bytes FROM blob WHERE digest = ? AND bytes IS NOT NULL", arguments: [Data(digest.bytes)]
-        ).map { Array($0["bytes"] as Data) }
+        ).map { Array($0) }
     }
 
     /// The order of use is a counter in the index, not a clock: it is the same for all processes and never jumps.
@@ -255,12 +296,14 @@ enum PoolIndex {
             sql: "UPDATE blob SET lastUse = ? WHERE digest = ?", arguments: [try tick(db), Data(digest.bytes)])
     }
 
+    static func isOverQuota(_ db: Database) throws -> Bool { try heldBytes(db) > number(db, "quota") }
+
     /// Takes bytes, those used longest ago first, until the quota holds. Pinned and leased ones stay.
     static func evict(_ db: Database, at now: WallTime) throws {
         let quota = try number(db, "quota")
         var held = try heldBytes(db)
         while held > quota {
-            let row = try Row.fetchOne(
+            let row = try BlobRow.fetchOne(
                 db,
                 sql: """
                     SELECT digest, size FROM blob WHERE
@@ -268,18 +311,25 @@ enum PoolIndex {
                         AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.digest = blob.digest AND expires > ?)
                     ORDER BY lastUse LIMIT 1
                     """, arguments: [now.milliseconds])
-            guard let row, let digest = Self.digest(row, "digest") else { return }
-            held -= row["size"] as Int
-            try dropBlob(db, digest)
+            guard let row else { return }
+            // A size that is none frees nothing, and the row goes all the same.
+            held -= min(max(0, row.size), held)
+            try dropBlob(db, row.digest)
             try count(db, "evicted")
         }
     }
 
-    static func dropBlob(_ db: Database, _ digest: ContentDigest) throws {
-        let key = Data(digest.bytes)
-        let inline = try inlineBytes(db, digest) != nil
+    private struct BlobRow: Decodable, FetchableRecord {
+        var digest: Data
+        var size: Int
+    }
+
+    static func dropBlob(_ db: Database, _ digest: ContentDigest) throws { try dropBlob(db, Data(digest.bytes)) }
+
+    private static func dropBlob(_ db: Database, _ key: Data) throws {
+        let inline = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM blob WHERE digest = ? AND bytes IS NOT NULL)", arguments: [key]) == true
         try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [key])
-        if db.changesCount > 0, !inline { try addGarbage(db, digest) }
+        if db.changesCount > 0, !inline, let digest = ContentDigest(bytes: Array(key)) { try addGarbage(db, digest) }
     }
 
     static func addGarbage(_ db: Database, _ digest: ContentDigest) throws {

@@ -44,12 +44,16 @@ public final class ResourcePool: ResultPool {
         chmod(path, 0o600)
         let files = self.files
         let orphans = files.sweep()
-        try write { db in
-            try PoolIndex.migrate(db)
-            if let quotaBytes { try PoolIndex.set(db, "quota", max(0, quotaBytes)) }
-            for digest in orphans { try PoolIndex.addGarbage(db, digest) }
-            // Without a clock at hand every lease counts as running.
-            try PoolIndex.evict(db, at: WallTime(milliseconds: .min))
+        // Nothing is written where nothing changes: results can still be read from a disk that is full.
+        let isTidy = try read { db in try PoolIndex.isCurrent(db) && !PoolIndex.isOverQuota(db) } && orphans.isEmpty
+        if !isTidy || quotaBytes != nil {
+            try write { db in
+                try PoolIndex.migrate(db)
+                if let quotaBytes { try PoolIndex.set(db, "quota", max(0, quotaBytes)) }
+                for digest in orphans { try PoolIndex.addGarbage(db, digest) }
+                // Without a clock at hand every lease counts as running.
+                try PoolIndex.evict(db, at: WallTime(milliseconds: .min))
+            }
         }
         try collect()
     }
@@ -69,7 +73,8 @@ public final class ResourcePool: ResultPool {
             let bytes = inline.flatMap { ContentDigest(of: $0) == entry.digest ? $0 : nil } ?? files.read(entry.digest, size: entry.size)
             if let bytes {
                 try Self.check(bytes, entry)
-                try write { db in
+                // That it was used is worth noting, and no reason to withhold it where nothing can be noted.
+                try? write { db in
                     try PoolIndex.touch(db, entry.digest)
                     try PoolIndex.count(db, "hits")
                 }
@@ -128,14 +133,20 @@ public final class ResourcePool: ResultPool {
     /// The index may have been changed along with the bytes; the receipt cannot be, unless together with the node's key.
     private static func check(_ bytes: [UInt8], _ entry: VirtualResource) throws(PoolError) {
         guard let receipt = entry.receipt else { return }
-        do throws(TrustError) { try receipt.receipt.unverified().check(output: bytes) } catch { throw .contradictsReceipt(entry.runID) }
+        do throws(TrustError) {
+            let claims = try receipt.receipt.unverified()
+            try claims.check(output: bytes)
+            guard claims.question.runID == entry.runID, claims.question.input == entry.provenance.inputDigest else { throw .contradicted(of: Receipt.recordType, field: "run id") }
+        } catch { throw .contradictsReceipt(entry.runID) }
     }
 
     public func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
         try PoolError.check(runID)
         let removed = try write { db in
-            guard let entry = try PoolIndex.entry(db, runID) else { return false }
             if !force, try PoolIndex.isLeased(db, runID, at: now) { throw PoolError.leased(runID) }
+            let entry: VirtualResource?
+            do { entry = try PoolIndex.entry(db, runID) } catch PoolError.damagedEntry { return try PoolIndex.removeDamaged(db, runID) }
+            guard let entry else { return false }
             try PoolIndex.removeEntry(db, entry)
             return true
         }
@@ -201,6 +212,7 @@ public final class ResourcePool: ResultPool {
 extension PoolError {
     static func index(_ path: String, _ error: any Error) -> PoolError {
         if let error = error as? PoolError { return error }
+        if let error = error as? RowDecodingError { return .damaged(path: path, reason: "\(error)") }
         guard let error = error as? DatabaseError else { return .storage(path: path, reason: "\(error)") }
         if error.extendedResultCode == .SQLITE_READONLY_DBMOVED { return .storage(path: path, reason: "it was removed while it was in use") }
         let reason = error.message ?? "SQLite error \(error.resultCode.rawValue)"

@@ -85,6 +85,8 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
     case leased(RunID)
     /// The bytes on the disk are not those that the serving node signed.
     case contradictsReceipt(RunID)
+    /// What the index says of this run is nothing that was written there: it was changed, or the disk damaged it.
+    case damagedEntry(RunID)
     /// Another process held the index longer than the busy timeout.
     case busy
     /// The index cannot be read, or was written by a newer version.
@@ -101,6 +103,7 @@ public enum PoolError: Error, Hashable, Sendable, CustomStringConvertible {
         case .leased(let runID): "result \(runID) is in use; try again later, or force it"
         case .contradictsReceipt(let runID):
             "the bytes of \(runID) are not those of its receipt: they were changed on this disk; mast pool rm \(runID), and run it again"
+        case .damagedEntry(let runID): "the resource pool's entry of \(runID) is damaged or was changed; mast pool rm \(runID), and run it again"
         case .busy: "another process keeps the resource pool locked; try again"
         case .damaged(let path, let reason): "the resource pool's index \(path) is unusable (\(reason)); move it away to start afresh"
         case .storage(let path, let reason): "cannot use \(path): \(reason); check the disk and its permissions"

@@ -94,12 +94,15 @@ package struct RegisterReply: Codable, Hashable, Sendable {
     package var clockOffsetMilliseconds: Int64?
     /// To the center: what others hold and it does not.
     package var lost: LostState?
+    /// Another process with the same keys registers as well.
+    package var runsTwice: Bool?
 
     package init(
         route: UInt32, heartbeatMilliseconds: Int64, numbers: StateNumbers, observedAddress: String,
         revocations: SignedRecord<RevocationLog>? = nil, record: SignedRecord<NodeRecord>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil, runsTwice: Bool = false
     ) {
+        self.runsTwice = runsTwice ? true : nil
         self.servers = servers
         clockOffsetMilliseconds = clockOffset?.milliseconds
         (self.revocations, self.record, self.lost) = (revocations, record, lost)
@@ -162,6 +165,13 @@ package struct NodeLoad: Codable, Hashable, Sendable {
     /// Runs there, whatever a peer says: never negative, and small enough to be added.
     package var busy: Int64 { Int64(min(max(running, 0), 1 << 20)) + Int64(min(max(queued, 0), 1 << 20)) }
     package var threads: Int64 { Int64(min(max(capacity, 1), 1 << 20)) }
+
+    /// What is left of it a while later if nothing new came: once the wait is over, a thread is free and nobody queues.
+    package func aged(by age: Interval) -> NodeLoad {
+        let left = max(.zero, wait - max(.zero, age))
+        guard wait > .zero, left == .zero else { return NodeLoad(running: running, queued: queued, capacity: capacity, wait: left) }
+        return NodeLoad(running: Int(min(Int64(max(running, 0)), threads - 1)), queued: 0, capacity: capacity)
+    }
 
     /// `running/queued/capacity/wait`, as a refusal says it.
     package var wireText: String { "\(running)/\(queued)/\(capacity)/\(waitMicroseconds)" }
@@ -233,11 +243,14 @@ package struct HeartbeatReply: Codable, Hashable, Sendable {
     package var clockOffsetMilliseconds: Int64?
     /// To the center: what others hold and it does not.
     package var lost: LostState?
+    /// Another process with the same keys registers as well.
+    package var runsTwice: Bool?
 
     package init(
         numbers: StateNumbers, heldRevocations: StateNumber, revocations: SignedRecord<RevocationLog>? = nil,
-        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil
+        servers: SignedRecord<CommunicationServers>? = nil, clockOffset: Interval? = nil, lost: LostState? = nil, runsTwice: Bool = false
     ) {
+        self.runsTwice = runsTwice ? true : nil
         self.servers = servers
         self.lost = lost
         clockOffsetMilliseconds = clockOffset?.milliseconds

@@ -25,8 +25,9 @@ package struct Divergence: Codable, Hashable, Sendable {
 
 /// Who contradicts whom, and which station leaves placement for it. Pure.
 ///
-/// A station leaves when two different nodes contradict it. The center executes too, and its execution decides which of
-/// two stations lied: a station that the center contradicts counts as a witness no longer.
+/// A station leaves when two different nodes contradict it, one of which is the center: each contradiction counts against
+/// both sides, so among stations alone those who lie alike would outvote an honest one. The center's execution decides; a
+/// station that it contradicts counts as a witness no longer.
 package struct DivergenceLedger: Sendable {
     package struct Entry: Hashable, Sendable {
         package var divergence: Divergence
@@ -71,17 +72,19 @@ package struct DivergenceLedger: Sendable {
     }
 
     /// The nodes whose signed answers contradict this one's, and whose word counts.
-    package func witnesses(against station: NodeID) -> [NodeID] {
+    package func witnesses(against station: NodeID) -> [NodeID] { testimony(against: station).map(\.nodeID) }
+
+    private func testimony(against station: NodeID) -> [NodeRecord] {
         let refuted = refutedByCenter
-        var witnesses: [NodeID] = []
+        var witnesses: [NodeRecord] = []
         for entry in entries where !entry.isCleared {
-            guard let witness = Self.other(entry.finding, station), !witnesses.contains(witness.nodeID) else { continue }
-            if witness.role == .center || !refuted.contains(witness.nodeID) { witnesses.append(witness.nodeID) }
+            guard let witness = Self.other(entry.finding, station), !witnesses.contains(where: { $0.nodeID == witness.nodeID }) else { continue }
+            if witness.role == .center || !refuted.contains(witness.nodeID) { witnesses.append(witness) }
         }
-        return witnesses.sorted()
+        return witnesses.sorted { $0.nodeID < $1.nodeID }
     }
 
-    /// Stations with two witnesses against them.
+    /// Stations with two witnesses against them, the center among them.
     package var untrustworthy: [NodeID] {
         var stations: [NodeID] = []
         for entry in entries where !entry.isCleared {
@@ -89,7 +92,10 @@ package struct DivergenceLedger: Sendable {
                 stations.append(node.nodeID)
             }
         }
-        return stations.sorted().filter { witnesses(against: $0).count >= 2 }
+        return stations.sorted().filter { station in
+            let witnesses = testimony(against: station)
+            return witnesses.count >= 2 && witnesses.contains { $0.role == .center }
+        }
     }
 
     private var refutedByCenter: [NodeID] {

@@ -47,6 +47,7 @@ package enum CenterBackup {
                         guard let bytes = try blobs.read(name) else { throw StorageError(.missing, "\(folder) holds no whole center: \(name) is missing") }
                         try database.execute(sql: "INSERT INTO folder (name, bytes) VALUES (?, ?)", arguments: [name, Data(bytes)])
                     }
+                    try BackupSeal.write(database)
                 }
                 try copy.close()
             } catch { throw failure(error, "written", temporary) }
@@ -61,7 +62,7 @@ package enum CenterBackup {
         }
     }
 
-    /// Checks a backup from end to end: SQLite's own checks, the root key's signature under every record, each module's digest.
+    /// Checks a backup from end to end: SQLite's own checks, the seal over all of it, the root key's signature under every record, each module's digest.
     package static func verify(_ path: String) throws -> Contents { try read(path).contents }
 
     /// Makes the center of a backup live again in a folder, in a new epoch.
@@ -86,7 +87,10 @@ package enum CenterBackup {
             do {
                 let copy = try DatabaseQueue(path: temporary, configuration: plain())
                 try DatabaseQueue(path: path, configuration: readOnly()).backup(to: copy)
-                try copy.write { try $0.execute(sql: "DROP TABLE folder") }
+                try copy.write { database in
+                    try BackupSeal.remove(database)
+                    try database.execute(sql: "DROP TABLE folder")
+                }
                 try copy.close()
             } catch { throw failure(error, "written", temporary) }
             var registry = try CenterRegistry(
@@ -132,10 +136,10 @@ package enum CenterBackup {
                     throw StorageError(.corrupt, "the backup \(path) is damaged: a module is missing")
                 }
                 guard try database.tableExists("folder") else { throw StorageError(.corrupt, "\(path) is not a backup of a center") }
-                for row in try Row.fetchAll(database, sql: "SELECT name, bytes FROM folder") {
-                    let bytes: Data = row["bytes"]
-                    blobs.write(row["name"], Array(bytes))
+                guard try BackupSeal.holds(database) else {
+                    throw StorageError(.corrupt, "the backup \(path) is damaged, or was changed: it is not what mast center backup wrote; use another copy")
                 }
+                for row in try FolderRow.fetchAll(database, sql: "SELECT name, bytes FROM folder") { blobs.write(row.name, Array(row.bytes)) }
             }
             guard let root = try CenterKeys.load(from: blobs)?.root.publicKey else { throw StorageError(.corrupt, "the backup \(path) has no keys") }
             store = try SQLiteCenterStore(backup: queue, path: path, rootKey: root)
@@ -208,7 +212,7 @@ package enum CenterBackup {
     }
 
     private static func failure(_ error: any Error, _ action: String, _ path: String) -> any Error {
-        guard error is DatabaseError else { return error }
+        guard error is DatabaseError || error is RowDecodingError else { return error }
         return SQLiteCenterStore.fault(error, action, path, what: "the backup")
     }
 }

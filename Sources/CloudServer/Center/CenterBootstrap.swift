@@ -1,3 +1,4 @@
+import Foundation
 import MastCloudCore
 import MastTimebase
 import MastTransport
@@ -26,12 +27,14 @@ package enum CenterBootstrap {
         _ directory: NodeDirectory, name: String = "center", communicationServer: HostPort,
         communicationServerKey: PublicKey, operatorName: String = "operator", tokens: Int = 1,
         tokenLifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator,
-        deliver: (NewCloud) throws -> Void = { _ in }
+        profilePath: String? = nil, deliver: (NewCloud) throws -> Void = { _ in }
     ) throws -> NewCloud {
         let path = directory.path + "/" + database
+        try clearInterrupted(directory)
         for file in files + [database] where try directory.files.size(file) != nil {
             throw StorageError(.exists, "\(directory.path) already holds a center (its file \(file)), and nothing is overwritten; choose another folder")
         }
+        try directory.files.write(mark, Array((profilePath ?? "").utf8))
         let keys = CenterKeys(using: &generator)
         let membership = try makeMembership(
             keys, name: name, communicationServer: communicationServer, communicationServerKey: communicationServerKey, at: now)
@@ -46,11 +49,29 @@ package enum CenterBootstrap {
             try deliver(cloud)
             // Last: a folder with a membership is a complete one.
             try membership.save(to: directory.files)
+            try directory.files.remove(mark)
             return cloud
         } catch {
-            for file in files + [database, database + "-journal"] { try? directory.files.remove(file) }
+            discard(directory)
             throw error
         }
+    }
+
+    /// In a folder whose center is being made.
+    private static let mark = "init-under-way"
+
+    private static func discard(_ directory: NodeDirectory) {
+        for file in files + [database, database + "-journal", mark] { try? directory.files.remove(file) }
+    }
+
+    /// Takes away what a process left that was ended while it made a center here; the folder is locked, so it is not at work
+    /// any more. A membership was written last: with it the center is complete.
+    package static func clearInterrupted(_ directory: NodeDirectory) throws {
+        guard let path = try directory.files.read(mark) else { return }
+        guard try Membership.load(from: directory.files) == nil else { return try directory.files.remove(mark) }
+        // The first operator's profile, of a cloud that never was.
+        if !path.isEmpty { unlink(String(decoding: path, as: UTF8.self)) }
+        discard(directory)
     }
 
     /// The center that lives in `directory`.
@@ -60,6 +81,9 @@ package enum CenterBootstrap {
         let size = try directory.files.size(database)
         guard let membership = try Membership.load(from: directory.files), let keys = try CenterKeys.load(from: directory.files)
         else {
+            if try directory.files.size(mark) != nil {
+                throw StorageError(.missing, "making a center in \(directory.path) was interrupted, and there is none: run mast center init again")
+            }
             if size != nil {
                 throw StorageError(.corrupt, "\(directory.path) holds a center's database without its keys; bring the whole folder back with mast center restore")
             }

@@ -14,6 +14,8 @@ package enum CenterError: Error, Hashable, Sendable {
     case conflict(String)
     /// Others hold newer state than this center: it came back from an older copy, and what it said now would count for nothing.
     case superseded(own: StateNumbers, others: StateNumbers)
+    /// Another process is this center too: what one of them changed, the other would not know.
+    case twice
     /// Nobody could change the cloud any more.
     case lastOperator(String)
     /// A station, or the center's own store, showed what the root key did not sign.
@@ -30,6 +32,8 @@ extension CenterError: CustomStringConvertible {
             "the cloud holds newer state (\(others.text)) than this center (\(own.text)): its database is an older copy, and nothing is "
                 + "changed until it has an epoch of its own; stop the center, then run mast center restore BACKUP --dir DIR --force, "
                 + "or mast center adopt --dir DIR to go on with the database that is there"
+        case .twice:
+            "this center runs twice, from two copies of its folder: nothing is changed while both live; stop one of them, the one whose folder is the older copy"
         case .lastOperator(let name): "\(name) is the last operator; make another one first, with mast user add --operator"
         case .untrusted(let error): "\(error)"
         case .storage(let error): "\(error)"

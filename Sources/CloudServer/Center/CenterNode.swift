@@ -172,6 +172,7 @@ package actor CenterNode: ControlledNode {
 
     /// A change of the registry: that it could be stored ends a complaint of before.
     func changing<Answer>(_ body: (inout CenterRegistry) throws -> Answer) throws(RPCError) -> Answer {
+        if runsTwice { throw RPCError(center: CenterError.twice) }
         let answer = try answering(body)
         storage.succeeded(Self.database)
         return answer
@@ -231,6 +232,7 @@ package actor CenterNode: ControlledNode {
     }
 
     func registered(_ reply: RegisterReply) {
+        hear(runsTwice: reply.runsTwice)
         take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         hear(reply.numbers, revocations: reply.revocations, servers: reply.servers, lost: reply.lost)
         onRegistered?()
@@ -238,12 +240,26 @@ package actor CenterNode: ControlledNode {
 
     func accepted(_ reply: HeartbeatReply) {
         serverRevocations = reply.heldRevocations
+        hear(runsTwice: reply.runsTwice)
         take(clockOffset: reply.clockOffsetMilliseconds.map { .milliseconds($0) })
         hear(reply.numbers, revocations: reply.revocations, servers: reply.servers, lost: reply.lost)
     }
 
-    /// What a restored center lacks of what it once released; for status until it is restarted.
-    private var losses: [String] = []
+    /// By the communication server, which hears both.
+    private var runsTwice = false
+
+    private func hear(runsTwice now: Bool?) {
+        runsTwice = now ?? false
+    }
+
+    /// What a restored center was told that it lacks of what it once released; for status until it is there again, or the
+    /// center is restarted. The latest four.
+    private var lost: [LostState] = []
+    private var losses: [String] {
+        var lines: [String] = []
+        for line in lost.flatMap({ registry.losses($0) }) where !lines.contains(line) { lines.append(line) }
+        return lines
+    }
     private var supersededComplaint: String? {
         registry.superseding == nil ? nil : "its database is an older copy: it changes nothing until mast center restore or adopt"
     }
@@ -267,12 +283,12 @@ package actor CenterNode: ControlledNode {
         if let superseding = registry.superseding, !wasSuperseded {
             log.error("\(CenterError.superseded(own: registry.numbers, others: superseding))")
         }
-        let lines = lost.map { registry.losses($0) } ?? []
-        for line in lines where !losses.contains(line) {
-            log.error("\(line)")
-            losses.append(line)
+        let known = losses
+        if let lost, !self.lost.contains(lost) {
+            self.lost.append(lost)
+            if self.lost.count > 4 { self.lost.removeFirst() }
         }
-        if losses.count > 4 { losses.removeFirst(losses.count - 4) }
+        for line in losses where !known.contains(line) { log.error("\(line)") }
     }
 
     private var clockOffset: Interval?
@@ -306,7 +322,7 @@ extension RPCError {
                 case .unknown: .notFound
                 case .exists: .alreadyExists
                 case .full: .resourceExhausted
-                case .conflict, .superseded, .lastOperator: .failedPrecondition
+                case .conflict, .superseded, .twice, .lastOperator: .failedPrecondition
                 case .untrusted(.digestMismatch): .dataLoss
                 case .untrusted: .permissionDenied
                 case .storage(let error) where error.kind == .full: .resourceExhausted

@@ -109,7 +109,7 @@ extension CenterNode {
     }
 
     func readmitStation(_ request: ReadmitStation) throws(RPCError) -> StationReply {
-        let station = try answering { try $0.readmitStation(request) }
+        let station = try changing { try $0.readmitStation(request) }
         changeMade.yield()
         log.notice("station readmitted", metadata: ["name": "\(station.name)", "id": "\(station.nodeID)"])
         return station

@@ -295,7 +295,7 @@ package struct CenterRegistry: Sendable {
         }
         let identity = StaticKeyPair(using: &generator)
         let signing = SigningKeyPair(using: &generator)
-        let number = state.usersNumber + 1
+        let number = state.usersNumber &+ 1
         let record = UserRecord(
             userID: Hexadecimal.encode(ContentDigest(of: signing.publicKey.bytes).bytes.prefix(8)), name: request.name,
             devices: [DeviceKeys(transportKey: identity.publicKey, signingKey: signing.publicKey)],
@@ -389,9 +389,14 @@ package struct CenterRegistry: Sendable {
         {
             return newest
         }
+        if let named = request.version, let there = versions.first(where: { $0.version == named }), there.digest != request.digest {
+            throw CenterError.exists("\(request.name) \(named) exists with other bytes (sha256 \(there.digest)); give another version, or remove that one first")
+        }
         let sequence = (versions.first?.sequence ?? 0) + 1
+        // One that somebody named so is not replaced unasked.
+        let free = (sequence...).first { number in !versions.contains { $0.version == String(number) && $0.digest != request.digest } } ?? sequence
         let application = ApplicationPackage(
-            name: request.name, version: request.version ?? String(sequence), digest: request.digest,
+            name: request.name, version: request.version ?? String(free), digest: request.digest,
             sizeBytes: UInt64(module.count), entry: request.entry ?? "run", limits: limits,
             refusesAudit: request.refusesAudit ?? false, sequence: sequence, issued: now)
         let kept = versions.filter { $0.digest != request.digest && $0.version != application.version }

@@ -184,36 +184,34 @@ package final class SQLiteCenterStore: CenterStore {
             state.releases = try Self.meta("releases", database).map { try SignedRecord(fileBytes: $0) }
             state.revocations = try Self.meta("revocations", database).map { try SignedRecord(fileBytes: $0) }
             state.servers = try Self.meta("communication servers", database).map { try SignedRecord(fileBytes: $0) }
-            for row in try Row.fetchAll(database, sql: "SELECT * FROM user ORDER BY change") {
+            for row in try UserRow.fetchAll(database, sql: "SELECT * FROM user ORDER BY change") {
                 state.users.append(
                     StoredUser(
-                        userID: row["userID"], name: row["name"], signed: try Self.record(row), serial: Self.unsigned(row["serial"]),
-                        isOperator: row["isOperator"], isRevoked: row["isRevoked"], change: Self.unsigned(row["change"])))
+                        userID: row.userID, name: row.name, signed: try Self.record(row.record), serial: Self.unsigned(row.serial),
+                        isOperator: row.isOperator, isRevoked: row.isRevoked, change: Self.unsigned(row.change)))
             }
             state.usersNumber = state.users.last?.change ?? 0
             state.epoch = try Self.number("epoch", database) ?? StateNumber.firstEpoch
             state.usersAtEpoch = try Self.number("users-at-epoch", database) ?? 0
             state.heardEpoch = try Self.number("heard-epoch", database) ?? 0
-            for row in try Row.fetchAll(database, sql: "SELECT * FROM station ORDER BY nodeID") {
+            for row in try StationRow.fetchAll(database, sql: "SELECT * FROM station ORDER BY nodeID") {
                 state.stations.append(
                     StoredStation(
-                        nodeID: NodeID(rawValue: row["nodeID"]), name: row["name"], signed: try Self.record(row),
-                        address: row["address"], lastSeen: WallTime(milliseconds: row["lastSeenMilliseconds"]),
-                        isRevoked: row["isRevoked"], isHidden: row["isHidden"]))
+                        nodeID: NodeID(rawValue: row.nodeID), name: row.name, signed: try Self.record(row.record),
+                        address: row.address, lastSeen: WallTime(milliseconds: row.lastSeenMilliseconds),
+                        isRevoked: row.isRevoked, isHidden: row.isHidden))
             }
-            for row in try Row.fetchAll(database, sql: "SELECT * FROM token ORDER BY tokenID") {
-                let usedBy: String? = row["usedBy"]
+            for row in try TokenRow.fetchAll(database, sql: "SELECT * FROM token ORDER BY tokenID") {
                 state.tokens.append(
                     StoredToken(
-                        tokenID: row["tokenID"], verifier: Self.bytes(row["verifier"]),
-                        notAfter: WallTime(milliseconds: row["notAfterMilliseconds"]), usedBy: usedBy.map(NodeID.init(rawValue:))))
+                        tokenID: row.tokenID, verifier: Array(row.verifier),
+                        notAfter: WallTime(milliseconds: row.notAfterMilliseconds), usedBy: row.usedBy.map(NodeID.init(rawValue:))))
             }
-            for row in try Row.fetchAll(database, sql: "SELECT * FROM divergence ORDER BY reportedMilliseconds, id") {
+            for row in try DivergenceRow.fetchAll(database, sql: "SELECT * FROM divergence ORDER BY reportedMilliseconds, id") {
                 state.divergences.append(
                     StoredDivergence(
-                        divergence: Divergence(
-                            try AttestedReceipt(fileBytes: Self.bytes(row["first"])), try AttestedReceipt(fileBytes: Self.bytes(row["second"]))),
-                        reported: WallTime(milliseconds: row["reportedMilliseconds"]), isCleared: row["isCleared"]))
+                        divergence: Divergence(try AttestedReceipt(fileBytes: Array(row.first)), try AttestedReceipt(fileBytes: Array(row.second))),
+                        reported: WallTime(milliseconds: row.reportedMilliseconds), isCleared: row.isCleared))
             }
             return state
         }
@@ -221,13 +219,12 @@ package final class SQLiteCenterStore: CenterStore {
 
     package func module(_ digest: ContentDigest) throws(CenterError) -> [UInt8]? {
         try read { database in
-            try Row.fetchOne(database, sql: "SELECT bytes FROM module WHERE digest = ?", arguments: [digest.description])
-                .map { Self.bytes($0["bytes"]) }
+            try Data.fetchOne(database, sql: "SELECT bytes FROM module WHERE digest = ?", arguments: [digest.description]).map { Array($0) }
         }
     }
 
     private static func meta(_ name: String, _ database: Database) throws -> [UInt8]? {
-        try Row.fetchOne(database, sql: "SELECT value FROM meta WHERE name = ?", arguments: [name]).map { bytes($0["value"]) }
+        try Data.fetchOne(database, sql: "SELECT value FROM meta WHERE name = ?", arguments: [name]).map { Array($0) }
     }
 
     private static func number(_ name: String, _ database: Database) throws -> UInt64? {
@@ -242,11 +239,10 @@ package final class SQLiteCenterStore: CenterStore {
         try setMeta(name, writer.bytes, database)
     }
 
-    private static func record<Record>(_ row: Row) throws -> SignedRecord<Record> where Record: TrustRecord {
-        try SignedRecord(fileBytes: bytes(row["record"]))
+    private static func record<Record>(_ bytes: Data) throws -> SignedRecord<Record> where Record: TrustRecord {
+        try SignedRecord(fileBytes: Array(bytes))
     }
 
-    private static func bytes(_ data: Data) -> [UInt8] { Array(data) }
     private static func unsigned(_ value: Int64) -> UInt64 { UInt64(bitPattern: value) }
 
     // MARK: Writing

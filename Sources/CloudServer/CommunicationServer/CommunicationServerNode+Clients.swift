@@ -27,7 +27,7 @@ extension CommunicationServerNode {
         log.debug("client attached", metadata: ["user": "\(ticket.userName)", "route": "\(route)"])
         return AttachReply(
             ticket: signed, userName: ticket.userName, ticketLife: life, route: route,
-            center: registry.center?.candidate(for: nil),
+            center: registry.center?.candidate(for: nil, at: host.now()),
             revocations: request.knownRevocations < shelf.log.number ? shelf.signed : nil,
             servers: request.knownServers < servers.number ? servers.signed : nil)
     }
@@ -53,9 +53,12 @@ extension CommunicationServerNode {
         options.failFast = true
         // A station that lacks the record, or has an old one, is no reason to turn a client away: the next is asked.
         var answers: [RPCError] = []
+        // Whether one was asked who has all users that this cloud has told of.
+        var isComplete = false
         for id in engine.verifiers(views(for: nil)) {
             guard let node = registry[id], node.isUp else { continue }
             // Those who lack revocations come last, and only if nobody who has them knew the client.
+            isComplete = isComplete || node.record.role == .center || node.numbers.users >= numbers.users
             query.isLastResort = node.numbers.revocations < numbers.revocations
             if query.isLastResort, answers.contains(where: { $0.code == .unauthenticated }) { continue }
             let method = node.record.role == .center ? CenterMethods.verifyIdentity : StationMethods.verifyIdentity
@@ -76,7 +79,10 @@ extension CommunicationServerNode {
             throw RPCError(.unauthenticated, "identity refused: \(wrong.message)", effect: .none)
         }
         if registry.center != nil || answers.isEmpty == false, answers.allSatisfy({ $0.code == .notFound }) {
-            throw RPCError(.unauthenticated, "no node of this cloud knows this client's key", effect: .none)
+            if isComplete { throw RPCError(.unauthenticated, "no node of this cloud knows this client's key", effect: .none) }
+            throw RPCError(
+                .unavailable, "no node that is here has the newest list of users, and the center is away; it will tell them when it is back", effect: .none,
+                retryAfter: configuration.heartbeatInterval)
         }
         throw RPCError(
             .unavailable, "no station and no center can verify an identity now", effect: .none,
@@ -107,7 +113,7 @@ extension CommunicationServerNode {
                 "no application is called \(request.application)\(request.digest.map { " with SHA-256 \($0)" } ?? "")")
         }
         let candidates = engine.placement(views(for: application.digest).filter { !shelf.log.isSuspended($0.nodeID) }).compactMap { id in
-            registry[id].map { $0.candidate(for: application.digest, roundTrip: roundTrip($0)) }
+            registry[id].map { $0.candidate(for: application.digest, roundTrip: roundTrip($0), at: host.now()) }
         }
         guard let first = candidates.first else { throw nobody() }
         registry.placed(on: first.nodeID)

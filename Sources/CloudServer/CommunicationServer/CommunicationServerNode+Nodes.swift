@@ -109,7 +109,7 @@ extension CommunicationServerNode {
             observedAddress: context.connection.address.description,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             record: signed == request.record ? nil : signed,
-            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node), lost: tellLost(to: node))
+            servers: request.numbers.servers < servers.number ? servers.signed : nil, clockOffset: clockOffset(node), lost: tellLost(to: node), runsTwice: registry[node.nodeID].map(runsTwice) ?? false)
     }
 
     func heartbeat(_ request: HeartbeatRequest, _ context: CallContext) throws -> HeartbeatReply {
@@ -125,7 +125,7 @@ extension CommunicationServerNode {
             numbers: numbers, heldRevocations: shelf.log.number,
             revocations: request.numbers.revocations < shelf.log.number ? shelf.signed : nil,
             servers: request.numbers.servers < servers.number ? servers.signed : nil,
-            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) }, lost: tellLost(to: node))
+            clockOffset: registry[node.nodeID].flatMap { clockOffset($0) }, lost: tellLost(to: node), runsTwice: runsTwice(node))
     }
 
     /// Revocations are told until they are in the center's list; the rest is for its log, and told once.
@@ -139,7 +139,7 @@ extension CommunicationServerNode {
     private func returned(_ node: RegisteredNode) {
         guard node.record.role == .station else { return }
         hub.publish(
-            NodeEvent(.stationReturned, nodeID: node.nodeID, route: node.route, candidate: node.candidate(for: node.replicas.first)))
+            NodeEvent(.stationReturned, nodeID: node.nodeID, route: node.route, candidate: node.candidate(for: node.replicas.first, at: host.now())))
     }
 
     /// A release index that a node holds. The newest genuine one counts, whoever brings it.
@@ -257,8 +257,8 @@ extension CommunicationServerNode {
         let now = host.now()
         return registry.up.map { node in
             LookupEngine.View(
-                nodeID: node.nodeID, role: node.record.role, load: node.expectedLoad,
-                holdsReplica: node.candidate(for: digest).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
+                nodeID: node.nodeID, role: node.record.role, load: node.expectedLoad(at: now),
+                holdsReplica: node.candidate(for: digest, at: now).holdsReplica, heartbeatAge: now - node.lastHeartbeat,
                 roundTrip: roundTrip(node), isCurrent: node.numbers.revocations >= numbers.revocations && !CloudTime.isOff(clockOffset(node)) && !shelf.log.isSuspended(node.nodeID))
         }
     }

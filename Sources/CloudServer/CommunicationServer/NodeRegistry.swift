@@ -26,16 +26,17 @@ struct RegisteredNode: Sendable {
 
     var nodeID: NodeID { record.nodeID }
 
-    var expectedLoad: NodeLoad {
-        var load = load
+    /// A heartbeat tells of a moment that is over.
+    func expectedLoad(at now: Instant) -> NodeLoad {
+        var load = load.aged(by: now - lastHeartbeat)
         load.queued = min(max(load.queued, 0), 1 << 20) + placed
         return load
     }
 
-    func candidate(for digest: ContentDigest?, roundTrip: Interval? = nil) -> Candidate {
+    func candidate(for digest: ContentDigest?, roundTrip: Interval? = nil, at now: Instant) -> Candidate {
         Candidate(
             nodeID: nodeID, name: record.name, role: record.role, record: signed, route: route,
-            holdsReplica: record.role == .center || digest.map(replicas.contains) ?? false, load: expectedLoad, roundTrip: roundTrip)
+            holdsReplica: record.role == .center || digest.map(replicas.contains) ?? false, load: expectedLoad(at: now), roundTrip: roundTrip)
     }
 }
 

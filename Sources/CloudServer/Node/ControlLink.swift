@@ -29,6 +29,7 @@ struct ControlLink: Sendable {
     func run(_ node: some ControlledNode) async throws {
         var backoff = Self.firstBackoff
         var lastComplaint = ""
+        var isTwice = false
         while true {
             try Task.checkCancellation()
             let client = contact.client
@@ -42,6 +43,10 @@ struct ControlLink: Sendable {
                 log.info("registered", metadata: ["route": "\(reply.route)", "seenAt": "\(reply.observedAddress)"])
                 lastComplaint = ""
                 backoff = Self.firstBackoff
+                if reply.runsTwice == true, !isTwice {
+                    log.error("another process registers with this node's keys, from a copy of its folder: stop one of them, or let one join anew")
+                }
+                isTwice = reply.runsTwice ?? false
                 await node.registered(reply)
                 try await beat(node, client, every: .milliseconds(min(max(reply.heartbeatMilliseconds, 20), 60_000)))
                 contact.move()

@@ -19,7 +19,7 @@ package final class NodeDirectory: Sendable {
         guard lock >= 0 else { throw StorageError.system("open", lockPath) }
         guard flock(lock, LOCK_EX | LOCK_NB) == 0 else {
             close(lock)
-            throw StorageError(.inUse, "\(path) is in use by another process; stop it first, or choose another folder")
+            throw StorageError(.inUse, "\(path) is in use by another process; stop it first, choose another folder, or ask the running center with --profile OPERATOR.json")
         }
     }
 

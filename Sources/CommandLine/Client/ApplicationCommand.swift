@@ -48,6 +48,7 @@ struct ApplicationCommand: ParsableCommand {
 
         func validate() throws {
             guard (file == nil) != (sample == nil) else { throw ValidationError("give a module's file or --sample NAME") }
+            guard fuel > 0, outputSize.bytes > 0 else { throw ValidationError("--fuel and --output-size must be above 0: no run could end well") }
         }
 
         private struct Report: Encodable {
@@ -149,6 +150,7 @@ struct ApplicationCommand: ParsableCommand {
 
         func run() throws {
             var rows: [Row] = []
+            if let out { try InputFile.makeFolder(out) }
             for (name, _) in SampleApplications.all {
                 guard let bytes = SampleApplications.module(name) else { throw Failure(.ownFault, "the sample \(name) is damaged") }
                 if let out { try InputFile.write(bytes, to: "\(out)/\(name).wasm") }

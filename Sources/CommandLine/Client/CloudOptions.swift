@@ -39,8 +39,10 @@ struct CloudOptions: ParsableArguments {
     }
 
     /// The same, but a signal cancels what is under way, and the nodes hear of it: they work for nobody else's sake.
+    /// - Parameter onInterruption: gets what `body` came to although it was cancelled, if it came to anything.
     func withCloudUntilInterrupted<R: Sendable>(
-        pool: any ResultPool, configuration: CloudClient.Configuration, _ body: @escaping @Sendable (CloudClient) async throws -> R
+        pool: any ResultPool, configuration: CloudClient.Configuration, onInterruption: (R) throws -> Void = { _ in },
+        _ body: @escaping @Sendable (CloudClient) async throws -> R
     ) async throws -> R {
         let requests = Termination.requests()
         let result = Lock<R?>(nil)
@@ -50,7 +52,10 @@ struct CloudOptions: ParsableArguments {
                 result.withLock { $0 = value }
             } catch let error as RunError where error.kind == .cancelled { throw CancellationError() }
         }
-        if let interruption { throw interruption.exitCode }
+        if let interruption {
+            if let soFar = result.withLock({ $0 }) { try onInterruption(soFar) }
+            throw interruption.exitCode
+        }
         guard let value = result.withLock({ $0 }) else { throw ExitCode(ExitStatus.ownFault.rawValue) }
         return value
     }
@@ -61,5 +66,12 @@ struct PoolOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The resource pool's folder; by default pool in MAST_HOME.", valueName: "folder"))
     var pool: String?
 
+    /// Makes it if need be.
     func open() throws -> ResourcePool { try ResourcePool(directory: pool ?? MastHome.pool) }
+
+    /// For commands that only look: a folder that somebody names and that is none is a typing error, not an empty pool.
+    func openExisting() throws -> ResourcePool {
+        if let pool, access(pool + "/index.sqlite", F_OK) != 0 { throw Failure(.noInput, "there is no resource pool in \(pool); see --pool") }
+        return try open()
+    }
 }

@@ -25,7 +25,7 @@ struct PoolCommand: ParsableCommand {
         private struct Listing: Encodable { var results: [Row] }
 
         func run() async throws {
-            let resources = try pool.open().resources().sorted { ($1.createdAt, $0.runID) < ($0.createdAt, $1.runID) }
+            let resources = try pool.openExisting().resources().sorted { ($1.createdAt, $0.runID) < ($0.createdAt, $1.runID) }
             if output.json {
                 try Output.json(Listing(results: resources.map {
                     Row(
@@ -55,11 +55,13 @@ struct PoolCommand: ParsableCommand {
         @OptionGroup var pool: PoolOptions
 
         func run() async throws {
-            let (pool, id) = (try pool.open(), RunID(rawValue: runID))
+            let (pool, id) = (try pool.openExisting(), RunID(rawValue: runID))
             guard let resource = try pool.resource(for: id) else { throw PoolCommand.unknown(runID) }
             guard let bytes = try pool.contents(of: id) else {
                 throw Failure(.noInput, "the bytes of \(runID) are not here any more: the quota took them, or they were damaged; run \(resource.application) again with --run-id \(runID) and the same input")
             }
+            if resource.isDisputed { Output.note("\(runID) is disputed: another node signed something else; see mast pool show \(runID)") }
+            if resource.receipt == nil { Output.note("\(runID) has no receipt: nobody has signed these bytes; run it again with --run-id \(runID) to have them checked") }
             if let out { try InputFile.write(bytes, to: out) } else { Output.bytes(bytes) }
         }
     }
@@ -76,7 +78,7 @@ struct PoolCommand: ParsableCommand {
         private struct Report: Encodable { var removed: [String] }
 
         func run() async throws {
-            let (pool, now) = (try pool.open(), SystemClock().wallTime())
+            let (pool, now) = (try pool.openExisting(), SystemClock().wallTime())
             for id in runIDs {
                 guard try pool.remove(RunID(rawValue: id), force: force, at: now) else { throw PoolCommand.unknown(id) }
             }
@@ -94,7 +96,7 @@ struct PoolCommand: ParsableCommand {
         @OptionGroup var pool: PoolOptions
 
         func run() async throws {
-            guard try pool.open().setPinned(!off, RunID(rawValue: runID)) else { throw PoolCommand.unknown(runID) }
+            guard try pool.openExisting().setPinned(!off, RunID(rawValue: runID)) else { throw PoolCommand.unknown(runID) }
         }
     }
 
@@ -119,7 +121,7 @@ struct PoolCommand: ParsableCommand {
         }
 
         func run() async throws {
-            let counts = try pool.open().statistics()
+            let counts = try pool.openExisting().statistics()
             if output.json {
                 try Output.json(
                     Report(

@@ -21,7 +21,7 @@ extension PoolCommand {
 
         func run() async throws {
             let root = try ProfileFile.load(CloudOptions.path(profile)).opened().rootKey
-            let (pool, id) = (try pool.open(), RunID(rawValue: runID))
+            let (pool, id) = (try pool.openExisting(), RunID(rawValue: runID))
             guard let resource = try pool.resource(for: id) else { throw PoolCommand.unknown(runID) }
             let sheet = try ReceiptSheet(resource, in: pool, root: root)
             if output.json { try Output.json(sheet) } else { sheet.show() }
@@ -109,14 +109,14 @@ private struct ReceiptSheet: Encodable {
 
     func show() {
         Output.line("run         \(runId)")
-        Output.line("application \(application)\(entry.map { ", entry \($0)" } ?? "")\(applicationSha256.map { ", sha256 \($0)" } ?? "")")
+        Output.line("application \(application) (as this pool calls it)\(entry.map { ", entry \($0)" } ?? "")\(applicationSha256.map { ", sha256 \($0)" } ?? "")")
         Output.line("input       sha256 \(inputSha256)")
         Output.line("output      \(TextLayout.bytes(sizeBytes)), sha256 \(sha256)\(resident ? "" : "; the bytes are not here any more")")
         if let nodeName, let role, let nodeId, let userId, let result, let fuelUsed, let executedUnixMs {
             Output.line("executed    by \(role) \(nodeName) (\(nodeId)) for user \(userId), \(TextLayout.date(unixSeconds: Double(executedUnixMs) / 1_000)) by its clock")
             Output.line("signed      \(result), fuel \(fuelUsed) of \(fuelLimit ?? 0), memory to \(TextLayout.bytes(Int(clamping: memoryLimitBytes ?? 0))), output to \(TextLayout.bytes(Int(clamping: outputLimitBytes ?? 0)))")
         }
-        Output.line("receipt     \(verified ? bytesChecked ? "holds: signature, membership and bytes" : "holds: signature and membership" : "DOES NOT HOLD")")
+        Output.line("receipt     \(verified ? bytesChecked ? "holds: signature, membership and bytes" : "holds: signature and membership; the bytes are not here to be checked" : "DOES NOT HOLD")")
         guard disputed else { return }
         Output.line("DISPUTED    by those who executed it again:")
         for witness in witnesses {

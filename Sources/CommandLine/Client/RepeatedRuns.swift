@@ -47,20 +47,21 @@ struct RepeatedRuns: Sendable {
     func run(_ client: CloudClient, now: @escaping @Sendable () -> Instant, sleep: @escaping @Sendable (Interval) async throws -> Void) async throws -> RepeatReport {
         let tally = Lock(Tally())
         let began = now()
-        try await withThrowingTaskGroup(of: Void.self) { group in
+        await withTaskGroup(of: Void.self) { group in
             for _ in 0..<min(concurrency, count) {
                 group.addTask {
-                    while let number = tally.withLock({ next(&$0) }) {
+                    while !Task.isCancelled, let number = tally.withLock({ next(&$0) }) {
                         let start = now()
                         await one(number, client, tally)
                         if let interval {
                             let rest = start + interval - now()
-                            if rest > .zero { try await sleep(rest) }
+                            // Interrupted: what was done is told.
+                            if rest > .zero { try? await sleep(rest) }
                         }
                     }
                 }
             }
-            try await group.waitForAll()
+            await group.waitForAll()
         }
         let elapsed = now() - began
         let statistics = client.statistics
@@ -89,6 +90,7 @@ struct RepeatedRuns: Sendable {
                 if tally.outputs.count < 100, !tally.outputs.contains(outcome.resource.digest) { tally.outputs.append(outcome.resource.digest) }
             }
         } catch {
+            if error.kind == .cancelled { return }
             if verbose { Output.error("\(error.runID): \(error.code.name): \(Failure.line(error.message))") }
             tally.withLock { tally in
                 tally.failed += 1

@@ -81,7 +81,8 @@ struct RunCommand: AsyncParsableCommand {
             application: application, input: bytes, prefix: runID ?? String(RunID(using: &generator).rawValue.prefix(12)), count: count,
             concurrency: repetition.concurrency ?? 1, interval: repetition.interval, options: options, verbose: verbose)
         let (verbose, json) = (verbose, output.json)
-        let report = try await cloud.withCloudUntilInterrupted(pool: try pool.open(), configuration: audit.configuration) { client in
+        let show: (RepeatReport) throws -> Void = { report in if json { try Output.json(report) } else { Output.text(report.text) } }
+        let report = try await cloud.withCloudUntilInterrupted(pool: try pool.open(), configuration: audit.configuration, onInterruption: show) { client in
             let clock = SystemClock()
             var report = try await plan.run(client, now: { clock.now() }, sleep: { try await Task.sleep(for: .nanoseconds($0.nanoseconds)) })
             Output.endProgress()
@@ -89,7 +90,7 @@ struct RunCommand: AsyncParsableCommand {
             report.audits = AuditCounts(client.statistics)
             return report
         }
-        if output.json { try Output.json(report) } else { Output.text(report.text) }
+        try show(report)
         if let failure = report.failure { throw failure }
     }
 }

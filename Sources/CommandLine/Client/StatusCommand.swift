@@ -111,6 +111,7 @@ struct StatusCommand: AsyncParsableCommand {
                 troubles: node.health.troubles + (node.replicaTroubles ?? []).map { "replica \($0.digest): \($0.reason)" },
                 clockOffsetMs: node.clockOffsetMilliseconds, lastSeenAgoMs: known.map { max(0, (now - WallTime(milliseconds: $0.lastSeenMilliseconds)).milliseconds) })
         }
+        nodes.sort { ($0.role, $0.name, $0.nodeId) < ($1.role, $1.name, $1.nodeId) }
         if !nodes.contains(where: { $0.role == NodeRole.center.rawValue }) {
             nodes.append(absent("center", .center, "-", "-", lastSeen: nil))
         }

@@ -81,14 +81,22 @@ struct UserCommand: ParsableCommand {
 
         private struct Report: Encodable {
             var removed: String
-            var effect: ChangeReport
+            /// Absent where the caller removed himself, and can ask nobody any more.
+            var effect: ChangeReport?
         }
 
         func run() async throws {
             let (name, limit) = (name, cloud.timeout)
-            let effect = ChangeReport(
-                try await cloud.withCloud { client in await client.confirmation(of: try await client.removeUser(name, timeout: limit)) })
-            if output.json { try Output.json(Report(removed: name, effect: effect)) } else { Output.line(effect.line) }
+            let isOwn = try ProfileFile.load(cloud.profilePath).userName == name
+            let confirmation = try await cloud.withCloud { client -> ChangeConfirmation? in
+                let effect = try await client.removeUser(name, timeout: limit)
+                // Who was just removed is told nothing more.
+                return isOwn ? nil : await client.confirmation(of: effect)
+            }
+            let effect = confirmation.map(ChangeReport.init)
+            if output.json { try Output.json(Report(removed: name, effect: effect)) } else {
+                Output.line(effect?.line ?? "stored at the center; this profile is refused from now on, so another operator has to ask who has taken it: mast status")
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MastCalls
 import MastCloudClient
 import MastCloudCore
@@ -58,13 +59,15 @@ struct CenterInitCommand: AsyncParsableCommand {
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
         var generator = SystemRandomNumberGenerator()
+        try CenterBootstrap.clearInterrupted(directory)
         // A profile that cannot be written is no reason to have a cloud without an operator.
         let file = try NewFile(path, mode: 0o600)
         let cloud: CenterBootstrap.NewCloud
         do {
             cloud = try CenterBootstrap.initialize(
                 directory, name: name, communicationServer: server, communicationServerKey: commserverKey, operatorName: `operator`,
-                tokens: tokens, tokenLifetime: tokenLifetime, at: now, using: &generator
+                tokens: tokens, tokenLifetime: tokenLifetime, at: now, using: &generator,
+                profilePath: URL(fileURLWithPath: path).path
             ) { try file.write(ProfileFile.encode($0.operatorProfile)) }
         } catch {
             file.discard()

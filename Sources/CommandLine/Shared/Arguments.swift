@@ -18,7 +18,11 @@ extension Rate: ExpressibleByArgument {
 
 extension Probability: ExpressibleByArgument {
     public init?(argument: String) { self.init(text: argument) }
-    public var defaultValueDescription: String { "\(asDouble * 100)%" }
+    public var defaultValueDescription: String {
+        // Kept as a share of 2³², which is never quite the decimal that was meant.
+        let percent = (asDouble * 1e8).rounded() / 1e6
+        return percent == percent.rounded() ? "\(Int(percent))%" : "\(percent)%"
+    }
 }
 
 extension QueueDiscipline: ExpressibleByArgument {

@@ -18,11 +18,11 @@ extension Failure {
             case .invalidRunID: Failure(.usage, "\(error)")
             case .runIDInUse: Failure(.call(.alreadyExists), "\(error)")
             case .leased, .busy, .storage: Failure(.unavailable, "\(error)")
-            case .damaged, .contradictsReceipt: Failure(.badData, "\(error)")
+            case .damaged, .damagedEntry, .contradictsReceipt: Failure(.badData, "\(error)")
             }
         case let error as CenterError:
             switch error {
-            case .malformed, .unknown, .exists, .full, .conflict, .superseded, .lastOperator: Failure(RPCError(center: error))
+            case .malformed, .unknown, .exists, .full, .conflict, .superseded, .twice, .lastOperator: Failure(RPCError(center: error))
             case .untrusted(let error): cloudFailure(error)
             case .storage(let error): cloudFailure(error)
             }
@@ -35,6 +35,7 @@ extension Failure {
             }
         // That nobody was reached is no run's status.
         case let error as RunError where error.kind == .unavailable: Failure(.unavailable, error.message)
+        case let error as RunError where error.poolError != nil: error.poolError.flatMap(cloudFailure)
         case let error as RunError: Failure(.call(error.code), "\(error.code.name): \(error.message) (run \(error.runID))")
         default: nil
         }

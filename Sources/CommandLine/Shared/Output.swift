@@ -1,6 +1,8 @@
+import ArgumentParser
 import Foundation
 import MastCapture
 import MastTimebase
+import Synchronization
 
 /// What commands print. Standard output carries results only.
 ///
@@ -11,6 +13,17 @@ enum Output {
     private static let mostOfALine = 4_096
     private static let mostOfARemark = 2_048
     private static let mostOfACell = 400
+
+    /// The errno of the first result that standard output did not take.
+    private static let trouble = Atomic<Int32>(0)
+
+    /// Throws if a part of what was printed went nowhere: a command whose results are lost has not succeeded.
+    /// A reader that has seen enough (EPIPE) ends it as the signal would have, without a word.
+    static func checkWritten() throws {
+        let number = trouble.load(ordering: .relaxed)
+        if number == EPIPE { throw ExitCode(128 + SIGPIPE) }
+        if number != 0 { throw Failure(.unavailable, "cannot write to standard output: \(String(cString: strerror(number))); what was printed is not complete") }
+    }
 
     /// One line of result.
     static func line(_ text: String) { write(1, text.printable(atMost: mostOfALine) + "\n") }
@@ -119,6 +132,7 @@ enum Output {
                 var wait = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&wait, 1, 1_000)
             } else if errno != EINTR {
+                if descriptor == 1 { _ = trouble.compareExchange(expected: 0, desired: errno, ordering: .relaxed) }
                 return false
             }
         }
