@@ -92,10 +92,16 @@ extension HTMLReport {
         json.member("binS", link.binS, decimals: 6)
         json.member("lengthS", link.durationS, decimals: 6)
         for (name, values) in [
-            ("cap", link.capacityMbps), ("arrived", link.arrivalMbps), ("left", link.departureMbps), ("delay", link.queueDelayMs),
+            ("cap", link.capacityMbps), ("arrived", link.arrivalMbps), ("left", link.departureMbps), ("delay", link.queueDelayMs), ("way", link.delayMs),
         ] {
             json.key(name)
             json.array { json in for value in values { json.number(value) } }
+        }
+        list("outages", link.outages, &json) { outage, json in
+            json.member("from", outage.startS, decimals: 4)
+            json.member("to", outage.endS, decimals: 4)
+            json.member("dir", "unknown")
+            json.member("kind", outage.kind)
         }
         integers("dropped", link.droppedPackets.map { Int64($0) }, &json)
         json.key("rows")

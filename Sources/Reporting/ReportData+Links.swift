@@ -6,6 +6,7 @@ extension ReportData {
         self.init(subject: .link, title: plots.count == 1 ? plots[0].name : "\(plots.count) links")
         links = plots
         lengthS = plots.map(\.durationS).max() ?? 0
+        facts = plots.flatMap { plot in plot.facts.map { plots.count == 1 ? $0 : "\(plot.name): \($0)" } }
         let logged = plots.filter { $0.summary.arrivedPackets != nil }
         figures = [
             Self.figure("Mean capacity", plots, "meanCapacityMbps", \.meanCapacityMbps, "nothing says what the link could carry") { TextLayout.bitRate($0 * 1e6) },
@@ -44,7 +45,7 @@ extension LinkPlot {
         return [
             name, TextLayout.duration(durationS), fixed(summary.meanCapacityMbps), fixed(summary.meanThroughputMbps),
             fixed(summary.utilisation.map { $0 * 100 }), fixed(summary.queueDelayP50Ms), fixed(summary.queueDelayP95Ms), fixed(summary.signalDelayP95Ms),
-            fixed(summary.gapShare.map { $0 * 100 }), summary.arrivedPackets.map { "\($0)" }, summary.droppedPackets.map { "\($0)" },
+            fixed(summary.gapShare.map { $0 * 100 }), outages.isEmpty ? nil : fixed(summary.outageShare.map { $0 * 100 }), summary.arrivedPackets.map { "\($0)" }, summary.droppedPackets.map { "\($0)" },
         ]
     }
 }

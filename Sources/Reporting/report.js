@@ -145,13 +145,14 @@
   const select = hasCourse ? sequencePlot(D, group, common) : null;
 
   for (const link of D.links) {
+    const own = { outages: link.outages, moments: [] }, still = [...new Set(link.outages.map(o => o.kind))].map(kind => [`outage (${kind})`, ...(kind === "drop" ? ["drop", "drop"] : ["hold", "hold"])]);
     const box = group(link.name), cap = Float64Array.from(link.cap), arrived = Float64Array.from(link.arrived), left = Float64Array.from(link.left);
     // Behind packets it stands back.
     const offer = arrived.length ? "idle-solid" : "down";
     let now = {};
     new Plot(box, {
-      ...common, title: "Rate", unit: "Mbit/s", height: 190, description: `${link.name}: capacity${arrived.length ? ", what arrived and what left" : ""} over time.`,
-      legend: [...(cap.length ? [["capacity", offer, "area"]] : []), ...(arrived.length ? [["arrived", "down", "line"], ["left", "up", "line"]] : [])],
+      ...own, title: "Rate", unit: "Mbit/s", height: 190, description: `${link.name}: capacity${arrived.length ? ", what arrived and what left" : ""} over time.`,
+      legend: [...(cap.length ? [["capacity", offer, "area"]] : []), ...(arrived.length ? [["arrived", "down", "line"], ["left", "up", "line"]] : []), ...still],
       range: p => {
         const join = p.join(link.binS), corners = list => p.corners(list, 0, link.binS, join);
         now = { bin: link.binS * join, cap: corners(cap), arrived: corners(arrived), left: corners(left) };
@@ -164,10 +165,19 @@
         return v === undefined ? null : `${name}: ${rate(v * 1e3)}`;
       }),
     });
+    if (link.way.length) {
+      const way = Float64Array.from(link.way);
+      let now = [];
+      new Plot(box, {
+        ...own, title: "Delay, one way", unit: "ms", height: 110, description: "As the link is described.", legend: [["delay", "queue", "line"]],
+        range: p => { now = p.corners(way, 0, link.binS, p.join(link.binS)); return [0, top(now)]; }, paint: p => p.steps(now, "queue"),
+        tip: (p, time) => { const v = valueAt(now, time); return v === undefined ? null : `delay: ${millis(v)}`; },
+      });
+    }
     if (!link.delay.length) continue;
     const delay = Float64Array.from(link.delay), drops = link.dropped.reduce((a, b) => a + b, 0), at = time => Math.floor(time / link.binS);
     new Plot(box, {
-      ...common, title: "Time in the queue", unit: "ms", height: 130, description: "The longest of each interval, and where packets were dropped.",
+      ...own, title: "Time in the queue", unit: "ms", height: 130, description: "The longest of each interval, and where packets were dropped.",
       legend: [["longest of each interval", "queue", "area"], ...(drops ? [[`dropped: ${digits(drops, 0)} packets`, "bad", "line"]] : [])],
       range: () => [0, 1.15 * Math.max(1, delay.slice(Math.max(0, at(View.from)), at(View.to) + 1).reduce((a, b) => Math.max(a, b), 0))],
       paint: (p, c) => {
@@ -197,7 +207,7 @@
     table(tables, {
       title: "Links", id: "links", count: D.links.length, sort: null,
       columns: [column("Link", 0, { text: true }), column("Length", 1, { text: true }), column("Mean capacity, Mbit/s", 2), column("Mean throughput, Mbit/s", 3), column("Used, %", 4),
-        column("Queueing, median, ms", 5), column("95 %, ms", 6), column("Signal delay, 95 %, ms", 7), column("Silent for 200 ms or more, %", 8), column("Packets arrived", 9), column("Dropped", 10)],
+        column("Queueing, median, ms", 5), column("95 %, ms", 6), column("Signal delay, 95 %, ms", 7), column("Silent for 200 ms or more, %", 8), column("In outages, %", 9), column("Packets arrived", 10), column("Dropped", 11)],
     });
   }
   if (D.moments.length) {
