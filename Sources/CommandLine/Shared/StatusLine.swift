@@ -14,7 +14,7 @@ final class StatusLine: Sendable {
     private let hasEnded = DispatchSemaphore(value: 0)
 
     /// Four times a second.
-    private static let pause = DispatchTimeInterval.milliseconds(250)
+    private static let pauseMilliseconds = 250
 
     /// Nil where there is no terminal to draw on.
     init?(_ text: @escaping @Sendable () -> String) {
@@ -36,7 +36,7 @@ final class StatusLine: Sendable {
     private func draw() {
         var rows = 0
         while true {
-            _ = wakes.wait(timeout: .now() + Self.pause)
+            _ = wakes.wait(timeout: .now() + .milliseconds(Self.pauseMilliseconds))
             if isEnding.load(ordering: .relaxed) { break }
             guard Self.isLineByLine else {
                 // The program that came resets what it needs; ours is left alone, but for the rows that were kept from it.
