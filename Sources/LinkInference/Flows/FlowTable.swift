@@ -101,6 +101,7 @@ package struct FlowObservation: Sendable {
 /// Sorts packets into flows and follows each. Pure, and bounded: beyond `limit` flows packets are counted only.
 package struct FlowTable: Sendable {
     package static let limit = 65_536
+    private static let many = 1_024
 
     package private(set) var flows: [FlowState] = []
     /// Packets of flows that found no place in the table.
@@ -194,6 +195,8 @@ package struct FlowTable: Sendable {
         let (sourceIsClient, reason, isCertain) = guessClient(ip, packet.headers.transport)
         let client = sourceIsClient ? ip.source : ip.destination
         if isCertain, nearHost == nil { nearHost = client.with(port: 0) }
+        // Many will become more: memory that is not touched costs nothing, moving all of them each time that they double does.
+        if flows.count == Self.many { flows.reserveCapacity(Self.limit) }
         flows.append(
             FlowState(
                 key: key, client: client, server: sourceIsClient ? ip.destination : ip.source, clientKnownBy: reason,
