@@ -269,5 +269,6 @@ extension CaptureSummary {
         try object.encode(rate, forKey: .rate)
         try object.encode(silences, forKey: .silences)
         try object.encode(silencesOmitted, forKey: .silencesOmitted)
+        try object.encode(notes, forKey: .notes)
     }
 }
