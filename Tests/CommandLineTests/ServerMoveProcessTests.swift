@@ -11,7 +11,10 @@ import Testing
         #expect(before["number"] as? Int == 1)
         let user = program.path("ann.json")
         #expect(try await program.run("user", "add", "ann", "--out", user, "--profile", profile).status == 0)
-        #expect(try await program.run("commserver", "set", "127.0.0.1:1", "--key", cloud.serverKey, "--profile", user).status == 107)
+        #expect(try await program.run("commserver", "set", "127.0.0.1:1", "--key", cloud.serverKey, "--unverified", "--profile", user).status == 107)
+        // Nobody is led to where nobody answers.
+        let mistyped = try await program.run("commserver", "set", "127.0.0.1:1", "--key", cloud.serverKey, "--profile", profile)
+        #expect(mistyped.status == 69 && mistyped.errors.contains("nothing was changed"), "\(mistyped.errors)")
 
         let root = try #require((try JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: profile))) as? [String: Any])?["rootKey"] as? String)
         let folder = program.path("second")
@@ -52,7 +55,7 @@ import Testing
         let key = "-LD327-Yq0lxTqBLghQYLrmq-KAilTfczbgjUnzicRU"
         let folder = program.path("center")
         #expect(try await program.run("center", "init", "--dir", folder, "--commserver", "127.0.0.1:1", "--commserver-key", key).status == 0)
-        let set = try await program.run("commserver", "set", "mast.example", "--key", key, "--center-dir", folder, "--json")
+        let set = try await program.run("commserver", "set", "mast.example", "--key", key, "--unverified", "--center-dir", folder, "--json")
         #expect(set.status == 0, "\(set.errors)")
         let list = try await program.run("commserver", "ls", "--center-dir", folder)
         #expect(list.output.contains("mast.example:4460") && list.output.contains("list 2"), "\(list.output)")

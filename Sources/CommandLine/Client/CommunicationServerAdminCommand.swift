@@ -66,6 +66,9 @@ struct CommunicationServerSetCommand: AsyncParsableCommand {
     @Option(parsing: .unconditional, help: ArgumentHelp("Its public key, as mast commserver init printed it.", valueName: "key"))
     var key: PublicKey
 
+    @Flag(help: "Do not ask first whether it answers there with that key: it is started later, or not to be reached from here.")
+    var unverified = false
+
     @OptionGroup var center: CenterAccess
     @OptionGroup var output: OutputOptions
 
@@ -73,6 +76,7 @@ struct CommunicationServerSetCommand: AsyncParsableCommand {
 
     func run() async throws {
         let server = CommunicationServer(address: try HostPort(address, defaultPort: DefaultPort.communicationServer), key: key)
+        if !unverified { try await verify(server) }
         let limit = center.cloud.timeout
         let list: CommunicationServers
         if let dir = center.centerDir {
@@ -82,5 +86,18 @@ struct CommunicationServerSetCommand: AsyncParsableCommand {
             list = try await center.cloud.withCloud { client in try await client.setCommunicationServers([server], timeout: limit) }
         }
         try ServersReport(list).show(json: output.json)
+    }
+
+    /// All follow the list, and a list with a mistyped key or address leads them nowhere.
+    private func verify(_ server: CommunicationServer) async throws {
+        do {
+            try await withUDPHost { host in
+                _ = try await host.client(to: server.address.description, peerKey: server.key).connect(within: .seconds(3))
+            }
+        } catch let error as RPCError {
+            throw Failure(
+                .unavailable,
+                "no communication server with that key answers at \(server.address) from here (\(error.message)); nothing was changed: start it there first, or give --unverified")
+        }
     }
 }
