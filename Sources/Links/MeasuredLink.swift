@@ -47,8 +47,8 @@ public struct MeasuredLink: Sendable {
         /// The true edges lie within so much of those told.
         public let startUncertainty: Interval
         public let endUncertainty: Interval
-        /// 0 to 1: so many of those said with it are right.
-        public let confidence: Double
+        /// 0 to 1: so many of those said on such evidence were right on modelled links; nil where that was not measured.
+        public let confidence: Double?
         /// How it is known.
         public let reason: String
     }
@@ -59,8 +59,8 @@ public struct MeasuredLink: Sendable {
         public let direction: CaptureDirection?
         public let start: Interval
         public let length: Interval
-        /// 0 to 1.
-        public let confidence: Double
+        /// The same.
+        public let confidence: Double?
         public let reason: String
     }
 

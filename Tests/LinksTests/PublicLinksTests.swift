@@ -15,7 +15,7 @@ import Testing
         let flow = try #require(survey.flows.first)
         #expect(survey.flowCount >= 1 && flow.up.packets + flow.down.packets > 100 && !flow.client.isEmpty && flow.last >= flow.first)
         let link = try #require(survey.link)
-        #expect(survey.linkReason == nil && link.outages.allSatisfy { $0.length > .zero && $0.confidence > 0 && !$0.reason.isEmpty })
+        #expect(survey.linkReason == nil && link.outages.allSatisfy { $0.length > .zero && ($0.confidence ?? 1) > 0 && !$0.reason.isEmpty })
         // What is not known says why.
         for side in [link.up, link.down] { #expect(!side.capacityReason.isEmpty && !side.lossReason.isEmpty) }
         #expect(link.outages.allSatisfy { $0.direction != nil || $0.directionReason != nil })
