@@ -22,6 +22,8 @@ package final class CaptureFile {
     package let format: Format
     /// Of the first interface.
     package let linkType: LinkType
+    // What each record touches is never touched from within its own change, and that need not be checked each time.
+
     /// Records read so far: some more than `next` has given, which looks ahead for records that were written late.
     @exclusivity(unchecked) package private(set) var packetCount = 0
     /// Why reading stopped early; nil after a clean end, and before the end.
@@ -30,14 +32,13 @@ package final class CaptureFile {
     /// nil where our own reader reads from the beginning.
     private let pcap: OpaquePointer?
     private let source: CaptureFileStream?
-    private var fallback: PcapNGFile?
-    private var filter: PacketFilter?
+    @exclusivity(unchecked) private var fallback: PcapNGFile?
+    @exclusivity(unchecked) private var filter: PacketFilter?
     /// Records that the filter passed over.
     package private(set) var filteredOut = 0
     /// Is handed each record that `next` gives, as it is read: some way ahead of `next`, and in the file's order.
     package var watch: ((CaptureRecord, PacketHeaders, Span<UInt8>) -> Void)?
     private var fragments = FragmentFlows()
-    // What each record touches is never touched from within itself, and that need not be checked each time.
     @exclusivity(unchecked) private var order = RecordOrder()
     @exclusivity(unchecked) private var waiting: [CapturedPacket] = []
     @exclusivity(unchecked) private var firstEpoch: Int64?

@@ -210,7 +210,7 @@ private struct InspectReport: Encodable {
                 for flow in summary.flows[start..<min(start + Self.chunk, summary.flows.count)] { json.flow(flow) }
             }
             // The brackets are there.
-            Output.piece((start > 0 ? "," : "") + String(json.text.dropFirst().dropLast()), isJSON: true)
+            Output.piece((start > 0 ? "," : "") + String(decoding: json.bytes.dropFirst().dropLast(), as: UTF8.self), isJSON: true)
         }
         Output.piece(String(text[place...]) + "\n", isJSON: true)
     }

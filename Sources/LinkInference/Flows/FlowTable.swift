@@ -141,7 +141,9 @@ package struct FlowTable: Sendable {
         switch packet.headers.transport {
         case .tcp(let tcp):
             observation.payloadBytes = tcp.payloadBytes
-            if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) { flows[number][direction].saidGoodbye = true }
+            if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) {
+                if direction == .up { flows[number].up.saidGoodbye = true } else { flows[number].down.saidGoodbye = true }
+            }
             if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time) }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes

@@ -221,7 +221,7 @@ package struct TCPTracker: Sendable {
 
     private mutating func followHandshake(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) {
         if tcp.flags.contains(.syn) {
-            let old = self[direction].sawSYN
+            let old = direction == .up ? up.sawSYN : down.sawSYN
             let again = old?.sequence == tcp.sequence
             var side = again ? self[direction] : Side()
             if again { side.synAgain += 1 }
