@@ -176,7 +176,6 @@ import Testing
         }
         // Unnamed, it gets the next name that is free.
         #expect(try registry.release(push("app", other), module: other, at: noon).version == "3")
-        #expect(registry.index.applications.map(\.version).sorted() == ["2", "3"])
         // The same bytes may be released again with other limits.
         var again = push("app", one, version: "2")
         again.limits = ApplicationLimits(fuel: 5, memoryBytes: 1 << 20, outputBytes: 10)
