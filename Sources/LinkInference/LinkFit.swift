@@ -154,7 +154,7 @@ package struct LinkFit: Sendable, Hashable {
 struct FitView: Sendable {
     let events: ArraySlice<Timeline.Event>
     /// The whole capture's: a handshake before the window still tells where the capture was made.
-    let allEvents: [Timeline.Event]
+    let allEvents: FlattenSequence<[[Timeline.Event]]>
     let roundTrips: [Timeline.RoundTrip]
     let flows: [FlowState]
     let start: Instant

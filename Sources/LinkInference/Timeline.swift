@@ -104,7 +104,8 @@ package struct Timeline: Sendable {
 
     package var flows: [FlowState] { table.flows }
     /// Events with the capture's beginning before them, where that is not among them.
-    var allEvents: [Event] { isReduced || chosen != nil ? beginning + events : events }
+    /// Not copied together: they are many, and few captures need them.
+    var allEvents: FlattenSequence<[[Event]]> { (isReduced || chosen != nil ? [beginning, events] : [events]).joined() }
 
     /// The table by whose observations packets were added.
     package mutating func adopt(_ table: FlowTable) { self.table = table }
