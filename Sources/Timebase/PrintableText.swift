@@ -7,21 +7,22 @@ extension StringProtocol {
     /// - Parameter keepingLines: line feeds stay.
     package func printable(atMost limit: Int = .max, keepingLines: Bool = false) -> String {
         if utf8.count <= limit, utf8.allSatisfy({ (0x20..<0x7F).contains($0) || (keepingLines && $0 == 0x0A) }) { return String(self) }
-        var text = String.UnicodeScalarView()
+        // Bytes: appending to a text copies it again and again.
+        var bytes: [UInt8] = []
         var count = 0
         for scalar in unicodeScalars {
             guard count < limit else {
-                text.append("…")
+                bytes.append(contentsOf: "…".utf8)
                 break
             }
             count += 1
             if scalar.isPrintable || (keepingLines && scalar == "\n") {
-                text.append(scalar)
+                bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
             } else {
-                text.append(contentsOf: "\\u{\(String(scalar.value, radix: 16, uppercase: true))}".unicodeScalars)
+                bytes.append(contentsOf: "\\u{\(String(scalar.value, radix: 16, uppercase: true))}".utf8)
             }
         }
-        return String(text)
+        return String(decoding: bytes, as: UTF8.self)
     }
 }
 

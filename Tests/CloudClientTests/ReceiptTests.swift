@@ -34,7 +34,7 @@ private let forgeries: [Forgery] = [
 
 @Suite struct `Receipts at the client` {
     private func withClient<T: Sendable>(
-        auditRate: Double = 0, auditPatience: Interval = .seconds(2), seed: UInt64 = 1, pool: any ResultPool = MemoryPool(),
+        auditRate: Double = 0, centerShare: Double = 0, auditPatience: Interval = .seconds(2), seed: UInt64 = 1, pool: any ResultPool = MemoryPool(),
         _ body: @escaping @Sendable (CloudClient, ScriptedCloud) async throws -> T
     ) throws -> (value: T, client: CloudClient, cloud: ScriptedCloud) {
         let loop = VirtualTime()
@@ -42,7 +42,7 @@ private let forgeries: [Forgery] = [
         cloud.moveAway(["station-b"])
         return try loop.run(limit: .seconds(24 * 3_600)) {
             var configuration = CloudClient.Configuration()
-            (configuration.auditRate, configuration.auditPatience) = (auditRate, auditPatience)
+            (configuration.auditRate, configuration.auditPatience, configuration.centerAuditShare) = (auditRate, auditPatience, centerShare)
             let client = CloudClient(
                 wire: cloud, profile: try cloud.profile(), pool: pool, entropy: SeededGenerator(seed: seed), configuration: configuration)
             return (try await client.whileListening { try await body($0, cloud) }, client, cloud)
@@ -197,6 +197,21 @@ private let forgeries: [Forgery] = [
             }
             #expect(cloud.asked.map(\.name) == left && client.auditFindings.map(\.verdict) == verdicts)
         }
+    }
+
+    @Test func `One repetition of four is the center's, which stations that lie alike cannot foresee`() throws {
+        let (_, client, cloud) = try withClient(auditRate: 1, centerShare: CloudClient.Configuration().centerAuditShare) { client, cloud in
+            for name in ["station-a", "station-b"] { cloud.set(name, .lies) }
+            for _ in 0..<400 {
+                _ = try await client.run("sort", input: [1])
+                await client.finishAudits(within: .seconds(1))
+            }
+        }
+        // Who is asked second for the first's sake is no draw.
+        let first = cloud.asked.filter { $0.request.audited?.count == 1 }
+        #expect((70...130).contains(first.count { $0.name == "center" }), "\(first.count { $0.name == "center" })")
+        #expect(client.statistics.auditsDisputed == first.count { $0.name == "center" })
+        #expect(client.statistics.auditsConfirmed == first.count { $0.name == "station-b" })
     }
 
     // MARK: A difference

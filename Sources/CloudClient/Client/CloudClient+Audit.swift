@@ -164,7 +164,6 @@ extension CloudClient {
         var finding = AuditFinding(job, .noWitness)
         var others = shuffled(job.others.filter { $0.role == .station })
         let center = job.others.filter { $0.role == .center }
-        // Stations that lie alike confirm each other; none can know when it is the center that looks.
         others = drawsCenter() ? center + others : others + center
         var receipts = [job.receipt]
         while !others.isEmpty, finding.witnesses.count < 2, !Task.isCancelled {
@@ -191,12 +190,13 @@ extension CloudClient {
         return finding
     }
 
-    /// One repetition of four is the center's.
     private func drawsCenter() -> Bool {
-        state.withLock { state in
+        let share = configuration.centerAuditShare
+        guard share > 0 else { return false }
+        return state.withLock { state in
             var generator = AnyEntropy(base: state.entropy)
             defer { state.entropy = generator.base }
-            return generator.next() & 3 == 0
+            return Double(generator.next() >> 11) * 0x1p-53 < share
         }
     }
 

@@ -28,6 +28,9 @@ public final class CloudClient: Sendable {
         public var farPlacementLifetime: Interval = .seconds(5)
         /// The share of answered runs that another node repeats, to find out nodes that lie; 0 for none.
         public var auditRate = 0.01
+        /// The share of repetitions that the center does although stations could: those that lie alike confirm each other, and
+        /// none can know when it is the center that looks.
+        public var centerAuditShare = 0.25
         /// How long `withConnection` waits in the end for repetitions under way.
         public var auditPatience: Interval = .seconds(2)
 

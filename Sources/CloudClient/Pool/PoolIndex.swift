@@ -99,7 +99,8 @@ enum PoolIndex {
     /// - Throws: `PoolError.damagedEntry` for a row that no version of ours can have written.
     static func entry(_ db: Database, _ runID: RunID) throws -> VirtualResource? {
         do {
-            return try EntryRow.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID.rawValue]).map { try $0.resource() }
+            // By way of a copied row, whose values keep their types: SQLite turns a text into a number where it is asked for one.
+            return try Row.fetchOne(db, sql: columns + " WHERE runID = ?", arguments: [runID.rawValue]).map { try EntryRow(row: $0).resource() }
         } catch is RowDecodingError { throw PoolError.damagedEntry(runID) }
     }
 

@@ -83,21 +83,23 @@ enum Output {
     static func printableJSON(_ text: String) -> String {
         var text = text
         if text.withUTF8({ $0.allSatisfy { (0x20..<0x7F).contains($0) } }) { return text }
-        var result = String.UnicodeScalarView()
+        // Bytes: appending to a text copies it again and again.
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(text.utf8.count)
         for scalar in text.unicodeScalars {
             if scalar.isPrintable {
-                result.append(scalar)
+                bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
             } else if scalar == "\n" || scalar == "\r" || scalar == "\t" {
                 // Inside a text JSON does not have them.
-                result.append(" ")
+                bytes.append(UInt8(ascii: " "))
             } else {
                 for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter {
                     let digits = String(unit, radix: 16)
-                    result.append(contentsOf: ("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).unicodeScalars)
+                    bytes.append(contentsOf: ("\\u" + String(repeating: "0", count: 4 - digits.count) + digits).utf8)
                 }
             }
         }
-        return String(result)
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     static func jsonText(_ value: some Encodable) throws -> String {
