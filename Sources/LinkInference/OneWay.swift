@@ -13,6 +13,9 @@ struct OneWay: Sendable {
     let direction: FlowDirection
     /// In order of sending; from the first that came to the last.
     private(set) var packets: [Packet]
+    /// Packets that came in between and are not in the sender's capture: its recorder missed them, or the ends are taken the
+    /// wrong way round.
+    private(set) var unsent = 0
 
     init(_ direction: FlowDirection, sender: EndRecords, receiver: EndRecords) {
         self.direction = direction
@@ -27,11 +30,13 @@ struct OneWay: Sendable {
         var packets: [Packet] = []
         var first: Int?
         var last = 0
+        var isMatched = [Bool](repeating: false, count: receiver.records.count)
         for record in sender.records where record.isUp == isUp {
             var packet = Packet(sent: record.time, received: nil, bytes: Int(record.bytes))
             if let found = heads[record.key], found >= 0 {
                 packet.received = receiver.records[Int(found)].time
                 heads[record.key] = following[Int(found)]
+                isMatched[Int(found)] = true
                 if first == nil { first = packets.count }
                 last = packets.count
             }
@@ -40,6 +45,9 @@ struct OneWay: Sendable {
         guard let first else {
             self.packets = []
             return
+        }
+        if let from = isMatched.firstIndex(of: true), let to = isMatched.lastIndex(of: true) {
+            unsent = (from...to).count { receiver.records[$0].isUp == isUp && !isMatched[$0] }
         }
         // Before and after it, one of the captures may not have run.
         self.packets = Array(packets[first...last])

@@ -72,14 +72,24 @@ extension OutageFinder {
     func wayBack(_ gap: Gap) -> Verdict? {
         let next = view.events[points[gap.after].event]
         let from = view.start + gap.start - .seconds(2)
-        var own: [(stamp: UInt32, at: Instant)] = []
+        var own: [(stamp: UInt32, at: Instant, isData: Bool)] = []
+        /// Of the receiver's own data. What was acknowledged was heard, also where no echo tells of it: a timestamp that comes
+        /// while an acknowledgement is delayed is not taken (RFC 7323 section 4.3).
+        var unacknowledged = 0
         var begin = points[gap.after].event
         while begin > view.events.startIndex, view.events[begin - 1].time >= from { begin -= 1 }
         var usual: [Interval] = []
         for event in view.events[begin..<points[gap.after].event] where event.flow == next.flow && event.marks.contains(.stamped) {
             if event.direction != curve.direction {
-                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time)) }
-            } else if let unheard = Self.first(in: own, after: event.echo) {
+                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time, event.payloadBytes > 0)) }
+                if event.payloadBytes > 0 { unacknowledged = Int(event.outstanding) }
+                continue
+            }
+            if event.newlyAcknowledged > 0 {
+                unacknowledged -= Int(event.newlyAcknowledged)
+                if unacknowledged <= 0 { own.removeAll(where: \.isData) }
+            }
+            if let unheard = Self.first(in: own, after: event.echo) {
                 usual.append(event.time - own[unheard].at)
             }
         }
@@ -91,7 +101,7 @@ extension OutageFinder {
         // Until it hears again.
         for event in view.events[points[gap.after].event...] where event.flow == next.flow && event.marks.contains(.stamped) {
             if event.direction != curve.direction {
-                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time)) }
+                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time, event.payloadBytes > 0)) }
                 continue
             }
             guard event.time - next.time <= .seconds(60) else { return nil }
@@ -115,7 +125,7 @@ extension OutageFinder {
     }
 
     /// The first stamp beyond `echo`; nil where that was the newest.
-    private static func first(in own: [(stamp: UInt32, at: Instant)], after echo: UInt32) -> Int? {
+    private static func first(in own: [(stamp: UInt32, at: Instant, isData: Bool)], after echo: UInt32) -> Int? {
         var (low, high) = (0, own.count)
         while low < high {
             let middle = (low + high) / 2

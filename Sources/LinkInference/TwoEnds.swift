@@ -128,6 +128,13 @@ package enum TwoEnds {
         }
         let lost = outside.reduce(0) { $0 + $1.range.count }
         let inOutages = way.lost - lost
+        // One that missed packets at one end may have missed them at the other; three may have been on their way when it began.
+        guard way.unsent <= max(3, way.packets.count / 1_000) else {
+            (report.lossRate, report.lossRateTotal, report.meanBurst) = (nil, nil, nil)
+            report.lossRateAtMost = Double(way.lost) / Double(way.packets.count)
+            report.lossBasis = "\(way.lost) of \(way.packets.count) packets are not in the other end's capture, but \(way.unsent) that came are not in the sender's: recorders missed packets"
+            return
+        }
         report.lossRateAtMost = nil
         report.lossRate = Double(lost) / Double(max(1, way.packets.count - inOutages))
         report.lossRateTotal = Double(way.lost) / Double(way.packets.count)

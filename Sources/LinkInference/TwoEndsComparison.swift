@@ -24,6 +24,13 @@ package struct TwoEndsComparison: Sendable {
     let up: OneWay
     let down: OneWay
 
+    /// Traffic went one way, nothing was lost on it, and packets came that were not sent: the two ends are taken the wrong way round.
+    package var isReversed: Bool {
+        guard up.packets.isEmpty != down.packets.isEmpty else { return false }
+        let way = up.packets.isEmpty ? down : up
+        return way.lost == 0 && way.unsent > max(3, way.packets.count / 1_000)
+    }
+
     /// In order of sending; a capture's number of packets bounds it.
     package func forEachCrossing(_ direction: FlowDirection, _ body: (Crossing) -> Void) {
         for packet in (direction == .up ? up : down).packets {

@@ -42,6 +42,39 @@ import Testing
         #expect(report.outages.isEmpty)
     }
 
+    @Test func whatRecordersMissedIsNoLossOfTheLink() throws {
+        // Nothing is lost; each recorder misses one packet of forty.
+        let worlds = [RecordedWorld.End.client, .server].map { RecordedWorld.media(scenario(), until: Instant(nanoseconds: 20_000_000_000), recordedAt: $0) }
+        var client = EndRecords()
+        for (index, packet) in worlds[0].packets.enumerated() where index % 40 != 7 { client.add(packet) }
+        var server = EndRecords(agreeingWith: client)
+        for (index, packet) in worlds[1].packets.enumerated() where index % 40 != 23 { server.add(packet) }
+        let report = try TwoEnds.report(client: client, server: server, clientFit: nil, serverFit: nil)
+        for way in [report.up, report.down] {
+            #expect(way.lossRate == nil && way.lossRateTotal == nil && way.meanBurst == nil)
+            #expect(try (0.01...0.06).contains(#require(way.lossRateAtMost)))
+            #expect(way.lossBasis?.contains("recorders missed packets") == true)
+        }
+    }
+
+    @Test func theCaptureThatHoldsMoreOfOneWayTrafficIsTheSenders() throws {
+        let lossy = try scenario(loss: .gilbertElliott(#require(GilbertElliott(share: Probability(0.04), meanBurstPackets: 3))))
+        let ends = [RecordedWorld.End.client, .server].map { end in
+            RecordedWorld.media(lossy, until: Instant(nanoseconds: 20_000_000_000), recordedAt: end).packets.filter { $0.headers.ip?.source.ipv4 != RecordedWorld.server }
+        }
+        func compared(_ first: [CapturedPacket], _ second: [CapturedPacket]) throws -> TwoEndsComparison {
+            var (one, other) = (EndRecords(), EndRecords())
+            for packet in first { one.add(packet) }
+            other = EndRecords(agreeingWith: one)
+            for packet in second { other.add(packet) }
+            return try TwoEnds.compare(client: one, server: other, clientFit: nil, serverFit: nil)
+        }
+        let (right, wrong) = (try compared(ends[0], ends[1]), try compared(ends[1], ends[0]))
+        #expect(!right.isReversed && wrong.isReversed)
+        #expect(try (0.02...0.06).contains(#require(right.report.up.lossRate)))
+        #expect(wrong.report.up.lossRate == nil && wrong.report.down.lossRate == nil)
+    }
+
     @Test func clocksThatDisagreeAreStraightened() throws {
         let (report, _) = try inspected(scenario(), until: 30, ahead: 5_000_000_000, ppm: 40)
         let (base, skew, way) = (try #require(report.baseRttMs), try #require(report.clockSkewPpm), try #require(report.down.oneWayDelayMs))

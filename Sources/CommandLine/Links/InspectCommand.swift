@@ -121,6 +121,15 @@ struct InspectCommand: AsyncParsableCommand {
         }
         do throws(TwoEnds.Failure) {
             let found = try comparison()
+            // Of traffic that goes one way the capture that holds more is the sender's.
+            if found.isReversed {
+                swap(&client, &server)
+                if let other = try? comparison(), !other.isReversed {
+                    Output.note("\(client.summary.file) holds packets that \(server.summary.file) lacks: taking it for the client's")
+                    return (other, !isSwapped)
+                }
+                swap(&client, &server)
+            }
             // Nothing arrives before it was sent: who sent first, and so is called the client, may sit at the other end.
             guard let up = found.report.up.oneWayDelayMs, let down = found.report.down.oneWayDelayMs, up.p50 + down.p50 < 0 else {
                 return (found, isSwapped)
