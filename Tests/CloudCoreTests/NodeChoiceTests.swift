@@ -154,6 +154,19 @@ import Testing
         #expect(choice.expectedWait(node("a"), of: digest, at: .zero) >= NodeLoad.longestWait)
     }
 
+    @Test func `a load that was told some time ago has lessened since`() {
+        let load = NodeLoad(running: 2, queued: 4, capacity: 2, wait: .milliseconds(300))
+        #expect(load.aged(by: .zero) == load && load.aged(by: .milliseconds(-50)) == load)
+        #expect(load.aged(by: .milliseconds(100)) == NodeLoad(running: 2, queued: 4, capacity: 2, wait: .milliseconds(200)))
+        // When the wait is over nobody queues, and a thread is free.
+        #expect(load.aged(by: .milliseconds(300)) == NodeLoad(running: 1, queued: 0, capacity: 2))
+        // Of a node without a queue only the node can say when it is done.
+        let busy = NodeLoad(running: 1, capacity: 2)
+        #expect(busy.aged(by: .seconds(5)) == busy)
+        let mad = NodeLoad(running: .max, queued: .min, capacity: .min, wait: .microseconds(.max))
+        #expect(mad.aged(by: .seconds(1_000)).threads == 1 && mad.aged(by: .seconds(1_000)).busy == 0)
+    }
+
     @Test func `a refusal tells the load, and only that of an overloaded node is taken`() {
         let load = NodeLoad(running: 2, queued: 40, capacity: 2, wait: .milliseconds(1_500))
         let error = RunRefusal.overloaded.error("busy", retryAfter: load.wait, load: load)
