@@ -42,6 +42,8 @@ private final class LyingEngine: ApplicationEngine {
         try cloud.whileServing { cloud in
             var configuration = CloudClient.Configuration()
             configuration.auditRate = auditRate
+            // A station first: the center has the last word then.
+            configuration.centerAuditShare = 0
             let host = cloud.network.host(cloud.operatorProfile.identity, port: 60)
             let wire = RPCWire(
                 host: host, communicationServer: cloud.operatorProfile.communicationServer, key: cloud.operatorProfile.communicationServerKey)

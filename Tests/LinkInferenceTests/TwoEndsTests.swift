@@ -43,16 +43,16 @@ import Testing
     }
 
     @Test func whatRecordersMissedIsNoLossOfTheLink() throws {
-        // Nothing is lost; each recorder misses one packet of forty.
+        // Nothing is lost; each recorder misses one packet of forty-one.
         let worlds = [RecordedWorld.End.client, .server].map { RecordedWorld.media(scenario(), until: Instant(nanoseconds: 20_000_000_000), recordedAt: $0) }
         var client = EndRecords()
-        for (index, packet) in worlds[0].packets.enumerated() where index % 40 != 7 { client.add(packet) }
+        for (index, packet) in worlds[0].packets.enumerated() where index % 41 != 7 { client.add(packet) }
         var server = EndRecords(agreeingWith: client)
-        for (index, packet) in worlds[1].packets.enumerated() where index % 40 != 23 { server.add(packet) }
+        for (index, packet) in worlds[1].packets.enumerated() where index % 41 != 23 { server.add(packet) }
         let report = try TwoEnds.report(client: client, server: server, clientFit: nil, serverFit: nil)
         for way in [report.up, report.down] {
             #expect(way.lossRate == nil && way.lossRateTotal == nil && way.meanBurst == nil)
-            #expect(try (0.01...0.06).contains(#require(way.lossRateAtMost)))
+            #expect(try (0.005...0.1).contains(#require(way.lossRateAtMost)))
             #expect(way.lossBasis?.contains("recorders missed packets") == true)
         }
     }
