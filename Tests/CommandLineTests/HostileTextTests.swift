@@ -122,10 +122,12 @@ import Testing
                 rootKey: root.publicKey, identity: user, signing: signing, userRecord: record)
             let path = try program.write("profile.json", [UInt8](try JSONEncoder().encode(profile)))
             chmod(path, 0o600)
-            let status = try await program.run("status", "--profile", path)
+            // The server lives in this process, beside all other tests: it may be long in answering.
+            let patiently = ["--profile", path, "-t", "4m"]
+            let status = try await program.run(["status"] + patiently, within: 300)
             #expect(status.status == 69 && status.output.contains("commserver"), "\(status.errors)")
             expectHarmless(status)
-            let asJSON = try await program.run("status", "--profile", path, "--json")
+            let asJSON = try await program.run(["status", "--json"] + patiently, within: 300)
             expectHarmless(asJSON, longest: .max)
             #expect((try asJSON.object()["applications"] as? [[String: Any]])?.first?["name"] as? String == Self.poison)
         }
