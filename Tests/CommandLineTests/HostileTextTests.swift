@@ -129,7 +129,8 @@ import Testing
             expectHarmless(status)
             let asJSON = try await program.run(["status", "--json"] + patiently, within: 300)
             expectHarmless(asJSON, longest: .max)
-            #expect((try asJSON.object()["applications"] as? [[String: Any]])?.first?["name"] as? String == Self.poison)
+            let object = try #require(try? asJSON.object(), "\(asJSON.status): \(asJSON.errors.prefix(400))")
+            #expect((object["applications"] as? [[String: Any]])?.first?["name"] as? String == Self.poison)
         }
     }
 
