@@ -73,7 +73,7 @@ class Judge:
         for handover in self.link["handovers"]:
             moved = self.case.up.get("then") or self.case.down.get("then")
             is_right = bool(moved) and abs(handover["startS"] + self.offset - moved[0]) < 1
-            self.confidences.append((handover["confidence"], is_right, "handover"))
+            self.confidences.append((handover.get("confidence"), is_right, "handover"))
             self.say("handover", RIGHT if is_right else WRONG, f"at {handover['startS'] + self.offset:.2f} s, confidence {handover['confidence']}, shift {handover.get('shiftMs')} ms; the path did not change")
         if vantage == "both": self.judge_delays()
 
