@@ -74,7 +74,7 @@ class Judge:
             moved = self.case.up.get("then") or self.case.down.get("then")
             is_right = bool(moved) and abs(handover["startS"] + self.offset - moved[0]) < 1
             self.confidences.append((handover.get("confidence"), is_right, "handover"))
-            self.say("handover", RIGHT if is_right else WRONG, f"at {handover['startS'] + self.offset:.2f} s, confidence {handover['confidence']}, shift {handover.get('shiftMs')} ms; the path did not change")
+            self.say("handover", RIGHT if is_right else WRONG, f"at {handover['startS'] + self.offset:.2f} s, shift {handover.get('shiftMs')} ms; the path did not change")
         if vantage == "both": self.judge_delays()
 
     # MARK: Link
