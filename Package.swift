@@ -134,7 +134,7 @@ let package = Package(
         tests(
             "CloudServer",
             ["MastCloudServer", "MastCloudClient", "MastCloudCore", "MastSimulator", "MastRPC", "MastTransport",
-             "MastLinkModel", "MastWasmRuntime", "MastTimebase", "MastProcesses", crypto, log]),
+             "MastLinkModel", "MastWasmRuntime", "MastTimebase", "MastProcesses", grdb, crypto, log]),
         tests("LinkModel", ["MastLinkModel", "MastTimebase"]),
         tests("LinkEmulator", ["MastLinkEmulator", "MastDatagrams", "MastLinkModel", "MastTimebase", nioCore, nioPosix]),
         .target(

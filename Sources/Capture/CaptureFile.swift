@@ -40,6 +40,8 @@ package final class CaptureFile {
     package var watch: ((CaptureRecord, PacketHeaders, Span<UInt8>) -> Void)?
     private var fragments = FragmentFlows()
     @exclusivity(unchecked) private var order = RecordOrder()
+    /// With a filter: also what it does not let through, until it is known when times begin.
+    private var beginning = RecordOrder()
     @exclusivity(unchecked) private var waiting: [CapturedPacket] = []
     @exclusivity(unchecked) private var firstEpoch: Int64?
     @exclusivity(unchecked) private var lastEpoch: Int64 = 0
@@ -114,7 +116,7 @@ package final class CaptureFile {
     /// nil where no record that is given has a time. Looks ahead, and takes nothing away.
     package var startEpochNanoseconds: Int64? {
         var packet = CapturedPacket.none
-        if firstEpoch == nil, waiting.isEmpty, readInOrder(into: &packet) {
+        while firstEpoch == nil, waiting.count < Self.mostWaiting, readInOrder(into: &packet) {
             if packet.headers.fragmentedDatagram != 0 { fragments.learn(packet.headers) }
             waiting.append(packet)
         }
@@ -154,6 +156,8 @@ package final class CaptureFile {
     private func readInOrder(into packet: inout CapturedPacket) -> Bool {
         while !order.isReady {
             guard read() else {
+                beginning.close()
+                endBeginning()
                 order.close()
                 break
             }
@@ -223,9 +227,21 @@ package final class CaptureFile {
         }
     }
 
+    /// The first in order of time, of all records.
+    private func endBeginning() {
+        var packet = CapturedPacket.none
+        if firstEpoch == nil, beginning.next(into: &packet) { firstEpoch = packet.epochNanoseconds }
+        beginning = RecordOrder()
+    }
+
     private func isWanted(_ bytes: Span<UInt8>, _ record: CaptureRecord) -> Bool {
         // A filter moves no times: they are the same as without it.
-        if record.hasTimestamp, firstEpoch == nil { firstEpoch = record.epochNanoseconds }
+        if record.hasTimestamp, firstEpoch == nil {
+            var packet = CapturedPacket.none
+            (packet.epochNanoseconds, packet.hasTimestamp) = (record.epochNanoseconds, true)
+            beginning.take(packet)
+            if beginning.isReady { endBeginning() }
+        }
         guard filter?.matches(bytes, record) ?? true else {
             filteredOut += 1
             return false
@@ -269,7 +285,7 @@ package final class CaptureFile {
     /// Whether times are so coarse that nothing about a link can be told from them.
     package var hasCoarseClock: Bool { damage.coarseClocks > 0 }
 
-    /// Whether some packets have no time because of their interface's clock, or all have a coarse one: then intervals between
+    /// Whether some packets have no time because of their interface's clock, or some have a coarse one: then intervals between
     /// packets say nothing.
     package var hasPoorClock: Bool { hasCoarseClock || damage.unreadableClocks > 0 }
 

@@ -30,20 +30,20 @@ package final class PacketFilter {
 
     private let expression: String
     private let snapLength: Int
-    /// As many as link types were met: a registry of some 300.
-    private var programs: [Program]
+    /// By link type. At most 65,536: a type has 16 bits.
+    private var programs: [Int: Program]  // lookup only
     private var latest: Program
 
     /// - Throws: `badFilter` where the expression does not compile for `linkType`, a capture's first.
     package init(_ expression: String, linkType: LinkType, snapLength: Int = 262_144) throws(CaptureError) {
         (self.expression, self.snapLength) = (expression, snapLength)
         latest = Program(linkType, try Self.compile(expression, linkType, snapLength))
-        programs = [latest]
+        programs = [linkType.memoryNumber: latest]
     }
 
     /// Link types for which the expression does not compile, and their packets, none of which matches.
     package var unfilterable: [(linkType: LinkType, packets: Int)] {
-        programs.filter { $0.refused > 0 }.map { ($0.linkType, $0.refused) }
+        programs.keys.sorted().compactMap { programs[$0] }.filter { $0.refused > 0 }.map { ($0.linkType, $0.refused) }
     }
 
     package func matches(_ bytes: Span<UInt8>, _ record: CaptureRecord) -> Bool {
@@ -52,9 +52,9 @@ package final class PacketFilter {
     }
 
     private func program(_ linkType: LinkType) -> Program {
-        if let known = programs.first(where: { $0.linkType == linkType }) { return known }
+        if let known = programs[linkType.memoryNumber] { return known }
         let new = Program(linkType, try? Self.compile(expression, linkType, snapLength))
-        programs.append(new)
+        programs[linkType.memoryNumber] = new
         return new
     }
 

@@ -178,7 +178,7 @@ struct CapacityEstimate: Sendable {
             let span = points[index].time - points[index - run].time
             // Runs of small packets, and runs with a pause in them, are the sender's doing.
             if span > .zero, span < .milliseconds(500), bytes * 10 >= typical * run * 6 {
-                rates.append(Rate(bytes: Int64(bytes), in: span).bitsPerSecond)
+                rates.append(min(Rate(bytes: Int64(bytes), in: span).bitsPerSecond, DeliveryCurve.fastest))
             }
         }
         guard rates.count >= 40 else { return nil }

@@ -79,6 +79,10 @@ struct DeliveryCurve: Sendable {
         return bins
     }
 
+    /// Bits per second. No link is faster, and what is worked out from rates stays far from overflow; times of a nanosecond, and what
+    /// one acknowledgement says of gigabytes, show more.
+    static let fastest: Int64 = 1_000_000_000_000_000
+
     /// Whether what was sent at once came out at `rate`, and nothing faster: a sender's own pace has no such trains, or goes on at
     /// another one after a pause.
     func hasTrains(at rate: Rate) -> Bool {
@@ -91,7 +95,7 @@ struct DeliveryCurve: Sendable {
             let first = last - Self.train
             let span = points[last].time - points[first].time
             guard span > .zero, bytes * 10 >= typical * Self.train * 8 else { continue }
-            let own = Rate(bytes: Int64(bytes), in: span).bitsPerSecond
+            let own = min(Rate(bytes: Int64(bytes), in: span).bitsPerSecond, Self.fastest)
             if own * 5 > rate.bitsPerSecond * 6 { faster += 1 }
             if first > 0, points[first].time - points[first - 1].time >= pause, (own - rate.bitsPerSecond).magnitude * 16 <= rate.bitsPerSecond.magnitude { begun += 1 }
         }

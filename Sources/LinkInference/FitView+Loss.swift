@@ -101,14 +101,14 @@ extension FitView {
         var segments = 0
         var again = 0
         var late = 0
-        // Segments that nothing followed soon, which would have shown their loss.
-        var (alone, last) = (0, Instant?.none)
+        // Segments that nothing of their flow followed soon, which would have shown their loss.
+        var alone = 0
+        var last: [Int32: Instant] = [:]  // lookup only
         var ranges: [LostRanges] = []
         var places: [Int32: Int] = [:]  // lookup only
         for event in events where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
             segments += 1
-            if let last, event.time - last > Self.soon { alone += 1 }
-            last = event.time
+            if let before = last.updateValue(event.time, forKey: event.flow), event.time - before > Self.soon { alone += 1 }
             let isAgain = event.marks.contains(.retransmission)
             if isAgain { again += 1 }
             guard isAgain || event.marks.contains(.filledLoss) else { continue }

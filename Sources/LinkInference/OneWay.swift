@@ -16,6 +16,8 @@ struct OneWay: Sendable {
     /// Packets that came in between and are not in the sender's capture: its recorder missed them, or the ends are taken the
     /// wrong way round.
     private(set) var unsent = 0
+    /// Whether both recorders held what passed them. Three may have been on their way when one began.
+    var isComplete: Bool { unsent <= max(3, packets.count / 1_000) }
 
     init(_ direction: FlowDirection, sender: EndRecords, receiver: EndRecords) {
         self.direction = direction

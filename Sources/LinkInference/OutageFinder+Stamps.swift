@@ -72,27 +72,33 @@ extension OutageFinder {
     func wayBack(_ gap: Gap) -> Verdict? {
         let next = view.events[points[gap.after].event]
         let from = view.start + gap.start - .seconds(2)
-        var own: [(stamp: UInt32, at: Instant, isData: Bool)] = []
-        /// Of the receiver's own data. What was acknowledged was heard, also where no echo tells of it: a timestamp that comes
+        typealias Stamps = [(stamp: UInt32, at: Instant)]
+        var own: Stamps = []
+        /// On the receiver's own data, until that was acknowledged. What was acknowledged was heard, also where no echo tells of it: a timestamp that comes
         /// while an acknowledgement is delayed is not taken (RFC 7323 section 4.3).
+        var ownData: Stamps = []
         var unacknowledged = 0
         var begin = points[gap.after].event
         while begin > view.events.startIndex, view.events[begin - 1].time >= from { begin -= 1 }
         var usual: [Interval] = []
         for event in view.events[begin..<points[gap.after].event] where event.flow == next.flow && event.marks.contains(.stamped) {
             if event.direction != curve.direction {
-                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time, event.payloadBytes > 0)) }
-                if event.payloadBytes > 0 { unacknowledged = Int(event.outstanding) }
+                if event.payloadBytes > 0 {
+                    if ownData.last?.stamp != event.stamp { ownData.append((event.stamp, event.time)) }
+                    unacknowledged = Int(event.outstanding)
+                } else if own.last?.stamp != event.stamp {
+                    own.append((event.stamp, event.time))
+                }
                 continue
             }
             if event.newlyAcknowledged > 0 {
                 unacknowledged -= Int(event.newlyAcknowledged)
-                if unacknowledged <= 0 { own.removeAll(where: \.isData) }
+                if unacknowledged <= 0 { ownData.removeAll(keepingCapacity: true) }
             }
-            if let unheard = Self.first(in: own, after: event.echo) {
-                usual.append(event.time - own[unheard].at)
-            }
+            let unheard = [own, ownData].compactMap { stamps in Self.first(in: stamps, after: event.echo).map { stamps[$0].at } }
+            if let oldest = unheard.min() { usual.append(event.time - oldest) }
         }
+        own = (own + ownData).sorted { $0.at < $1.at }
         guard next.marks.contains(.stamped), let unheard = Self.first(in: own, after: next.echo) else { return nil }
         // As old as this the oldest acknowledgement gets that a sender has not heard, where all is well.
         let wait = max(Quantile.of(usual, 0.95) ?? .zero, baseRTT) + .milliseconds(20)
@@ -101,11 +107,11 @@ extension OutageFinder {
         // Until it hears again.
         for event in view.events[points[gap.after].event...] where event.flow == next.flow && event.marks.contains(.stamped) {
             if event.direction != curve.direction {
-                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time, event.payloadBytes > 0)) }
+                if own.last?.stamp != event.stamp { own.append((event.stamp, event.time)) }
                 continue
             }
             guard event.time - next.time <= .seconds(60) else { return nil }
-            guard Int32(bitPattern: event.echo &- next.echo) > 0, let heard = own.firstIndex(where: { Int32(bitPattern: $0.stamp &- event.echo) >= 0 }) else { continue }
+            guard Int32(bitPattern: event.echo &- next.echo) > 0, let heard = Self.first(in: own, after: event.echo &- 1) else { continue }
             let isHeld = event.time - own[heard].at - wait >= (event.time - start) / 4
             // A hold lets go of all; of what is lost the first answer that comes through is heard.
             let end = isHeld ? event.time - baseRTT : own[heard].at - (own[heard].at - own[max(0, heard - 1)].at) / 2
@@ -125,7 +131,7 @@ extension OutageFinder {
     }
 
     /// The first stamp beyond `echo`; nil where that was the newest.
-    private static func first(in own: [(stamp: UInt32, at: Instant, isData: Bool)], after echo: UInt32) -> Int? {
+    private static func first(in own: [(stamp: UInt32, at: Instant)], after echo: UInt32) -> Int? {
         var (low, high) = (0, own.count)
         while low < high {
             let middle = (low + high) / 2

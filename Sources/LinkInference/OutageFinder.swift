@@ -271,7 +271,10 @@ struct OutageFinder {
         let passed = Int64(Int32(bitPattern: next.stamp &- last.stamp))
         // Up to 1 MHz, and for no longer than its 32 bits last.
         guard ticks > 0, passed >= 0, ticks <= 1 << 31 else { return nil }
-        return gap.length - Interval(nanoseconds: Int64(Double(gap.start.nanoseconds - first.time.nanoseconds) / Double(ticks) * Double(passed)))
+        let due = Double(gap.start.nanoseconds - first.time.nanoseconds) / Double(ticks) * Double(passed)
+        // Thirty years: no pause of a media clock.
+        guard due < 1e18 else { return nil }
+        return gap.length - Interval(nanoseconds: Int64(due))
     }
 
     /// At an even pace the edges lie between the last packet that came and the first that did not.

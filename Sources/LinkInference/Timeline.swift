@@ -122,7 +122,8 @@ package struct Timeline: Sendable {
         if !isWanted, events.count >= Self.mostPackets { isCutShort = true }
         guard isWanted || beginning.count < Self.mostOfBeginning else { return }
         var event = Event(
-            time: packet.time, ipBytes: Int32(clamping: packet.ipBytes), payloadBytes: Int32(clamping: seen.payloadBytes),
+            // No packet is larger, and no bundle of them; where a length field is 0 the record's word stands for it.
+            time: packet.time, ipBytes: Int32(min(max(packet.ipBytes, 0), 1 << 20)), payloadBytes: Int32(clamping: seen.payloadBytes),
             flow: Int32(clamping: seen.flow), newlyAcknowledged: 0, outstanding: 0,
             rtpMissing: Int32(clamping: seen.rtpMissing), direction: seen.direction, marks: [])
         event.identification = UInt16(truncatingIfNeeded: packet.headers.ip?.identification ?? 0)

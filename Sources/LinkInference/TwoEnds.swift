@@ -85,7 +85,8 @@ package enum TwoEnds {
         let serverShift = Interval(nanoseconds: ahead - offset + client.firstOffset - server.firstOffset)
 
         let runs = (up: up.lossRuns(), down: down.lossRuns())
-        let drops = (up: up.drops(runs.up, other: runs.down), down: down.drops(runs.down, other: runs.up))
+        let drops = (
+            up: up.isComplete ? up.drops(runs.up, other: runs.down) : [], down: down.isComplete ? down.drops(runs.down, other: runs.up) : [])
         let holds = (
             up: up.holds(way: ways.up, capacity: capacityUp, origin: origin),
             down: down.holds(way: ways.down, capacity: capacityDown, origin: origin))
@@ -128,8 +129,8 @@ package enum TwoEnds {
         }
         let lost = outside.reduce(0) { $0 + $1.range.count }
         let inOutages = way.lost - lost
-        // One that missed packets at one end may have missed them at the other; three may have been on their way when it began.
-        guard way.unsent <= max(3, way.packets.count / 1_000) else {
+        // One that missed packets at one end may have missed them at the other.
+        guard way.isComplete else {
             (report.lossRate, report.lossRateTotal, report.meanBurst) = (nil, nil, nil)
             report.lossRateAtMost = Double(way.lost) / Double(way.packets.count)
             report.lossBasis = "\(way.lost) of \(way.packets.count) packets are not in the other end's capture, but \(way.unsent) that came are not in the sender's: recorders missed packets"

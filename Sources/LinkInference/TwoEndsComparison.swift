@@ -28,7 +28,7 @@ package struct TwoEndsComparison: Sendable {
     package var isReversed: Bool {
         guard up.packets.isEmpty != down.packets.isEmpty else { return false }
         let way = up.packets.isEmpty ? down : up
-        return way.lost == 0 && way.unsent > max(3, way.packets.count / 1_000)
+        return way.lost == 0 && !way.isComplete
     }
 
     /// In order of sending; a capture's number of packets bounds it.

@@ -132,13 +132,23 @@ package struct RateTable: Sendable {
     // MARK: Names
 
     private static func words(_ name: String) -> [Substring] {
-        name.split { !($0.isLetter || $0 == "/") }
+        // Also `timeMs` and `downKbps`; `kB` is one word.
+        var words: [Substring] = []
+        for part in name.split(whereSeparator: { !($0.isLetter || $0 == "/") }) {
+            var begin = part.startIndex
+            for index in part.indices.dropFirst(2) where part[index].isUppercase && part[part.index(before: index)].isLowercase && part[begin..<index].count > 1 {
+                words.append(part[begin..<index])
+                begin = index
+            }
+            words.append(part[begin...])
+        }
+        return words
     }
 
     /// Nanoseconds in one; nil where it is no time's name.
     private static func timeUnit(_ name: String) -> Int64? {
         let words = words(name).map { $0.lowercased() }
-        guard let first = words.first, ["t", "time", "timestamp", "ts", "elapsed", "start", "s", "sec", "secs", "second", "seconds", "ms", "milliseconds"].contains(first),
+        guard let first = words.first, ["t", "time", "timestamp", "ts", "elapsed", "start", "s", "sec", "secs", "second", "seconds", "ms", "msec", "millisecond", "milliseconds", "us", "usec", "microseconds", "ns", "nsec", "nanoseconds", "min", "minutes"].contains(first),
             rateUnit(name) == nil
         else { return nil }
         switch words.last ?? "" {
@@ -152,9 +162,11 @@ package struct RateTable: Sendable {
 
     /// Bits per second in one; nil where the name has no unit of a rate.
     private static func rateUnit(_ name: String) -> Int64? {
-        if name.lowercased().contains("bits_per_second") { return 1 }
+        let flat = name.lowercased()
+        for (unit, bits) in [("gbits", Int64(1_000_000_000)), ("mbits", 1_000_000), ("kbits", 1_000), ("bits", 1)] where flat.contains(unit + "_per_second") { return bits }
         for word in words(name) {
             switch word {
+            case "GB/s", "GBps": return 8_000_000_000
             case "MB/s", "MBps": return 8_000_000
             case "kB/s", "KB/s", "kBps", "KBps": return 8_000
             case "B/s", "Bps": return 8

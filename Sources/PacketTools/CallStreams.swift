@@ -60,7 +60,9 @@ package struct CallStreams: Sendable {
         let before = Self.bytes(progress.ahead)
         var parts: [CallPart] = []
         if frame.offset > progress.next {
-            guard before + frame.data.count <= Self.mostAhead, aheadInAll + frame.data.count <= Self.mostAheadInAll else {
+            if frame.data.isEmpty { return [] }
+            let cost = frame.data.count + Self.pieceBytes
+            guard before + cost <= Self.mostAhead, aheadInAll + cost <= Self.mostAheadInAll else {
                 return [lose(&progress, "bytes before \(frame.offset) are missing in the recording")]
             }
             progress.ahead.append((frame.offset, Array(frame.data)))
@@ -75,7 +77,9 @@ package struct CallStreams: Sendable {
         return parts
     }
 
-    private static func bytes(_ ahead: [(offset: UInt64, bytes: [UInt8])]) -> Int { ahead.reduce(0) { $0 + $1.bytes.count } }
+    /// Of keeping one, whatever is in it: that bounds how many there are, too.
+    private static let pieceBytes = 64
+    private static func bytes(_ ahead: [(offset: UInt64, bytes: [UInt8])]) -> Int { ahead.reduce(0) { $0 + $1.bytes.count + pieceBytes } }
 
     private mutating func lose(_ progress: inout Progress, _ reason: String) -> CallPart {
         aheadInAll -= Self.bytes(progress.ahead)

@@ -10,6 +10,7 @@ package final class KeyLogFollower {
     package private(set) var log = KeyLog()
     private let descriptor: Int32
     private var taken = 0
+    private var chunk = [UInt8](repeating: 0, count: 1 << 16)
 
     package init(path: String) throws(FileFailure) {
         descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -29,9 +30,9 @@ package final class KeyLogFollower {
     @discardableResult
     func readMore() -> Bool {
         let before = taken
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        let size = chunk.count
         while taken < Self.mostBytes {
-            let count = read(descriptor, &chunk, chunk.count)
+            let count = read(descriptor, &chunk, size)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { break }
             log.append(chunk[..<count])

@@ -21,7 +21,8 @@ package struct LiveStatistics {
     private static let mostFlows = 4_096
     private let local: LocalHosts
     private var open = Slice()
-    private var past: [(end: Instant, slice: Slice)] = []
+    private var begun: Instant?
+    private var past: [(begin: Instant, end: Instant, slice: Slice)] = []
 
     package init(local: LocalHosts) { self.local = local }
 
@@ -42,13 +43,13 @@ package struct LiveStatistics {
     }
 
     package mutating func line(at now: Instant, total packets: Int, dropped: Int) -> String {
-        past.append((now, open))
+        past.append((begun ?? now - .milliseconds(250), now, open))
+        begun = now
         open = Slice()
         past.removeAll { now - $0.end >= .seconds(1) }
-        // The first slice began when the one before it ended.
-        let seconds = Double(past.count) * 0.25
+        let seconds = max(0.001, (now - (past.first?.begin ?? now)).inSeconds)
         var all = Slice()
-        for (_, slice) in past {
+        for slice in past.map(\.slice) {
             all.total.packets += slice.total.packets
             all.total.bytes += slice.total.bytes
             all.sent += slice.sent

@@ -65,7 +65,8 @@ package struct RecordedLoad: Sendable {
         flows = byFlow.count
         let first = kept.first?.start ?? .zero
         recorded = (kept.map(\.end).max() ?? first) - first
-        let round = max(captured - time.cutTime, (kept.map { time($0.end) }.max() ?? .zero), .milliseconds(1))
+        // A recorder's clock that was set on the way is no such length.
+        let round = max(min(captured - time.cutTime, Self.longest), (kept.map { time($0.end) }.max() ?? .zero), .milliseconds(1))
         func scaled(_ interval: Interval) -> Interval {
             Interval(nanoseconds: Int64(clamping: Int128(interval.nanoseconds) * 1_000 / Int128(max(1, options.speed))))
         }

@@ -177,7 +177,7 @@ package struct ReplayReport: Encodable, Sendable {
     }
 
     /// The smallest value that `share` of all do not exceed.
-    fileprivate static func milliseconds(_ sorted: [Interval], _ share: Double) -> Double? {
+    static func milliseconds(_ sorted: [Interval], _ share: Double) -> Double? {
         guard !sorted.isEmpty else { return nil }
         let rank = Int((share * Double(sorted.count)).rounded(.up))
         return Double(sorted[min(sorted.count, max(1, rank)) - 1].microseconds) / 1000

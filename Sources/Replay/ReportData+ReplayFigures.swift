@@ -8,12 +8,9 @@ extension ReportData {
     /// The four figures of a replay.
     static func figures(_ report: ReplayReport, _ recording: ReplayRecording) -> [ReportFigure] {
         let answered = report.calls - report.failed
-        let times = recording.records.filter(\.isAnswered).map(\.duration.inMilliseconds).sorted()
-        func quantile(_ share: Double) -> Double? {
-            times.isEmpty ? nil : times[min(times.count - 1, Int((Double(times.count) * share).rounded(.down)))]
-        }
+        let times = recording.records.filter(\.isAnswered).map(\.duration).sorted()
         func latency(_ label: String, _ share: Double) -> ReportFigure.Part {
-            let value = quantile(share)
+            let value = ReplayReport.milliseconds(times, share)
             return ReportFigure.Part(
                 label, source: "phases", value: value, text: TextLayout.fixed(value ?? 0, 1) + " ms", state: .measured,
                 basis: value == nil ? "no call was answered" : "of \(times.count) answered calls, from asking to the answer; --json has each phase's own")
@@ -26,7 +23,7 @@ extension ReportData {
                 remark: report.duplicated == 0 ? "none twice" : "\(report.duplicated) twice"),
             ReportFigure("Latency", [latency("median", 0.5), latency("99 %", 0.99)]),
             ReportFigure(
-                "Length", [.init(source: "durationS", value: report.durationS, text: TextLayout.duration(report.durationS), state: .measured, basis: report.live ? "in real time" : "in simulated time")]),
+                "Length", [.init(source: "simulatedS", value: report.simulatedS, text: TextLayout.duration(report.simulatedS), state: .measured, basis: report.live ? "in real time" : "in simulated time")]),
             ReportFigure(
                 "Packets lost on the link",
                 [

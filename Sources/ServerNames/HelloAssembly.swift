@@ -15,7 +15,7 @@ struct HelloAssembly {
         guard offset >= 0, offset < ClientHello.longest, !piece.isEmpty else { return }
         let piece = Array(piece.prefix(ClientHello.longest - offset))
         guard offset <= bytes.count else {
-            if ahead.count < Self.mostAhead { ahead.append((offset, piece)) }
+            if ahead.count < Self.mostAhead, ahead.reduce(piece.count, { $0 + $1.bytes.count }) <= ClientHello.longest { ahead.append((offset, piece)) }
             return
         }
         bytes += piece.dropFirst(bytes.count - offset)

@@ -41,7 +41,7 @@ package struct ServerNames: Sendable {
     }
 
     static let mostNames = 65_536
-    /// Beginnings of conversations at one time; each holds 16 kB at most.
+    /// Beginnings of conversations at one time; each holds 32 kB at most.
     static let mostOpen = 64
     /// A hello takes three packets at most, as a rule.
     private static let mostTries = 8
@@ -184,7 +184,9 @@ package struct ServerNames: Sendable {
                 if addresses.count < Self.mostNames { addresses[address] = [seen] }
                 continue
             }
-            guard known.last?.name != seen.name, known.count < Self.mostOfOne else { continue }
+            guard known.last?.name != seen.name else { continue }
+            // Flows from before the oldest that is kept have no name then, rather than a later one.
+            if known.count >= Self.mostOfOne { addresses[address]?.removeFirst() }
             addresses[address]?.append(seen)
         }
     }

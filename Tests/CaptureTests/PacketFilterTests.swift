@@ -40,6 +40,27 @@ import Testing
         #expect(times == [700] && file.startEpochNanoseconds == 5_000_000_000 && file.filteredOut == 1)
     }
 
+    @Test func aLateFirstRecordMovesNoTimesEither() throws {
+        let bytes = CaptureBytes.pcap([10, 5, 11].map { .init(timeNs: 5_000_000_000 + $0 * 1_000_000, bytes: Self.datagram) })
+        #expect(try Self.read(bytes, nil).times == [0, 5_000_000, 6_000_000])
+        #expect(try Self.read(bytes, "udp").times == [0, 5_000_000, 6_000_000])
+        #expect(try Self.read(bytes, "udp").file.startEpochNanoseconds == 5_005_000_000)
+    }
+
+    @Test func timesBeginWithTheFirstRecordThatHasOne() throws {
+        let simple = CaptureBytes.block(3, CaptureBytes.little(Self.datagram.count, 4) + Self.datagram)
+        let bytes = CaptureBytes.section + CaptureBytes.interface(linkType: 101) + simple + CaptureBytes.enhancedPacket(ticks: 7_000_000, Self.datagram)
+        #expect(try CaptureFile(bytes: bytes, name: "a").startEpochNanoseconds == 7_000_000_000)
+    }
+
+    @Test func manyLinkTypesAreManyProgramsAndNoSearch() throws {
+        var bytes = CaptureBytes.section
+        for type in 0..<600 { bytes += CaptureBytes.interface(linkType: type) }
+        for round in 0..<3 { for type in 0..<600 { bytes += CaptureBytes.enhancedPacket(interface: type, ticks: UInt64(round * 600 + type), Self.datagram) } }
+        let (_, file) = try Self.read(bytes, "udp")
+        #expect(file.packetCount == 1_800 && file.unfilterable.map(\.packets).allSatisfy { $0 == 3 })
+    }
+
     @Test func theStartIsKnownBeforeTheFirstPacketIsTaken() throws {
         let bytes = CaptureBytes.pcap([.init(timeNs: 5_000_000_000, bytes: Self.segment), .init(timeNs: 6_000_000_000, bytes: Self.datagram)])
         let file = try CaptureFile(bytes: bytes, name: "a")

@@ -95,6 +95,26 @@ import Testing
         #expect(try pool.contents(of: "r1") == [1, 2, 3])
     }
 
+    @Test func `A row under a name that no run may have is told, and can be removed by it`() throws {
+        let folder = TemporaryFolder()
+        let pool = try changed("runID = 'no name, and ../worse'", folder)
+        #expect(throws: PoolError.damagedEntry("no name, and ../worse")) { try pool.resources() }
+        #expect(try pool.remove("no name, and ../worse", force: false, at: noon))
+        #expect(try pool.resources().isEmpty)
+    }
+
+    @Test(arguments: ["digest = 'a text'", "digest = x'00'", "size = 9000000000000000000", "size = 'much', digest = 7"])
+    func `Bytes whose row is no row of ours are evicted once, and not for ever`(_ sql: String) throws {
+        let folder = TemporaryFolder()
+        _ = try ResourcePool(directory: folder.path).commit(submitted(), at: noon)
+        let queue = try DatabaseQueue(path: folder.path + "/index.sqlite")
+        try queue.write { db in try db.execute(sql: "UPDATE blob SET \(sql)") }
+        try queue.close()
+        let pool = try ResourcePool(directory: folder.path, quotaBytes: 0)
+        #expect(try pool.statistics().bytes <= 0)
+        #expect(try pool.contents(of: "r1") == nil)
+    }
+
     @Test func `The receipt of another run proves nothing about this one`() throws {
         let folder = TemporaryFolder()
         let pool = try ResourcePool(directory: folder.path)

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import MastCloudCore
 import MastCloudServer
 import MastTimebase
@@ -108,6 +109,26 @@ import Testing
             do { #expect(try CenterBackup.verify(path("flip")) == written, "byte \(place)") } catch { refused += 1 }
         }
         #expect(refused > 100)
+        // The names in the schema, which SQLite compares without regard to case.
+        for text in ["folder", "seal", "station", "table", "CREATE"] {
+            for place in good.indices.dropLast(text.utf8.count) where good[place...].starts(with: text.utf8) {
+                var flipped = good
+                flipped[place] ^= 0x20
+                try Data(flipped).write(to: URL(fileURLWithPath: path("flip")))
+                #expect(throws: (any Error).self, "\(text) at \(place)") { try CenterBackup.verify(path("flip")) }
+            }
+        }
+        // What somebody added to it.
+        for statement in [
+            "CREATE TRIGGER late AFTER INSERT ON token BEGIN DELETE FROM token; END", "CREATE VIEW seen AS SELECT * FROM user", "CREATE INDEX more ON user (name)",
+            "CREATE TABLE another (a)", "UPDATE station SET address = address || 'x'; INSERT INTO token VALUES ('t', x'00', 1, NULL)",
+        ] {
+            try Data(good).write(to: URL(fileURLWithPath: path("added")))
+            let queue = try DatabaseQueue(path: path("added"))
+            try queue.write { try $0.execute(sql: statement) }
+            try queue.close()
+            #expect(kind { _ = try CenterBackup.verify(path("added")) } == .corrupt, "\(statement)")
+        }
     }
 
     @Test func `a backup that was altered, cut or is something else is refused, and makes nothing`() throws {

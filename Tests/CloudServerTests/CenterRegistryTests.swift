@@ -186,39 +186,45 @@ import Testing
         let folder = TemporaryFolder()
         var generator = SeededGenerator(seed: 6)
         let server = NodeKeys(using: &generator)
-        struct Killed: Error {}
         func make(_ directory: NodeDirectory, _ deliver: (CenterBootstrap.NewCloud) throws -> Void = { _ in }) throws {
             _ = try CenterBootstrap.initialize(
                 directory, communicationServer: .loopback(port: 1), communicationServerKey: server.identity.publicKey, at: noon, using: &generator,
                 profilePath: folder.path + "/operator.json", deliver: deliver)
         }
-        let path = folder.path + "/center"
-        // All that is there at the moment before the membership: as after a kill.
+        let names = ["keys", "root-key", "center.sqlite", "membership"]
+        // All that is there right before the first link: as after a kill then, and after some of the links.
         var left: [String: [UInt8]] = [:]
-        try make(try NodeDirectory(path: path)) { _ in
-            for name in try FileManager.default.contentsOfDirectory(atPath: path) {
-                left[name] = Array(try Data(contentsOf: URL(fileURLWithPath: path + "/" + name)))
-            }
+        try make(try NodeDirectory(path: folder.path + "/center")) { _ in
+            let workshop = folder.path + "/center/init-under-way"
+            for name in try FileManager.default.contentsOfDirectory(atPath: workshop) { left[name] = Array(try Data(contentsOf: URL(fileURLWithPath: workshop + "/" + name))) }
         }
-        for count in 1...left.count {
-            let path = folder.path + "/\(count)"
-            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-            // The mark comes first.
-            for name in ["init-under-way"] + left.keys.filter({ $0 != "init-under-way" }).sorted().prefix(count - 1) {
-                try Data(try #require(left[name])).write(to: URL(fileURLWithPath: path + "/" + name))
-            }
-            try Data("half a profile".utf8).write(to: URL(fileURLWithPath: folder.path + "/operator.json"))
-            let directory = try NodeDirectory(path: path)
+        #expect(!FileManager.default.fileExists(atPath: folder.path + "/center/init-under-way"))
+        let files = left.keys.filter { $0 != "profile-file" }.sorted()
+        #expect(files.count == names.count && files.contains("center.sqlite"))
+        let membership = try #require(files.first { $0.hasPrefix("member") })
+        for links in 0..<files.count {
+            let path = folder.path + "/\(links)"
+            let (workshop, directory) = (path + "/init-under-way", try NodeDirectory(path: path))
+            try FileManager.default.createDirectory(atPath: workshop, withIntermediateDirectories: true)
+            for (name, bytes) in left { try Data(bytes).write(to: URL(fileURLWithPath: workshop + "/" + name)) }
+            for name in files.filter({ $0 != membership }).prefix(links) { try FileManager.default.linkItem(atPath: workshop + "/" + name, toPath: path + "/" + name) }
+            // It is somebody's own by now, whatever the note says.
+            try Data("mine".utf8).write(to: URL(fileURLWithPath: folder.path + "/operator.json"))
             #expect { try CenterBootstrap.open(directory) } throws: { error in (error as? StorageError)?.message.contains("run mast center init again") == true }
             try make(directory)
-            #expect(!FileManager.default.fileExists(atPath: folder.path + "/operator.json"))
+            #expect(try String(contentsOfFile: folder.path + "/operator.json", encoding: .utf8) == "mine")
             #expect(try CenterBootstrap.open(directory).status.users.count == 1)
+            #expect(!FileManager.default.fileExists(atPath: workshop))
+            #expect(throws: StorageError.self) { try make(directory) }
         }
-        // The mark of one that was ended right before it took it away.
+        // A key of one's own beside what was left is no part of it.
+        let path = folder.path + "/own"
         let directory = try NodeDirectory(path: path)
-        try directory.files.write("init-under-way", [])
+        try FileManager.default.createDirectory(atPath: path + "/init-under-way", withIntermediateDirectories: true)
+        for (name, bytes) in left { try Data(bytes).write(to: URL(fileURLWithPath: path + "/init-under-way/" + name)) }
+        try directory.files.write(files[0], Array("mine".utf8))
         #expect(throws: StorageError.self) { try make(directory) }
-        #expect(try CenterBootstrap.open(directory).status.users.count == 1)
+        #expect(try directory.files.read(files[0]) == Array("mine".utf8))
     }
 
     @Test func `a new cloud is complete in its folder and cannot be made twice`() throws {

@@ -57,6 +57,7 @@ import Testing
             ("linkLimitSeries", ["link", "limit", "--rate", "5mbit", "--series", "1s", "--for", "5s"]), ("linkProfiles", ["link", "profiles"]),
             ("scenario", ["link", "profiles", "lte-handover"]), ("replay", ["replay", drive, "--to", "3s"]),
             ("packetReplay", ["replay", tcp, "--mode", "packets", "--out", program.path("out.pcap")]), ("capture", ["capture", "-r", tcp]),
+            ("dissection", ["capture", "-r", calls, "--dissect"]),
             ("interfaces", ["capture", "--list"]),
         ]
         for (name, arguments) in runs {

@@ -57,6 +57,16 @@ import Testing
         }
     }
 
+    @Test func whatARecorderMissedInOnePieceIsNoOutage() throws {
+        let worlds = [RecordedWorld.End.client, .server].map { RecordedWorld.media(scenario(), until: Instant(nanoseconds: 20_000_000_000), recordedAt: $0) }
+        var client = EndRecords()
+        for (index, packet) in worlds[0].packets.enumerated() where index % 41 != 7 { client.add(packet) }
+        var server = EndRecords(agreeingWith: client)
+        for packet in worlds[1].packets where packet.time < .zero + .seconds(9) || packet.time > .zero + .milliseconds(9_600) { server.add(packet) }
+        let report = try TwoEnds.report(client: client, server: server, clientFit: nil, serverFit: nil)
+        #expect(!report.outages.contains { $0.direction == "up" }, "\(report.outages)")
+    }
+
     @Test func theCaptureThatHoldsMoreOfOneWayTrafficIsTheSenders() throws {
         let lossy = try scenario(loss: .gilbertElliott(#require(GilbertElliott(share: Probability(0.04), meanBurstPackets: 3))))
         let ends = [RecordedWorld.End.client, .server].map { end in

@@ -98,6 +98,8 @@ import Testing
         ("t_s,rsrp_dbm,mbps\n0,-90,1.5\n1,-91,3\n", [1.5, 3.0]), ("mbps,elapsed_ms\n1.5,0\n3,1000\n", [1.5, 3.0]),
         ("Time (s);Rate (kbit/s)\n0;1500\n1;3000\n", [1.5, 3.0]), ("\"time\",\"bits_per_second\"\n0,1.5e6\n1,3E+06\n", [1.5, 3.0]),
         ("# seconds Mbit/s\n0 1.5\n# half\n1 3\n", [1.5, 3.0]), ("\u{FEFF}s\tMB/s\n0\t1\n1\t2\n", [8.0, 16.0]), ("t,x\n0,2.5e-01\n", [0.25]),
+        ("t,throughput_mbits_per_second\n0,1.5\n1,3\n", [1.5, 3.0]), ("t,kbits_per_second\n0,1500\n", [1.5]), ("s,GB/s\n0,1\n", [8_000]), ("s,GBps\n0,2\n", [16_000]),
+        ("timeMs,downKbps\n0,1500\n1000,3000\n", [1.5, 3.0]), ("usec,mbps\n0,1.5\n1000000,3\n", [1.5, 3.0]), ("timeS,rateKBps\n0,1000\n", [8]),
     ])
     func aTablesColumnsAreFoundByTheirNamesAndUnits(_ text: String, _ expected: [Double]) throws {
         #expect(try rates(text) == expected)

@@ -307,30 +307,32 @@ enum PoolIndex {
             let row = try BlobRow.fetchOne(
                 db,
                 sql: """
-                    SELECT digest, size FROM blob WHERE
+                    SELECT rowid, digest, size, bytes IS NOT NULL AS isInline FROM blob WHERE
                         NOT EXISTS (SELECT 1 FROM entry WHERE entry.digest = blob.digest AND pinned)
                         AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.digest = blob.digest AND expires > ?)
                     ORDER BY lastUse LIMIT 1
                     """, arguments: [now.milliseconds])
             guard let row else { return }
-            // A size that is none frees nothing, and the row goes all the same.
+            // A size that is none frees nothing, and the row goes all the same: by its place, whatever its digest is.
             held -= min(max(0, row.size), held)
-            try dropBlob(db, row.digest)
+            try db.execute(sql: "DELETE FROM blob WHERE rowid = ?", arguments: [row.rowid])
+            if !row.isInline, let digest = ContentDigest(bytes: Array(row.digest)) { try addGarbage(db, digest) }
             try count(db, "evicted")
         }
     }
 
     private struct BlobRow: Decodable, FetchableRecord {
+        var rowid: Int64
         var digest: Data
         var size: Int
+        var isInline: Bool
     }
 
-    static func dropBlob(_ db: Database, _ digest: ContentDigest) throws { try dropBlob(db, Data(digest.bytes)) }
-
-    private static func dropBlob(_ db: Database, _ key: Data) throws {
+    static func dropBlob(_ db: Database, _ digest: ContentDigest) throws {
+        let key = Data(digest.bytes)
         let inline = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM blob WHERE digest = ? AND bytes IS NOT NULL)", arguments: [key]) == true
         try db.execute(sql: "DELETE FROM blob WHERE digest = ?", arguments: [key])
-        if db.changesCount > 0, !inline, let digest = ContentDigest(bytes: Array(key)) { try addGarbage(db, digest) }
+        if db.changesCount > 0, !inline { try addGarbage(db, digest) }
     }
 
     static func addGarbage(_ db: Database, _ digest: ContentDigest) throws {

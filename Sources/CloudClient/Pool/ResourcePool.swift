@@ -141,7 +141,7 @@ public final class ResourcePool: ResultPool {
     }
 
     public func remove(_ runID: RunID, force: Bool, at now: WallTime) throws(PoolError) -> Bool {
-        try PoolError.check(runID)
+        // Whatever it is called: a name that nobody may give stands only in an index that was changed, and can go.
         let removed = try write { db in
             if !force, try PoolIndex.isLeased(db, runID, at: now) { throw PoolError.leased(runID) }
             let entry: VirtualResource?

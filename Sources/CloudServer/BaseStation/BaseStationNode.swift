@@ -40,6 +40,7 @@ package actor BaseStationNode: ControlledNode {
         log: Logger, onRegistered: (@Sendable () -> Void)? = nil
     ) throws {
         let record = try membership.record.verified(by: membership.rootKey)
+        guard record.role == .station else { throw StorageError(.corrupt, "this is the membership of a \(record.role), and none of a station: choose the folder of a station") }
         guard record.transportKey == keys.identity.publicKey else { throw TrustError.wrongKey(of: "node record") }
         self.host = host
         contact = ServerContact(try membership.choice, root: membership.rootKey, host: host)

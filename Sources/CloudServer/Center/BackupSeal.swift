@@ -6,24 +6,28 @@ import GRDB
 /// lies, also where neither SQLite's checks nor a signature reach. It proves nothing against somebody who writes it anew.
 enum BackupSeal {
     private static let table = "seal"
+    private static let statement = "CREATE TABLE seal (digest BLOB NOT NULL) STRICT"
 
     static func write(_ database: Database) throws {
         try database.execute(sql: "DROP TABLE IF EXISTS \(table)")
         let digest = try digest(database)
-        try database.execute(sql: "CREATE TABLE \(table) (digest BLOB NOT NULL) STRICT")
+        try database.execute(sql: statement)
         try database.execute(sql: "INSERT INTO \(table) VALUES (?)", arguments: [digest])
     }
 
     /// - Returns: whether all is as it was when the backup was written.
     static func holds(_ database: Database) throws -> Bool {
-        guard try database.tableExists(table) else { return false }
+        // SQLite finds it under `SEAL`, too.
+        let own = try SchemaRow.fetchAll(database, sql: "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE lower(name) = ?", arguments: [table])
+        guard own == [SchemaRow(type: "table", name: table, tbl_name: table, sql: statement)] else { return false }
         let kept = try Data.fetchAll(database, sql: "SELECT digest FROM \(table)")
         return try kept == [digest(database)]
     }
 
     static func remove(_ database: Database) throws { try database.execute(sql: "DROP TABLE IF EXISTS \(table)") }
 
-    /// Over each table's name, statement and rows, and each value's type and length, so that no two contents read the same.
+    /// Over all that the schema names, triggers and indexes too, and each table's rows; each value with its type and length, so
+    /// that no two contents read the same.
     private static func digest(_ database: Database) throws -> Data {
         var hash = SHA256()
         func add(_ kind: UInt8, _ bytes: some DataProtocol) {
@@ -32,11 +36,12 @@ enum BackupSeal {
             hash.update(data: head)
             hash.update(data: bytes)
         }
-        let tables = try TableRow.fetchAll(
-            database, sql: "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> ? ORDER BY name", arguments: [table])
-        for one in tables {
-            add(0, Data(one.name.utf8))
+        let all = try SchemaRow.fetchAll(
+            database, sql: "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name <> ? ORDER BY type, name", arguments: [table])
+        for one in all {
+            for text in [one.type, one.name, one.tbl_name] { add(0, Data(text.utf8)) }
             add(1, Data((one.sql ?? "").utf8))
+            guard one.type == "table" else { continue }
             let name = one.name.replacingOccurrences(of: "\"", with: "\"\"")
             let rows = try Row.fetchCursor(database, sql: "SELECT * FROM \"\(name)\" ORDER BY rowid")
             while let row = try rows.next() {
@@ -55,8 +60,8 @@ enum BackupSeal {
         return Data(hash.finalize())
     }
 
-    private struct TableRow: Decodable, FetchableRecord {
-        var name: String
+    private struct SchemaRow: Decodable, FetchableRecord, Equatable {
+        var type, name, tbl_name: String
         var sql: String?
     }
 }

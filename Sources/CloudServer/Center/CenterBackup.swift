@@ -90,6 +90,7 @@ package enum CenterBackup {
                 try copy.write { database in
                     try BackupSeal.remove(database)
                     try database.execute(sql: "DROP TABLE folder")
+                    try checkIntegrity(database, path)
                 }
                 try copy.close()
             } catch { throw failure(error, "written", temporary) }
@@ -130,8 +131,7 @@ package enum CenterBackup {
         do {
             let queue = try DatabaseQueue(path: path, configuration: readOnly())
             try queue.read { database in
-                let faults = try String.fetchAll(database, sql: "PRAGMA integrity_check(3)")
-                guard faults == ["ok"] else { throw StorageError(.corrupt, "the backup \(path) is damaged: \(faults.joined(separator: "; "))") }
+                try checkIntegrity(database, path)
                 guard try Row.fetchOne(database, sql: "PRAGMA foreign_key_check") == nil else {
                     throw StorageError(.corrupt, "the backup \(path) is damaged: a module is missing")
                 }
@@ -152,6 +152,11 @@ package enum CenterBackup {
         } catch CenterError.untrusted(let error) {
             throw StorageError(.corrupt, "the backup \(path) holds what its root key did not sign: \(error)")
         }
+    }
+
+    private static func checkIntegrity(_ database: Database, _ path: String) throws {
+        let faults = try String.fetchAll(database, sql: "PRAGMA integrity_check(3)")
+        guard faults == ["ok"] else { throw StorageError(.corrupt, "the backup \(path) is damaged: \(faults.joined(separator: "; "))") }
     }
 
     /// Reads everything, so that what it says is true.

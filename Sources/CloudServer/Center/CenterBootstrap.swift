@@ -1,4 +1,3 @@
-import Foundation
 import MastCloudCore
 import MastTimebase
 import MastTransport
@@ -29,49 +28,34 @@ package enum CenterBootstrap {
         tokenLifetime: Interval = JoinToken.defaultLifetime, at now: WallTime, using generator: inout some RandomNumberGenerator,
         profilePath: String? = nil, deliver: (NewCloud) throws -> Void = { _ in }
     ) throws -> NewCloud {
-        let path = directory.path + "/" + database
-        try clearInterrupted(directory)
+        try InterruptedInit.clear(directory)
         for file in files + [database] where try directory.files.size(file) != nil {
             throw StorageError(.exists, "\(directory.path) already holds a center (its file \(file)), and nothing is overwritten; choose another folder")
         }
-        try directory.files.write(mark, Array((profilePath ?? "").utf8))
-        let keys = CenterKeys(using: &generator)
-        let membership = try makeMembership(
-            keys, name: name, communicationServer: communicationServer, communicationServerKey: communicationServerKey, at: now)
         do {
-            var registry = try CenterRegistry(keys: keys, membership: membership, store: SQLiteCenterStore.create(path: path, for: keys.root.publicKey))
-            let profile = try registry.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
-            var made: [JoinToken] = []
-            for _ in 0..<max(1, tokens) { made.append(try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)) }
-            try keys.save(to: directory.files)
-            let cloud = NewCloud(
-                rootKey: keys.root.publicKey, centerKey: keys.node.identity.publicKey, joinTokens: made, operatorProfile: profile)
+            let workshop = try InterruptedInit.begin(directory, profile: profilePath)
+            let keys = CenterKeys(using: &generator)
+            let membership = try makeMembership(
+                keys, name: name, communicationServer: communicationServer, communicationServerKey: communicationServerKey, at: now)
+            let cloud: NewCloud
+            do {
+                let store = try SQLiteCenterStore.create(path: workshop.path + "/" + database, for: keys.root.publicKey)
+                var registry = try CenterRegistry(keys: keys, membership: membership, store: store)
+                let profile = try registry.addUser(AddUser(name: operatorName, isOperator: true), at: now, using: &generator)
+                var made: [JoinToken] = []
+                for _ in 0..<max(1, tokens) { made.append(try registry.makeJoinToken(lifetime: tokenLifetime, at: now, using: &generator)) }
+                cloud = NewCloud(
+                    rootKey: keys.root.publicKey, centerKey: keys.node.identity.publicKey, joinTokens: made, operatorProfile: profile)
+            }
+            try keys.save(to: workshop)
+            try membership.save(to: workshop)
             try deliver(cloud)
-            // Last: a folder with a membership is a complete one.
-            try membership.save(to: directory.files)
-            try directory.files.remove(mark)
+            try InterruptedInit.finish(directory)
             return cloud
         } catch {
-            discard(directory)
+            try? InterruptedInit.clear(directory)
             throw error
         }
-    }
-
-    /// In a folder whose center is being made.
-    private static let mark = "init-under-way"
-
-    private static func discard(_ directory: NodeDirectory) {
-        for file in files + [database, database + "-journal", mark] { try? directory.files.remove(file) }
-    }
-
-    /// Takes away what a process left that was ended while it made a center here; the folder is locked, so it is not at work
-    /// any more. A membership was written last: with it the center is complete.
-    package static func clearInterrupted(_ directory: NodeDirectory) throws {
-        guard let path = try directory.files.read(mark) else { return }
-        guard try Membership.load(from: directory.files) == nil else { return try directory.files.remove(mark) }
-        // The first operator's profile, of a cloud that never was.
-        if !path.isEmpty { unlink(String(decoding: path, as: UTF8.self)) }
-        discard(directory)
     }
 
     /// The center that lives in `directory`.
@@ -81,7 +65,7 @@ package enum CenterBootstrap {
         let size = try directory.files.size(database)
         guard let membership = try Membership.load(from: directory.files), let keys = try CenterKeys.load(from: directory.files)
         else {
-            if try directory.files.size(mark) != nil {
+            if InterruptedInit.isThere(directory) {
                 throw StorageError(.missing, "making a center in \(directory.path) was interrupted, and there is none: run mast center init again")
             }
             if size != nil {

@@ -30,13 +30,21 @@ extension CenterNode {
     /// Releases a module that was found good.
     func push(_ request: PushApplication) throws(RPCError) -> PushReply {
         let module = try uploaded(request.digest)
+        func versions() -> [String] { registry.index.applications.filter { $0.name == request.name }.map(\.version) }
+        let before = versions()
         let application = try changing { try $0.release(request, module: module, at: host.wallTime()) }
         uploads.remove(request.digest)
         changeMade.yield()
         log.notice(
             "application released",
             metadata: ["name": "\(application.name)", "version": "\(application.version)", "digest": "\(application.digest)"])
-        return PushReply(application: ApplicationStatus(application, isNewest: true), effect: registry.effect)
+        var reply = PushReply(application: ApplicationStatus(application, isNewest: true), effect: registry.effect)
+        let kept = versions()
+        let gone = before.filter { !kept.contains($0) }
+        if !gone.isEmpty {
+            reply.warnings = ["no longer held: \(gone.joined(separator: ", ")); the newest \(ReleaseIndex.versionsKept) versions are, and of the same bytes the newest alone"]
+        }
+        return reply
     }
 
     func applications() -> ApplicationList {

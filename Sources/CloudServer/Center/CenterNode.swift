@@ -139,7 +139,7 @@ package actor CenterNode: ControlledNode {
                 try await runs.validate(module, digest: request.digest, entry: request.entry ?? "run", limits: limits)
                 request.limits = limits
                 var reply = try await self.push(request)
-                let all = warnings + [ModuleCost(module).warning].compactMap(\.self)
+                let all = warnings + [ModuleCost(module).warning].compactMap(\.self) + (reply.warnings ?? [])
                 reply.warnings = all.isEmpty ? nil : all
                 return reply
             }

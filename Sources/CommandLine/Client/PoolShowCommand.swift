@@ -66,6 +66,9 @@ private struct ReceiptSheet: Encodable {
             if let bytes = try pool.contents(of: resource.runID) {
                 try proven.receipt.check(output: bytes)
                 bytesChecked = true
+            } else if resource.resident {
+                problem = "its bytes are damaged or gone from this disk; run it again under the same run id"
+                return
             }
             verified = true
             for witness in try pool.witnesses(of: resource.runID) { witnesses.append(Self.witness(witness, against: proven.receipt, root: root)) }

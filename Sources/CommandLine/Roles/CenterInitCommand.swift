@@ -59,7 +59,7 @@ struct CenterInitCommand: AsyncParsableCommand {
         let path = profile ?? folder.dir + "/operator.json"
         let now = SystemClock().wallTime()
         var generator = SystemRandomNumberGenerator()
-        try CenterBootstrap.clearInterrupted(directory)
+        try InterruptedInit.clear(directory)
         // A profile that cannot be written is no reason to have a cloud without an operator.
         let file = try NewFile(path, mode: 0o600)
         let cloud: CenterBootstrap.NewCloud
