@@ -6,7 +6,7 @@ import Testing
 @Suite struct LiveStatisticsTests {
     /// A raw IPv4 datagram's record, of so many bytes on the wire.
     private func add(_ statistics: inout LiveStatistics, from: UInt8, to: UInt8, bytes: Int) {
-        let packet: [UInt8] = [0x45, 0, 0, 28, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to, 0x10, 0, 0x20, 0, 0, 8, 0, 0]
+        let packet: [UInt8] = [0x45, 0, 0, 28, 0, 1, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, from, 10, 0, 0, to, from << 4, 0, to << 4, 0, 0, 8, 0, 0]
         statistics.add(CaptureRecord(epochNanoseconds: 0, linkType: .raw, wireBytes: bytes), packet.span)
     }
 
