@@ -84,7 +84,8 @@ import Testing
 
     private func keyQuery(_ nonce: UInt64) -> [UInt8] {
         var writer = ByteWriter()
-        writer.byte(PacketKind.keyQuery.rawValue << 4)
+        writer.byte(PacketKind.keyQuery.rawValue)
+        writer.integer(ConnectionID.none.rawValue)
         writer.byte(PacketHeader.version)
         writer.integer(nonce)
         return writer.bytes + [UInt8](repeating: 0, count: PacketHeader.keyQuerySize - writer.count)
@@ -93,7 +94,7 @@ import Testing
     /// Of a connection that nobody has; its ID bears no route.
     private func unknownPacket(_ id: UInt64) -> [UInt8] {
         var writer = ByteWriter()
-        writer.byte(PacketKind.data.rawValue << 4)
+        writer.byte(PacketKind.data.rawValue)
         writer.integer(id & 0xFFFF_FFFF | 0x8000_0000)
         return writer.bytes + [UInt8](repeating: 5, count: 60)
     }

@@ -69,7 +69,7 @@ enum HandshakeAttacks {
             if next == handshakes.count, waiting.isEmpty { break }
             socket.wait(milliseconds: 5)
             while let answer = socket.receive() {
-                guard let id = PacketHeader.identifier(answer, at: 2)?.rawValue, let entry = waiting[id] else { continue }
+                guard let id = PacketHeader.destination(of: answer)?.rawValue, let entry = waiting[id] else { continue }
                 let handshake = handshakes[entry.index]
                 switch PacketHeader.kind(of: answer) {
                 case .cookieReply:
@@ -109,23 +109,15 @@ enum HandshakeAttacks {
     }
 
     private struct Established {
-        private let key: SymmetricKey
-        private let remoteID: UInt64
-        private var number: UInt64 = 0
+        private let key: PacketKey
+        private let remoteID: ConnectionID
+        private var number: UInt64
 
-        init(_ secrets: HostileHandshake.Secrets) { (key, remoteID) = (HostileHandshake.packetKey(secrets.send), secrets.remoteID) }
+        init(_ secrets: HostileHandshake.Secrets) { (key, remoteID, number) = (secrets.sendKey, secrets.remoteID, secrets.firstSent) }
 
         mutating func ping() -> [UInt8] {
             defer { number += 1 }
-            var writer = ByteWriter(capacity: 48)
-            writer.byte(PacketKind.data.rawValue << 4)
-            writer.integer(remoteID)
-            writer.integer(UInt32(truncatingIfNeeded: number))
-            guard let nonce = try? HostileHandshake.nonce(number), let box = try? AES.GCM.seal([1], using: key, nonce: nonce, authenticating: writer.bytes)
-            else { return [] }
-            writer.append(box.ciphertext)
-            writer.append(box.tag)
-            return writer.bytes
+            return key.packet([1], destination: remoteID, number: number) ?? []
         }
     }
 

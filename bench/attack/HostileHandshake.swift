@@ -5,7 +5,7 @@ import MastTransport
 ///
 /// Made in advance, a first message costs the attacker next to nothing while the attack runs.
 struct HostileHandshake {
-    private static let prologue = Array("mast/1".utf8)
+    private static let prologue = Array("mast/2".utf8)
     private static let name = Array("Noise_IK_25519_AESGCM_SHA256".utf8)
 
     /// One identity of the attacker's, and what it need not compute twice.
@@ -23,8 +23,8 @@ struct HostileHandshake {
             serverKey = try .init(rawRepresentation: server.bytes)
             publicKey = Array(key.publicKey.rawRepresentation)
             sharedWithServer = try Self.agree(key, serverKey)
-            macKey = SymmetricKey(data: SHA256.hash(data: Array("mast mac1".utf8) + server.bytes))
-            cookieKey = SymmetricKey(data: SHA256.hash(data: Array("mast cookie".utf8) + server.bytes))
+            macKey = SymmetricKey(data: SHA256.hash(data: Array("mast/2 mac1".utf8) + server.bytes))
+            cookieKey = SymmetricKey(data: SHA256.hash(data: Array("mast/2 cookie".utf8) + server.bytes))
         }
 
         fileprivate static func agree(_ a: Curve25519.KeyAgreement.PrivateKey, _ b: Curve25519.KeyAgreement.PublicKey) throws -> [UInt8] {
@@ -34,8 +34,14 @@ struct HostileHandshake {
 
     struct Secrets {
         var send, receive: [UInt8]
-        var remoteID: UInt64
+        var suite: CipherSuite
+        var remoteID: ConnectionID
         var parameters: TransportParameters
+
+        var sendKey: PacketKey { PacketKey(secret: send, suite: suite) }
+        var receiveKey: PacketKey { PacketKey(secret: receive, suite: suite) }
+        var firstSent: UInt64 { PacketNumber.first(secret: send, path: 0) }
+        var firstReceived: UInt64 { PacketNumber.first(secret: receive, path: 0) }
     }
 
     let localID: UInt64
@@ -88,7 +94,7 @@ struct HostileHandshake {
     /// Reads the server's answer.
     func finish(_ response: [UInt8]) -> Secrets? {
         let end = response.count - 2 * PacketHeader.macSize
-        guard end > PacketHeader.longHeaderSize + 32 + PacketHeader.tagSize, let remote = PacketHeader.identifier(response, at: 10) else { return nil }
+        guard end > PacketHeader.longHeaderSize + 32 + PacketHeader.tagSize, let remote = PacketHeader.source(of: response) else { return nil }
         var next = self
         next.mix(Array(response[..<PacketHeader.longHeaderSize]))
         let e = Array(response[PacketHeader.longHeaderSize..<(PacketHeader.longHeaderSize + 32)])
@@ -103,7 +109,8 @@ struct HostileHandshake {
             let plain = try? AES.GCM.open(box, using: key, authenticating: next.hash), let parameters = TransportParameters(decoding: Array(plain))
         else { return nil }
         let keys = Self.derive(next.chaining, [])
-        return Secrets(send: keys.0, receive: keys.1, remoteID: remote.rawValue, parameters: parameters)
+        guard let suite = parameters.suites.first else { return nil }
+        return Secrets(send: keys.0, receive: keys.1, suite: suite, remoteID: remote, parameters: parameters)
     }
 
     private mutating func mix(_ data: [UInt8]) { hash = Array(SHA256.hash(data: hash + data)) }
@@ -130,12 +137,10 @@ struct HostileHandshake {
 
     private static func mac(_ key: SymmetricKey, _ data: [UInt8]) -> [UInt8] { Array(HMAC<SHA256>.authenticationCode(for: data, using: key)) }
 
-    /// Path 0 and a number, big-endian.
-    static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
+    /// Noise's: zeros and a number, big-endian.
+    private static func nonce(_ number: UInt64) throws -> AES.GCM.Nonce {
         var bytes: [UInt8] = [0, 0, 0, 0]
         for shift in stride(from: UInt64(56), through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: number >> shift)) }
         return try AES.GCM.Nonce(data: bytes)
     }
-
-    static func packetKey(_ secret: [UInt8]) -> SymmetricKey { SymmetricKey(data: mac(SymmetricKey(data: secret), Array("mast packet key".utf8))) }
 }

@@ -26,9 +26,10 @@ final class HostilePeer {
 
     let socket: HostileSocket
     private let manners: Manners
-    private let sendKey, receiveKey: SymmetricKey
-    private let remoteID: UInt64
-    private(set) var number: UInt64 = 0
+    private let sendKey, receiveKey: PacketKey
+    private let remoteID: ConnectionID
+    private(set) var number: UInt64
+    private let firstReceived: UInt64
     /// Numbers of the server's packets that came.
     private(set) var received = RangeSet64()
     private var owesAcknowledgement = false
@@ -40,7 +41,7 @@ final class HostilePeer {
     private var unfinishedFlow = 0
     private var again: [Piece] = []
     private var inFlight: [UInt64: Sent] = [:]  // lookup only
-    private var oldestInFlight: UInt64 = 0
+    private var oldestInFlight: UInt64
     private(set) var closed: String?
     private(set) var datagramsReceived = 0, bytesReceived = 0
 
@@ -68,7 +69,8 @@ final class HostilePeer {
                 }
             }
             guard let secrets else { continue }
-            (sendKey, receiveKey, remoteID) = (HostileHandshake.packetKey(secrets.send), HostileHandshake.packetKey(secrets.receive), secrets.remoteID)
+            (sendKey, receiveKey, remoteID) = (secrets.sendKey, secrets.receiveKey, secrets.remoteID)
+            (number, firstReceived, oldestInFlight) = (secrets.firstSent, secrets.firstReceived, secrets.firstSent)
             (maxStreams, connectionCredit) = (secrets.parameters.maxStreams, secrets.parameters.maxData)
             firstStreamCredit = Int(clamping: secrets.parameters.maxStreamData)
             break
@@ -80,15 +82,7 @@ final class HostilePeer {
 
     func seal(_ payload: [UInt8]) -> [UInt8] {
         defer { number += 1 }
-        var writer = ByteWriter(capacity: payload.count + 29)
-        writer.byte(PacketKind.data.rawValue << 4)
-        writer.integer(remoteID)
-        writer.integer(UInt32(truncatingIfNeeded: number))
-        guard let nonce = try? HostileHandshake.nonce(number), let box = try? AES.GCM.seal(payload, using: sendKey, nonce: nonce, authenticating: writer.bytes)
-        else { return [] }
-        writer.append(box.ciphertext)
-        writer.append(box.tag)
-        return writer.bytes
+        return sendKey.packet(payload, destination: remoteID, number: number) ?? []
     }
 
     @discardableResult
@@ -112,15 +106,12 @@ final class HostilePeer {
                 if PacketHeader.kind(of: bytes) == .reset { closed = closed ?? "reset" }
                 continue
             }
-            let truncated = bytes[9..<13].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-            let full = PacketNumber.widen(truncated, largest: received.last.map { $0.upperBound - 1 })
-            guard let nonce = try? HostileHandshake.nonce(full),
-                let box = try? AES.GCM.SealedBox(nonce: nonce, ciphertext: bytes[13..<(bytes.count - 16)], tag: bytes[(bytes.count - 16)...]),
-                let payload = try? AES.GCM.open(box, using: receiveKey, authenticating: bytes[..<13])
-            else { continue }
+            guard let truncated = PacketHeader.numberLow(of: bytes) else { continue }
+            let full = PacketNumber.widen(truncated, largest: received.last.map { $0.upperBound - 1 } ?? firstReceived)
+            guard let payload = receiveKey.open(bytes, path: 0, number: full) else { continue }
             received.insert(full..<(full + 1))
             received.keepHighest(AckFrame.maximumRanges)
-            var frames = MastTransport.FrameReader(Array(payload))
+            var frames = MastTransport.FrameReader(payload)
             while let frame = try? frames.next() { take(frame) }
         }
         if owesAcknowledgement, manners.acknowledges {

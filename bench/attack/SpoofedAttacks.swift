@@ -42,7 +42,8 @@ enum SpoofedAttacks {
 
     static func query(_ random: inout SeededGenerator) -> [UInt8] {
         var writer = ByteWriter(capacity: PacketHeader.keyQuerySize)
-        writer.byte(PacketKind.keyQuery.rawValue << 4)
+        writer.byte(PacketKind.keyQuery.rawValue)
+        writer.integer(ConnectionID.none.rawValue)
         writer.byte(PacketHeader.version)
         writer.integer(random.next())
         return writer.bytes + [UInt8](repeating: 0, count: PacketHeader.keyQuerySize - writer.count)
@@ -51,7 +52,7 @@ enum SpoofedAttacks {
     /// A data packet of a connection that never was, of this endpoint (route 0).
     static func stray(_ random: inout SeededGenerator) -> [UInt8] {
         var writer = ByteWriter(capacity: 128)
-        writer.byte(PacketKind.data.rawValue << 4)
+        writer.byte(PacketKind.data.rawValue)
         writer.integer(random.next() >> 32)
         for _ in 0..<(4 + Int(random.next(below: 12))) { writer.integer(random.next()) }
         return writer.bytes

@@ -80,15 +80,14 @@ enum TrafficAttacks {
     private static func headed(_ random: inout SeededGenerator) -> [UInt8] {
         let kinds: [(PacketKind, Int)] = [
             (.initiation, PacketHeader.initiationSize), (.response, 200), (.cookieReply, 58), (.data, 30 + Int(random.next(below: 1_100))),
-            (.reset, PacketHeader.resetSize), (.keyQuery, PacketHeader.keyQuerySize), (.keyAnswer, 42),
+            (.reset, PacketHeader.resetSize), (.keyQuery, PacketHeader.keyQuerySize), (.keyAnswer, PacketHeader.keyAnswerSize), (.versions, 19),
         ]
         let (kind, size) = kinds[Int(random.next(below: UInt64(kinds.count)))]
         var bytes = noise(size, &random)
-        bytes[0] = kind.rawValue << 4 | bytes[0] & 0x03
-        let isShort = kind == .data || kind == .reset
-        if !isShort { bytes[1] = PacketHeader.version }
+        bytes[0] = kind == .data ? kind.rawValue | bytes[0] & PacketHeader.flagBits : kind.rawValue
+        if kind != .data, kind != .reset { bytes[PacketHeader.versionOffset] = PacketHeader.version }
         // Half of them for this endpoint itself.
-        if random.next(below: 2) == 0 { for index in 0..<4 { bytes[(isShort ? 1 : 2) + index] = 0 } }
+        if random.next(below: 2) == 0 { for index in 0..<4 { bytes[PacketHeader.destinationOffset + index] = 0 } }
         return bytes
     }
 

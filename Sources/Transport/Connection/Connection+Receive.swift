@@ -4,15 +4,15 @@ extension Connection {
     /// The responder's answer; anything but an authentic one is a drop.
     mutating func receiveResponse(_ packet: [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard case .handshaking(var handshake) = phase else { return .unexpected }
-        guard let source = PacketHeader.identifier(packet, at: 10), let (secrets, parameters) = handshake.finish(with: packet) else {
+        guard let source = PacketHeader.source(of: packet), let (secrets, parameters) = handshake.finish(with: packet) else {
             return .handshakeFailed
         }
+        // A responder that speaks something newer in common did not see our list: somebody kept it from us.
+        guard TransportParameters.best(configuration.versions, parameters.versions) == PacketHeader.version,
+            let suite = parameters.suites.first, parameters.suites.count == 1, configuration.cipherSuites.contains(suite)
+        else { return .handshakeFailed }
         remoteID = source
-        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive, limits: configuration.protectionLimits)
-        noteKeys()
-        handshakeHash = secrets.hash
-        peerParameters = parameters
-        streams.apply(parameters)
+        begin(secrets, suite: suite, parameters, at: now)
         phase = .established
         statistics.packetsReceived += 1
         statistics.bytesReceived += UInt64(packet.count)
@@ -25,6 +25,15 @@ extension Connection {
         elicitPending = true
         events.append(.connected(handle, peerKey: peerKey))
         note(.connected, at: now)
+        return nil
+    }
+
+    /// The responder speaks none of our versions, or somebody on the way says so.
+    mutating func receiveVersions(_ versions: [UInt8], at now: Instant) -> DropReason? {
+        guard case .handshaking = phase, peerVersions.isEmpty else { return .unexpected }
+        peerVersions = versions
+        let end = now + .seconds(1)
+        timers[.handshakeLimit] = min(timers[.handshakeLimit] ?? end, end)
         return nil
     }
 
@@ -56,8 +65,8 @@ extension Connection {
         guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard protection != nil else { return .unexpected }
         if case .closed = phase { return .unknownConnection }
-        let truncated = packet[9..<13].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        let number = PacketNumber.widen(truncated, largest: replay.largest)
+        guard let truncated = PacketHeader.numberLow(of: packet) else { return .tooShort }
+        let number = PacketNumber.widen(truncated, largest: replay.expected == 0 ? nil : replay.expected - 1)
         guard replay.accepts(number) else {
             considerCopy(packet, number: number, from: address, random: random, at: now)
             return .replayed
@@ -66,7 +75,7 @@ extension Connection {
             if protection?.isForgedOut == true { endForForgeries(at: now) }
             return .unauthentic
         }
-        noteKeys()
+        noteKeys(at: now)
         let isNewest = replay.largest.map { number > $0 } ?? true
         replay.insert(number)
 
@@ -177,8 +186,9 @@ extension Connection {
     }
 
     private mutating func receive(_ ack: AckFrame, at now: Instant) throws(ProtocolViolation) {
+        guard ack.path == path.identifier else { throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of an unknown path") }
         guard let largest = ack.ranges.first?.upperBound else { return }
-        guard largest < sent.nextNumber else {
+        guard largest < sent.nextNumber, ack.ranges.allSatisfy({ $0.lowerBound >= sent.firstNumber }) else {
             throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a packet never sent")
         }
         var newlyAcknowledged = false
@@ -203,6 +213,7 @@ extension Connection {
         guard newlyAcknowledged else { return }
         unacknowledgedSince = sent.ackElicitingInFlight > 0 ? now : nil
         detector.onAcknowledged(largest: largest)
+        protection?.onAcknowledged(largest)
         if let packet = largestNewly {
             let delay = Interval.microseconds(Int64(min(ack.delayMicroseconds, 1_000_000)))
             path.rtt.update(sample: now - packet.sentAt, ackDelay: delay)
@@ -266,10 +277,21 @@ extension Connection {
         }
     }
 
+    private mutating func stamp(_ number: UInt64, at now: Instant) {
+        guard peerParameters.timestampsPerAck > 0 else { return }
+        if stamps.count == AckFrame.maximumTimestamps { stamps.removeLast() }
+        stamps.prepend(
+            ReceiveTimestamp(number: number, steps: UInt64(max(0, (now - receiveEpoch).microseconds / ReceiveTimestamp.stepMicroseconds))))
+    }
+
     /// Decides when to acknowledge `number` (RFC 9000 section 13.2, with an explicit "now" from the sender).
     private mutating func acknowledge(_ number: UInt64, elicits: Bool, ackNow: Bool, at now: Instant) {
-        let outOfOrder = received.last.map { number != $0.upperBound } ?? (number != 0)
-        if received.last.map({ number >= $0.upperBound }) ?? true { largestReceivedAt = now }
+        let outOfOrder = number != nextExpected
+        if number >= nextExpected {
+            nextExpected = number + 1
+            largestReceivedAt = now
+            stamp(number, at: now)
+        }
         received.insert(number..<(number + 1))
         received.keepHighest(AckFrame.maximumRanges)
         guard elicits else { return }

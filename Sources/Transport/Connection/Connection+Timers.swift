@@ -7,7 +7,7 @@ extension Connection {
         while let timer = timers.takeDue(at: now) {
             switch timer {
             case .handshake: initiationPending = true
-            case .handshakeLimit: finish(.handshakeTimeout(lastHint), at: now)
+            case .handshakeLimit: finish(peerVersions.isEmpty ? .handshakeTimeout(lastHint) : .otherVersion(peerVersions), at: now)
             case .loss: detectLosses(at: now)
             case .probe: probe(at: now)
             case .acknowledge: acknowledgeNow = true

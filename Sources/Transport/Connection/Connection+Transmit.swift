@@ -58,8 +58,8 @@ extension Connection {
 
     /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
     mutating func seal(_ payload: [UInt8], flags: UInt8, at now: Instant) -> [UInt8]? {
+        changeKeysIfDue(at: now)
         let packet = protection?.seal(payload, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier)
-        noteKeys()
         if packet == nil {
             let isWornOut = protection?.isWornOut ?? false
             let violation =
@@ -72,7 +72,7 @@ extension Connection {
 
     /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
     private mutating func mayCarryData(at now: Instant) -> Bool {
-        let size = configuration.maximumDatagramSize
+        let size = datagramSize
         let inFlight = sent.bytesInFlight
         if inFlight > 0, inFlight + size > path.controller.window { return false }
         // The table of sent packets is bounded too, whatever their size.
@@ -87,7 +87,7 @@ extension Connection {
     }
 
     private mutating func nextPacket(at now: Instant) -> Transmit? {
-        let room = path.allowance(configuration.maximumDatagramSize)
+        let room = path.allowance(datagramSize)
         guard room >= 64 else { return nil }
         let isProbe = probesPending > 0
         let wantsData = elicitPending || !pings.isEmpty || streams.hasSendable
@@ -118,7 +118,14 @@ extension Connection {
     private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout [SentFrame], at now: Instant) {
         let ranges = received.ranges.reversed().map { $0.lowerBound...($0.upperBound - 1) }
         guard let largest = ranges.first?.upperBound else { return }
-        writer.frame(.ack(AckFrame(ranges: ranges, delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)))))
+        let told = stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
+        writer.frame(
+            .ack(
+                AckFrame(
+                    path: path.identifier, ranges: ranges, delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)),
+                    timestamps: Array(told))))
+        // Told once: should this be lost, the next ones tell of later packets.
+        stamps.removeAll(keepingCapacity: true)
         frames.append(.ack(largest: largest))
         acknowledgeNow = false
         unacknowledgedElicited = 0
@@ -155,7 +162,7 @@ extension Connection {
         let window = path.controller.window
         let inFlight = sent.bytesInFlight + bytes
         // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
-        let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * configuration.maximumDatagramSize >= window
+        let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * datagramSize >= window
         sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, frames: frames, at: now)
         path.controller.onSent(bytes: bytes, at: now)
         path.pacer.onSent(bytes: bytes)

@@ -1,3 +1,4 @@
+import Collections
 import MastTimebase
 
 /// One connection, sans-IO. Its methods fall into four families:
@@ -57,6 +58,8 @@ struct Connection: ~Copyable {
     var pings: [Instant] = []
     var elicitPending = false
     var initiationPending = false
+    /// What a responder says that it speaks, none of them ours.
+    var peerVersions: [UInt8] = []
     var initiationAttempts = 0
     var initiationSentAt: Instant?
     var cookie: [UInt8]?
@@ -72,7 +75,13 @@ struct Connection: ~Copyable {
     /// Set when a probe timeout fired: the endpoint then probes `control` too.
     var wantsControlProbe = false
     /// Numbers below this are sent as they come; this one is skipped, to catch a peer that acknowledges blindly.
-    var skipNumber: UInt64
+    var skipNumber: UInt64 = .max
+    /// How far from the first number the first skipped one is.
+    let skipAhead: UInt64
+    /// When our key generation began.
+    var keysChangedAt: Instant = .zero
+    /// The newest key generation seen here.
+    var generationSeen: UInt64 = 0
 
     // Moves and hints.
     var candidates: [PathCandidate] = []
@@ -85,9 +94,14 @@ struct Connection: ~Copyable {
     var hintsInSilence = 0
 
     // Receiving.
-    var replay = ReplayWindow()
+    var replay = ReplayWindow(first: 0)
     var received = RangeSet64()
     var largestReceivedAt: Instant = .zero
+    /// When the newest packets came, for a peer that asked; what came out of order is left out.
+    var stamps = Deque<ReceiveTimestamp>()
+    var receiveEpoch: Instant = .zero
+    /// The number after the largest received.
+    var nextExpected: UInt64 = 0
     var unacknowledgedElicited = 0
     var acknowledgeNow = false
     var idleArmedBySend = false
@@ -111,8 +125,9 @@ struct Connection: ~Copyable {
         // An initiator chose the address itself: nothing to validate.
         path = Path(address: address, validated: true, configuration: configuration)
         streams = StreamTable(isInitiator: true, configuration: configuration)
+        // Replaced once there are secrets to take the first number from.
         sent = SentPackets(firstNumber: 0)
-        skipNumber = 64 + skip % 192
+        skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
         initiationPending = true
         timers[.handshakeLimit] = now + configuration.handshakeTimeout
@@ -121,7 +136,7 @@ struct Connection: ~Copyable {
     /// A responder's connection, made from an authentic first message.
     init(
         handle: ConnectionHandle, acceptedFrom address: NetworkAddress, peerKey: PublicKey, secrets: Handshake.Secrets,
-        peerParameters: TransportParameters, response: [UInt8], localID: ConnectionID, remoteID: ConnectionID,
+        suite: CipherSuite, peerParameters: TransportParameters, response: [UInt8], localID: ConnectionID, remoteID: ConnectionID,
         configuration: TransportConfiguration, skip: UInt64, at now: Instant
     ) {
         self.handle = handle
@@ -136,15 +151,28 @@ struct Connection: ~Copyable {
         path.received = PacketHeader.initiationSize
         streams = StreamTable(isInitiator: false, configuration: configuration)
         sent = SentPackets(firstNumber: 0)
-        skipNumber = 64 + skip % 192
+        skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
-        protection = PacketProtection(sendSecret: secrets.send, receiveSecret: secrets.receive, limits: configuration.protectionLimits)
-        handshakeHash = secrets.hash
-        self.peerParameters = peerParameters
-        streams.apply(peerParameters)
         responsePending = true
         timers[.handshakeLimit] = now + configuration.halfOpenTimeout
-        noteKeys()
+        begin(secrets, suite: suite, peerParameters, at: now)
+    }
+
+    /// The handshake gave keys: data packets can be sealed, from each direction's first number on.
+    mutating func begin(_ secrets: Handshake.Secrets, suite: CipherSuite, _ parameters: TransportParameters, at now: Instant) {
+        protection = PacketProtection(
+            sendSecret: secrets.send, receiveSecret: secrets.receive, suite: suite, limits: configuration.protectionLimits)
+        handshakeHash = secrets.hash
+        peerParameters = parameters
+        streams.apply(parameters)
+        sent = SentPackets(firstNumber: PacketNumber.first(secret: secrets.send, path: path.identifier))
+        skipNumber = sent.nextNumber + skipAhead
+        replay = ReplayWindow(first: PacketNumber.first(secret: secrets.receive, path: path.identifier))
+        nextExpected = replay.expected
+        receiveEpoch = now
+        keysChangedAt = now
+        statistics.cipherSuite = suite
+        noteKeys(at: now)
     }
 
     // MARK: getters
@@ -248,16 +276,32 @@ struct Connection: ~Copyable {
         return farewell
     }
 
-    /// The keys of a phase that began, if anybody asked for them.
-    mutating func noteKeys() {
-        guard configuration.logsKeys, let protection, protection.sendGeneration >= phasesLogged else { return }
-        phasesLogged = protection.sendGeneration + 1
-        let keys = protection.newestKeys()
+    /// After anything that may have begun a key generation: its time, and its keys if anybody asked for them.
+    mutating func noteKeys(at now: Instant) {
+        guard let generation = protection?.sendGeneration else { return }
+        if generation != generationSeen {
+            generationSeen = generation
+            keysChangedAt = now
+        }
+        guard configuration.logsKeys, generation >= phasesLogged, let keys = protection?.newestKeys() else { return }
+        phasesLogged = generation + 1
         keysToLog.append(
             PacketKeys(
-                initiator: isInitiator ? localID : remoteID, responder: isInitiator ? remoteID : localID, generation: protection.sendGeneration,
+                initiator: isInitiator ? localID : remoteID, responder: isInitiator ? remoteID : localID, generation: generation,
                 toResponder: isInitiator ? keys.send : keys.receive, toInitiator: isInitiator ? keys.receive : keys.send))
     }
+
+    /// The next key generation begins once the one in use is acknowledged and three of the largest probe timeouts old: nothing
+    /// of the one before it is under way then (RFC 9001 section 6.5).
+    mutating func changeKeysIfDue(at now: Instant) {
+        guard let protection, protection.isDue, protection.isConfirmed else { return }
+        guard now - keysChangedAt >= ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3 else { return }
+        self.protection?.changeSendKey()
+        noteKeys(at: now)
+    }
+
+    /// UDP payload bytes of the largest packet that may go: ours, and what the peer takes.
+    var datagramSize: Int { min(configuration.maximumDatagramSize, Int(clamping: peerParameters.maximumDatagramSize)) }
 
     mutating func note(_ event: TraceEvent, at now: Instant) {
         // Bounded, so that a driver that never drains it costs 4096 events and no more.

@@ -11,7 +11,7 @@ extension Endpoint {
     }
 
     mutating func receiveInitiation(_ bytes: [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
-        guard bytes.count == PacketHeader.initiationSize, let origin = PacketHeader.identifier(bytes, at: 10) else { return .tooShort }
+        guard bytes.count == PacketHeader.initiationSize, let origin = PacketHeader.source(of: bytes) else { return .tooShort }
         guard cookies.hasValidMAC1(bytes) else { return .badMAC }
         // The same first message again: one connection, the same answer, and nothing once that is over.
         let name = register.name(of: bytes)
@@ -68,11 +68,16 @@ extension Endpoint {
     private mutating func accept(
         _ bytes: [UInt8], _ destination: ConnectionID, origin: ConnectionID, name: UInt64, room: Room, from address: NetworkAddress, at now: Instant
     ) -> DropReason? {
-        guard var handshake = HandshakeResponder(identity: identity, packet: bytes) else { return .handshakeFailed }
+        guard var handshake = HandshakeResponder(identity: identity, packet: bytes),
+            // Somebody took a version that both ends have from the list in the clear.
+            TransportParameters.best(configuration.versions, handshake.parameters.versions) == PacketHeader.version,
+            let suite = CipherSuite.choose(offered: handshake.parameters.suites, own: configuration.cipherSuites)
+        else { return .handshakeFailed }
         // Arrived by a forwarder: our ID bears the same route, so that the peer's packets come the same way.
         let localID = freshID(route: destination.route)
         var parameters = ourParameters
         parameters.resetToken = resetToken(for: localID)
+        parameters.suites = [suite]
         guard let (response, secrets) = handshake.respond(destination: origin, source: localID, parameters: parameters, entropy: &entropy) else {
             return .handshakeFailed
         }
@@ -81,7 +86,7 @@ extension Endpoint {
         let handle = nextConnectionHandle()
         let slot = Slot(
             Connection(
-                handle: handle, acceptedFrom: address, peerKey: handshake.initiator, secrets: secrets, peerParameters: handshake.parameters,
+                handle: handle, acceptedFrom: address, peerKey: handshake.initiator, secrets: secrets, suite: suite, peerParameters: handshake.parameters,
                 response: response, localID: localID, remoteID: origin, configuration: configuration, skip: entropy.next(), at: now))
         slot.initiation = name
         slots[handle] = slot

@@ -21,12 +21,19 @@ extension Endpoint {
         if destination.route != 0, !localRoutes.contains(destination.route) {
             return forward(bytes, route: destination.route, from: address, at: now)
         }
-        if kind != .data, kind != .reset, bytes[1] != PacketHeader.version { return .wrongVersion }
+        if kind != .data, kind != .reset, kind != .versions {
+            guard let version = PacketHeader.version(of: bytes) else { return .tooShort }
+            if version != PacketHeader.version {
+                if kind == .initiation { tellVersions(bytes, to: address, at: now) }
+                return .wrongVersion
+            }
+        }
         switch kind {
         case .data: return receiveData(bytes, destination, from: address, at: now)
         case .initiation: return receiveInitiation(bytes, destination, from: address, at: now)
         case .response, .cookieReply: return receiveHandshakeAnswer(kind, bytes, destination, from: address, at: now)
         case .reset: return receiveReset(bytes, at: now)
+        case .versions: return receiveVersions(bytes, destination, at: now)
         case .keyQuery:
             guard let answer = KeyExchange.answer(to: bytes, key: identity.publicKey) else { return .tooShort }
             guard keyAnswerBudget.take(TrafficSource(address), at: now) else { return .overLimit }
@@ -39,9 +46,11 @@ extension Endpoint {
     }
 
     private mutating func forward(_ bytes: [UInt8], route: UInt32, from address: NetworkAddress, at now: Instant) -> DropReason? {
-        // Its receiver counts a first message for the route that it names: nobody names another's.
-        if PacketHeader.kind(of: bytes) == .initiation {
-            guard let origin = PacketHeader.identifier(bytes, at: 10), forwarder.isHome(origin.route, at: address) else { return .notForwardable }
+        // Where a packet names its sender's route, it is the sender's own: a receiver answers there, and counts a first message for it.
+        switch PacketHeader.kind(of: bytes) {
+        case .initiation, .response, .cookieReply, .versions:
+            guard let origin = PacketHeader.source(of: bytes), forwarder.isHome(origin.route, at: address) else { return .notForwardable }
+        case .data, .reset, .keyQuery, .keyAnswer, nil: break
         }
         guard let next = forwarder.forward(route, from: address, bytes: bytes.count, at: now) else { return .notForwardable }
         counters.forwarded += 1
@@ -56,7 +65,7 @@ extension Endpoint {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
             if bytes.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
                 var writer = ByteWriter(capacity: PacketHeader.resetSize)
-                writer.byte(PacketKind.reset.rawValue << 4)
+                writer.byte(PacketKind.reset.rawValue)
                 writer.integer(destination.rawValue)
                 writer.append(resetToken(for: destination))
                 counters.resetsSent += 1
@@ -72,7 +81,7 @@ extension Endpoint {
 
     /// A stateless reset names the ID that *we* send to; only the token that its owner gave us makes it count.
     private mutating func receiveReset(_ bytes: [UInt8], at now: Instant) -> DropReason? {
-        guard bytes.count == PacketHeader.resetSize, let id = PacketHeader.identifier(bytes, at: 1) else { return .tooShort }
+        guard bytes.count == PacketHeader.resetSize, let id = PacketHeader.destination(of: bytes) else { return .tooShort }
         guard let handle = byReset[ResetName(id: id, token: Array(bytes[9...]))], let slot = slots[handle] else { return .unknownConnection }
         slot.connection.finish(.reset, at: now)
         settle(slot)

@@ -4,6 +4,8 @@ import MastTimebase
 extension Endpoint {
     /// Stateless answers and forwarded packets waiting for the driver: two full socket batches.
     private static let outgoingLimit = 4_096
+    /// What a driver's receive buffer holds: any UDP payload of an IPv4 packet.
+    private static let largestDatagram: UInt64 = 65_507
 
     var ourParameters: TransportParameters {
         var parameters = TransportParameters()
@@ -12,6 +14,10 @@ extension Endpoint {
         parameters.maxStreamData = configuration.streamWindow
         parameters.maxStreams = configuration.maximumStreams
         parameters.incarnation = incarnation
+        parameters.versions = configuration.versions
+        parameters.suites = configuration.cipherSuites
+        parameters.maximumDatagramSize = Self.largestDatagram
+        parameters.timestampsPerAck = configuration.timestampsPerAck
         return parameters
     }
 
@@ -22,9 +28,9 @@ extension Endpoint {
     }
 
     mutating func freshID(route: UInt32) -> ConnectionID {
-        // 32 random bits against at most 20,000 connections: the loop ends at once.
+        // 24 random bits against at most 20,000 connections: the loop ends at once.
         while true {
-            let id = ConnectionID(route: route, local: UInt32(truncatingIfNeeded: entropy.next()))
+            let id = ConnectionID(route: route, shard: configuration.shard, random: UInt32(truncatingIfNeeded: entropy.next()))
             if id.rawValue != 0, byLocalID[id] == nil { return id }
         }
     }

@@ -110,7 +110,7 @@ package struct Endpoint: ~Copyable {
         self.entropy = entropy
         cookies = AddressCookie(responder: identity.publicKey)
         // From the key, so that a restarted endpoint can still reset what it has forgotten.
-        resetKey = Hashing.hmac(key: identity.privateBytes, Array("mast stateless reset".utf8))
+        resetKey = Hashing.hmac(key: identity.privateBytes, Array("mast/2 reset".utf8))
         handshakeTokens = configuration.handshakesPerSecond
         let share = configuration.handshakesPerSecond / 64
         handshakeBudget = SourceBudget(perSecond: share, burst: share, salt: (salts[0], salts[1]))
@@ -206,8 +206,15 @@ package struct Endpoint: ~Copyable {
         with(handle) { $0.setKeepAlive(interval, at: now) }
     }
 
-    /// Begins the next key generation on our side, as happens by itself after 2^20 packets.
-    package mutating func changeKeys(_ handle: ConnectionHandle) { with(handle) { $0.protection?.changeSendKey() } }
+    /// Begins the next key generation on our side, as happens by itself after 2^20 packets; nothing while the one in use is not
+    /// acknowledged.
+    package mutating func changeKeys(_ handle: ConnectionHandle, at now: Instant) {
+        with(handle) {
+            guard $0.protection?.isConfirmed == true else { return }
+            $0.protection?.changeSendKey()
+            $0.noteKeys(at: now)
+        }
+    }
 
     /// Asks whoever listens at `address` for its static key. The question is longer than the answer.
     package mutating func queryKey(of address: NetworkAddress, at now: Instant) {

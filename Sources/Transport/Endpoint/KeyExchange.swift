@@ -3,8 +3,7 @@
 enum KeyExchange {
     static func query(nonce: UInt64) -> [UInt8] {
         var writer = ByteWriter(capacity: PacketHeader.keyQuerySize)
-        writer.byte(PacketKind.keyQuery.rawValue << 4)
-        writer.byte(PacketHeader.version)
+        writeHeader(.keyQuery, into: &writer)
         writer.integer(nonce)
         writer.append([UInt8](repeating: 0, count: PacketHeader.keyQuerySize - writer.count))
         return writer.bytes
@@ -12,16 +11,24 @@ enum KeyExchange {
 
     static func answer(to query: [UInt8], key: PublicKey) -> [UInt8]? {
         guard query.count >= PacketHeader.keyQuerySize else { return nil }
-        var writer = ByteWriter(capacity: 42)
-        writer.byte(PacketKind.keyAnswer.rawValue << 4)
-        writer.byte(PacketHeader.version)
-        writer.append(query[2..<10])
+        var writer = ByteWriter(capacity: PacketHeader.keyAnswerSize)
+        writeHeader(.keyAnswer, into: &writer)
+        writer.append(query[PacketHeader.nonceOffset..<(PacketHeader.nonceOffset + 8)])
         writer.append(key.bytes)
         return writer.bytes
     }
 
     static func parse(answer: [UInt8]) -> (nonce: UInt64, key: PublicKey)? {
-        guard answer.count == 42, let key = PublicKey(bytes: answer[10...]), let nonce = PacketHeader.identifier(answer, at: 2) else { return nil }
+        guard answer.count == PacketHeader.keyAnswerSize, let key = PublicKey(bytes: answer[(PacketHeader.nonceOffset + 8)...]),
+            let nonce = PacketHeader.identifier(answer, at: PacketHeader.nonceOffset)
+        else { return nil }
         return (nonce.rawValue, key)
+    }
+
+    /// To nobody's connection: the destination ID is zero.
+    private static func writeHeader(_ kind: PacketKind, into writer: inout ByteWriter) {
+        writer.byte(kind.rawValue)
+        writer.integer(ConnectionID.none.rawValue)
+        writer.byte(PacketHeader.version)
     }
 }

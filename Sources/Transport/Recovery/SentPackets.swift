@@ -38,7 +38,13 @@ package struct SentPackets: Sendable {
     package private(set) var bytesInFlight = 0
     package private(set) var ackElicitingInFlight = 0
 
-    package init(firstNumber: UInt64) { nextNumber = firstNumber }
+    /// Nothing below was ever sent.
+    package let firstNumber: UInt64
+
+    package init(firstNumber: UInt64) {
+        self.firstNumber = firstNumber
+        nextNumber = firstNumber
+    }
 
     package var isEmpty: Bool { packets.isEmpty }
     package var count: Int { packets.count }

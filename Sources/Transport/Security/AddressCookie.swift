@@ -20,9 +20,9 @@ struct AddressCookie: Sendable {
         cookieKey = Self.cookieKey(for: responder)
     }
 
-    static func macKey(for responder: PublicKey) -> [UInt8] { Hashing.sha256(Array("mast mac1".utf8) + responder.bytes) }
+    static func macKey(for responder: PublicKey) -> [UInt8] { Hashing.sha256(Array("mast/2 mac1".utf8) + responder.bytes) }
     static func cookieKey(for responder: PublicKey) -> SymmetricKey {
-        SymmetricKey(data: Hashing.sha256(Array("mast cookie".utf8) + responder.bytes))
+        SymmetricKey(data: Hashing.sha256(Array("mast/2 cookie".utf8) + responder.bytes))
     }
 
     /// The two MAC fields at the end of a handshake packet: message ‖ MAC1(message) ‖ MAC2(message ‖ MAC1).
@@ -60,14 +60,14 @@ struct AddressCookie: Sendable {
 
     /// Header, 8-byte nonce, sealed cookie; 58 bytes against the 1200 that asked for it.
     mutating func reply(to packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> [UInt8]? {
-        guard let source = PacketHeader.identifier(packet, at: 10), let destination = PacketHeader.identifier(packet, at: 2) else { return nil }
+        guard let source = PacketHeader.source(of: packet), let destination = PacketHeader.destination(of: packet) else { return nil }
         rotate(at: now, entropy: &entropy)
         var writer = ByteWriter(capacity: 64)
         PacketHeader.writeLong(.cookieReply, destination: source, source: destination, into: &writer)
         let nonceWord = entropy.next()
         writer.integer(nonceWord)
         let mac1 = packet[(packet.count - 2 * PacketHeader.macSize)..<(packet.count - PacketHeader.macSize)]
-        guard let sealed = AEAD.seal(Self.cookie(secret, address), key: cookieKey, path: 0xFFFF_FFFF, number: nonceWord, authenticating: Array(mac1)) else { return nil }
+        guard let sealed = AEAD.seal(Self.cookie(secret, address), key: cookieKey, prefix: 0xFFFF_FFFF, number: nonceWord, authenticating: Array(mac1)) else { return nil }
         writer.append(sealed)
         return writer.bytes
     }
@@ -76,7 +76,7 @@ struct AddressCookie: Sendable {
     static func open(reply packet: [UInt8], responder: PublicKey, mac1: [UInt8]) -> [UInt8]? {
         var reader = ByteReader(packet, from: PacketHeader.longHeaderSize, to: packet.count)
         guard let nonce = reader.integer(UInt64.self) else { return nil }
-        return AEAD.open(reader.rest(), key: cookieKey(for: responder), path: 0xFFFF_FFFF, number: nonce, authenticating: mac1[...])
+        return AEAD.open(reader.rest(), key: cookieKey(for: responder), prefix: 0xFFFF_FFFF, number: nonce, authenticating: mac1[...])
     }
 
     private mutating func rotate(at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) {

@@ -10,7 +10,7 @@ import Crypto
 /// The clear header of each message is mixed into the hash, so a changed byte fails the handshake.
 enum Handshake {
     static let protocolName = "Noise_IK_25519_AESGCM_SHA256"
-    static let prologue = Array("mast/1".utf8)
+    static let prologue = Array("mast/2".utf8)
 
     /// What both sides hold afterwards.
     struct Secrets: Sendable {

@@ -22,7 +22,7 @@ package struct KeyLog: Sendable {
     private static let mostPhases = 1 << 20
     private static let mostMethods = 65_536
 
-    private var keys: [Phase: [UInt8]] = [:]  // lookup only
+    private var keys: [Phase: PacketKey] = [:]  // lookup only
     private var newest: [ConnectionID: UInt64] = [:]  // lookup only
     private var ways: [ConnectionID: Way] = [:]  // lookup only
     private var methods: [UInt32: String] = [:]  // lookup only
@@ -79,7 +79,7 @@ package struct KeyLog: Sendable {
 
     package func method(_ number: UInt32) -> String? { methods[number] }
 
-    func key(to destination: ConnectionID, generation: UInt64) -> [UInt8]? { keys[Phase(destination: destination, generation: generation)] }
+    func key(to destination: ConnectionID, generation: UInt64) -> PacketKey? { keys[Phase(destination: destination, generation: generation)] }
 
     func newestGeneration(to destination: ConnectionID) -> UInt64? { newest[destination] }
 

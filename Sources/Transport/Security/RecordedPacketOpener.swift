@@ -1,5 +1,3 @@
-import Crypto
-
 /// Opens recorded data packets of other hosts' connections with a key log, in the order in which they were recorded.
 package struct RecordedPacketOpener: Sendable {
     package enum Outcome: Sendable, Equatable {
@@ -34,17 +32,13 @@ package struct RecordedPacketOpener: Sendable {
         guard let destination = PacketHeader.destination(of: packet), log.way(to: destination) != nil else { return .sealed(.noConnection) }
         guard packet.count >= wireBytes, packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .sealed(.cut) }
         let known = progress[destination]
-        let truncated = packet[9..<13].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        guard let truncated = PacketHeader.numberLow(of: packet) else { return .sealed(.cut) }
         let number = PacketNumber.widen(truncated, largest: known?.largest)
         var isTried = false
         for generation in candidates(known, destination, log) where UInt8(truncatingIfNeeded: generation & 1) == packet[0] & PacketHeader.keyPhaseBit {
             guard let key = log.key(to: destination, generation: generation) else { continue }
             isTried = true
-            guard
-                let payload = AEAD.open(
-                    packet[PacketHeader.dataHeaderSize...], key: SymmetricKey(data: key), path: 0, number: number,
-                    authenticating: packet[..<PacketHeader.dataHeaderSize])
-            else { continue }
+            guard let payload = key.open(packet, path: 0, number: number) else { continue }
             progress[destination] = Progress(largest: max(known?.largest ?? 0, number), generation: max(known?.generation ?? 0, generation))
             return .opened(payload, number: number, generation: generation)
         }

@@ -5,11 +5,17 @@ package struct ReplayWindow: Sendable {
     private static let words = Int(size / 64) + 1
     private var bits = [UInt64](repeating: 0, count: words)
     private(set) package var largest: UInt64?
+    /// The direction's first number.
+    private let first: UInt64
 
-    package init() {}
+    package init(first: UInt64 = 0) { self.first = first }
+
+    /// The number after the largest seen.
+    package var expected: UInt64 { largest.map { $0 + 1 } ?? first }
 
     /// Whether `number` is neither seen nor too old. Check before the cipher, `insert` after it.
     package func accepts(_ number: UInt64) -> Bool {
+        guard number >= first else { return false }
         guard let largest else { return true }
         if number > largest { return true }
         if largest - number >= Self.size { return false }

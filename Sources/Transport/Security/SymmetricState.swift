@@ -27,14 +27,14 @@ struct SymmetricState: Sendable {
     }
 
     mutating func encryptAndHash(_ plaintext: [UInt8]) -> [UInt8]? {
-        guard let key, let sealed = AEAD.seal(plaintext, key: key, path: 0, number: nonce, authenticating: hash) else { return nil }
+        guard let key, let sealed = AEAD.seal(plaintext, key: key, number: nonce, authenticating: hash) else { return nil }
         nonce += 1
         mixHash(sealed)
         return sealed
     }
 
     mutating func decryptAndHash(_ sealed: ArraySlice<UInt8>) -> [UInt8]? {
-        guard let key, let plaintext = AEAD.open(sealed, key: key, path: 0, number: nonce, authenticating: hash[...]) else { return nil }
+        guard let key, let plaintext = AEAD.open(sealed, key: key, number: nonce, authenticating: hash[...]) else { return nil }
         nonce += 1
         mixHash(sealed)
         return plaintext
@@ -53,6 +53,11 @@ package enum Hashing {
         Array(HMAC<SHA256>.authenticationCode(for: data, using: SymmetricKey(data: key)))
     }
 
+    /// HKDF-Expand (RFC 5869 section 2.3) with SHA-256.
+    package static func expand(_ secret: [UInt8], _ info: [UInt8], _ count: Int) -> [UInt8] {
+        HKDF<SHA256>.expand(pseudoRandomKey: secret, info: info, outputByteCount: count).withUnsafeBytes { Array($0) }
+    }
+
     /// Noise section 4.3, two outputs.
     static func noiseHKDF(chainingKey: [UInt8], input: [UInt8]) -> ([UInt8], [UInt8]) {
         let temporary = hmac(key: chainingKey, input)
@@ -69,11 +74,11 @@ package enum Hashing {
     }
 }
 
-/// AES-256-GCM with the nonce (path id, counter), both big-endian: for path 0 it is Noise's own nonce.
+/// AES-256-GCM with the nonce (prefix, counter), both big-endian: with prefix 0 it is Noise's own nonce.
 enum AEAD {
     /// Ciphertext and tag; nil only if the cryptography library fails.
-    static func seal(_ plaintext: [UInt8], key: SymmetricKey, path: UInt32, number: UInt64, authenticating header: [UInt8]) -> [UInt8]? {
-        guard let nonce = nonce(path, number),
+    static func seal(_ plaintext: [UInt8], key: SymmetricKey, prefix: UInt32 = 0, number: UInt64, authenticating header: [UInt8]) -> [UInt8]? {
+        guard let nonce = nonce(prefix, number),
             let box = try? AES.GCM.seal(plaintext, using: key, nonce: nonce, authenticating: header)
         else { return nil }
         var sealed: [UInt8] = []
@@ -83,8 +88,8 @@ enum AEAD {
         return sealed
     }
 
-    static func open(_ sealed: ArraySlice<UInt8>, key: SymmetricKey, path: UInt32, number: UInt64, authenticating header: ArraySlice<UInt8>) -> [UInt8]? {
-        guard sealed.count >= PacketHeader.tagSize, let nonce = nonce(path, number),
+    static func open(_ sealed: ArraySlice<UInt8>, key: SymmetricKey, prefix: UInt32 = 0, number: UInt64, authenticating header: ArraySlice<UInt8>) -> [UInt8]? {
+        guard sealed.count >= PacketHeader.tagSize, let nonce = nonce(prefix, number),
             let box = try? AES.GCM.SealedBox(
                 nonce: nonce, ciphertext: sealed.dropLast(PacketHeader.tagSize), tag: sealed.suffix(PacketHeader.tagSize)),
             let plaintext = try? AES.GCM.open(box, using: key, authenticating: header)
@@ -92,9 +97,9 @@ enum AEAD {
         return Array(plaintext)
     }
 
-    private static func nonce(_ path: UInt32, _ number: UInt64) -> AES.GCM.Nonce? {
+    private static func nonce(_ prefix: UInt32, _ number: UInt64) -> AES.GCM.Nonce? {
         var writer = ByteWriter(capacity: 12)
-        writer.integer(path)
+        writer.integer(prefix)
         writer.integer(number)
         return try? AES.GCM.Nonce(data: writer.bytes)
     }

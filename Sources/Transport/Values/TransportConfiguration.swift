@@ -8,6 +8,8 @@ public struct TransportConfiguration: Sendable {
     public var handshakeTimeout: Interval = .seconds(10)
     /// UDP payload bytes of a data packet; 1200 passes every IPv6 path.
     public var maximumDatagramSize = 1200
+    /// Ciphers for data packets, best first: AES where the processor has instructions for it, ChaCha20-Poly1305 first where not.
+    public var cipherSuites: [CipherSuite] = [.aes128GCM, .chaCha20Poly1305]
     /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
     public var streamWindow: UInt64 = 1 << 20
     public var connectionWindow: UInt64 = 4 << 20
@@ -47,6 +49,12 @@ public struct TransportConfiguration: Sendable {
     package var logsKeys = false
     /// First messages known exactly, 24 bytes each: half a minute at the full rate of handshakes.
     package var rememberedInitiations = 65_536
+    /// Receive times asked of the peer, in each acknowledgement; 0 where nothing here uses them.
+    package var timestampsPerAck: UInt64 = 0
+    /// Which of the host's shards this endpoint is: it stands in the connection IDs that it chooses.
+    package var shard: UInt8 = 0
+    /// Wire versions spoken; a test plays another build with it.
+    package var versions: [UInt8] = [PacketHeader.version]
     /// Of each connection's keys.
     package var protectionLimits = ProtectionLimits()
 

@@ -9,6 +9,8 @@ package struct DatagramDissection: Sendable {
     package var destinationID: ConnectionID?
     package var sourceID: ConnectionID?
     package var nonce: [UInt8]?
+    /// What the sender of a list of versions speaks.
+    package var versions: [UInt8] = []
     /// The low 32 bits of a data packet's number.
     package var numberLow: UInt32?
     package var sealedBytes: Int?
@@ -22,40 +24,44 @@ package struct DatagramDissection: Sendable {
     package init?(_ bytes: [UInt8], wireBytes: Int) {
         guard let kind = PacketHeader.kind(of: bytes) else { return nil }
         (self.kind, datagramBytes) = (kind, wireBytes)
-        let flags = (bytes.first ?? 0) & 0x0F
-        let allowed = kind == .data ? PacketHeader.keyPhaseBit | PacketHeader.ackNowBit : 0
-        if flags & ~allowed != 0 { fault = "unknown flags 0x" + String(flags & ~allowed, radix: 16) }
+        let flags = kind == .data ? (bytes.first ?? 0) & PacketHeader.flagBits : 0
         let expected = Self.size(kind)
         if !expected.contains(wireBytes) {
             fault = "\(wireBytes) bytes, where \(expected.lowerBound == expected.upperBound ? "" : "at least ")\(expected.lowerBound) are due"
         }
+        if kind != .keyQuery, kind != .keyAnswer { destinationID = PacketHeader.destination(of: bytes) }
         switch kind {
         case .initiation, .response, .cookieReply:
             takeVersion(bytes)
-            destinationID = PacketHeader.identifier(bytes, at: 2)
-            sourceID = PacketHeader.identifier(bytes, at: 10)
-            if kind == .cookieReply, bytes.count >= 26 { nonce = Array(bytes[18..<26]) }
+            sourceID = PacketHeader.source(of: bytes)
+            if kind == .cookieReply { takeNonce(bytes, at: PacketHeader.longHeaderSize) }
+        case .versions:
+            sourceID = PacketHeader.source(of: bytes)
+            versions = Array(bytes.dropFirst(PacketHeader.longHeaderSize).prefix(32))
         case .data:
-            destinationID = PacketHeader.identifier(bytes, at: 1)
-            if bytes.count >= PacketHeader.dataHeaderSize {
-                numberLow = bytes[9..<13].reduce(0) { $0 << 8 | UInt32($1) }
+            if let low = PacketHeader.numberLow(of: bytes) {
+                numberLow = low
                 sealedBytes = max(0, wireBytes - PacketHeader.dataHeaderSize - PacketHeader.tagSize)
             }
             hasKeyPhase = flags & PacketHeader.keyPhaseBit != 0
             asksForAck = flags & PacketHeader.ackNowBit != 0
-        case .reset:
-            destinationID = PacketHeader.identifier(bytes, at: 1)
+        case .reset: break
         case .keyQuery, .keyAnswer:
             takeVersion(bytes)
-            if bytes.count >= 10 { nonce = Array(bytes[2..<10]) }
-            if kind == .keyAnswer, bytes.count >= 42 { key = PublicKey(bytes: bytes[10..<42]) }
+            takeNonce(bytes, at: PacketHeader.nonceOffset)
+            if kind == .keyAnswer, bytes.count >= PacketHeader.keyAnswerSize {
+                key = PublicKey(bytes: bytes[(PacketHeader.nonceOffset + 8)..<PacketHeader.keyAnswerSize])
+            }
         }
     }
 
+    private mutating func takeNonce(_ bytes: [UInt8], at offset: Int) {
+        if bytes.count >= offset + 8 { nonce = Array(bytes[offset..<(offset + 8)]) }
+    }
+
     private mutating func takeVersion(_ bytes: [UInt8]) {
-        guard bytes.count > 1 else { return }
-        version = bytes[1]
-        if bytes[1] != PacketHeader.version { fault = "version \(bytes[1])" }
+        version = PacketHeader.version(of: bytes)
+        if let version, version != PacketHeader.version { fault = "version \(version)" }
     }
 
     /// In the order of the bytes.
@@ -65,6 +71,7 @@ package struct DatagramDissection: Sendable {
         if let destinationID { parts.append((kind == .reset ? "of " : "to ") + Self.text(destinationID)) }
         if let sourceID { parts.append("from " + Self.text(sourceID)) }
         if let nonce { parts.append("nonce " + Hexadecimal.encode(nonce)) }
+        if !versions.isEmpty { parts.append("speaks " + versions.map { "\($0)" }.joined(separator: ",")) }
         if let numberLow { parts.append("number …\(numberLow)") }
         if let sealedBytes { parts.append("sealed \(sealedBytes)") }
         if hasKeyPhase { parts.append("key-phase") }
@@ -89,6 +96,7 @@ package struct DatagramDissection: Sendable {
         case .reset: "reset"
         case .keyQuery: "key-query"
         case .keyAnswer: "key-answer"
+        case .versions: "versions"
         }
     }
 
@@ -101,7 +109,8 @@ package struct DatagramDissection: Sendable {
         case .data: PacketHeader.dataHeaderSize + PacketHeader.tagSize...Int.max
         case .reset: PacketHeader.resetSize...PacketHeader.resetSize
         case .keyQuery: PacketHeader.keyQuerySize...Int.max
-        case .keyAnswer: 42...42
+        case .keyAnswer: PacketHeader.keyAnswerSize...PacketHeader.keyAnswerSize
+        case .versions: PacketHeader.longHeaderSize + 1...PacketHeader.longHeaderSize + 32
         }
     }
 }

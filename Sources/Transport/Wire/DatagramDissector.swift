@@ -91,8 +91,8 @@ package struct DatagramDissector {
             guard let to = dissection.destinationID, UInt32(truncatingIfNeeded: to.rawValue) == 0, let from = dissection.sourceID, from != .none
             else { return nil }
             return .connection(from)
-        case .response, .cookieReply: return dissection.destinationID.map { .connection($0) }
-        case .keyQuery: return payload.dropFirst(10).allSatisfy { $0 == 0 } ? dissection.nonce.map { .nonce($0) } : nil
+        case .response, .cookieReply, .versions: return dissection.destinationID.map { .connection($0) }
+        case .keyQuery: return payload.dropFirst(PacketHeader.nonceOffset + 8).allSatisfy { $0 == 0 } ? dissection.nonce.map { .nonce($0) } : nil
         case .keyAnswer: return dissection.nonce.map { .nonce($0) }
         case .data, .reset: return nil
         }

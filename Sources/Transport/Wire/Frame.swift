@@ -16,18 +16,51 @@ package enum Frame: Sendable, Equatable {
 }
 
 package struct AckFrame: Sendable, Equatable {
+    /// Whose numbers these are.
+    package var path: UInt32
     /// Newest first, disjoint, descending; closed ranges of packet numbers.
     package var ranges: [ClosedRange<UInt64>]
     /// How long the receiver held the largest back, in microseconds.
     package var delayMicroseconds: UInt64
+    /// Nil when the receiver cannot read marks, or none came.
+    package var marks: ECNCounts?
+    /// When some of the acknowledged packets came, newest first.
+    package var timestamps: [ReceiveTimestamp]
 
-    package init(ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64) {
+    package init(
+        path: UInt32 = 0, ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
+    ) {
+        self.path = path
         self.ranges = ranges
         self.delayMicroseconds = delayMicroseconds
+        self.marks = marks
+        self.timestamps = timestamps
     }
 
     /// As many ranges as a sender may state: enough for a bad burst, small enough to check in microseconds.
     package static let maximumRanges = 32
+    /// Receive times in one acknowledgement: a quarter of a full datagram.
+    package static let maximumTimestamps = 64
+}
+
+/// Datagrams of a path that came with each ECN codepoint so far (RFC 9000 section 19.3.2).
+package struct ECNCounts: Sendable, Equatable {
+    package var ect0: UInt64
+    package var ect1: UInt64
+    package var ce: UInt64
+
+    package init(ect0: UInt64 = 0, ect1: UInt64 = 0, ce: UInt64 = 0) { (self.ect0, self.ect1, self.ce) = (ect0, ect1, ce) }
+}
+
+/// When a packet came, by the receiver's clock (draft-ietf-quic-receive-ts): only differences mean anything.
+package struct ReceiveTimestamp: Sendable, Equatable {
+    package var number: UInt64
+    /// In steps of 128 µs since a time of the receiver's choice.
+    package var steps: UInt64
+
+    package static let stepMicroseconds: Int64 = 128
+
+    package init(number: UInt64, steps: UInt64) { (self.number, self.steps) = (number, steps) }
 }
 
 package struct StreamFrame: Sendable, Equatable {

@@ -2,7 +2,10 @@
 private enum FrameType {
     static let padding: UInt64 = 0x00
     static let ping: UInt64 = 0x01
+    /// Acknowledgements use two flag bits.
     static let ack: UInt64 = 0x02
+    static let ackMarks: UInt64 = 0x01
+    static let ackTimestamps: UInt64 = 0x04
     static let resetStream: UInt64 = 0x04
     static let stopSending: UInt64 = 0x05
     static let stream: UInt64 = 0x08
@@ -29,7 +32,7 @@ package struct FrameReader: Sendable {
         guard let type = reader.varInt() else { throw .malformed("frame type") }
         switch type {
         case FrameType.ping: return .ping
-        case FrameType.ack: return .ack(try ack())
+        case 0x02, 0x03, 0x06, 0x07: return .ack(try ack(flags: type & ~FrameType.ack))
         case FrameType.resetStream:
             return .resetStream(try stream(), code: try number("reset code"), finalSize: try number("final size"))
         case FrameType.stopSending: return .stopSending(try stream(), code: try number("stop code"))
@@ -59,7 +62,9 @@ package struct FrameReader: Sendable {
 
     private mutating func stream() throws(ProtocolViolation) -> StreamID { StreamID(rawValue: try number("stream id")) }
 
-    private mutating func ack() throws(ProtocolViolation) -> AckFrame {
+    private mutating func ack(flags: UInt64) throws(ProtocolViolation) -> AckFrame {
+        let path = try number("ack path")
+        guard let path = UInt32(exactly: path) else { throw .malformed("ack path") }
         let largest = try number("largest acknowledged")
         let delay = try number("ack delay")
         let more = try number("ack range count")
@@ -80,7 +85,32 @@ package struct FrameReader: Sendable {
             smallest = top - length
             ranges.append(smallest...top)
         }
-        return AckFrame(ranges: ranges, delayMicroseconds: delay)
+        var marks: ECNCounts?
+        if flags & FrameType.ackMarks != 0 { marks = ECNCounts(ect0: try number("ECT(0)"), ect1: try number("ECT(1)"), ce: try number("CE")) }
+        let timestamps = flags & FrameType.ackTimestamps != 0 ? try timestamps(largest: largest) : []
+        return AckFrame(path: path, ranges: ranges, delayMicroseconds: delay, marks: marks, timestamps: timestamps)
+    }
+
+    /// Ranges of consecutive numbers, newest first: (numbers passed over, count, steps each). The first step counts from the
+    /// receiver's epoch, each further one back from the time before it.
+    private mutating func timestamps(largest: UInt64) throws(ProtocolViolation) -> [ReceiveTimestamp] {
+        var timestamps: [ReceiveTimestamp] = []
+        var next: UInt64? = largest
+        for _ in 0..<(try number("timestamp range count")) {
+            let gap = try number("timestamp gap")
+            let count = try number("timestamp count")
+            guard count > 0, timestamps.count + Int(clamping: count) <= AckFrame.maximumTimestamps else { throw .malformed("timestamp count") }
+            guard let from = next, gap <= from, count - 1 <= from - gap else { throw .malformed("timestamp gap") }
+            for index in 0..<count {
+                let steps = try number("timestamp")
+                let last = timestamps.last?.steps
+                if let last, steps > last { throw .malformed("timestamp") }
+                timestamps.append(ReceiveTimestamp(number: from - gap - index, steps: last.map { $0 - steps } ?? steps))
+            }
+            let lowest = from - gap - (count - 1)
+            next = lowest > 0 ? lowest - 1 : nil
+        }
+        return timestamps
     }
 
     private mutating func streamFrame(flags: UInt64) throws(ProtocolViolation) -> StreamFrame {
@@ -138,13 +168,38 @@ extension ByteWriter {
 
     private mutating func ackFrame(_ ack: AckFrame) {
         guard let first = ack.ranges.first else { return }
-        varInts(FrameType.ack, first.upperBound, ack.delayMicroseconds)
+        var type = FrameType.ack
+        if ack.marks != nil { type |= FrameType.ackMarks }
+        if !ack.timestamps.isEmpty { type |= FrameType.ackTimestamps }
+        varInts(type, UInt64(ack.path), first.upperBound, ack.delayMicroseconds)
         varInt(UInt64(ack.ranges.count - 1))
         varInt(first.upperBound - first.lowerBound)
         var smallest = first.lowerBound
         for range in ack.ranges.dropFirst() {
             varInts(smallest - range.upperBound - 2, range.upperBound - range.lowerBound)
             smallest = range.lowerBound
+        }
+        if let marks = ack.marks { varInts(marks.ect0, marks.ect1, marks.ce) }
+        if !ack.timestamps.isEmpty { write(ack.timestamps, largest: first.upperBound) }
+    }
+
+    private mutating func write(_ timestamps: [ReceiveTimestamp], largest: UInt64) {
+        var runs: [ArraySlice<ReceiveTimestamp>] = []
+        var start = timestamps.startIndex
+        for index in timestamps.indices where index + 1 == timestamps.endIndex || timestamps[index + 1].number + 1 != timestamps[index].number {
+            runs.append(timestamps[start...index])
+            start = index + 1
+        }
+        varInt(UInt64(runs.count))
+        var next = largest
+        var last: UInt64?
+        for run in runs {
+            varInts(next - (run.first?.number ?? next), UInt64(run.count))
+            for stamp in run {
+                varInt(last.map { $0 - stamp.steps } ?? stamp.steps)
+                last = stamp.steps
+            }
+            next = (run.last?.number ?? 1) &- 1
         }
     }
 }

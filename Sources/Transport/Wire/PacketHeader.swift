@@ -1,49 +1,70 @@
 /// The clear part of each packet kind. See `WireFormat` for the layouts.
+///
+/// Byte 0 of every packet is in 4…15, which neither STUN (0–3), DTLS (20–63), TURN (64–79) nor QUIC and RTP (128–255, 64–127)
+/// begin with (RFC 9443 section 2): one port can carry them all, and a dissector can tell.
 package enum PacketKind: UInt8, Sendable {
     /// First handshake message, exactly ``PacketHeader/initiationSize`` bytes.
-    case initiation = 1
+    case initiation = 0x04
     /// Second handshake message.
-    case response = 2
+    case response = 0x05
     /// "Prove your address first": an encrypted cookie in answer to an initiation under load.
-    case cookieReply = 3
-    /// Everything after the handshake.
-    case data = 4
+    case cookieReply = 0x06
     /// "I do not know this connection": a stateless reset.
-    case reset = 5
+    case reset = 0x07
+    /// Everything after the handshake; the two low bits are flags.
+    case data = 0x08
     /// Asks for the static public key (trust on first use), padded so the answer is never larger.
-    case keyQuery = 6
-    case keyAnswer = 7
+    case keyQuery = 0x0C
+    case keyAnswer = 0x0D
+    /// The versions spoken here, in answer to an initiation of another.
+    case versions = 0x0E
 }
 
 package enum PacketHeader {
-    package static let version: UInt8 = 1
+    package static let version: UInt8 = 2
     /// An initiation is padded to this UDP payload size: it proves that the path carries such packets and
     /// feeds the three-times limit (RFC 9000 section 8.1 uses the same figure).
     package static let initiationSize = 1200
+    /// Kind, destination ID, version, source ID.
     package static let longHeaderSize = 18
+    /// Kind and flags, destination ID, the low 32 bits of the number.
     package static let dataHeaderSize = 13
     package static let tagSize = 16
     package static let macSize = 16
     package static let keyQuerySize = 64
+    package static let keyAnswerSize = 50
     package static let resetSize = 25
+
+    /// Where the fields stand: the destination ID in every kind, so that a forwarder parses once.
+    package static let destinationOffset = 1
+    package static let versionOffset = 9
+    package static let numberOffset = 9
+    package static let sourceOffset = 10
+    package static let nonceOffset = 10
 
     /// Flag bits in byte 0 of a data packet.
     package static let keyPhaseBit: UInt8 = 0x01
     /// The sender has nothing more to send for now and wants to know at once whether this arrived.
     package static let ackNowBit: UInt8 = 0x02
+    package static let flagBits: UInt8 = 0x03
 
     package static func kind(of bytes: [UInt8]) -> PacketKind? {
-        bytes.first.flatMap { PacketKind(rawValue: $0 >> 4) }
+        guard let first = bytes.first else { return nil }
+        return first & ~flagBits == PacketKind.data.rawValue ? .data : PacketKind(rawValue: first)
     }
 
-    /// The destination connection ID, for any packet kind that is delivered by one; nil when too short.
-    package static func destination(of bytes: [UInt8]) -> ConnectionID? {
-        guard let kind = kind(of: bytes) else { return nil }
-        switch kind {
-        case .data, .reset: return identifier(bytes, at: 1)
-        case .initiation, .response, .cookieReply: return identifier(bytes, at: 2)
-        case .keyQuery, .keyAnswer: return bytes.count >= 10 ? ConnectionID.none : nil
-        }
+    /// The connection ID at bytes 1–8; nil when too short.
+    package static func destination(of bytes: [UInt8]) -> ConnectionID? { identifier(bytes, at: destinationOffset) }
+
+    /// The ID that the sender of an initiation, response, cookie reply or list of versions chose for itself.
+    package static func source(of bytes: [UInt8]) -> ConnectionID? { identifier(bytes, at: sourceOffset) }
+
+    package static func version(of bytes: [UInt8]) -> UInt8? { bytes.count > versionOffset ? bytes[versionOffset] : nil }
+
+    /// The low 32 bits of a data packet's number; nil when too short.
+    package static func numberLow(of bytes: [UInt8]) -> UInt32? {
+        guard bytes.count >= dataHeaderSize else { return nil }
+        return bytes[numberOffset..<(numberOffset + 4)].reduce(0) { $0 << 8 | UInt32($1) }
     }
 
     package static func identifier(_ bytes: [UInt8], at offset: Int) -> ConnectionID? {
@@ -53,10 +74,18 @@ package enum PacketHeader {
         return ConnectionID(rawValue: value)
     }
 
-    package static func writeLong(_ kind: PacketKind, destination: ConnectionID, source: ConnectionID, into writer: inout ByteWriter) {
-        writer.byte(kind.rawValue << 4)
-        writer.byte(version)
+    package static func writeLong(
+        _ kind: PacketKind, destination: ConnectionID, source: ConnectionID, version: UInt8 = version, into writer: inout ByteWriter
+    ) {
+        writer.byte(kind.rawValue)
         writer.integer(destination.rawValue)
+        writer.byte(version)
         writer.integer(source.rawValue)
+    }
+
+    package static func writeData(flags: UInt8, destination: ConnectionID, number: UInt64, into writer: inout ByteWriter) {
+        writer.byte(PacketKind.data.rawValue | flags & flagBits)
+        writer.integer(destination.rawValue)
+        writer.integer(UInt32(truncatingIfNeeded: number))
     }
 }

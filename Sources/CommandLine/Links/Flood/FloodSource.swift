@@ -92,24 +92,21 @@ struct FloodSource {
 
     /// Noise behind a header that passes the first look: a kind, the version, and a size of that kind.
     private mutating func headed() -> [UInt8] {
-        let kinds: [PacketKind] = [.initiation, .response, .cookieReply, .data, .reset, .keyQuery, .keyAnswer]
+        let kinds: [PacketKind] = [.initiation, .response, .cookieReply, .data, .reset, .keyQuery, .keyAnswer, .versions]
         let kind = kinds[below(kinds.count)]
         let usual: Int
         switch kind {
         case .initiation: usual = PacketHeader.initiationSize
         case .reset: usual = PacketHeader.resetSize
         case .keyQuery: usual = PacketHeader.keyQuerySize
-        case .keyAnswer: usual = 42
+        case .keyAnswer: usual = PacketHeader.keyAnswerSize
         default: usual = 18 + below(1_183)
         }
         var bytes = noise(usual)
-        bytes[0] = kind.rawValue << 4 | bytes[0] & 0x0F
-        bytes[1] = kind == .data || kind == .reset ? bytes[1] : PacketHeader.version
+        bytes[0] = kind == .data ? kind.rawValue | bytes[0] & PacketHeader.flagBits : kind.rawValue
+        if kind != .data, kind != .reset { bytes[PacketHeader.versionOffset] = PacketHeader.version }
         // Half of them without a route: for the target itself.
-        if below(2) == 0, bytes.count > 10 {
-            let start = kind == .data || kind == .reset ? 1 : 2
-            for index in start..<(start + 4) { bytes[index] = 0 }
-        }
+        if below(2) == 0 { for index in 0..<4 { bytes[PacketHeader.destinationOffset + index] = 0 } }
         return bytes
     }
 
