@@ -72,8 +72,8 @@ import Testing
         let pair = Pair(seed: 4, scenario: LinkScenario(up: lossy, down: lossy, seed: 4))
         let handle = connected(pair)
         for round in 0..<6 {
-            pair.client.changeKeys(handle)
-            if round % 2 == 1, let server = pair.accepted { pair.server.changeKeys(server) }
+            pair.client.changeKeys(handle, at: pair.now)
+            if round % 2 == 1, let server = pair.accepted { pair.server.changeKeys(server, at: pair.now) }
             let request = (0..<20_000).map { UInt8(truncatingIfNeeded: $0 &+ round) }
             let same = echo(request, on: handle, in: pair, within: .seconds(10)) == request
             #expect(same)
@@ -91,7 +91,7 @@ import Testing
             let added = server.forwarder.set(route, address: address, at: .zero)
             #expect(added)
         }
-        let packet: [UInt8] = [0x40, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4, 9, 9, 9, 9] + [UInt8](repeating: 7, count: 40)
+        let packet: [UInt8] = [0x08, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4, 9, 9, 9, 9] + [UInt8](repeating: 7, count: 40)
         server.receive(packet, from: alice, at: .zero)
         let forwarded = server.pollTransmit(at: .zero)
         #expect(forwarded?.destination == bob)
@@ -105,7 +105,7 @@ import Testing
         #expect(refused == nil)
         #expect(server.counters.dropped(.notForwardable) == 3)
         // A first message under another's route is not sent on.
-        var initiation: [UInt8] = [0x10, 1, 0, 0, 0xBB, 0xBB, 0, 0, 0, 0, 0, 0, 0xAA, 0xAA, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 1182)
+        var initiation: [UInt8] = [0x04, 0, 0, 0xBB, 0xBB, 0, 0, 0, 0, 2, 0, 0, 0xAA, 0xAA, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 1182)
         server.receive(initiation, from: alice, at: .zero)
         let first = server.pollTransmit(at: .zero)
         #expect(first?.destination == bob)

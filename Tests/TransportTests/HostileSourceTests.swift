@@ -17,7 +17,7 @@ import Testing
             let isAdded = pair.server.forwarder.set(route, address: address, at: .zero)
             #expect(isAdded)
         }
-        let forwarded: [UInt8] = [0x40, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 40)
+        let forwarded: [UInt8] = [0x08, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 40)
         for payload in [initiation, unknownPacket(1), keyQuery(1), forwarded, [0xFF], []] { pair.server.receive(payload, from: source, at: pair.now) }
         let answer = pair.server.pollTransmit(at: pair.now)
         #expect(answer == nil)

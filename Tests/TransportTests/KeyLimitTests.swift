@@ -24,7 +24,8 @@ import Testing
             #expect(closes(pair.serverEvents).isEmpty)
             var forged = packet
             // Ahead of what was seen, in both key phases.
-            (forged[11], forged[12]) = (1, round)
+            let number = try #require(PacketHeader.numberLow(of: packet)) + 1_000 + UInt32(round)
+            for index in 0..<4 { forged[PacketHeader.numberOffset + index] = UInt8(truncatingIfNeeded: number >> (24 - 8 * UInt32(index))) }
             forged[0] ^= round & 1
             pair.server.receive(forged, from: Pair.clientAddress, at: pair.now)
             pair.run(for: .milliseconds(1))

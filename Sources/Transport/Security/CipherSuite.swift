@@ -30,7 +30,7 @@ public enum CipherSuite: UInt64, Sendable, CaseIterable {
 
     /// The responder's choice: the initiator's best among its own; its own best if that is ChaCha20-Poly1305, since one
     /// processor without AES instructions is reason enough. Nil: nothing in common.
-    static func choose(offered: [CipherSuite], own: [CipherSuite]) -> CipherSuite? {
+    package static func choose(offered: [CipherSuite], own: [CipherSuite]) -> CipherSuite? {
         if own.first == .chaCha20Poly1305, offered.contains(.chaCha20Poly1305) { return .chaCha20Poly1305 }
         return offered.first { own.contains($0) }
     }

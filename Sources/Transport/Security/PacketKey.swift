@@ -33,7 +33,7 @@ package struct PacketKey: Sendable {
     }
 
     /// The secret of the generation after `secret`'s.
-    static func next(_ secret: [UInt8]) -> [UInt8] { Hashing.expand(secret, Array("mast/2 next".utf8), 32) }
+    package static func next(_ secret: [UInt8]) -> [UInt8] { Hashing.expand(secret, Array("mast/2 next".utf8), 32) }
 
     /// Key and initialization vector, for a key log.
     package var keyAndIV: [UInt8] {
