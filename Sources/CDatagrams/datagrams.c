@@ -324,3 +324,15 @@ int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_even
 void mast_poll_be_punctual(void) {}
 
 #endif
+
+#if defined(__x86_64__)
+int mast_processor_has_aes(void) { return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul"); }
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#include <asm/hwcap.h>
+int mast_processor_has_aes(void) { return (getauxval(AT_HWCAP) & (HWCAP_AES | HWCAP_PMULL)) == (HWCAP_AES | HWCAP_PMULL); }
+#elif defined(__APPLE__)
+int mast_processor_has_aes(void) { return 1; }
+#else
+int mast_processor_has_aes(void) { return 0; }
+#endif

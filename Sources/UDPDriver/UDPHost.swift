@@ -38,6 +38,8 @@ package func withUDPHost<R: Sendable>(
     logger: Logger? = nil, loop kind: SocketLoop, _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
     let driver = UDPEndpointDriver()
+    var configuration = configuration
+    if !Processor.hasAES, configuration.transport.cipherSuites == CipherSuite.standard { configuration.transport.cipherSuites.reverse() }
     let keyLog = try KeyLogFile.asked(logger)
     var generator = SystemRandomNumberGenerator()
     let host = RPCHost(

@@ -8,8 +8,8 @@ extension FuzzTests {
     /// The readers of our own recorded traffic, on what others may have put into a capture or a key log.
     @Suite struct TrafficFuzzTests {
         private static let keys = PacketKeys(
-            initiator: ConnectionID(rawValue: 7), responder: ConnectionID(rawValue: 9), generation: 1, toResponder: [UInt8](repeating: 3, count: 32),
-            toInitiator: [UInt8](repeating: 4, count: 32))
+            initiator: ConnectionID(rawValue: 7), responder: ConnectionID(rawValue: 9), generation: 1, toResponder: PacketKey(secret: [3], suite: .aes128GCM),
+            toInitiator: PacketKey(secret: [4], suite: .aes128GCM))
 
         private static let logs: [[UInt8]] = [
             Array("\(keys.line)\n# remark\nMAST_METHOD 0a0b0c0d shop.v1.Orders/get\n".utf8), Array("MAST_PACKET_KEYS 0 0 0 0 0\n\nMAST_METHOD\n".utf8),
@@ -18,9 +18,10 @@ extension FuzzTests {
         private static let datagrams: [[UInt8]] = {
             let (seven, nine, zero) = ([UInt8](repeating: 0, count: 7) + [7], [UInt8](repeating: 0, count: 7) + [9], [UInt8](repeating: 0, count: 8))
             return [
-                [0x10, 1] + zero + seven + [UInt8](repeating: 1, count: 1_182), [0x20, 1] + seven + nine + [UInt8](repeating: 2, count: 148),
-                [0x30, 1] + seven + zero + [UInt8](repeating: 3, count: 40), [0x43] + nine + [0, 0, 0, 5] + [UInt8](repeating: 4, count: 60),
-                [0x50] + nine + [UInt8](repeating: 5, count: 16), [0x60, 1] + nine + [UInt8](repeating: 0, count: 54), [0x70, 1] + nine + [UInt8](repeating: 6, count: 32),
+                [0x04] + zero + [2] + seven + [UInt8](repeating: 1, count: 1_182), [0x05] + seven + [2] + nine + [UInt8](repeating: 2, count: 148),
+                [0x06] + seven + [2] + zero + [UInt8](repeating: 3, count: 40), [0x0B] + nine + [0, 0, 0, 5] + [UInt8](repeating: 4, count: 60),
+                [0x07] + nine + [UInt8](repeating: 5, count: 16), [0x0C] + zero + [2] + nine + [UInt8](repeating: 0, count: 46),
+                [0x0D] + zero + [2] + nine + [UInt8](repeating: 6, count: 32), [0x0E] + seven + [0] + zero + [2, 3],
             ]
         }()
 
@@ -41,7 +42,7 @@ extension FuzzTests {
                 for datagram in Self.datagrams {
                     if case .opened = opener.open(datagram, wireBytes: datagram.count, with: log) { return "a packet that nobody sealed opens" }
                 }
-                // A line of keys has two of 64 digits.
+                // A line of keys has 183 bytes or more.
                 return log.connections * 130 <= bytes.count ? nil : "\(log.connections) connections of \(bytes.count) bytes"
             }
         }

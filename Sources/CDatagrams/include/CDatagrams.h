@@ -65,6 +65,8 @@ void mast_poll_remove(struct mast_poll *poll, int socket);
 void mast_poll_wake(struct mast_poll *poll);
 // How many events there are; 0 when time is up or another thread woke it. Negative nanoseconds wait for ever.
 int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_event *events, int most);
+// Whether the processor has instructions for AES and for GCM's multiplication.
+int mast_processor_has_aes(void);
 // Sleepers of this thread wake up on time rather than together with others.
 void mast_poll_be_punctual(void);
 

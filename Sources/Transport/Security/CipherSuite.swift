@@ -7,6 +7,9 @@ public enum CipherSuite: UInt64, Sendable, CaseIterable {
     case chaCha20Poly1305 = 2
     case aes256GCM = 3
 
+    /// Those that every implementation has.
+    public static let standard: [CipherSuite] = [.aes128GCM, .chaCha20Poly1305]
+
     public var keyBytes: Int { self == .aes128GCM ? 16 : 32 }
 
     /// As IANA's registry of AEAD algorithms spells it.

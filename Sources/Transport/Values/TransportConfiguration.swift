@@ -8,8 +8,8 @@ public struct TransportConfiguration: Sendable {
     public var handshakeTimeout: Interval = .seconds(10)
     /// UDP payload bytes of a data packet; 1200 passes every IPv6 path.
     public var maximumDatagramSize = 1200
-    /// Ciphers for data packets, best first: AES where the processor has instructions for it, ChaCha20-Poly1305 first where not.
-    public var cipherSuites: [CipherSuite] = [.aes128GCM, .chaCha20Poly1305]
+    /// Ciphers for data packets, best first. A host on a processor without instructions for AES turns the standard order round.
+    public var cipherSuites: [CipherSuite] = CipherSuite.standard
     /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
     public var streamWindow: UInt64 = 1 << 20
     public var connectionWindow: UInt64 = 4 << 20
