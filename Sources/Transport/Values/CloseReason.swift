@@ -24,7 +24,7 @@ public enum CloseReason: Hashable, Sendable, CustomStringConvertible {
         case .idle: "idle timeout"
         case .handshakeTimeout(let hint): "no answer to the handshake" + (hint.map { " (\($0))" } ?? "")
         case .otherVersion(let versions):
-            "the peer speaks version \(versions.prefix(8).map { "\($0)" }.joined(separator: ", ")) of the wire format, and not \(PacketHeader.version)"
+            "the peer speaks version \(versions.prefix(8).map { "\($0)" }.joined(separator: ", ")) of the wire format, and not \(WireVersion.current)"
         case .reset: "the peer no longer knows this connection"
         case .displaced: "displaced: the responder's table of connections is full"
         case .violation(_, let reason): "protocol violation: \(reason)"

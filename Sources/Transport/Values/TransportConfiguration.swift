@@ -54,7 +54,7 @@ public struct TransportConfiguration: Sendable {
     /// Which of the host's shards this endpoint is: it stands in the connection IDs that it chooses.
     package var shard: UInt8 = 0
     /// Wire versions spoken; a test plays another build with it.
-    package var versions: [UInt8] = [PacketHeader.version]
+    package var versions: [UInt8] = [WireVersion.current]
     /// Of each connection's keys.
     package var protectionLimits = ProtectionLimits()
 

@@ -21,7 +21,7 @@ package enum PacketKind: UInt8, Sendable {
 }
 
 package enum PacketHeader {
-    package static let version: UInt8 = 2
+    package static let version = WireVersion.current
     /// An initiation is padded to this UDP payload size: it proves that the path carries such packets and
     /// feeds the three-times limit (RFC 9000 section 8.1 uses the same figure).
     package static let initiationSize = 1200
