@@ -17,7 +17,7 @@ struct ImportRule: FileRule {
     static let rooms: [Room] = [
         Room("Timebase", []),
         Room("Processes", ["CSpawn"], system),
-        Room("Transport", ["MastTimebase", "Crypto"]),
+        Room("Transport", ["MastTimebase", "CPacketCipher", "Crypto"]),
         Room("RPC/CallCore", ["MastTimebase", "MastTransport"]),
         Room("RPC", ["MastTimebase", "MastTransport", "Foundation", "Synchronization"], observability),
         Room("Datagrams", ["MastTimebase", "CDatagrams"], nio, system, observability),

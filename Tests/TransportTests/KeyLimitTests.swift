@@ -77,7 +77,7 @@ import Testing
         var sender = PacketProtection(sendSecret: [2], receiveSecret: [1])
         for number in 0..<100 as Range<UInt64> {
             let forged = [UInt8](repeating: 0x41, count: 60)
-            let opened = receiver.open(forged, number: number, path: 0)
+            let opened = receiver.opened(forged, number: number)
             #expect(opened == nil)
         }
         #expect(receiver.receiveKeys == 2)
@@ -85,8 +85,8 @@ import Testing
         // And the real one is still opened, and the one after it.
         for generation in 1...3 {
             sender.changeSendKey()
-            let sealed = sender.seal([9], destination: ConnectionID(rawValue: 1), number: UInt64(generation), flags: 0, path: 0) ?? []
-            let opened = receiver.open(sealed, number: UInt64(generation), path: 0)
+            let sealed = sender.sealed([9], number: UInt64(generation)) ?? []
+            let opened = receiver.opened(sealed, number: UInt64(generation))
             #expect(opened == [9])
         }
         #expect(receiver.receiveKeys == 4)

@@ -29,7 +29,8 @@ extension Connection {
         else { return }
         let index = candidates.firstIndex { $0.address == address }
         guard index != nil || candidates.count < PathCandidate.limit else { return }
-        guard protection?.open(packet, number: number, path: path.identifier) != nil else { return }
+        var packet = packet
+        guard protection?.open(&packet, number: number, path: path.identifier) == true else { return }
         if let index {
             candidates[index].received += packet.count
         } else {
@@ -77,10 +78,10 @@ extension Connection {
     /// In no window and under no loss timer: it says nothing about the path that data takes.
     private mutating func pathPacket(_ frame: Frame, to address: NetworkAddress, at now: Instant) -> Transmit? {
         skipNumberIfDue(at: now)
-        var writer = ByteWriter(capacity: 16)
+        var writer = ByteWriter.packet(capacity: 16)
         writer.frame(frame)
         let number = sent.nextNumber
-        guard let packet = seal(writer.bytes, flags: 0, at: now) else { return nil }
+        guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
         sent.passOver()
         note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
         statistics.packetsSent += 1

@@ -61,7 +61,8 @@ extension Connection {
         }
     }
 
-    mutating func receiveData(_ packet: [UInt8], from address: NetworkAddress, at now: Instant, random: UInt64) -> DropReason? {
+    mutating func receiveData(_ datagram: consuming [UInt8], from address: NetworkAddress, at now: Instant, random: UInt64) -> DropReason? {
+        var packet = consume datagram
         guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard protection != nil else { return .unexpected }
         if case .closed = phase { return .unknownConnection }
@@ -71,7 +72,7 @@ extension Connection {
             considerCopy(packet, number: number, from: address, random: random, at: now)
             return .replayed
         }
-        guard let payload = protection?.open(packet, number: number, path: path.identifier) else {
+        guard protection?.open(&packet, number: number, path: path.identifier) == true else {
             if protection?.isForgedOut == true { endForForgeries(at: now) }
             return .unauthentic
         }
@@ -95,7 +96,7 @@ extension Connection {
         consider(address, isNewest: isNewest, bytes: packet.count, random: random, at: now)
         armIdle(at: now)
 
-        var frames = FrameReader(payload)
+        var frames = FrameReader(packet: packet)
         var elicits = false
         do throws(ProtocolViolation) {
             while let frame = try frames.next() {

@@ -35,9 +35,9 @@ extension Connection {
         case .closing:
             guard closePending, let closeFrame else { return nil }
             closePending = false
-            var writer = ByteWriter(capacity: 64)
+            var writer = ByteWriter.packet(capacity: 64)
             writer.frame(closeFrame)
-            return seal(writer.bytes, flags: 0, at: now).map { account($0) }
+            return seal(&writer, flags: 0, at: now).map { account($0) }
         case .closed: return nil
         }
     }
@@ -57,17 +57,17 @@ extension Connection {
     }
 
     /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
-    mutating func seal(_ payload: [UInt8], flags: UInt8, at now: Instant) -> [UInt8]? {
+    mutating func seal(_ packet: inout ByteWriter, flags: UInt8, at now: Instant) -> [UInt8]? {
         changeKeysIfDue(at: now)
-        let packet = protection?.seal(payload, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier)
-        if packet == nil {
+        guard protection?.seal(&packet, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier) == true else {
             let isWornOut = protection?.isWornOut ?? false
             let violation =
                 isWornOut ? ProtocolViolation(code: .aeadLimit, reason: "the peer never confirmed the key in use")
                 : ProtocolViolation(code: .internalError, reason: "packet protection failed")
             finish(.violation(code: violation.code.rawValue, reason: violation.reason), at: now)
+            return nil
         }
-        return packet
+        return packet.bytes
     }
 
     /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
@@ -94,20 +94,20 @@ extension Connection {
         let carriesData = wantsData && (isProbe || mayCarryData(at: now))
         guard carriesData || acknowledgeNow else { return nil }
 
-        let limit = room - PacketHeader.dataHeaderSize - PacketHeader.tagSize
-        var writer = ByteWriter(capacity: limit)
+        let limit = room - PacketHeader.tagSize
+        var writer = ByteWriter.packet(capacity: limit - PacketHeader.dataHeaderSize)
         var frames: [SentFrame] = []
         if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, at: now) }
         var elicits = false
         var repairs = false
         if carriesData { elicits = writeData(&writer, &frames, limit: limit, isProbe: isProbe, repairs: &repairs, at: now) }
-        guard writer.count > 0 else { return nil }
+        guard writer.count > PacketHeader.dataHeaderSize else { return nil }
 
         // Nothing left to say: ask to hear at once whether this arrived, so that tail loss is found in a round trip.
         let ackNow = elicits && (isProbe || !streams.hasSendable)
         skipNumberIfDue(at: now)
         let number = sent.nextNumber
-        guard let packet = seal(writer.bytes, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return nil }
+        guard let packet = seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return nil }
         let isCopied = copyToCandidates(packet, at: now)
         if repairs { statistics.packetsRetransmitted += 1 }
         record(packet.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)

@@ -268,9 +268,9 @@ struct Connection: ~Copyable {
     mutating func displace(at now: Instant) -> Transmit? {
         var farewell: Transmit?
         if isEstablished {
-            var writer = ByteWriter(capacity: 16)
+            var writer = ByteWriter.packet(capacity: 16)
             writer.frame(.close(code: TransportErrorCode.connectionRefused.rawValue, reason: ""))
-            farewell = seal(writer.bytes, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
+            farewell = seal(&writer, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
         }
         finish(.displaced, at: now)
         return farewell

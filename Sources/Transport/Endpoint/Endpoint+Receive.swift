@@ -3,17 +3,17 @@ import MastTimebase
 extension Endpoint {
     /// Takes one datagram. Size, kind and connection are checked before any cryptography.
     package mutating func receive(_ datagram: RawSpan, from address: NetworkAddress, at now: Instant) {
-        let bytes = datagram.withUnsafeBytes { [UInt8]($0) }
-        receive(bytes, from: address, at: now)
+        receive(datagram.withUnsafeBytes { [UInt8]($0) }, from: address, at: now)
     }
 
-    package mutating func receive(_ bytes: [UInt8], from address: NetworkAddress, at now: Instant) {
+    /// - Parameter bytes: opened in place where nobody else has them.
+    package mutating func receive(_ bytes: consuming [UInt8], from address: NetworkAddress, at now: Instant) {
         counters.received += 1
         counters.receivedBytes += UInt64(bytes.count)
         if let reason = dispatch(bytes, from: address, at: now) { counters.drop(reason) }
     }
 
-    private mutating func dispatch(_ bytes: [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
+    private mutating func dispatch(_ bytes: consuming [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
         // Before all else: what cannot be answered is neither answered nor sent on.
         guard address.isAnswerable else { return .badSource }
         guard let kind = PacketHeader.kind(of: bytes) else { return bytes.isEmpty ? .tooShort : .unknownKind }
@@ -59,7 +59,7 @@ extension Endpoint {
         return nil
     }
 
-    private mutating func receiveData(_ bytes: [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
+    private mutating func receiveData(_ bytes: consuming [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard let handle = byLocalID[destination], let slot = slots[handle] else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.

@@ -46,23 +46,31 @@ package struct PacketProtection: Sendable {
     /// The key in use has sealed enough; its owner changes it as soon as it may.
     package var isDue: Bool { sealedInPhase >= packetsPerPhase }
 
-    /// A whole data packet: header, ciphertext, tag. Nil when the key may seal no more.
-    package mutating func seal(_ payload: [UInt8], destination: ConnectionID, number: UInt64, flags: UInt8, path: UInt32) -> [UInt8]? {
-        guard !isWornOut else { return nil }
+    /// Makes a whole data packet of `packet`, which holds room for the header and the frames behind it. False when the key may
+    /// seal no more.
+    package mutating func seal(_ packet: inout ByteWriter, destination: ConnectionID, number: UInt64, flags: UInt8, path: UInt32) -> Bool {
+        guard !isWornOut else { return false }
         sealedInPhase += 1
         if firstInPhase == nil { firstInPhase = number }
-        return sendKey.packet(payload, destination: destination, path: path, number: number, flags: flags & PacketHeader.ackNowBit | sendPhase)
+        return sendKey.seal(&packet, destination: destination, path: path, number: number, flags: flags & PacketHeader.ackNowBit | sendPhase)
     }
 
-    /// The payload of an authentic packet; nil for anything else.
-    package mutating func open(_ packet: [UInt8], number: UInt64, path: UInt32) -> [UInt8]? {
-        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return nil }
+    /// Opens an authentic packet in place; false for anything else, which is noise then.
+    package mutating func open(_ packet: inout [UInt8], number: UInt64, path: UInt32) -> Bool {
+        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return false }
         if packet[0] & PacketHeader.keyPhaseBit == receivePhase {
-            if let payload = receiveKey.open(packet, path: path, number: number) { return payload }
+            if receiveKey.open(inPlace: &packet, path: path, number: number) { return true }
         } else {
-            if let payload = previousReceiveKey?.open(packet, path: path, number: number) { return payload }
+            // A key that does not fit leaves noise behind: the first of two is tried on a copy.
+            if let previousReceiveKey {
+                var copy = packet
+                if previousReceiveKey.open(inPlace: &copy, path: path, number: number) {
+                    packet = copy
+                    return true
+                }
+            }
             let next = nextGeneration()
-            if let payload = next.key.open(packet, path: path, number: number) {
+            if next.key.open(inPlace: &packet, path: path, number: number) {
                 previousReceiveKey = receiveKey
                 (receiveSecret, receiveKey) = next
                 nextReceive = nil
@@ -70,11 +78,11 @@ package struct PacketProtection: Sendable {
                 receiveGeneration += 1
                 // The peer moved on: answer in its generation (RFC 9001 section 6.2).
                 if sendPhase != receivePhase { changeSendKey() }
-                return payload
+                return true
             }
         }
         failedOpens += 1
-        return nil
+        return false
     }
 
     private mutating func nextGeneration() -> (secret: [UInt8], key: PacketKey) {

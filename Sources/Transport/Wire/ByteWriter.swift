@@ -7,6 +7,14 @@ package struct ByteWriter: Sendable {
         bytes.reserveCapacity(capacity)
     }
 
+    /// For a data packet: its header's room is taken, and the tag's is there.
+    /// - Parameter capacity: of frames, in bytes.
+    package static func packet(capacity: Int) -> ByteWriter {
+        var writer = ByteWriter(capacity: PacketHeader.dataHeaderSize + capacity + PacketHeader.tagSize)
+        for _ in 0..<PacketHeader.dataHeaderSize { writer.bytes.append(0) }
+        return writer
+    }
+
     package var count: Int { bytes.count }
 
     package mutating func byte(_ value: UInt8) { bytes.append(value) }

@@ -25,6 +25,12 @@ package struct FrameReader: Sendable {
 
     package init(_ payload: [UInt8]) { reader = ByteReader(payload) }
 
+    /// The frames of an opened data packet, which are not copied out of it.
+    package init(packet: [UInt8]) {
+        let payload = PacketHeader.payload(of: packet)
+        reader = ByteReader(packet, from: payload.lowerBound, to: payload.upperBound)
+    }
+
     /// The next frame, or nil at the end. Anything malformed is the peer's fault: the packet was authentic.
     package mutating func next() throws(ProtocolViolation) -> Frame? {
         reader.skip(while: 0)

@@ -83,9 +83,16 @@ package enum PacketHeader {
         writer.integer(source.rawValue)
     }
 
-    package static func writeData(flags: UInt8, destination: ConnectionID, number: UInt64, into writer: inout ByteWriter) {
-        writer.byte(PacketKind.data.rawValue | flags & flagBits)
-        writer.integer(destination.rawValue)
-        writer.integer(UInt32(truncatingIfNeeded: number))
+    /// Writes the header of a data packet over the first ``dataHeaderSize`` bytes, which are there already.
+    package static func fillData(flags: UInt8, destination: ConnectionID, number: UInt64, into packet: inout [UInt8]) {
+        guard packet.count >= dataHeaderSize else { return }
+        packet.withUnsafeMutableBytes { bytes in
+            bytes[0] = PacketKind.data.rawValue | flags & flagBits
+            bytes.storeBytes(of: destination.rawValue.bigEndian, toByteOffset: destinationOffset, as: UInt64.self)
+            bytes.storeBytes(of: UInt32(truncatingIfNeeded: number).bigEndian, toByteOffset: numberOffset, as: UInt32.self)
+        }
     }
+
+    /// Where the frames of a data packet stand.
+    package static func payload(of packet: [UInt8]) -> Range<Int> { dataHeaderSize..<max(dataHeaderSize, packet.count - tagSize) }
 }

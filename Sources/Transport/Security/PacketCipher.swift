@@ -1,0 +1,128 @@
+import Crypto
+
+#if os(Linux)
+    import CPacketCipher
+#endif
+
+/// An AEAD with one direction's key, in place. It belongs to its connection, which has one owner at a time.
+protocol PacketCipher: AnyObject, Sendable {
+    /// Encrypts what stands behind the first `header` bytes, which are authenticated, and appends the tag. False only if the
+    /// library fails.
+    func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool
+    /// Decrypts what stands between header and tag. False: the tag is another's, and what is there is noise.
+    func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool
+}
+
+/// Twelve bytes, as they are handed to a cipher.
+struct PacketNonce {
+    private var path: UInt32
+    private var high: UInt32
+    private var low: UInt32
+
+    init(path: UInt32, number: UInt64) {
+        self.path = path.bigEndian
+        high = UInt32(truncatingIfNeeded: number >> 32).bigEndian
+        low = UInt32(truncatingIfNeeded: number).bigEndian
+    }
+
+    func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { withUnsafeBytes(of: self) { body($0) } }
+}
+
+#if os(Linux)
+    /// OpenSSL's libcrypto, whose context outlives a packet.
+    ///
+    /// `@unchecked Sendable` is proved by ownership: whoever has the connection has its ciphers.
+    final class LibcryptoCipher: PacketCipher, @unchecked Sendable {
+        private let cipher: OpaquePointer
+
+        /// Nil when the library has no such cipher, or no memory.
+        init?(suite: CipherSuite, key: [UInt8]) {
+            let kind =
+                switch suite {
+                case .aes128GCM: MAST_AES_GCM_128
+                case .aes256GCM: MAST_AES_GCM_256
+                case .chaCha20Poly1305: MAST_CHACHA20_POLY1305
+                }
+            guard key.count == suite.keyBytes, let cipher = mast_cipher_new(kind, key) else { return nil }
+            self.cipher = cipher
+        }
+
+        deinit { mast_cipher_free(cipher) }
+
+        func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
+            let payload = packet.count - header
+            guard payload >= 0 else { return false }
+            for _ in 0..<PacketHeader.tagSize { packet.append(0) }
+            return call(&packet, header, nonce) { mast_cipher_seal(cipher, $0, $1, header, $2, payload) }
+        }
+
+        func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
+            let sealed = packet.count - header
+            guard sealed >= PacketHeader.tagSize else { return false }
+            return call(&packet, header, nonce) { mast_cipher_open(cipher, $0, $1, header, $2, sealed) }
+        }
+
+        private func call(
+            _ packet: inout [UInt8], _ header: Int, _ nonce: PacketNonce, _ body: (UnsafePointer<UInt8>, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt8>) -> Int32
+        ) -> Bool {
+            packet.withUnsafeMutableBufferPointer { bytes in
+                guard let start = bytes.baseAddress else { return false }
+                return nonce.withBytes { nonce in
+                    guard let nonce = nonce.bindMemory(to: UInt8.self).baseAddress else { return false }
+                    return body(nonce, start, start + header) == 1
+                }
+            }
+        }
+    }
+#endif
+
+/// swift-crypto, where there is no libcrypto: a context for each packet, and some copies.
+final class SwiftCryptoCipher: PacketCipher {
+    private let suite: CipherSuite
+    private let key: SymmetricKey
+
+    init(suite: CipherSuite, key: [UInt8]) {
+        self.suite = suite
+        self.key = SymmetricKey(data: key)
+    }
+
+    func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
+        let (clear, payload) = (Array(packet[..<header]), Array(packet[header...]))
+        packet.removeSubrange(header...)
+        let nonce = nonce.withBytes { Array($0) }
+        switch suite {
+        case .aes128GCM, .aes256GCM:
+            guard let nonce = try? AES.GCM.Nonce(data: nonce), let box = try? AES.GCM.seal(payload, using: key, nonce: nonce, authenticating: clear)
+            else { return false }
+            packet.append(contentsOf: box.ciphertext)
+            packet.append(contentsOf: box.tag)
+        case .chaCha20Poly1305:
+            guard let nonce = try? ChaChaPoly.Nonce(data: nonce), let box = try? ChaChaPoly.seal(payload, using: key, nonce: nonce, authenticating: clear)
+            else { return false }
+            packet.append(contentsOf: box.ciphertext)
+            packet.append(contentsOf: box.tag)
+        }
+        return true
+    }
+
+    func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
+        guard packet.count >= header + PacketHeader.tagSize else { return false }
+        let end = packet.count - PacketHeader.tagSize
+        let nonce = nonce.withBytes { Array($0) }
+        switch suite {
+        case .aes128GCM, .aes256GCM:
+            guard let nonce = try? AES.GCM.Nonce(data: nonce),
+                let box = try? AES.GCM.SealedBox(nonce: nonce, ciphertext: packet[header..<end], tag: packet[end...]),
+                let payload = try? AES.GCM.open(box, using: key, authenticating: packet[..<header])
+            else { return false }
+            packet.replaceSubrange(header..<end, with: payload)
+        case .chaCha20Poly1305:
+            guard let nonce = try? ChaChaPoly.Nonce(data: nonce),
+                let box = try? ChaChaPoly.SealedBox(nonce: nonce, ciphertext: packet[header..<end], tag: packet[end...]),
+                let payload = try? ChaChaPoly.open(box, using: key, authenticating: packet[..<header])
+            else { return false }
+            packet.replaceSubrange(header..<end, with: payload)
+        }
+        return true
+    }
+}
