@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -74,6 +75,8 @@ int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct 
     // ICMP errors come with the address that they are about, instead of failing whatever is sent next.
     if (tells_errors) set(fd, IPPROTO_IP, IP_RECVERR, 1);
     if (tells_errors && ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    // Datagrams of one sender come in one piece, and are cut up here.
+    set(fd, IPPROTO_UDP, UDP_GRO, 1);
     // Our datagrams fit any path; a forged "fragmentation needed" would cut them up for all that this machine sends there.
     set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE);
     if (ipv6) set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_INTERFACE);
@@ -110,12 +113,24 @@ void mast_close(int descriptor) {
 #include <time.h>
 
 
+// Room for one control message: a segment's size.
+union segment_control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
 // recvmmsg and sendmmsg want the message headers side by side.
 struct arrays {
     struct mmsghdr *messages;
     struct iovec *parts;
     struct sockaddr_storage *names;
+    union segment_control *controls;
+    // Datagrams in each message on its way out.
+    int *datagrams;
 };
+
+// As many as the kernel takes in one message, and bytes of them (UDP_MAX_SEGMENTS, and IPv4's largest payload).
+enum { MOST_SEGMENTS = 64, MOST_SEGMENTED = 65507 };
 
 struct mast_batch *mast_batch_new(int count, int size) {
     struct mast_batch *batch = calloc(1, sizeof *batch);
@@ -131,7 +146,10 @@ struct mast_batch *mast_batch_new(int count, int size) {
     arrays->messages = calloc((size_t)count, sizeof *arrays->messages);
     arrays->parts = calloc((size_t)count, sizeof *arrays->parts);
     arrays->names = calloc((size_t)count, sizeof *arrays->names);
-    if (batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
+    batch->segments = calloc((size_t)count, sizeof *batch->segments);
+    arrays->controls = calloc((size_t)count, sizeof *arrays->controls);
+    arrays->datagrams = calloc((size_t)count, sizeof *arrays->datagrams);
+    if (batch->segments && arrays->controls && arrays->datagrams && batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
 failed:
     if (batch == NULL) {
         free(arrays);
@@ -149,8 +167,11 @@ void mast_batch_free(struct mast_batch *batch) {
         free(arrays->messages);
         free(arrays->parts);
         free(arrays->names);
+        free(arrays->controls);
+        free(arrays->datagrams);
         free(arrays);
     }
+    free(batch->segments);
     free(batch->bytes);
     free(batch->offsets);
     free(batch->endpoints);
@@ -164,7 +185,8 @@ int mast_udp_receive(int socket, struct mast_batch *batch) {
         batch->offsets[index] = (size_t)index * (size_t)batch->size;
         arrays->parts[index] = (struct iovec){batch->bytes + batch->offsets[index], (size_t)batch->size};
         arrays->messages[index].msg_hdr = (struct msghdr){
-            .msg_name = &arrays->names[index], .msg_namelen = sizeof arrays->names[index], .msg_iov = &arrays->parts[index], .msg_iovlen = 1};
+            .msg_name = &arrays->names[index], .msg_namelen = sizeof arrays->names[index], .msg_iov = &arrays->parts[index], .msg_iovlen = 1,
+            .msg_control = &arrays->controls[index], .msg_controllen = sizeof arrays->controls[index]};
     }
     int count;
     do {
@@ -175,24 +197,81 @@ int mast_udp_receive(int socket, struct mast_batch *batch) {
         int cut = arrays->messages[index].msg_hdr.msg_flags & MSG_TRUNC;
         batch->lengths[index] = cut ? (size_t)batch->size + 1 : arrays->messages[index].msg_len;
         from_sockaddr(&arrays->names[index], &batch->endpoints[index]);
+        // Several datagrams of one sender in one piece (UDP_GRO): all of one size, but the last may be shorter.
+        batch->segments[index] = batch->lengths[index];
+        struct msghdr *message = &arrays->messages[index].msg_hdr;
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
+            if (header->cmsg_level != IPPROTO_UDP || header->cmsg_type != UDP_GRO) continue;
+            int bytes;
+            memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
+            if (bytes > 0) batch->segments[index] = (size_t)bytes;
+        }
     }
     return count;
 }
 
-int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end) {
+static int same_destination(const struct mast_endpoint *a, const struct mast_endpoint *b) {
+    return a->port == b->port && memcmp(a->address, b->address, sizeof a->address) == 0;
+}
+
+// How many datagrams from `first` on may go as one: to one destination, side by side, of one size but for a shorter last one.
+static int segments(const struct mast_batch *batch, int first, int end) {
+    size_t size = batch->lengths[first], bytes = size;
+    int next = first + 1;
+    while (next < end && next - first < MOST_SEGMENTS && size > 0) {
+        size_t length = batch->lengths[next];
+        if (length == 0 || length > size || bytes + length > MOST_SEGMENTED || batch->offsets[next] != batch->offsets[first] + bytes
+            || !same_destination(&batch->endpoints[first], &batch->endpoints[next]))
+            break;
+        bytes += length;
+        next++;
+        if (length < size) break;
+    }
+    return next - first;
+}
+
+static int send_batch(int socket, int is_ipv6, struct mast_batch *batch, int first, int end, int joins) {
     struct arrays *arrays = batch->headers;
-    for (int index = first; index < end; index++) {
-        arrays->parts[index] = (struct iovec){batch->bytes + batch->offsets[index], batch->lengths[index]};
-        arrays->messages[index].msg_hdr = (struct msghdr){.msg_name = &arrays->names[index], .msg_iov = &arrays->parts[index], .msg_iovlen = 1};
+    int messages = 0;
+    for (int index = first; index < end; messages++) {
+        int count = joins ? segments(batch, index, end) : 1;
+        struct msghdr *message = &arrays->messages[messages].msg_hdr;
+        size_t bytes = batch->offsets[index + count - 1] + batch->lengths[index + count - 1] - batch->offsets[index];
+        arrays->parts[messages] = (struct iovec){batch->bytes + batch->offsets[index], bytes};
+        *message = (struct msghdr){.msg_name = &arrays->names[messages], .msg_iov = &arrays->parts[messages], .msg_iovlen = 1};
         // No IPv6 address goes out of a socket of IPv4's: the system says so, in its own words.
         int ipv6 = is_ipv6 || !is_ipv4(&batch->endpoints[index]);
-        arrays->messages[index].msg_hdr.msg_namelen = to_sockaddr(&batch->endpoints[index], ipv6, &arrays->names[index]);
+        message->msg_namelen = to_sockaddr(&batch->endpoints[index], ipv6, &arrays->names[messages]);
+        arrays->datagrams[messages] = count;
+        if (count > 1) {
+            uint16_t size = (uint16_t)batch->lengths[index];
+            message->msg_control = &arrays->controls[messages];
+            message->msg_controllen = CMSG_SPACE(sizeof size);
+            struct cmsghdr *header = CMSG_FIRSTHDR(message);
+            header->cmsg_level = IPPROTO_UDP;
+            header->cmsg_type = UDP_SEGMENT;
+            header->cmsg_len = CMSG_LEN(sizeof size);
+            memcpy(CMSG_DATA(header), &size, sizeof size);
+        }
+        index += count;
     }
-    int count;
+    int sent;
     do {
-        count = sendmmsg(socket, arrays->messages + first, (unsigned)(end - first), MSG_DONTWAIT | MSG_NOSIGNAL);
-    } while (count < 0 && errno == EINTR);
-    return count < 0 ? -errno : count;
+        sent = sendmmsg(socket, arrays->messages, (unsigned)messages, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) return -errno;
+    int count = 0;
+    for (int message = 0; message < sent; message++) count += arrays->datagrams[message];
+    return count;
+}
+
+int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end) {
+    int joins = !batch->is_plain && segments(batch, first, end) > 1;
+    int sent = send_batch(socket, is_ipv6, batch, first, end, !batch->is_plain);
+    if (sent >= 0 || !joins || sent == -EAGAIN || sent == -EWOULDBLOCK) return sent;
+    // An interface that cannot cut them up says EIO; anything else is some datagram's own, which is told one by one.
+    if (sent == -EIO) batch->is_plain = 1;
+    return send_batch(socket, is_ipv6, batch, first, end, 0);
 }
 
 int mast_udp_take_error(int socket, struct mast_network_error *error) {

@@ -188,13 +188,20 @@
                 let batch = incoming.pointee
                 for index in 0..<Int(count) {
                     let source = NetworkAddress(batch.endpoints[index])
-                    socket.counters.received += 1
-                    guard source.port != 0, batch.lengths[index] <= Int(batch.size) else {
+                    let length = batch.lengths[index]
+                    guard source.port != 0, length <= Int(batch.size) else {
+                        socket.counters.received += 1
                         socket.counters.unusable += 1
                         continue
                     }
-                    let bytes = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: batch.lengths[index])
-                    handler?.received(bytes, from: source, on: socket)
+                    let place = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: length)
+                    var start = 0
+                    repeat {
+                        let end = min(length, start + max(1, batch.segments[index]))
+                        socket.counters.received += 1
+                        handler?.received(UnsafeRawBufferPointer(rebasing: place[start..<end]), from: source, on: socket)
+                        start = end
+                    } while start < length
                 }
                 if count < Self.receivePlaces.count { return }
             }

@@ -119,6 +119,15 @@ struct OpenLoop: Sendable {
         }
     }
 
+    /// In one batch.
+    func send(_ datagrams: [([UInt8], NetworkAddress)]) async throws {
+        let socket = socket
+        try await loop.run {
+            for (bytes, destination) in datagrams { socket.socket.send(bytes, to: destination) }
+            socket.socket.flush()
+        }
+    }
+
     func counters() async throws -> SocketCounters {
         let socket = socket
         return try await loop.run { socket.socket.counters }

@@ -15,6 +15,38 @@ import Testing
         }
     }
 
+    /// Runs of one size go and come in one piece where the system can: nobody sees the seams.
+    @Test(arguments: LoopKind.allCases) func aBatchArrivesDatagramByDatagramAndInOrder(kind: LoopKind) async throws {
+        try await OpenLoop.with(kind) { sender in
+            try await OpenLoop.with(kind) { first in
+                try await OpenLoop.with(kind) { second in
+                    // Runs of equal sizes that end with a shorter one, a longer one, an empty one, and the other destination.
+                    let sizes = [1_200, 1_200, 1_200, 700, 1_200, 1_200, 1_300, 0, 1_300, 1_300, 5, 5, 5, 4]
+                    let datagrams = (0..<60).map { number in
+                        ([UInt8](repeating: UInt8(number), count: sizes[number % sizes.count]), number / 20 % 2 == 0 ? first.address : second.address)
+                    }
+                    try await sender.send(datagrams)
+                    for receiver in [first, second] {
+                        let expected = datagrams.filter { $0.1 == receiver.address }.map(\.0)
+                        #expect(await receiver.peer.arrivals(expected.count).map(\.bytes) == expected)
+                    }
+                    #expect(try await sender.counters().sent == 60)
+                }
+            }
+        }
+    }
+
+    /// More than fits one message goes as several.
+    @Test func aBatchOfThousandsOfBytesPassesAsManyPieces() async throws {
+        try await OpenLoop.with(.system) { sender in
+            try await OpenLoop.with(.system) { receiver in
+                let datagrams = (0..<64).map { ([UInt8](repeating: UInt8($0), count: 2_000), receiver.address) }
+                try await sender.send(datagrams)
+                #expect(await receiver.peer.arrivals(64).map(\.bytes) == datagrams.map(\.0))
+            }
+        }
+    }
+
     /// EINVAL: the answer to a datagram from port 0 can go nowhere.
     @Test(arguments: LoopKind.allCases) func aDatagramToPortZeroLosesItselfAlone(kind: LoopKind) async throws {
         try await OpenLoop.with(kind) { sender in

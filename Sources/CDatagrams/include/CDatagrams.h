@@ -28,16 +28,21 @@ struct mast_batch {
     uint8_t *bytes;
     size_t *offsets;
     struct mast_endpoint *endpoints;
-    // Bytes of each datagram; one that was cut short has one more than `size`.
+    // Bytes in each place; what was cut short has one more than `size`.
     size_t *lengths;
+    // Bytes of each datagram in a place that came: the place holds one, or several of this size of which the last may be shorter.
+    size_t *segments;
+    // Set once the system refused several datagrams in one piece.
+    int is_plain;
     void *headers;
 };
 struct mast_batch *mast_batch_new(int count, int size);
 void mast_batch_free(struct mast_batch *batch);
 
-// Fills the batch from its front: how many came, 0 for none, or -errno.
+// Fills the batch from its front: how many places, 0 for none, or -errno.
 int mast_udp_receive(int socket, struct mast_batch *batch);
-// Sends the places from `first` to before `end`: how many went, at least one, or -errno of the first.
+// Sends the places from `first` to before `end`, those of one size to one destination in one piece (UDP_SEGMENT): how many went, at
+// least one, or -errno of the first.
 int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end);
 
 // What the network said of a datagram sent earlier.
