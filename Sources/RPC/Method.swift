@@ -100,8 +100,16 @@ public struct MethodHandler: Sendable {
     /// The name on the wire.
     let id: UInt32
     var isBuiltIn = false
+    var isOffloaded = false
     let describe: @Sendable () -> MethodDescription
     let body: @Sendable (HandlerCall, CallContext) async throws -> [UInt8]?
+
+    /// The same, run on Swift's own threads rather than on the one that moves the host's datagrams: for handlers that compute.
+    public var offloaded: MethodHandler {
+        var handler = self
+        handler.isOffloaded = true
+        return handler
+    }
 
     init<Q: Codable & Sendable, R: Codable & Sendable>(
         _ path: String, _ kind: CallKind, _ semantics: CallSemantics, _ request: Q.Type, _ response: R.Type,

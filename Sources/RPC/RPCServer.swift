@@ -17,8 +17,19 @@ public struct RPCServer: Sendable {
         public init() {}
     }
 
+    /// Where handlers run.
+    public enum Placement: Sendable {
+        /// On the thread that moves the host's datagrams, with what they start: fastest, for handlers that wait rather than
+        /// compute. One that takes longer than 10 ms at a stretch keeps every call of the host waiting; `mast.v1.Health/datagrams`
+        /// counts those, and ``MethodHandler/offloaded`` takes a single method elsewhere.
+        case socketThread
+        /// On Swift's own threads, like any task.
+        case taskThreads
+    }
+
     let authorize: (@Sendable (CallContext) async throws -> Void)?
     let limits: Limits
+    let placement: Placement
     /// In order of registration, the built-in ones last.
     let handlers: [MethodHandler]
     private let index: [UInt32: Int]  // lookup only
@@ -26,11 +37,12 @@ public struct RPCServer: Sendable {
     /// - Parameter authorize: asked before each handler but the built-in ones'; it throws to refuse.
     /// - Precondition: no path twice, and no two paths with one 32-bit hash. Both are mistakes in the program.
     public init(
-        authorize: (@Sendable (CallContext) async throws -> Void)? = nil, limits: Limits = Limits(),
+        authorize: (@Sendable (CallContext) async throws -> Void)? = nil, limits: Limits = Limits(), placement: Placement = .socketThread,
         @HandlersBuilder _ handlers: () -> [MethodHandler]
     ) {
         self.authorize = authorize
         self.limits = limits
+        self.placement = placement
         let own = handlers()
         let all = own + BuiltInMethods.handlers(describing: own)
         var index: [UInt32: Int] = [:]  // lookup only

@@ -9,6 +9,7 @@ package final class UDPEndpointDriver: EndpointDriver {
     private struct State {
         var address = NetworkAddress(ipv4: 0, port: 0)
         var counters = SocketCounters()
+        var stalls: (count: UInt64, longest: Interval) = (0, .zero)
     }
 
     /// An existential in a reference: what an atomic can hold.
@@ -17,12 +18,25 @@ package final class UDPEndpointDriver: EndpointDriver {
         init(_ loop: any DatagramLoop) { self.loop = loop }
     }
 
+    private final class LoopReference: Sendable {
+        private let box = AtomicLazyReference<LoopBox>()
+        func set(_ loop: any DatagramLoop) { _ = box.storeIfNil(LoopBox(loop)) }
+        func wake() { box.load()?.loop.wake() }
+    }
+
     private let clock = SystemClock()
     private let state = Mutex(State())
     /// Set once. Every call and every answer of the host asks for it, from any thread, so it is behind no lock.
-    private let loop = AtomicLazyReference<LoopBox>()
+    private let loop = LoopReference()
 
-    init() {}
+    let executor: LoopExecutor
+
+    init() {
+        let loop = loop
+        executor = LoopExecutor(clock: clock) { loop.wake() }
+    }
+
+    package var handlerExecutor: (any TaskExecutor)? { executor }
 
     package func now() -> Instant { clock.now() }
     package func wallTime() -> WallTime { clock.wallTime() }
@@ -31,13 +45,14 @@ package final class UDPEndpointDriver: EndpointDriver {
 
     /// As of the socket's last turn.
     package func socketReport() -> SocketReport? {
-        let counters = state.withLock { $0.counters }
+        let (counters, stalls) = state.withLock { ($0.counters, $0.stalls) }
         return SocketReport(
             notSent: counters.failures.map { .init(errno: $0.code, reason: SocketError.text($0.code), count: $0.count) },
-            unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened)
+            unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened,
+            stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
     }
 
-    package func scheduleFlush() { loop.load()?.loop.wake() }
+    package func scheduleFlush() { loop.wake() }
 
     package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {
         SystemResolver.lookUp(name, port: port, answer)
@@ -45,10 +60,14 @@ package final class UDPEndpointDriver: EndpointDriver {
 
     func attach(_ loop: any DatagramLoop, at address: NetworkAddress) {
         state.withLock { $0.address = address }
-        _ = self.loop.storeIfNil(LoopBox(loop))
+        self.loop.set(loop)
     }
 
-    func note(_ counters: SocketCounters) { state.withLock { $0.counters = counters } }
+    /// On the loop's thread.
+    func note(_ counters: SocketCounters) {
+        let stalls = (executor.stalls, executor.longestStall)
+        state.withLock { ($0.counters, $0.stalls) = (counters, stalls) }
+    }
 }
 
 /// A host on its loop's thread: what comes is handed to it in batches, what it has to say is sent, and it is woken in time,
@@ -84,12 +103,13 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     private func deliver() {
         guard !arrivals.isEmpty else { return }
-        host.receive(arrivals, at: driver.now())
+        host.receive(&arrivals, at: driver.now())
         arrivals.removeAll(keepingCapacity: true)
     }
 
     func turn(at now: Instant) -> Instant? {
         deliver()
+        _ = driver.executor.run()
         // The host's clock is the driver's, which began before the loop's.
         let begin = driver.now()
         for _ in 0..<Self.batchesInTurn {
@@ -102,11 +122,16 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
                 driver.note(socket.counters)
             }
             transmits.removeAll(keepingCapacity: true)
+            // What was resumed may have something to send.
+            if driver.executor.run() { continue }
             if !more { return wakeup.map { now + ($0 - begin) } }
         }
         return now
     }
 
     /// A last word before the socket closes.
-    func finish() { _ = turn(at: driver.now()) }
+    func finish() {
+        _ = turn(at: driver.now())
+        driver.executor.stop()
+    }
 }

@@ -94,7 +94,7 @@ package actor BaseStationNode: ControlledNode {
                 case .communicationServer where contact.trusts(context.peerKey): return
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
-            }
+            }, placement: .taskThreads
         ) {
             RunMethods.run.handle { request, context in
                 try await vault.checkServing()

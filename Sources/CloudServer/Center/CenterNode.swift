@@ -118,7 +118,7 @@ package actor CenterNode: ControlledNode {
                 case .operator: try await self.checkOperator(context)
                 default: throw RPCError(.permissionDenied, "\(context.method) is not for this peer", effect: .none)
                 }
-            }
+            }, placement: .taskThreads
         ) {
             RunMethods.run.handle { request, context in
                 try await auditor.run(request, from: source) { try await runs.run(request, context) }

@@ -117,7 +117,7 @@ package actor CommunicationServerNode {
     // MARK: Methods and rights
 
     private nonisolated func server() -> RPCServer {
-        RPCServer(authorize: { context in try await self.authorize(context) }) {
+        RPCServer(authorize: { context in try await self.authorize(context) }, placement: .taskThreads) {
             ControlMethods.join.handle { request, context in try await self.join(request, context) }
             ControlMethods.register.handle { request, context in try await self.register(request, context) }
             ControlMethods.heartbeat.handle { request, context in try await self.heartbeat(request, context) }

@@ -9,6 +9,8 @@ package protocol EndpointDriver: Sendable {
     /// `pollTransmit` until nil and arm `nextWakeup` anew. Callable from any thread, many times, cheaply; never
     /// called while the host's lock is held.
     func scheduleFlush()
+    /// Runs handlers where the datagrams are moved; nil where there is no such place.
+    var handlerExecutor: (any TaskExecutor)? { get }
     /// Where this host's socket is bound.
     var localAddress: NetworkAddress { get }
     /// Bytes of memory that this process occupies; nil where the system does not tell, or where there is no process of one's own.
@@ -21,6 +23,7 @@ package protocol EndpointDriver: Sendable {
 }
 
 extension EndpointDriver {
+    package var handlerExecutor: (any TaskExecutor)? { nil }
     package func residentMemoryBytes() -> UInt64? { nil }
     package func socketReport() -> SocketReport? { nil }
 }
@@ -44,9 +47,14 @@ public struct SocketReport: Codable, Sendable {
     public var networkErrors: UInt64
     /// How often the socket was gone, and opened again.
     public var reopened: UInt64
+    /// How often a handler kept the socket's thread for longer than 10 ms, and for how long at most. Such methods are to be
+    /// ``MethodHandler/offloaded``.
+    public var stalls: UInt64
+    public var longestStallMs: Double
 
-    package init(notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64) {
+    package init(notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64, stalls: UInt64 = 0, longestStallMs: Double = 0) {
         (self.notSent, self.unusable, self.networkErrors, self.reopened) = (notSent, unusable, networkErrors, reopened)
+        (self.stalls, self.longestStallMs) = (stalls, longestStallMs)
     }
 }
 

@@ -11,9 +11,11 @@ extension RPCHost {
             throw RPCError(.failedPrecondition, "this host serves already, or is closed", effect: .none)
         }
         for handler in server.handlers { nameMethod(handler.path, handler.id) }
-        await withDiscardingTaskGroup { group in
-            for await call in calls {
-                group.addTask { await self.run(call, server) }
+        await withTaskExecutorPreference(server.placement == .socketThread ? driver.handlerExecutor : nil) {
+            await withDiscardingTaskGroup { group in
+                for await call in calls {
+                    group.addTask { await self.run(call, server) }
+                }
             }
         }
         touch { core, now in
@@ -53,7 +55,8 @@ extension RPCHost {
         do {
             let message = try await CallScope.$deadline.withValue(call.deadline) {
                 if let authorize = server.authorize, !call.handler.isBuiltIn { try await authorize(context) }
-                return try await call.handler.body(session, context)
+                guard call.handler.isOffloaded else { return try await call.handler.body(session, context) }
+                return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await call.handler.body(session, context) }
             }
             if let message, message.count > envelope.messageBytes {
                 throw RPCError(.resourceExhausted, "the response of \(message.count) bytes is over the limit of \(envelope.messageBytes)", effect: .committed)

@@ -183,9 +183,17 @@ public final class RPCHost: Sendable {
     // MARK: the driver's side
 
     package func receive(_ datagrams: [ReceivedDatagram], at now: Instant) {
+        var datagrams = datagrams
+        receive(&datagrams, at: now)
+    }
+
+    /// - Parameter datagrams: without bytes afterwards: they are opened where they are.
+    package func receive(_ datagrams: inout [ReceivedDatagram], at now: Instant) {
         let effects = core.withLock { core in
-            for datagram in datagrams {
-                core.endpoint.receive(datagram.bytes, from: datagram.source, at: now)
+            for index in datagrams.indices {
+                var bytes: [UInt8] = []
+                swap(&bytes, &datagrams[index].bytes)
+                core.endpoint.receive(bytes, from: datagrams[index].source, at: now)
                 core.drainEvents(at: now)
             }
             return core.takeEffects()

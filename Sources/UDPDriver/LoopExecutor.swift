@@ -1,0 +1,75 @@
+import MastTimebase
+import Synchronization
+
+/// Runs handlers on the thread that moves their host's datagrams: a call is read, answered and sent without a change of threads.
+///
+/// A job that keeps the thread keeps the datagrams waiting, so one that takes longer than ``stall`` is counted.
+final class LoopExecutor: TaskExecutor, @unchecked Sendable {
+    private struct State {
+        var jobs: [UnownedJob] = []
+        /// The loop is over: what still comes is run elsewhere.
+        var isOver = false
+    }
+
+    /// As long as a timer may be late without harm.
+    static let stall = Interval.milliseconds(10)
+    /// Jobs run before the socket has its turn: a few for each call of a full batch.
+    private static let jobsInTurn = 512
+
+    private let state = Mutex(State())
+    private let wake: @Sendable () -> Void
+    private let clock: SystemClock
+    /// The loop's thread only.
+    private(set) var stalls: UInt64 = 0
+    private(set) var longestStall = Interval.zero
+
+    init(clock: SystemClock, wake: @escaping @Sendable () -> Void) { (self.clock, self.wake) = (clock, wake) }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        let (isFirst, isOver) = state.withLock { state in
+            if !state.isOver { state.jobs.append(job) }
+            return (state.jobs.count == 1, state.isOver)
+        }
+        if isOver {
+            globalConcurrentExecutor.enqueue(ExecutorJob(job))
+        } else if isFirst {
+            wake()
+        }
+    }
+
+    /// On the loop's thread.
+    /// - Returns: whether there were any.
+    func run() -> Bool {
+        var ran = 0
+        while ran < Self.jobsInTurn {
+            let jobs = state.withLock { state in
+                defer { state.jobs = [] }
+                return state.jobs
+            }
+            guard !jobs.isEmpty else { break }
+            var begin = clock.now()
+            for job in jobs {
+                job.runSynchronously(on: asUnownedTaskExecutor())
+                let end = clock.now()
+                if end - begin > Self.stall {
+                    stalls += 1
+                    longestStall = max(longestStall, end - begin)
+                }
+                begin = end
+            }
+            ran += jobs.count
+        }
+        return ran > 0
+    }
+
+    /// The loop's thread ends: whoever still runs goes on elsewhere.
+    func stop() {
+        let rest = state.withLock { state in
+            state.isOver = true
+            defer { state.jobs = [] }
+            return state.jobs
+        }
+        for job in rest { globalConcurrentExecutor.enqueue(ExecutorJob(job)) }
+    }
+}
