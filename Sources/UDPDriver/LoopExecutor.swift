@@ -1,3 +1,4 @@
+import MastDatagrams
 import MastTimebase
 import Synchronization
 

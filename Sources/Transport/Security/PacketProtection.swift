@@ -23,7 +23,7 @@ package struct PacketProtection: Sendable {
     package private(set) var sendGeneration: UInt64 = 0
     package private(set) var receiveGeneration: UInt64 = 0
     /// The peer acknowledged something of this generation: only then may another begin (RFC 9001 section 6.1).
-    package private(set) var isConfirmed = true
+    package private(set) var isConfirmed = false
     package private(set) var failedOpens: UInt64 = 0
     /// Receive keys derived so far: one a generation, whatever is forged.
     package private(set) var receiveKeys = 1
