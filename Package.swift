@@ -162,7 +162,7 @@ let package = Package(
         tests(
             "CommandLine",
             ["MastCalls", "MastCapture", "MastCloudCore", "MastCloudServer", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport",
-             "MastWasmRuntime"]),
+             "MastWasmRuntime", "TestKit"]),
     ]
 )
 

@@ -254,7 +254,7 @@ local function times(tvb, tree, at, number)
             value, to = varint(tvb, to)
             if value == nil or steps ~= nil and value > steps then return nil end
             steps = steps == nil and value or steps - value
-            tree:add(f.received, tvb(from, to - from), wide(steps * 128)):append_text(string.format(" (number %.0f)", number))
+            tree:add(f.received, tvb(from, to - from), wide(math.min(steps, 2 ^ 56) * 128)):append_text(string.format(" (number %.0f)", number))
             number = number - 1
         end
     end
