@@ -163,7 +163,7 @@ let package = Package(
         tests(
             "CommandLine",
             ["MastCalls", "MastCapture", "MastCloudCore", "MastCloudServer", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport",
-             "MastWasmRuntime"]),
+             "MastWasmRuntime", "TestKit"]),
     ]
 )
 

@@ -5,43 +5,49 @@
 -- Decrypt:      MAST_KEYLOG=keys.txt mast call …, then with -o mast.keylog:keys.txt (the other mast_….lua have to lie beside this file)
 -- Install it:   copy all of them to Wireshark's personal Lua plugins folder (Help > About > Folders).
 --
--- A conversation is taken for Mast's once an answer in it matches its opening: a response or cookie reply to a handshake's
--- first message, a key answer to a key query. What came before that is shown by the second pass (-2, and always in the
+-- A conversation is taken for Mast's once an answer in it matches its opening: a response, cookie reply or list of versions to a
+-- handshake's first message, a key answer to a key query. What came before that is shown by the second pass (-2, and always in the
 -- window). Conversations recorded from their middle on are shown where the key log has keys for them, and on ports that are
 -- named in Preferences > Protocols > MAST. The layouts are in Sources/Transport/Transport.docc/WireFormat.md, the key log's
 -- in KeyLog.md beside it.
 
 local mast = Proto("mast", "Mast Transport")
 
+-- By the first byte, of which the two low bits of data packets are flags.
+local INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 4, 5, 6, 7, 8, 12, 13, 14
 local kinds = {
-    [1] = "Initiation", [2] = "Response", [3] = "Cookie Reply", [4] = "Data", [5] = "Reset", [6] = "Key Query",
-    [7] = "Key Answer",
+    [INITIATION] = "Initiation", [RESPONSE] = "Response", [COOKIE_REPLY] = "Cookie Reply", [RESET] = "Reset", [DATA] = "Data",
+    [KEY_QUERY] = "Key Query", [KEY_ANSWER] = "Key Answer", [VERSIONS] = "Versions",
 }
 local frames = {
-    [0x01] = "Ping", [0x02] = "Ack", [0x04] = "Reset Stream", [0x05] = "Stop Sending", [0x08] = "Stream", [0x09] = "Stream",
-    [0x0A] = "Stream", [0x0B] = "Stream", [0x10] = "Max Data", [0x11] = "Max Stream Data", [0x12] = "Max Streams",
-    [0x1A] = "Path Challenge", [0x1B] = "Path Response", [0x1C] = "Close",
+    [0x01] = "Ping", [0x02] = "Ack", [0x03] = "Ack with ECN counts", [0x04] = "Reset Stream", [0x05] = "Stop Sending",
+    [0x06] = "Ack with times", [0x07] = "Ack with ECN counts and times", [0x08] = "Stream", [0x09] = "Stream", [0x0A] = "Stream",
+    [0x0B] = "Stream", [0x10] = "Max Data", [0x11] = "Max Stream Data", [0x12] = "Max Streams", [0x1A] = "Path Challenge",
+    [0x1B] = "Path Response", [0x1C] = "Close",
 }
-local VERSION = 1
-local INITIATION, RESPONSE, COOKIE_REPLY, DATA, RESET, KEY_QUERY, KEY_ANSWER = 1, 2, 3, 4, 5, 6, 7
+local VERSION = 2
+-- Where the fields stand. The destination connection ID is at 1 in every kind.
+local VERSION_AT, NUMBER_AT, SOURCE_AT, NONCE_AT, BODY_AT = 9, 9, 10, 10, 18
 -- Bytes of a whole datagram: smallest, largest.
 local sizes = {
     [INITIATION] = { 1200, 1200 }, [RESPONSE] = { 98, 65535 }, [COOKIE_REPLY] = { 58, 58 }, [DATA] = { 29, 65535 },
-    [RESET] = { 25, 25 }, [KEY_QUERY] = { 64, 65535 }, [KEY_ANSWER] = { 42, 42 },
+    [RESET] = { 25, 25 }, [KEY_QUERY] = { 64, 65535 }, [KEY_ANSWER] = { 50, 50 }, [VERSIONS] = { 19, 50 },
 }
 
 local f = {
-    kind = ProtoField.uint8("mast.kind", "Packet kind", base.DEC, kinds, 0xF0),
-    flags = ProtoField.uint8("mast.flags", "Flags", base.HEX, nil, 0x0F),
+    kind = ProtoField.uint8("mast.kind", "Packet kind", base.HEX, kinds),
     key_phase = ProtoField.bool("mast.key_phase", "Key phase", 8, nil, 0x01),
     ack_now = ProtoField.bool("mast.ack_now", "Acknowledge now", 8, nil, 0x02),
     version = ProtoField.uint8("mast.version", "Version"),
     dcid = ProtoField.uint64("mast.dcid", "Destination connection ID", base.HEX),
     dcid_route = ProtoField.uint32("mast.dcid.route", "Route", base.HEX),
-    dcid_local = ProtoField.uint32("mast.dcid.local", "Local part", base.HEX),
+    dcid_shard = ProtoField.uint8("mast.dcid.shard", "Shard"),
+    dcid_random = ProtoField.uint24("mast.dcid.random", "Random part", base.HEX),
     scid = ProtoField.uint64("mast.scid", "Source connection ID", base.HEX),
     scid_route = ProtoField.uint32("mast.scid.route", "Route", base.HEX),
-    scid_local = ProtoField.uint32("mast.scid.local", "Local part", base.HEX),
+    scid_shard = ProtoField.uint8("mast.scid.shard", "Shard"),
+    scid_random = ProtoField.uint24("mast.scid.random", "Random part", base.HEX),
+    spoken = ProtoField.uint8("mast.versions", "Version spoken"),
     number = ProtoField.uint32("mast.number", "Packet number (low 32 bits)"),
     ephemeral = ProtoField.bytes("mast.ephemeral", "Ephemeral key"),
     sealed_key = ProtoField.bytes("mast.sealed_key", "Sealed static key"),
@@ -56,8 +62,14 @@ local f = {
     full_number = ProtoField.uint64("mast.full_number", "Packet number"),
     generation = ProtoField.uint32("mast.generation", "Key phases so far"),
     frame = ProtoField.uint8("mast.frame", "Frame", base.HEX, frames, nil),
+    path = ProtoField.uint64("mast.ack.path", "Path"),
     largest = ProtoField.uint64("mast.ack.largest", "Largest acknowledged"),
     delay = ProtoField.uint64("mast.ack.delay", "Held back, µs"),
+    acknowledged = ProtoField.string("mast.ack.range", "Acknowledged"),
+    ect0 = ProtoField.uint64("mast.ack.ect0", "Datagrams marked ECT(0)"),
+    ect1 = ProtoField.uint64("mast.ack.ect1", "Datagrams marked ECT(1)"),
+    ce = ProtoField.uint64("mast.ack.ce", "Datagrams marked CE"),
+    received = ProtoField.uint64("mast.ack.received", "Came at, µs by the receiver's clock"),
     stream = ProtoField.uint64("mast.stream", "Stream"),
     offset = ProtoField.uint64("mast.stream.offset", "Offset"),
     fin = ProtoField.bool("mast.stream.fin", "End of stream"),
@@ -74,22 +86,27 @@ mast.fields = list
 local e = {
     size = ProtoExpert.new("mast.malformed.size", "Wrong size for this packet kind", expert.group.MALFORMED, expert.severity.ERROR),
     kind = ProtoExpert.new("mast.malformed.kind", "Unknown packet kind", expert.group.MALFORMED, expert.severity.ERROR),
-    flags = ProtoExpert.new("mast.malformed.flags", "Unknown flags", expert.group.MALFORMED, expert.severity.WARN),
     padding = ProtoExpert.new("mast.malformed.padding", "Padding is not zero", expert.group.MALFORMED, expert.severity.WARN),
-    version = ProtoExpert.new("mast.version.unknown", "Unknown version: the peer drops it", expert.group.PROTOCOL, expert.severity.WARN),
+    version = ProtoExpert.new("mast.version.unknown", "Unknown version: nobody reads on", expert.group.PROTOCOL, expert.severity.WARN),
     cut = ProtoExpert.new("mast.cut", "Not captured to the end", expert.group.UNDECODED, expert.severity.NOTE),
     reset = ProtoExpert.new("mast.reset", "The peer does not know this connection", expert.group.SEQUENCE, expert.severity.NOTE),
     sealed = ProtoExpert.new("mast.sealed.note", "Not decrypted", expert.group.DECRYPTION, expert.severity.NOTE),
     frame = ProtoExpert.new("mast.malformed.frame", "Malformed frame", expert.group.MALFORMED, expert.severity.ERROR),
 }
-mast.experts = { e.size, e.kind, e.flags, e.padding, e.version, e.cut, e.reset, e.sealed, e.frame }
+mast.experts = { e.size, e.kind, e.padding, e.version, e.cut, e.reset, e.sealed, e.frame }
 
 mast.prefs.ports = Pref.range("UDP ports", "", "UDP ports whose datagrams are Mast's, whatever is in them", 65535)
 mast.prefs.heuristic = Pref.bool("Find it on all ports", true, "Take conversations whose opening is answered as Mast does for Mast's")
 mast.prefs.keylog = Pref.string("Key log file", "", "What MAST_KEYLOG named when one of the ends ran")
 
-local function kind_of(tvb) return math.floor(tvb(0, 1):uint() / 16) end
+local function kind_of(tvb)
+    local first = tvb(0, 1):uint()
+    return first >= DATA and first < DATA + 4 and DATA or first
+end
+local function has_source(kind) return kind == INITIATION or kind == RESPONSE or kind == COOKIE_REPLY or kind == VERSIONS end
 local function has_version(kind) return kind ~= DATA and kind ~= RESET end
+-- A list of versions is of none itself.
+local function version_due(kind) return kind == VERSIONS and 0 or VERSION end
 local function size_fits(kind, length) return length >= sizes[kind][1] and length <= sizes[kind][2] end
 
 -- Bytes `from` up to but not including `to`, which count from the end when negative; nil where nothing was captured.
@@ -103,16 +120,18 @@ end
 
 local function add(tree, field, range) if range ~= nil then return tree:add(field, range) end end
 
-local function add_id(tree, tvb, at, whole, route, rest)
+local function add_id(tree, tvb, at, whole, route, shard, random)
     local range = part(tvb, at, at + 8)
     if range == nil or range:len() < 8 then return nil end
     local branch = tree:add(whole, range)
     branch:add(route, tvb(at, 4))
-    branch:add(rest, tvb(at + 4, 4))
+    branch:add(shard, tvb(at + 4, 1))
+    branch:add(random, tvb(at + 5, 3))
     return string.format("%08x", tvb(at + 4, 4):uint())
 end
 
-local function dissect_body(tvb, tree, kind, at)
+local function dissect_body(tvb, tree, kind)
+    local at = BODY_AT
     if kind == INITIATION or kind == RESPONSE then
         add(tree, f.ephemeral, part(tvb, at, at + 32))
         at = at + 32
@@ -128,17 +147,19 @@ local function dissect_body(tvb, tree, kind, at)
         add(tree, f.nonce, part(tvb, at, at + 8))
         add(tree, f.sealed, part(tvb, at + 8, -16))
         add(tree, f.tag, part(tvb, tvb:reported_len() - 16))
+    elseif kind == VERSIONS then
+        for each = at, math.min(tvb:len(), sizes[VERSIONS][2]) - 1 do tree:add(f.spoken, tvb(each, 1)) end
     elseif kind == DATA then
-        add(tree, f.sealed, part(tvb, at, -16))
+        add(tree, f.sealed, part(tvb, NUMBER_AT + 4, -16))
         add(tree, f.tag, part(tvb, tvb:reported_len() - 16))
     elseif kind == RESET then
-        add(tree, f.token, part(tvb, at, at + 16))
+        add(tree, f.token, part(tvb, 9, 25))
     elseif kind == KEY_QUERY or kind == KEY_ANSWER then
-        add(tree, f.nonce, part(tvb, 2, 10))
+        add(tree, f.nonce, part(tvb, NONCE_AT, NONCE_AT + 8))
         if kind == KEY_ANSWER then
-            add(tree, f.key, part(tvb, 10, 42))
+            add(tree, f.key, part(tvb, at, at + 32))
         else
-            local padding = part(tvb, 10)
+            local padding = part(tvb, at)
             if padding ~= nil then
                 local item = tree:add(f.padding, padding)
                 if padding:bytes():tohex():find("[^0]") then item:add_proto_expert_info(e.padding) end
@@ -151,7 +172,10 @@ end
 local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
 local found, read_log = pcall(dofile, folder .. "mast_keylog.lua")
 if not found then
-    read_log = function(name) return { name = name, keys = {}, forget = function() end, open = function() return nil, "mast_keylog.lua is missing beside mast.lua" end } end
+    read_log = function(name)
+        local function open() return nil, "mast_keylog.lua is missing beside mast.lua" end
+        return { name = name, keys = {}, methods = {}, forget = function() end, open = open }
+    end
 end
 local log = read_log("", folder)
 
@@ -174,6 +198,8 @@ local function method_of(data)
     return log.methods[number] or ("method " .. number)
 end
 
+local function wide(value) return UInt64(value % 2 ^ 32, math.floor(value / 2 ^ 32)) end
+
 -- Each reads its fields behind the type at `at`; where it ends, or nil when they do not fit. The second result is for the list.
 local function numbers(...)
     local fields = { ... }
@@ -181,7 +207,7 @@ local function numbers(...)
         for _, field in ipairs(fields) do
             local value, to = varint(tvb, at)
             if value == nil then return nil end
-            tree:add(field, tvb(at, to - at), UInt64(value % 2 ^ 32, math.floor(value / 2 ^ 32)))
+            tree:add(field, tvb(at, to - at), wide(value))
             at = to
         end
         return at
@@ -192,17 +218,58 @@ local function word(tvb, tree, at)
     tree:add(f.value, tvb(at, 8))
     return at + 8
 end
-local function acknowledgement(tvb, tree, at)
-    at = numbers(f.largest, f.delay)(tvb, tree, at)
-    if at == nil then return nil end
+-- Ranges of numbers, newest first (RFC 9000 section 19.3.1), at most 32.
+local function ranges(tvb, tree, at, largest)
     local more, to = varint(tvb, at)
     if more == nil or more >= 32 then return nil end
-    for _ = 1, 1 + 2 * more do
-        local value
-        value, to = varint(tvb, to)
-        if value == nil then return nil end
+    for each = 0, more do
+        local from, gap, length = to, 0, nil
+        if each > 0 then
+            gap, to = varint(tvb, to)
+            if gap == nil or gap + 2 > largest then return nil end
+            largest = largest - gap - 2
+        end
+        length, to = varint(tvb, to)
+        if length == nil or length > largest then return nil end
+        local text = string.format("%.0f", largest)
+        if length > 0 then text = string.format("%.0f-", largest - length) .. text end
+        tree:add(f.acknowledged, tvb(from, to - from), text)
+        largest = largest - length
     end
     return to
+end
+-- When packets came (draft-ietf-quic-receive-ts), newest first, in steps of 128 µs; at most 64.
+local function times(tvb, tree, at, number)
+    local more, to = varint(tvb, at)
+    local all, steps = 0, nil
+    for _ = 1, more or 0 do
+        local gap, count
+        gap, to = varint(tvb, to)
+        if gap == nil then return nil end
+        count, to = varint(tvb, to)
+        if count == nil or count == 0 or all + count > 64 or gap + count - 1 > number then return nil end
+        number, all = number - gap, all + count
+        for _ = 1, count do
+            local from, value = to, nil
+            value, to = varint(tvb, to)
+            if value == nil or steps ~= nil and value > steps then return nil end
+            steps = steps == nil and value or steps - value
+            tree:add(f.received, tvb(from, to - from), wide(math.min(steps, 2 ^ 56) * 128)):append_text(string.format(" (number %.0f)", number))
+            number = number - 1
+        end
+    end
+    return more and to
+end
+local function acknowledgement(tvb, tree, at, kind)
+    local path = varint(tvb, at)
+    if path == nil or path >= 2 ^ 32 then return nil end
+    at = numbers(f.path)(tvb, tree, at)
+    local largest = varint(tvb, at)
+    at = numbers(f.largest, f.delay)(tvb, tree, at)
+    if at ~= nil then at = ranges(tvb, tree, at, largest) end
+    if at ~= nil and kind % 2 == 1 then at = numbers(f.ect0, f.ect1, f.ce)(tvb, tree, at) end
+    if at ~= nil and kind >= 0x06 then at = times(tvb, tree, at, largest) end
+    return at, path > 0 and " of path " .. path or ""
 end
 local function close(tvb, tree, at)
     at = numbers(f.value)(tvb, tree, at)
@@ -218,7 +285,7 @@ local function stream(tvb, tree, at, kind)
     if at == nil then return nil end
     local offset, to = varint(tvb, at)
     if offset == nil then return nil end
-    tree:add(f.offset, tvb(at, to - at), UInt64(offset % 2 ^ 32, math.floor(offset / 2 ^ 32)))
+    tree:add(f.offset, tvb(at, to - at), wide(offset))
     if kind % 4 >= 2 then to = numbers(f.deadline)(tvb, tree, to) end
     local length = nil
     if to ~= nil then length, to = varint(tvb, to) end
@@ -236,9 +303,10 @@ local function stream(tvb, tree, at, kind)
     return to + length, note
 end
 local readers = {
-    [0x01] = numbers(), [0x02] = acknowledgement, [0x04] = numbers(f.stream, f.value, f.value), [0x05] = numbers(f.stream, f.value),
-    [0x08] = stream, [0x09] = stream, [0x0A] = stream, [0x0B] = stream, [0x10] = numbers(f.value),
-    [0x11] = numbers(f.stream, f.value), [0x12] = numbers(f.value), [0x1A] = word, [0x1B] = word, [0x1C] = close,
+    [0x01] = numbers(), [0x02] = acknowledgement, [0x03] = acknowledgement, [0x04] = numbers(f.stream, f.value, f.value),
+    [0x05] = numbers(f.stream, f.value), [0x06] = acknowledgement, [0x07] = acknowledgement, [0x08] = stream, [0x09] = stream,
+    [0x0A] = stream, [0x0B] = stream, [0x10] = numbers(f.value), [0x11] = numbers(f.stream, f.value), [0x12] = numbers(f.value),
+    [0x1A] = word, [0x1B] = word, [0x1C] = close,
 }
 
 -- Adds what is inside; text for the packet list.
@@ -249,7 +317,7 @@ local function decrypted(tvb, pinfo, tree)
         tree:add_proto_expert_info(e.sealed, "Not decrypted: " .. number)
         return ""
     end
-    tree:add(f.full_number, tvb(9, 4), UInt64(number % 2 ^ 32, math.floor(number / 2 ^ 32))):set_generated()
+    tree:add(f.full_number, tvb(NUMBER_AT, 4), wide(number)):set_generated()
     tree:add(f.generation, generation):set_generated()
     local inside = ByteArray.new(plain, true):tvb("Decrypted Mast")
     local at, info = 0, ""
@@ -280,7 +348,7 @@ function mast.dissector(tvb, pinfo, root)
     local kind = kind_of(tvb)
     local tree = root:add(mast, tvb(), "Mast Transport, " .. (kinds[kind] or ("Unknown kind " .. kind)))
     local info = kinds[kind] or "Unknown kind"
-    local kind_item = tree:add(f.kind, tvb(0, 1))
+    local kind_item = tree:add(f.kind, tvb(0, 1), kind)
     if kinds[kind] == nil then
         kind_item:add_proto_expert_info(e.kind)
         pinfo.cols.info = info
@@ -289,40 +357,29 @@ function mast.dissector(tvb, pinfo, root)
     if not size_fits(kind, length) then tree:add_proto_expert_info(e.size, kinds[kind] .. " of " .. length .. " bytes") end
     if tvb:len() < length then tree:add_proto_expert_info(e.cut) end
 
-    local flags = tree:add(f.flags, tvb(0, 1))
-    local bits = tvb(0, 1):uint() % 16
     if kind == DATA then
-        flags:add(f.key_phase, tvb(0, 1))
-        flags:add(f.ack_now, tvb(0, 1))
-        if bits % 2 == 1 then info = info .. ", key phase" end
-        if math.floor(bits / 2) % 2 == 1 then info = info .. ", ack now" end
-        bits = bits - bits % 4
+        kind_item:add(f.key_phase, tvb(0, 1))
+        kind_item:add(f.ack_now, tvb(0, 1))
+        local flags = tvb(0, 1):uint() - DATA
+        if flags % 2 == 1 then info = info .. ", key phase" end
+        if flags >= 2 then info = info .. ", ack now" end
     end
-    if bits ~= 0 then flags:add_proto_expert_info(e.flags) end
-
-    local at = 1
-    if has_version(kind) and tvb:len() > 1 then
-        local item = tree:add(f.version, tvb(1, 1))
-        if tvb(1, 1):uint() ~= VERSION then item:add_proto_expert_info(e.version) end
-        at = 2
+    local to = add_id(tree, tvb, 1, f.dcid, f.dcid_route, f.dcid_shard, f.dcid_random)
+    if to ~= nil and kind ~= KEY_QUERY and kind ~= KEY_ANSWER then info = info .. ", DCID=" .. to end
+    if has_version(kind) and tvb:len() > VERSION_AT then
+        local item = tree:add(f.version, tvb(VERSION_AT, 1))
+        if tvb(VERSION_AT, 1):uint() ~= version_due(kind) then item:add_proto_expert_info(e.version) end
     end
-    if kind ~= KEY_QUERY and kind ~= KEY_ANSWER then
-        local to = add_id(tree, tvb, at, f.dcid, f.dcid_route, f.dcid_local)
-        if to ~= nil then info = info .. ", DCID=" .. to end
-        at = at + 8
-    end
-    if kind == INITIATION or kind == RESPONSE or kind == COOKIE_REPLY then
-        local from = add_id(tree, tvb, at, f.scid, f.scid_route, f.scid_local)
+    if has_source(kind) then
+        local from = add_id(tree, tvb, SOURCE_AT, f.scid, f.scid_route, f.scid_shard, f.scid_random)
         if from ~= nil then info = info .. ", SCID=" .. from end
-        at = at + 8
-    elseif kind == DATA and tvb:len() >= at + 4 then
-        tree:add(f.number, tvb(at, 4))
-        info = info .. ", number " .. tvb(at, 4):uint()
-        at = at + 4
+    elseif kind == DATA and tvb:len() >= NUMBER_AT + 4 then
+        tree:add(f.number, tvb(NUMBER_AT, 4))
+        info = info .. ", number " .. tvb(NUMBER_AT, 4):uint()
     elseif kind == RESET then
         tree:add_proto_expert_info(e.reset)
     end
-    dissect_body(tvb, tree, kind, at)
+    dissect_body(tvb, tree, kind)
     info = info .. ", " .. length .. " bytes"
     if kind == DATA and log.name ~= "" and tvb:len() == length and length >= sizes[DATA][1] then
         info = info .. decrypted(tvb, pinfo, tree)
@@ -348,54 +405,70 @@ local function ends(pinfo)
     return from, to, from < to and from .. " " .. to or to .. " " .. from
 end
 
--- What the answer to this opening must repeat, or nil when it opens nothing.
+-- What the answer to this opening must repeat, or nil when it opens nothing. A first message of another version has its IDs in
+-- the same place.
 local function opening(tvb, kind)
-    if kind == INITIATION and hex(tvb, 6, 4) == "00000000" and hex(tvb, 10, 8) ~= "0000000000000000" then return hex(tvb, 10, 8) end
-    if kind == KEY_QUERY and hex(tvb, 10, tvb:len() - 10):find("[^0]") == nil then return "query " .. hex(tvb, 2, 8) end
+    if kind == INITIATION and hex(tvb, 5, 4) == "00000000" and hex(tvb, SOURCE_AT, 8) ~= "0000000000000000" then
+        return hex(tvb, SOURCE_AT, 8)
+    end
+    if kind == KEY_QUERY and tvb(VERSION_AT, 1):uint() == VERSION and hex(tvb, BODY_AT, tvb:len() - BODY_AT):find("[^0]") == nil then
+        return "query " .. hex(tvb, NONCE_AT, 8)
+    end
 end
 
 -- Which opening this answers, and the connection IDs that are settled by it.
 local function answered(tvb, kind)
-    if kind == RESPONSE then return hex(tvb, 2, 8), hex(tvb, 10, 8) end
-    if kind == COOKIE_REPLY then return hex(tvb, 2, 8) end
-    if kind == KEY_ANSWER then return "query " .. hex(tvb, 2, 8) end
+    if tvb(VERSION_AT, 1):uint() ~= version_due(kind) then return nil end
+    if kind == RESPONSE then return hex(tvb, 1, 8), hex(tvb, SOURCE_AT, 8) end
+    if kind == COOKIE_REPLY or kind == VERSIONS then return hex(tvb, 1, 8) end
+    if kind == KEY_ANSWER then return "query " .. hex(tvb, NONCE_AT, 8) end
 end
 
-local function is_ours(tvb, pinfo)
-    if tvb:len() < 18 then
-        local _, _, both = ends(pinfo)
-        return proved[both] or false
-    end
-    local kind = kind_of(tvb)
+-- In the first pass: whether this waits for its answer, or is one.
+local function watch(tvb, pinfo, kind)
     local from, to, both = ends(pinfo)
-    if kind == DATA or kind == RESET then
-        if proved[both] then return true end
-        local id = hex(tvb, 1, 8)
-        return size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 < 4 and (known[id] or log.keys[id] ~= nil) or false
+    local name = opening(tvb, kind)
+    if name ~= nil then
+        if waiting >= MOST_OPENINGS then openings, waiting = {}, 0 end
+        openings[from .. " " .. to .. " " .. name] = true
+        waiting = waiting + 1
+        return true
     end
-    if not pinfo.visited and size_fits(kind, tvb:reported_len()) and tvb(0, 1):uint() % 16 == 0
-        and tvb(1, 1):uint() == VERSION
-    then
-        local name = opening(tvb, kind)
-        if name ~= nil then
-            if waiting >= MOST_OPENINGS then openings, waiting = {}, 0 end
-            openings[from .. " " .. to .. " " .. name] = true
-            waiting = waiting + 1
-        else
-            local of, more = answered(tvb, kind)
-            if of ~= nil and openings[to .. " " .. from .. " " .. of] then
-                proved[both] = true
-                if more ~= nil then known[of], known[more] = true, true end
-            end
-        end
+    local of, more = answered(tvb, kind)
+    if of ~= nil and openings[to .. " " .. from .. " " .. of] then
+        proved[both] = true
+        if more ~= nil then known[of], known[more] = true, true end
     end
-    return proved[both] or false
+    return false
 end
+
+local as_data = Dissector.get("data")
 
 local function heuristic(tvb, pinfo, root)
     -- Most of others' traffic is passed over here.
-    if not mast.prefs.heuristic or tvb:len() < 10 or kinds[kind_of(tvb)] == nil or not is_ours(tvb, pinfo) then return false end
-    mast.dissector(tvb, pinfo, root)
+    if not mast.prefs.heuristic or tvb:len() < 10 then return false end
+    local kind = kind_of(tvb)
+    if kinds[kind] == nil then return false end
+    local _, _, both = ends(pinfo)
+    local ours, opens = false, false
+    if tvb:len() > BODY_AT and size_fits(kind, tvb:reported_len()) then
+        if kind == DATA or kind == RESET then
+            local id = hex(tvb, 1, 8)
+            ours = known[id] or log.keys[id] ~= nil
+        elseif not pinfo.visited then
+            opens = watch(tvb, pinfo, kind)
+        else
+            opens = opening(tvb, kind) ~= nil
+        end
+    end
+    if ours or proved[both] then
+        mast.dissector(tvb, pinfo, root)
+    elseif opens then
+        -- Whoever takes it now is asked alone in the second pass, and WireGuard's dissector would take a first message for data.
+        as_data:call(tvb, pinfo, root)
+    else
+        return false
+    end
     return true
 end
 mast:register_heuristic("udp", heuristic)

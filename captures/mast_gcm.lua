@@ -1,5 +1,5 @@
--- AES-256-GCM (FIPS 197, NIST SP 800-38D) for mast.lua, since Lua in Wireshark offers no cipher that every version in use
--- has. It opens what was recorded, a packet in some milliseconds; it is no library for anything that sends.
+-- AES-128-GCM and AES-256-GCM (FIPS 197, NIST SP 800-38D) for mast.lua, since Lua in Wireshark offers no cipher that every
+-- version in use has. It opens what was recorded, a packet in some milliseconds; it is no library for anything that sends.
 
 local bits = bit32 or bit
 local band, bor, bxor, lshift, rshift = bits.band, bits.bor, bits.bxor, bits.lshift, bits.rshift
@@ -50,27 +50,28 @@ local function substitute(w)
         sbox[band(w, 255)])
 end
 
--- 60 words: fifteen round keys.
+-- Four words for each round and four before the first: 44 for a key of 16 bytes, 60 for one of 32.
 local function expand(key)
-    local w = {}
-    for i = 0, 7 do w[i] = word(key, i * 4 + 1) end
+    local length = #key / 4
+    local w = { last = 4 * (length + 6) }
+    for i = 0, length - 1 do w[i] = word(key, i * 4 + 1) end
     local round = 1
-    for i = 8, 59 do
+    for i = length, w.last + 3 do
         local t = w[i - 1]
-        if i % 8 == 0 then
+        if i % length == 0 then
             t = bxor(substitute(bor(lshift(t, 8), rshift(t, 24))), lshift(round, 24))
             round = xtime(round)
-        elseif i % 8 == 4 then
+        elseif length > 6 and i % length == 4 then
             t = substitute(t)
         end
-        w[i] = bxor(w[i - 8], t)
+        w[i] = bxor(w[i - length], t)
     end
     return w
 end
 
 local function encrypt(w, a, b, c, d)
     a, b, c, d = bxor(a, w[0]), bxor(b, w[1]), bxor(c, w[2]), bxor(d, w[3])
-    for r = 4, 52, 4 do
+    for r = 4, w.last - 4, 4 do
         local e = bxor(T1[rshift(a, 24)], T2[band(rshift(b, 16), 255)], T3[band(rshift(c, 8), 255)], T4[band(d, 255)], w[r])
         local f = bxor(T1[rshift(b, 24)], T2[band(rshift(c, 16), 255)], T3[band(rshift(d, 8), 255)], T4[band(a, 255)], w[r + 1])
         local g = bxor(T1[rshift(c, 24)], T2[band(rshift(d, 16), 255)], T3[band(rshift(a, 8), 255)], T4[band(b, 255)], w[r + 2])
@@ -82,7 +83,8 @@ local function encrypt(w, a, b, c, d)
             bor(lshift(sbox[rshift(p, 24)], 24), lshift(sbox[band(rshift(q, 16), 255)], 16), lshift(sbox[band(rshift(s, 8), 255)], 8),
                 sbox[band(t, 255)]), key)
     end
-    return last(a, b, c, d, w[56]), last(b, c, d, a, w[57]), last(c, d, a, b, w[58]), last(d, a, b, c, w[59])
+    local r = w.last
+    return last(a, b, c, d, w[r]), last(b, c, d, a, w[r + 1]), last(c, d, a, b, w[r + 2]), last(d, a, b, c, w[r + 3])
 end
 
 -- One bit to the right is a multiplication by x; what falls out comes back as the field's polynomial.
@@ -144,7 +146,7 @@ local function text(w) return string.char(rshift(w, 24), band(rshift(w, 16), 255
 
 local schedules = {}
 
--- Strings of bytes: a key of 32, a nonce of 12, ciphertext with its tag of 16 behind it, and the authenticated header.
+-- Strings of bytes: a key of 16 or 32, a nonce of 12, ciphertext with its tag of 16 behind it, and the authenticated header.
 -- The plaintext, or nil when the tag is another's.
 return function(key, nonce, sealed, header)
     local schedule = schedules[key]

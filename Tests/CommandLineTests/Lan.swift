@@ -128,8 +128,9 @@ final class Lan {
         import socket, struct, sys
         host, port = sys.argv[1], int(sys.argv[2])
         s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
-        for first in (0x60, 0x40, 0x10):
-            payload = bytes([first, 1]) + bytes(range(62 if first != 0x10 else 198))
+        for first in (0x0C, 0x08, 0x04):
+            name = bytes([0, 0, 0, 0, 1, 2, 3, 4] if first == 0x08 else 8)
+            payload = bytes([first]) + name + bytes([2]) + bytes(range(54 if first != 0x04 else 190))
             s.sendto(struct.pack("!HHHH", 0, port, 8 + len(payload), 0) + payload, (host, 0))
         """
 

@@ -29,7 +29,7 @@ import Testing
                 #expect(types.contains("null") == (field["x-null"] != nil), "\(place): a value may be null where, and only where, a rule says when")
                 #expect(required.contains(key) == (field["x-absent"] == nil), "\(place): a member may be absent where, and only where, a rule says when")
                 // Numbers that count nothing are names.
-                let names = ["number", "seed", "numberLow", "version", "stream", "code", "kind"]
+                let names = ["number", "seed", "numberLow", "version", "stream", "code", "kind", "path"]
                 if types.contains("number") || types.contains("integer"), !names.contains(key) { #expect(field["x-unit"] != nil, "\(place) has no unit") }
                 for reason in field["x-reason"] as? [String] ?? [] where !reason.hasPrefix("../") {
                     #expect((definition["properties"] as? [String: Any])?[reason] != nil, "\(place): there is no \(reason)")

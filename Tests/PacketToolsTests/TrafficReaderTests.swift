@@ -77,11 +77,11 @@ private enum Orders {
         return (tap.all, clientLog.text, serverLog.text)
     }
 
-    private func read(_ datagrams: [Tap.Datagram], keys: String?) throws -> (records: [TrafficRecord], reader: TrafficReader) {
+    private func read(_ datagrams: [Tap.Datagram], keys: String?, ports: [UInt16] = []) throws -> (records: [TrafficRecord], reader: TrafficReader) {
         let path = NSTemporaryDirectory() + "mast-keys-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: path) }
         if let keys { try keys.write(toFile: path, atomically: false, encoding: .utf8) }
-        let reader = TrafficReader(ports: [], keyLog: keys == nil ? nil : try KeyLogFollower(path: path))
+        let reader = TrafficReader(ports: ports, keyLog: keys == nil ? nil : try KeyLogFollower(path: path))
         return (datagrams.flatMap { reader.take($0.bytes, wireBytes: $0.bytes.count, from: $0.from, to: $0.to, at: $0.at) }, reader)
     }
 
@@ -93,12 +93,40 @@ private enum Orders {
             let text = records.map(\.text).joined(separator: "\n")
             for part in [
                 "request shop.v1.Orders/get cbor readOnly", "request shop.v1.Orders/list cbor readOnly", "trailer ok effect", "trailer notFound effect none \"no such order\"",
-                "message 9 bytes", "ack ", "stream 0 0+",
+                "message 9 bytes", "[ack ", "stream 0 0+",
             ] { #expect(text.contains(part), "\(part) in\n\(text)") }
             #expect(!text.contains("NOT") && !text.contains("MALFORMED"))
             #expect(text.matches(of: #/message 30\d\d bytes/#).count == 5, "messages over several packets are told once")
             #expect(reader.opened == records.filter { $0.datagram.dissection.kind == .data }.count && reader.sealed.isEmpty)
         }
+    }
+
+    /// Path, marks and receive times of an acknowledgement, and the versions that an end speaks.
+    @Test func acknowledgementsAndVersionsAreReadWhole() throws {
+        let key = PacketKey(secret: [1], suite: .chaCha20Poly1305)
+        let keys = PacketKeys(
+            initiator: ConnectionID(rawValue: 7), responder: ConnectionID(rawValue: 9), generation: 0, toResponder: key, toInitiator: key)
+        let ack = AckFrame(
+            path: 3, ranges: [40...50, 10...20], delayMicroseconds: 250, marks: ECNCounts(ect0: 5, ce: 2),
+            timestamps: [ReceiveTimestamp(number: 50, steps: 1_000), ReceiveTimestamp(number: 48, steps: 990)])
+        var payload = ByteWriter(capacity: 64)
+        payload.frame(.ack(ack))
+        let data = try #require(key.packet(payload.bytes, destination: keys.responder, number: 100))
+        let versions = [0x0E] + [0, 0, 0, 0, 0, 0, 0, 7, 0] + [UInt8](repeating: 0, count: 8) + [2, 3]
+        let records = try read(
+            [data, versions].map { Tap.Datagram(bytes: $0, from: .loopback(port: 1), to: .loopback(port: 2), at: .zero) }, keys: keys.line + "\n",
+            ports: [2]
+        ).records
+        try #require(records.count == 2)
+        #expect(
+            records[0].text.hasSuffix(
+                "= number 100  [ack 40-50,10-20 of path 3 held 250us  ect0 5 ect1 0 ce 2  came 50 at 128000us, 48 at 126720us]"), "\(records[0].text)")
+        #expect(records[1].text.hasSuffix("versions  20 bytes  to 7  from 0  speaks 2,3"), "\(records[1].text)")
+        let objects = try records.map { try #require(JSONSerialization.jsonObject(with: try JSONEncoder().encode($0)) as? [String: Any]) }
+        let frame = try #require((objects[0]["frames"] as? [[String: Any]])?.first)
+        #expect(frame["path"] as? Int == 3 && frame["ecn"] as? [String: Int] == ["ect0": 5, "ect1": 0, "ce": 2])
+        #expect(frame["receiveTimes"] as? [[String: Int]] == [["number": 50, "atUs": 128_000], ["number": 48, "atUs": 126_720]])
+        #expect(objects[1]["kind"] as? String == "versions" && objects[1]["versions"] as? [Int] == [2, 3])
     }
 
     @Test func withoutNamesMethodsHaveTheirNumber() throws {
