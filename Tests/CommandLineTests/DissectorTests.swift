@@ -110,9 +110,11 @@ import Testing
         let handle = pair.connect()
         #expect(pair.run(for: .seconds(3)) { $0.isConnected(handle) })
         for round in 0..<3 {
-            let stream = try #require(pair.client.openStream(handle, deadline: nil, at: pair.now))
+            let opened = pair.client.openStream(handle, deadline: nil, at: pair.now)
+            let stream = try #require(opened)
             let request = [UInt8](repeating: 7, count: 3_000)
-            #expect(pair.client.write(handle, stream, request[...], fin: true, at: pair.now) == request.count)
+            let written = pair.client.write(handle, stream, request[...], fin: true, at: pair.now)
+            #expect(written == request.count)
             pair.run(for: .seconds(1))
             if round < 2 { pair.client.changeKeys(handle, at: pair.now) }
         }
