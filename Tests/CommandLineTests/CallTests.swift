@@ -26,7 +26,7 @@ import Testing
         defer { program.remove() }
         let server = try await Server(program, ["echo", "--listen", "0"])
         let cases: [(Int32, [String])] = [
-            (104, ["echo.v1.Echo/wait", "-d", #"{"milliseconds":30000}"#, "-t", "400ms"]),
+            (104, ["echo.v1.Echo/wait", "-d", #"{"milliseconds":30000}"#, "-t", "2s"]),
             (112, ["echo.v1.Echo/nothing"]),
             (103, ["echo.v1.Echo/say", "-d", #"{"txt":"x"}"#]),
             (111, ["echo.v1.Echo/sum", "-d", #"{"value":9223372036854775807}{"value":1}"#]),
