@@ -1,0 +1,89 @@
+import MastTimebase
+import MastTransport
+import Testing
+
+/// RFC 6479: each number once, and none that lies too far behind the largest to be remembered.
+@Suite struct ReplayWindowTests {
+    private func window(_ numbers: [UInt64]) -> ReplayWindow {
+        var window = ReplayWindow()
+        for number in numbers { window.insert(number) }
+        return window
+    }
+
+    @Test func anEmptyWindowAcceptsAnything() {
+        for number in [0, 1, 8_192, .max] as [UInt64] { #expect(ReplayWindow().accepts(number)) }
+        #expect(ReplayWindow().largest == nil)
+    }
+
+    @Test(arguments: [0, 1, 63, 64, 65, 8_191, 8_192, 8_255, 8_256, 1 << 40] as [UInt64]) func eachNumberOnce(number: UInt64) {
+        let window = window([number])
+        #expect(window.largest == number)
+        #expect(!window.accepts(number))
+        #expect(window.accepts(number + 1))
+        if number > 0 { #expect(window.accepts(number - 1)) }
+    }
+
+    /// 8,191 behind the largest is remembered, 8,192 is not.
+    @Test(arguments: [8_192, 10_000, 10_047, 10_048, 1 << 33] as [UInt64]) func theBorderIs8192BehindTheLargest(largest: UInt64) {
+        let window = window([largest])
+        #expect(window.accepts(largest - 8_191))
+        #expect(!window.accepts(largest - 8_192))
+        #expect(!window.accepts(0))
+    }
+
+    @Test func nothingIsTooOldBeforeTheWindowIsFull() {
+        #expect(window([8_191]).accepts(0))
+        #expect(!window([0, 8_191]).accepts(0))
+        #expect(!window([8_192]).accepts(0))
+    }
+
+    @Test func anOlderNumberLeavesTheLargest() {
+        let window = window([100, 50])
+        #expect(window.largest == 100)
+        #expect(!window.accepts(50) && !window.accepts(100) && window.accepts(51))
+    }
+
+    /// Whatever the ring of words held of numbers a turn before is gone, and nothing newer.
+    @Test(arguments: [1, 63, 64, 65, 4_096, 8_191, 8_192, 8_255, 8_256, 8_257, 16_512, 1 << 32] as [UInt64])
+    func aLeapForgetsWhatItPasses(leap: UInt64) {
+        let old = (20_000...28_000 as ClosedRange<UInt64>).map { $0 }
+        var window = window(old)
+        window.insert(28_000 + leap)
+        #expect(window.largest == 28_000 + leap)
+        for number in (28_000 + leap - 8_191)..<(28_000 + leap) {
+            let isNew = number > 28_000 || number < 20_000
+            if window.accepts(number) != isNew {
+                Issue.record("number \(number) after a leap of \(leap)")
+                return
+            }
+        }
+    }
+
+    /// Numbers that creep, fall behind and leap, against a list of all that came.
+    @Test(arguments: [UInt64](1...12)) func agreesWithAListOfAllThatCame(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        var window = ReplayWindow()
+        var seen: Set<UInt64> = []
+        var largest: UInt64?
+        for _ in 0..<20_000 {
+            let number: UInt64
+            switch (random.next(below: 100), largest) {
+            case (_, nil): number = random.next(below: 1 << 20)
+            case (0, let largest?): number = largest + random.next(below: 20_000)
+            case (1..<50, let largest?): number = largest + random.next(below: 4)
+            case (_, let largest?): number = largest - min(largest, random.next(below: 8_400))
+            }
+            let isFresh = largest.map { number > $0 || $0 - number < 8_192 } ?? true
+            let accepts = isFresh && !seen.contains(number)
+            if window.accepts(number) != accepts {
+                Issue.record("number \(number), largest \(largest ?? 0)")
+                return
+            }
+            guard accepts else { continue }
+            window.insert(number)
+            seen.insert(number)
+            largest = max(largest ?? 0, number)
+        }
+        #expect(window.largest == largest)
+    }
+}
