@@ -11,6 +11,8 @@ package struct Cubic: CongestionController {
     package private(set) var window: Int
     private var slowStartThreshold = Int.max
     private var windowMax = 0.0
+    /// Before the last cut, in datagrams; `windowMax` may be less (section 4.7).
+    private var windowPrior = 0.0
     private var k = 0.0
     private var epochStart: Instant?
     private var windowEstimate = 0.0
@@ -21,6 +23,7 @@ package struct Cubic: CongestionController {
         var window: Int
         var threshold: Int
         var windowMax: Double
+        var windowPrior: Double
     }
 
     package init(datagramSize: Int, maximumWindow: Int) {
@@ -61,7 +64,7 @@ package struct Cubic: CongestionController {
         let t = (now - (epochStart ?? now) + rtt).inSeconds
         let distance = t - k
         let target = min(max(Self.c * distance * distance * distance + windowMax, current), current * 1.5)
-        let alpha = windowEstimate < windowMax ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
+        let alpha = windowEstimate < windowPrior ? 3 * (1 - Self.beta) / (1 + Self.beta) : 1
         windowEstimate += alpha * Double(acked) / Double(window)
         let cubic = current + (target - current) / current * Double(acked) / datagram
         let next = max(cubic, windowEstimate)
@@ -71,10 +74,11 @@ package struct Cubic: CongestionController {
     package mutating func onLoss(bytes: Int, latestSentAt: Instant, at now: Instant) {
         // One cut per round trip: losses of packets sent before the last cut belong to it.
         if let recoveryStart, latestSentAt <= recoveryStart { return }
-        beforeCut = Saved(window: window, threshold: slowStartThreshold, windowMax: windowMax)
+        beforeCut = Saved(window: window, threshold: slowStartThreshold, windowMax: windowMax, windowPrior: windowPrior)
         recoveryStart = now
         epochStart = nil
         let current = Double(window) / Double(datagramSize)
+        windowPrior = current
         // Section 4.7, fast convergence.
         windowMax = current < windowMax ? current * (1 + Self.beta) / 2 : current
         window = max(2 * datagramSize, Int(Double(window) * Self.beta))
@@ -86,6 +90,7 @@ package struct Cubic: CongestionController {
         window = max(window, saved.window)
         slowStartThreshold = saved.threshold
         windowMax = saved.windowMax
+        windowPrior = saved.windowPrior
         epochStart = nil
         recoveryStart = nil
         beforeCut = nil
