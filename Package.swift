@@ -125,7 +125,7 @@ let package = Package(
             path: "Tests/TestKit", swiftSettings: settings),
         tests("HouseRules", []),
         tests("Timebase", ["MastTimebase"]),
-        tests("Transport", ["MastTransport", "MastTimebase", "TestKit"]),
+        tests("Transport", ["MastTransport", "MastTimebase", "TestKit", crypto]),
         tests("RPC", ["MastRPC", "MastSimulator", "MastTransport", "MastTimebase"]),
         tests("Datagrams", ["MastDatagrams", "MastTimebase"]),
         tests("UDPDriver", ["MastUDPDriver", "MastDatagrams", "MastRPC", "MastTransport", "MastTimebase"]),

@@ -34,23 +34,30 @@ package final class Pair {
     package let serverKeys: StaticKeyPair
     private let seed: UInt64
     private let configuration: TransportConfiguration
+    private let serverConfiguration: TransportConfiguration
 
-    package init(seed: UInt64 = 1, scenario: LinkScenario? = nil, configuration: TransportConfiguration = .init()) {
+    /// - Parameter serverConfiguration: where it differs from the client's.
+    package init(
+        seed: UInt64 = 1, scenario: LinkScenario? = nil, configuration: TransportConfiguration = .init(),
+        serverConfiguration: TransportConfiguration? = nil
+    ) {
+        let serverConfiguration = serverConfiguration ?? configuration
         let scenario = scenario ?? LinkScenario(up: LinkProfile(delay: .milliseconds(20)), down: LinkProfile(delay: .milliseconds(20)), seed: seed)
         self.seed = seed
         self.configuration = configuration
+        self.serverConfiguration = serverConfiguration
         var keys = SeededGenerator(seed: seed, stream: "keys")
         clientKeys = StaticKeyPair(using: &keys)
         serverKeys = StaticKeyPair(using: &keys)
         client = Endpoint(identity: clientKeys, configuration: configuration, entropy: SeededGenerator(seed: seed, stream: "client"))
-        server = Endpoint(identity: serverKeys, configuration: configuration, entropy: SeededGenerator(seed: seed, stream: "server"))
+        server = Endpoint(identity: serverKeys, configuration: serverConfiguration, entropy: SeededGenerator(seed: seed, stream: "server"))
         up = scenario.link(.up)
         down = scenario.link(.down)
     }
 
     /// Forgets everything the server knew, as a restart does; its key stays.
     package func restartServer() {
-        server = Endpoint(identity: serverKeys, configuration: configuration, entropy: SeededGenerator(seed: seed ^ 0xFFFF, stream: "server"))
+        server = Endpoint(identity: serverKeys, configuration: serverConfiguration, entropy: SeededGenerator(seed: seed ^ 0xFFFF, stream: "server"))
     }
 
     package func restartClient() {

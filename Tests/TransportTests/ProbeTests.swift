@@ -1,0 +1,146 @@
+import MastLinkModel
+import MastTimebase
+import MastTransport
+import TestKit
+import Testing
+
+/// What a connection says into silence.
+@Suite struct ProbeTests {
+    private let pair: Pair
+    private let tap: Wiretap
+    private let handle: ConnectionHandle
+    private let start: Instant
+
+    /// A connected pair over a round trip of 40 ms, measured often enough that it varies no more: a probe waits 42 ms.
+    init() {
+        var configuration = TransportConfiguration()
+        configuration.logsKeys = true
+        configuration.idleTimeout = .seconds(600)
+        pair = Pair(configuration: configuration)
+        tap = Wiretap(pair)
+        handle = connected(pair)
+        for _ in 0..<60 {
+            pair.client.ping(handle, at: pair.now)
+            pair.run(for: .milliseconds(100))
+        }
+        start = pair.now
+    }
+
+    private var statistics: ConnectionStatistics? { pair.client.statistics(handle) }
+    private var sent: [Wiretap.Packet] { tap.packets(from: .client, since: start) }
+
+    @discardableResult
+    private func call(_ count: Int = 100, deadline: Instant? = nil) -> StreamID {
+        let stream = pair.client.openStream(handle, deadline: deadline, at: pair.now) ?? StreamID(rawValue: 0)
+        _ = pair.client.write(handle, stream, [UInt8](repeating: 7, count: count)[...], fin: true, at: pair.now)
+        return stream
+    }
+
+    /// 42 ms, then half as long again each time, at most 250 ms, after 10 s without a word a second, after 60 s five.
+    @Test func probesComeEverMoreRarely() {
+        tap.passes = { _ in false }
+        call()
+        pair.run(for: .seconds(80))
+        let gaps = zip(sent, sent.dropFirst()).map { $1.sentAt - $0.sentAt }
+        let first: [Int64] = [42_000, 63_000, 94_500, 141_750, 212_625, 250_000, 250_000]
+        #expect(gaps.prefix(7).map(\.microseconds) == first)
+        let later = zip(sent, gaps).map { (at: $0.sentAt - start, gap: $1) }
+        // The last word came 59 ms before.
+        #expect(later.filter { $0.at > .milliseconds(600) && $0.at < .milliseconds(9_600) }.allSatisfy { $0.gap == .milliseconds(250) })
+        #expect(later.filter { $0.at > .seconds(10) && $0.at < .milliseconds(58_900) }.allSatisfy { $0.gap == .seconds(1) })
+        #expect(later.filter { $0.at > .seconds(60) }.allSatisfy { $0.gap == .seconds(5) })
+        #expect(sent.count == Int(statistics?.probes ?? 0) + 1)
+        #expect(statistics?.consecutiveProbes == sent.count - 1)
+    }
+
+    /// After a blackout the call is there with the first probe that comes through, and not with what a bare one would ask for.
+    @Test(arguments: [1, 5, 30, 70] as [Int64]) func everyProbeCarriesTheCall(seconds: Int64) {
+        let end = start + .seconds(seconds)
+        tap.passes = { [pair] _ in pair.now >= end }
+        let stream = call()
+        pair.run(for: .seconds(seconds))
+        #expect(sent.count > 1 && sent.allSatisfy { $0.streams.map(\.id) == [stream] && $0.bytes == 100 && $0.streams.allSatisfy(\.fin) })
+        let before = sent.count
+        pair.run(for: .seconds(6)) { _ in self.sent.count > before }
+        let probe = pair.now
+        guard let server = pair.accepted else { return #expect(Bool(false), "not accepted") }
+        var bytes: [UInt8] = []
+        pair.run(for: .milliseconds(20))
+        #expect(pair.server.read(server, stream, into: &bytes, at: pair.now) == .finished)
+        #expect(pair.now == probe + .milliseconds(20), "one way after the probe")
+        #expect(bytes.count == 100)
+    }
+
+    @Test func aProbeAsksToBeAnsweredAtOnce() {
+        tap.passes = { _ in false }
+        call(20_000)
+        pair.run(for: .milliseconds(500))
+        let probes = sent.dropFirst(10)
+        #expect(!probes.isEmpty && probes.allSatisfy(\.asksAtOnce))
+    }
+
+    /// Silence is the radio's until an acknowledgement shows otherwise: no window is cut.
+    @Test func aProbeCutsNoWindow() {
+        let window = statistics?.congestionWindow
+        tap.passes = { _ in false }
+        call()
+        pair.run(for: .seconds(5))
+        #expect((statistics?.probes ?? 0) > 5)
+        #expect(statistics?.congestionWindow == window)
+    }
+
+    @Test func anAcknowledgementEndsTheBackoff() {
+        tap.passes = { [pair, start] _ in pair.now >= start + .milliseconds(300) }
+        call()
+        pair.run(for: .seconds(2))
+        #expect(statistics?.consecutiveProbes == 0)
+        #expect(statistics?.bytesInFlight == 0 && statistics?.oldestUnacknowledged == nil)
+        let quiet = pair.now
+        pair.run(for: .seconds(5))
+        #expect(tap.packets(from: .client, since: quiet).isEmpty, "nothing waits, nothing is probed")
+        tap.passes = { _ in false }
+        call()
+        pair.run(for: .milliseconds(60))
+        let again = tap.packets(from: .client, since: quiet)
+        // The first probe's sample of 41 ms counts for an eighth.
+        #expect(again.count == 2 && again[1].sentAt - again[0].sentAt < .milliseconds(50))
+    }
+
+    @Test func aFullWindowDoesNotHoldAProbeBack() {
+        tap.passes = { _ in false }
+        call(100_000)
+        pair.run(for: .zero)
+        #expect(sent.count == 10 && statistics?.bytesInFlight ?? 0 > 10_800)
+        pair.run(for: .milliseconds(42))
+        #expect(sent.count == 11)
+        #expect(sent.last?.streams.first?.offset == 0, "the oldest bytes")
+        pair.run(for: .milliseconds(63))
+        #expect(sent.count == 12 && statistics?.probes == 2)
+    }
+
+    @Test func aLostPingIsAskedForAgain() {
+        tap.passes = { [pair, start] _ in pair.now > start }
+        pair.client.ping(handle, at: pair.now)
+        let answered = pair.run(for: .seconds(1)) { pair in
+            (pair.client.statistics(self.handle)?.newestAcknowledged ?? .zero) > self.start
+        }
+        #expect(answered)
+        #expect(pair.now - start == .milliseconds(42 + 40), "acknowledged at once, since a number is missing before it")
+    }
+
+    /// A stream's reset and its wish to hear no more are repeated by probes too.
+    @Test func whatCancelsACallIsRepeated() {
+        guard let server = pair.accepted else { return #expect(Bool(false), "not accepted") }
+        let stream = pair.client.openStream(handle, deadline: nil, at: pair.now) ?? StreamID(rawValue: 0)
+        _ = pair.client.write(handle, stream, [1], fin: false, at: pair.now)
+        pair.run(for: .seconds(1))
+        let cancelled = pair.now
+        tap.passes = { [pair] _ in pair.now >= cancelled + .seconds(1) }
+        pair.client.reset(handle, stream, code: 7, at: pair.now)
+        pair.client.stopSending(handle, stream, code: 8, at: pair.now)
+        pair.run(for: .milliseconds(1_300))
+        var bytes: [UInt8] = []
+        #expect(pair.server.read(server, stream, into: &bytes, at: pair.now) == .reset(code: 7))
+        #expect(pair.serverEvents.contains { if case .streamStopped(_, stream, code: 8) = $0 { true } else { false } })
+    }
+}
