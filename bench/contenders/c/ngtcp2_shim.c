@@ -59,6 +59,7 @@ struct packet { struct sockaddr_storage to; socklen_t to_size; size_t size; uint
 struct endpoint {
     int socket, timer, poll, client, state, writing, resumed, connection_count;
     ngtcp2_cc_algo congestion;
+    char cipher[48];
     gnutls_certificate_credentials_t credentials;
     gnutls_datum_t ticket_key, ticket;
     struct sockaddr_storage local, remote;
@@ -145,6 +146,7 @@ static void sent(struct stream *s, size_t size, int all) {
 
 static int on_handshake(ngtcp2_conn *quic, void *user) {
     struct connection *c = user;
+    snprintf(c->endpoint->cipher, sizeof c->endpoint->cipher, "%s", gnutls_cipher_get_name(gnutls_cipher_get(c->tls)));
     if (c->endpoint->client) {
         c->endpoint->state = CONNECTED;
         c->endpoint->resumed = gnutls_session_is_resumed(c->tls);
@@ -525,7 +527,7 @@ void quic_close(struct endpoint *e) {
     free(e);
 }
 
-static struct endpoint *endpoint_new(const char *host, int port, int client, int bbr) {
+static struct endpoint *endpoint_new(const char *host, int port, int client, const char *congestion) {
     struct endpoint *e = calloc(1, sizeof *e);
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = client ? 0 : AI_PASSIVE}, *address;
     struct epoll_event event = {.events = EPOLLIN};
@@ -534,7 +536,7 @@ static struct endpoint *endpoint_new(const char *host, int port, int client, int
     if (!e) return NULL;
     TAILQ_INIT(&e->connections); TAILQ_INIT(&e->streams); TAILQ_INIT(&e->changed); TAILQ_INIT(&e->dead);
     e->client = client;
-    e->congestion = bbr ? NGTCP2_CC_ALGO_BBR : NGTCP2_CC_ALGO_CUBIC;
+    e->congestion = !strcmp(congestion, "bbr") ? NGTCP2_CC_ALGO_BBR : NGTCP2_CC_ALGO_CUBIC;
     e->armed = UINT64_MAX;
     e->local_size = e->remote_size = sizeof e->local;
     e->socket = e->timer = -1;
@@ -556,8 +558,8 @@ static struct endpoint *endpoint_new(const char *host, int port, int client, int
     return e;
 }
 
-struct endpoint *quic_server(const char *host, int port, const char *key, const char *chain, int bbr) {
-    struct endpoint *e = endpoint_new(host, port, 0, bbr);
+struct endpoint *quic_server(const char *host, int port, const char *key, const char *chain, const char *congestion) {
+    struct endpoint *e = endpoint_new(host, port, 0, congestion);
     if (e && (gnutls_certificate_set_x509_key_file(e->credentials, chain, key, GNUTLS_X509_FMT_PEM) < 0 || gnutls_session_ticket_key_generate(&e->ticket_key))) {
         quic_close(e);
         return NULL;
@@ -565,8 +567,8 @@ struct endpoint *quic_server(const char *host, int port, const char *key, const 
     return e;
 }
 
-struct endpoint *quic_client(const char *host, int port, const char *trusted, int bbr, const uint8_t *ticket, size_t ticket_size) {
-    struct endpoint *e = endpoint_new(host, port, 1, bbr);
+struct endpoint *quic_client(const char *host, int port, const char *trusted, const char *congestion, const uint8_t *ticket, size_t ticket_size) {
+    struct endpoint *e = endpoint_new(host, port, 1, congestion);
     if (!e) return NULL;
     ngtcp2_path path = {{(struct sockaddr *)&e->local, e->local_size}, {(struct sockaddr *)&e->remote, e->remote_size}, NULL};
     if (ticket_size && (e->ticket.data = gnutls_malloc(ticket_size))) {
@@ -584,6 +586,8 @@ const char *quic_version(void) { return ngtcp2_version(0)->version_str; }
 int quic_descriptor(struct endpoint *e) { return e->poll; }
 int quic_state(struct endpoint *e) { return e->state; }
 int quic_resumed(struct endpoint *e) { return e->resumed; }
+/* Of the handshake done last. */
+const char *quic_cipher(struct endpoint *e) { return e->cipher; }
 
 /* Does all that is due; says how many streams changed, at most `room`, and how. */
 int quic_service(struct endpoint *e, struct event *events, int room) {
