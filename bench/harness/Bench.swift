@@ -27,6 +27,7 @@ struct Measure: ParsableCommand {
     var link: [String] = []
     @Option(help: "Seed of the patterns, the arrivals and the link; each repetition adds one.") var seed: UInt64 = 1
     @Option(help: ArgumentHelp("Only these contenders, separated by commas.", valueName: "names")) var only: String?
+    @Option(help: ArgumentHelp("Only these links of the plan, separated by commas.", valueName: "names")) var on: String?
     @Option(help: ArgumentHelp("Instead of the plan's number.", valueName: "n")) var repetitions: Int?
     @Option(help: ArgumentHelp("Folder for the three files.", valueName: "folder")) var results = "bench/results"
     @Option(help: ArgumentHelp("Where the traces are that a plan names as TRACES/…; default: $MAST_TRACES.", valueName: "folder")) var traces: String?
@@ -52,6 +53,7 @@ struct Measure: ParsableCommand {
             plan.contenders = names
             plan.parts = plan.parts?.map { Plan.Part(links: $0.links, workloads: $0.workloads, contenders: $0.contenders.map { all in all.filter(names.contains) }) }
         }
+        if let on { try plan.keep(links: on.split(separator: ",").map(String.init)) }
         if let repetitions { plan.repetitions = max(1, repetitions) }
         let links = plan.links
         plan.links = try links.map(located)
@@ -70,6 +72,7 @@ struct Measure: ParsableCommand {
         var words = ["bench/run", plan.map { $0.hasSuffix(".json") ? URL(fileURLWithPath: $0).lastPathComponent : $0 } ?? ""]
         for link in link { words += ["--link", Self.link(link).name] }
         if let only { words += ["--only", only] }
+        if let on { words += ["--on", on] }
         if let repetitions { words += ["--repetitions", "\(repetitions)"] }
         if seed != 1 { words += ["--seed", "\(seed)"] }
         return words.joined(separator: " ") + (bare ? " --bare" : "")

@@ -33,7 +33,7 @@ struct Compare: ParsableCommand {
                 }
                 let figures: [(String, Bool, (Run) -> Double?)] =
                     Figure(section) == .latency
-                    ? [("p50 ms", false, { $0.latency(50) }), ("p99 ms", false, { $0.latency(99) }), ("wire B/call", false, \.wirePerCall)]
+                    ? [("p50 ms", false, { $0.latency(50) }), ("p90 ms", false, { $0.latency(90) }), ("p99 ms", false, { $0.latency(99) }), ("wire B/call", false, \.wirePerCall)]
                     : [("Mbit/s", true, \.megabitsPerSecond), ("wire/useful", false, \.wirePerUseful)]
                 for (name, isMoreBetter, value) in figures {
                     if let change = compare(then, group, name, isMoreBetter, value) { changes.append(change) }

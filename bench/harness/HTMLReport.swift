@@ -62,15 +62,15 @@ enum HTMLReport {
     // MARK: Distributions
 
     private static func distribution(_ section: Results.Section, _ colours: [String: String]) -> String {
-        var lines: [(String, [Double])] = section.groups.compactMap { group in
-            let curves = group.good.map(\.latencyMs).filter { $0.count == Run.shares.count }
-            guard !curves.isEmpty else { return nil }
-            return (group.contender, Run.shares.indices.map { index in Statistics.median(curves.map { $0[index] }) ?? 0 })
+        var lines: [(String, [(share: Double, ms: Double)])] = section.groups.compactMap { group in
+            let curve = Run.shares.compactMap { share in group.latency(share).map { (share, $0) } }
+            return curve.isEmpty ? nil : (group.contender, curve)
         }
-        lines.sort { $0.1[Run.shares.count / 2] < $1.1[Run.shares.count / 2] }
-        let values = lines.flatMap(\.1).filter { $0 > 0 }
+        func middle(_ curve: [(share: Double, ms: Double)]) -> Double { curve.first { $0.share >= 50 }?.ms ?? 0 }
+        lines.sort { middle($0.1) < middle($1.1) }
+        let values = lines.flatMap { $0.1.map(\.ms) }.filter { $0 > 0 }
         guard let least = values.min(), let most = values.max() else { return "" }
-        let limits = (Statistics.median(section.groups.flatMap(\.good).compactMap(\.limitP50Ms)), Statistics.median(section.groups.flatMap(\.good).compactMap(\.limitP99Ms)))
+        let limits = (section.limit(50), section.limit(99))
         let axis = LogAxis(min(least, limits.0 ?? least), most, from: 60, to: 700)
         var out = "<figure><svg viewBox='0 0 880 \(max(320, 40 + lines.count * 20))' role=img aria-label='latency distributions'>" + axis.grid(top: 20, bottom: 270, unit: "ms")
         for share in [0.0, 0.5, 0.9, 1.0] {
@@ -79,7 +79,7 @@ enum HTMLReport {
         }
         for (index, (name, curve)) in lines.enumerated() {
             let colour = colours[name] ?? "#888"
-            let points = zip(Run.shares, curve).map { point(axis.x($1), 270 - 2.5 * $0) }
+            let points = curve.map { point(axis.x($0.ms), 270 - 2.5 * $0.share) }
             out += "<polyline fill=none stroke='\(colour)' stroke-width='\(name == "ours" ? 3 : 1.6)' points='\(points.joined(separator: " "))'><title>\(escaped(name))</title></polyline>"
             out += "<rect x=715 y=\(18 + index * 20) width=12 height=12 fill='\(colour)'/><text x=733 y=\(29 + index * 20)>\(escaped(name))</text>"
         }
@@ -88,7 +88,7 @@ enum HTMLReport {
             let (x, y) = (axis.x(value), 270 - 2.5 * share)
             out += "<path class=axis d='M\(x - 5) \(y - 5)L\(x + 5) \(y + 5)M\(x - 5) \(y + 5)L\(x + 5) \(y - 5)' stroke-width=2><title>limit, p\(Int(share)): \(MarkdownTable.number(value)) ms</title></path>"
         }
-        return out + "</svg><figcaption>Share of calls answered within a time (median of the repetitions); crosses: what the link would have allowed, p50 and p99.</figcaption></figure>"
+        return out + "</svg><figcaption>Share of calls answered within a time (of all repetitions together); crosses: what the link would have allowed, p50 and p99.</figcaption></figure>"
     }
 
     // MARK: Throughput against delay
@@ -170,28 +170,34 @@ enum HTMLReport {
     // MARK: Bars
 
     private static func bars(_ section: Results.Section, _ figure: Figure, _ colours: [String: String]) -> String {
-        func value(_ run: Run) -> Double? { figure == .latency ? run.latency(99) : figure.value(run) }
-        let groups = section.groups.filter { $0.median(value) != nil }.sorted { a, b in
-            let (x, y) = (a.median(value) ?? 0, b.median(value) ?? 0)
+        // The tail, as far as there are calls enough for it with everyone.
+        let percent = section.groups.allSatisfy { $0.good.isEmpty || $0.latency(99) != nil } ? 99.0 : 90
+        func value(_ group: Results.Group) -> Double? { figure == .latency ? group.latency(percent) : group.median(figure.value) }
+        func range(_ group: Results.Group) -> ClosedRange<Double> {
+            let all = group.range { figure == .latency ? $0.latency(percent) : figure.value($0) }
+            let middle = value(group) ?? 0
+            return min(all?.lowerBound ?? middle, middle)...max(all?.upperBound ?? middle, middle)
+        }
+        let groups = section.groups.filter { value($0) != nil }.sorted { a, b in
+            let (x, y) = (value(a) ?? 0, value(b) ?? 0)
             return figure == .latency ? x < y : x > y
         }
-        let bounds: [Double] = groups.flatMap(\.good).compactMap { figure == .rate ? $0.limitMbps : $0.limitP99Ms }
-        let limit = Statistics.median(bounds)
-        var tops: [Double] = groups.compactMap { $0.range(value)?.upperBound }
+        let limit = figure == .rate ? Statistics.median(groups.flatMap(\.good).compactMap(\.limitMbps)) : section.limit(percent)
+        var tops: [Double] = groups.map { range($0).upperBound }
         if let limit { tops.append(limit) }
         guard let most = tops.max(), most > 0 else { return "" }
         func x(_ value: Double) -> Double { 160 + 600 * value / most }
         var out = "<figure><svg viewBox='0 0 880 \(30 + groups.count * 22)' role=img aria-label=bars>"
         for (index, group) in groups.enumerated() {
             let y = Double(10 + index * 22)
-            let (median, range) = (group.median(value) ?? 0, group.range(value) ?? 0...0)
+            let (median, range) = (value(group) ?? 0, range(group))
             out += "<text x=152 y=\(y + 12) text-anchor=end>\(escaped(group.contender))</text><rect x=160 y=\(y) width=\(max(1, x(median) - 160)) height=15 fill='\(colours[group.contender] ?? "#888")'/>"
             let (left, right) = (x(range.lowerBound), x(range.upperBound))
             out += "<path class=axis d='M\(left) \(y + 7.5)H\(right)M\(left) \(y + 3)v9M\(right) \(y + 3)v9'/>"
             out += "<text x=\(right + 8) y=\(y + 12)>\(MarkdownTable.number(median))</text>"
         }
         if let limit { out += "<path class=limit d='M\(x(limit)) 4V\(14 + groups.count * 22)'/><text x=\(x(limit) + 3) y=\(24 + groups.count * 22)>limit</text>" }
-        return out + "</svg><figcaption>\(figure == .latency ? "p99, ms" : "Mbit/s"): median, with least and most of the repetitions.</figcaption></figure>"
+        return out + "</svg><figcaption>\(figure == .latency ? "p\(Int(percent)), ms, of all repetitions together" : "Mbit/s, median"), with least and most of the repetitions.</figcaption></figure>"
     }
 }
 

@@ -13,8 +13,12 @@ enum MarkdownTable {
             out += "| \(name) | \(version(said)) | \(results.encrypted[name] ?? "") | \(results.migration[name] ?? "") | \(number(results.ceilings[name])) |\n"
         }
         if let limits = results.machineLimits {
-            out += "\n## What the machine allows\n\nBest of three, one core where a rate is given.\n\n| | |\n|---|--:|\n"
+            out += "\n## What the machine allows\n\nBest of three, by `contenders/c/machine.c` (one end) and `limit.c` (both ends).\n\n| | |\n|---|--:|\n"
             for (name, value) in limits.sorted(by: { $0.key < $1.key }) { out += "| \(name) | \(number(value)) |\n" }
+        }
+        if let allocations = results.allocations {
+            out += "\n## Allocations of a call\n\nOf 64 bytes, one at a time; the slope between a short and a longer run.\n\n| contender | client | server |\n|---|--:|--:|\n"
+            for (name, ends) in allocations.sorted(by: { $0.key < $1.key }) { out += "| \(name) | \(number(ends.client)) | \(number(ends.server)) |\n" }
         }
         if !results.calibration.isEmpty {
             out += "\n## Calibration\n\nA plain UDP probe over our link and over the kernel's token bucket at the same rate and delay.\n\n"
@@ -27,9 +31,10 @@ enum MarkdownTable {
     }
 
     static let legend = """
-        Latencies are of calls, from when each should have begun; medians of the repetitions, with the least and the most. *of limit* is \
-        the figure over what the very same link would have allowed an omniscient sender at the same times (latency: limit over measured, \
-        rate: measured over limit). *vs ours* is the median of the ratios in the same repetition, above 1 where the contender did better. \
+        Latencies are of calls, from when each should have begun, over the calls of all repetitions together, with the least and the most of \
+        single repetitions; a p99 rests on at least 1,000 calls, or is not given. Rates are medians of the repetitions. *of limit* is \
+        the figure over what the very same link would have allowed an omniscient sender at that run's own times (latency: limit over \
+        measured, rate: measured over limit). *vs ours* is the median of the ratios in the same repetition, above 1 where the contender did better. \
         *Packet delay* is one way, 95 % of the packets of the transfer's direction. *wire* counts IP bytes of all that the link was \
         offered, set-up included, over useful bytes, or per call. *CPU* is of both ends together; *a core* is over that. † too slow on the loopback to be ranked on this link.
 
@@ -52,14 +57,14 @@ enum MarkdownTable {
                 guard let group = section.groups.first(where: { $0.contender == name }) else { return "" }
                 let bad = group.runs.filter { $0.state != .ok }
                 guard !group.good.isEmpty else { return bad[0].state.rawValue }
-                let figures = cell(group.median { $0.latency(50) }, group.median { $0.latency(99) }, group.median(\.megabitsPerSecond), section)
+                let figures = cell(group.latency(50), group.latency(99), group.median(\.megabitsPerSecond), section)
                 return figures + (results.isInterpreterLimited(name, in: section) ? " †" : "") + (bad.isEmpty ? "" : " (\(bad.count) of \(group.runs.count) failed)")
             }
             out += "| \(name == "ours" ? "**ours**" : name) | " + cells.joined(separator: " | ") + " |\n"
         }
         let limits = sections.map { section -> String in
             let good = section.groups.flatMap(\.good)
-            return cell(Statistics.median(good.compactMap(\.limitP50Ms)), Statistics.median(good.compactMap(\.limitP99Ms)), Statistics.median(good.compactMap(\.limitMbps)), section)
+            return cell(section.limit(50), section.limit(99), Statistics.median(good.compactMap(\.limitMbps)), section)
         }
         return out + "| *limit* | " + limits.joined(separator: " | ") + " |\n"
     }
@@ -79,11 +84,19 @@ enum MarkdownTable {
         return range.lowerBound == range.upperBound ? number(median) : "\(number(median)) (\(number(range.lowerBound))–\(number(range.upperBound)))"
     }
 
+    /// Of all repetitions' calls together, with the least and the most of the repetitions where each has calls enough.
+    private static func pooled(_ group: Results.Group, _ percent: Double) -> String {
+        guard let value = group.latency(percent) else { return "– (\(group.answered) calls)" }
+        let single = group.good.compactMap { $0.latency(percent) }
+        guard single.count == group.good.count, let low = single.min(), let high = single.max(), low < high else { return number(value) }
+        return "\(number(value)) (\(number(low))–\(number(high)))"
+    }
+
     static func table(_ section: Results.Section, _ results: Results) -> String {
         let figure = Figure(section)
         let ours = section.groups.first { $0.contender == "ours" }
         var columns = ["contender"]
-        if figure == .latency { columns += ["p50 ms", "p99 ms", "calls/s"] }
+        if figure == .latency { columns += ["p50 ms", "p90 ms", "p99 ms", "calls/s"] }
         columns += ["Mbit/s", "of limit", "vs ours"]
         let isMixed = figure == .latency && section.groups.contains { $0.runs.contains { $0.limitMbps != nil } }
         if figure == .rate { columns += ["packet delay ms", "wire/useful"] } else { columns.append(isMixed ? "packet delay ms" : "wire B/call") }
@@ -109,7 +122,7 @@ enum MarkdownTable {
                 cells.append("**\(first.state.rawValue)**: \(reason)")
                 cells += [String](repeating: "", count: columns.count - 3)
             } else {
-                if figure == .latency { cells += [spread(group) { $0.latency(50) }, spread(group) { $0.latency(99) }, number(group.median(\.callsPerSecond))] }
+                if figure == .latency { cells += [pooled(group, 50), pooled(group, 90), pooled(group, 99), number(group.median(\.callsPerSecond))] }
                 cells.append(figure == .rate ? spread(group, \.megabitsPerSecond) : number(group.median(\.megabitsPerSecond)))
                 let share = group.median { run in
                     figure == .latency
@@ -128,10 +141,10 @@ enum MarkdownTable {
             out += "| " + cells.joined(separator: " | ") + " |\n"
         }
         if figure == .latency {
-            let limits = section.groups.flatMap(\.good)
-            if let p50 = Statistics.median(limits.compactMap(\.limitP50Ms)), let p99 = Statistics.median(limits.compactMap(\.limitP99Ms)) {
-let rate = isMixed ? " | \(number(Statistics.median(limits.compactMap(\.limitMbps)))) |" : ""
-                out += "| *limit* | \(number(p50)) | \(number(p99)) |" + rate + String(repeating: " |", count: columns.count - (isMixed ? 5 : 3)) + "\n"
+            if let p50 = section.limit(50), let p90 = section.limit(90) {
+                let rate = isMixed ? " |  | \(number(Statistics.median(section.groups.flatMap(\.good).compactMap(\.limitMbps)))) |" : ""
+                out += "| *limit* | \(number(p50)) | \(number(p90)) | \(number(section.limit(99))) |" + rate
+                out += String(repeating: " |", count: columns.count - (isMixed ? 6 : 4)) + "\n"
             }
         } else if let limit = Statistics.median(section.groups.flatMap(\.good).compactMap(\.limitMbps)) {
             out += "| *limit* | \(number(limit)) |" + String(repeating: " |", count: columns.count - 2) + "\n"
@@ -148,9 +161,14 @@ let rate = isMixed ? " | \(number(Statistics.median(limits.compactMap(\.limitMbp
             guard let second = names.first(where: { $0.hasSuffix(" beside \(first)") }) else { continue }
             let pairs = together.values.compactMap { runs -> [Double]? in
                 guard let a = runs.first(where: { $0.contender == first }), let b = runs.first(where: { $0.contender == second }) else { return nil }
-                return [a.megabitsPerSecond, b.megabitsPerSecond]
+                return [a.fairMbps, b.fairMbps].compactMap { $0 }
+            }.filter { $0.count == 2 }
+            guard let index = Statistics.median(pairs.map(Statistics.jain)) else {
+                out += "\n\(first) and \(second): no index of fairness, they were together for less than \(Int(Run.fairSeconds)) s\n"
+                continue
             }
-            if let index = Statistics.median(pairs.map(Statistics.jain)) { out += "\n\(first) and \(second): Jain's index \(number(index))\n" }
+            let rates = [0, 1].map { place in number(Statistics.median(pairs.map { $0[place] })) }
+            out += "\n\(first) and \(second), the last \(Int(Run.fairSeconds)) s: \(rates[0]) and \(rates[1]) Mbit/s, Jain's index \(number(index))\n"
         }
         return out
     }

@@ -27,6 +27,13 @@ struct Plan: Codable {
     var workloads: [Workload]
     var parts: [Part]?
 
+    /// Leaves out every other link.
+    mutating func keep(links names: [String]) throws {
+        for name in names where !links.contains(where: { $0.name == name }) { throw BenchError("the plan has no link \(name)") }
+        links.removeAll { !names.contains($0.name) }
+        parts = parts?.map { part in Part(links: part.links?.filter(names.contains), workloads: part.workloads, contenders: part.contenders) }
+    }
+
     /// Every link with one of its workloads and the contenders there, in the plan's order.
     func cells() throws -> [(link: Link, workload: Workload, contenders: [String])] {
         let parts = parts ?? [Part()]
@@ -67,7 +74,10 @@ struct Contender: Codable {
     var name: String
     var command: [String]
     var options: [String]
+    /// Whether, and whom it proves; the cipher is for the program to name.
     var encrypted: String
+    /// Its allocations can be counted: what it does is no interpreter's work.
+    var counted: Bool?
     var transport: String
     /// What becomes of a connection when the client's address changes.
     var migration: String

@@ -26,14 +26,31 @@ struct Results: Codable {
     var capacities: [String: Capacity]
     /// What `bench/calibrate` printed.
     var calibration: [Calibration]
-    /// What the machine allows before any protocol: `contenders/c/machine.c` says what each is.
+    /// What the machine allows before any protocol: `contenders/c/machine.c` and `limit.c` say what each is.
     var machineLimits: [String: Double]?
+    /// Of one call, on either end, where `bench/counts` can count them.
+    var allocations: [String: Ends]?
     var runs: [Run]
+    /// The latencies of all repetitions together.
+    var pooled: [Pooled]?
+
+    struct Ends: Codable { var client, server: Double }
 
     struct Group {
         var link, workload, contender: String
         var runs: [Run]
         var good: [Run] { runs.filter { $0.state == .ok } }
+
+        /// Of all repetitions; nil in files from before there were any.
+        var latencies: Latencies? { Self.pool(good.compactMap(\.latencies)) }
+        var limits: Latencies? { Self.pool(good.compactMap(\.limits)) }
+
+        static func pool(_ all: [Latencies]) -> Latencies? { all.isEmpty ? nil : Latencies(pooling: all) }
+
+        /// In milliseconds, of all repetitions' calls together; nil if they are too few for it.
+        func latency(_ percent: Double) -> Double? { latencies.map { $0.ms(percent) } ?? median { $0.latency(percent) } }
+
+        var answered: Int { good.reduce(0) { $0 + $1.calls - $1.failed } }
 
         func median(_ value: (Run) -> Double?) -> Double? { Statistics.median(good.compactMap(value)) }
         func range(_ value: (Run) -> Double?) -> ClosedRange<Double>? {
@@ -46,6 +63,12 @@ struct Results: Codable {
     struct Section {
         var link, workload: String
         var groups: [Group]
+
+        /// What the link would have allowed, over all contenders' calls.
+        func limit(_ percent: Double) -> Double? {
+            let good = groups.flatMap(\.good)
+            return Group.pool(good.compactMap(\.limits)).map { $0.ms(percent) } ?? Statistics.median(good.compactMap { percent == 99 ? $0.limitP99Ms : $0.limitP50Ms })
+        }
     }
 
     /// One for each link and workload, in the order of the runs.

@@ -46,13 +46,16 @@ struct Session {
         let involved = contenders.filter { contender in turns.contains { $0.contenders.contains { $0.name == contender.name } } }
         for contender in involved {
             results.contenders[contender.name] = try version(contender)
-            (results.encrypted[contender.name], results.migration[contender.name]) = (contender.encrypted, contender.migration)
+            results.migration[contender.name] = contender.migration
         }
         var port = 20_000 + Int(getpid()) % 10_000
         if !isBare {
             for contender in involved { results.ceilings[contender.name] = ceiling(contender, &port) }
             if needsLink { results.calibration = try calibrate() }
-            if turns.contains(where: \.link.isLoopback) { results.machineLimits = try machineLimits() }
+            if turns.contains(where: \.link.isLoopback) {
+                results.machineLimits = try machineLimits()
+                results.allocations = try allocations(involved.filter { $0.counted == true }.map(\.name))
+            }
         }
         for link in plan.links where !link.isLoopback { results.capacities[link.name] = try capacity(link) }
         let began = Date()
@@ -72,7 +75,17 @@ struct Session {
             let left = Date().timeIntervalSince(began) / Double(index + 1) * Double(turns.count - index - 1)
             for run in runs { Self.show("[\(index + 1)/\(turns.count), \(Self.clock(left)) left] \(run.link), \(run.workload), \(run.contender): \(Self.outcome(run))") }
         }
+        for (name, said) in results.contenders { results.encrypted[name] = Self.encryption(said, results.runs.filter { $0.contender == name }) }
+        results.pooled = results.sections.flatMap(\.groups).compactMap { Pooled($0) }
         return results
+    }
+
+    /// What the program says that it encrypts with, and the cipher that a run's handshake or code named.
+    private static func encryption(_ said: String, _ runs: [Run]) -> String {
+        let object = try? JSONSerialization.jsonObject(with: Data(said.utf8)) as? [String: Any]
+        let general = object?["encryption"] as? String ?? "not told"
+        guard let cipher = runs.lazy.compactMap({ $0.details?["cipher"] }).first, !general.contains(cipher) else { return general }
+        return "\(general), \(cipher)"
     }
 
     private func find(_ name: String) throws -> Contender {
@@ -86,8 +99,8 @@ struct Session {
 
     private static func outcome(_ run: Run) -> String {
         guard run.state == .ok else { return "\(run.state.rawValue): \(run.reason ?? "no reason given")" }
-        if let p50 = run.latency(50), let p99 = run.latency(99), run.calls > 1 {
-            return "\(run.calls) calls, p50 \(MarkdownTable.number(p50)) ms, p99 \(MarkdownTable.number(p99)) ms"
+        if let p50 = run.latency(50), run.calls > 1, run.latencies != nil {
+            return "\(run.calls) calls, p50 \(MarkdownTable.number(p50)) ms, longest \(MarkdownTable.number(run.latency(100))) ms"
         }
         return "\(MarkdownTable.number(run.megabitsPerSecond)) Mbit/s"
     }
@@ -119,16 +132,36 @@ struct Session {
         return lines
     }
 
-    private func machineLimits() throws -> [String: Double]? {
-        let child = try Child(["bench/.peers/machine"], in: root)
-        let limits = try? JSONDecoder().decode([String: Double].self, from: Data(child.finish(within: 60).output.utf8))
-        if limits == nil { Self.show("no limits of the machine: \(child.lastWords)") }
+    private func machineLimits() throws -> [String: Double] {
+        var limits: [String: Double] = [:]
+        for program in ["machine", "limit"] {
+            let child = try Child(["bench/.peers/\(program)"], in: root)
+            let said = try? JSONDecoder().decode([String: Double].self, from: Data(child.finish(within: 120).output.utf8))
+            if said == nil { Self.show("no limits of the machine from \(program): \(child.lastWords)") }
+            limits.merge(said ?? [:]) { $1 }
+        }
         return limits
+    }
+
+    private struct Counts: Decodable {
+        var contender: String
+        var allocationsPerCall: Results.Ends
+    }
+
+    private func allocations(_ names: [String]) throws -> [String: Results.Ends]? {
+        guard !names.isEmpty else { return nil }
+        Self.show("counting allocations")
+        let child = try Child(["bench/counts", "--json"] + names, in: root)
+        guard let counts = try? JSONDecoder().decode([Counts].self, from: Data(child.finish(within: 300).output.utf8)) else {
+            Self.show("no allocations counted: \(child.lastWords)")
+            return nil
+        }
+        return Dictionary(counts.map { ($0.contender, $0.allocationsPerCall) }) { $1 }
     }
 
     private func capacity(_ link: Plan.Link) throws -> Results.Capacity {
         let mast = root.appendingPathComponent(".build/release/mast").path
-        let child = try Child([mast, "link", "limit"] + Trial.options(link, seed: seed) + ["--series", "100ms", "--for", "20s", "--json"], in: root)
+        let child = try Child([mast, "link", "limit"] + Trial.options(link, seed: seed) + ["--series", "100ms", "--for", "40s", "--json"], in: root)
         let (output, _) = child.finish(within: 60)
         guard let capacity = try? JSONDecoder().decode(Results.Capacity.self, from: Data(output.utf8)) else {
             throw BenchError("the link \(link.name) is not usable: \(child.lastWords)")

@@ -89,6 +89,7 @@ struct Trial {
             }
             if !link.isLoopback, shell?.zero != nil { try limits(&runs[index], folder) }
         }
+        Run.takeFairness(&runs)
     }
 
     /// What the very same link would have allowed at the very same times.

@@ -10,6 +10,7 @@ CHUNK = 32 * 1024
 PATIENCE = 30.0
 MASK = (1 << 64) - 1
 ENDLESS = 1 << 40  # bytes of a transfer that only time ends
+SLICE = 1_000_000_000  # nanoseconds that one record of such a transfer covers
 
 
 def mixed(state):
@@ -190,26 +191,30 @@ class Client:
         await self.timed("bulk", 0, self.workload["bytes"], self.download())
 
     async def share(self):
-        """What a download gets through in the time given."""
+        """What a download gets through in the time given: a record for each second, which is one call."""
         size, seed = ENDLESS, self.workload["seed"]
         start = time.monotonic_ns()
-        until, got, ok = start + int(self.workload["seconds"] * 1e9), 0, 1
+        until, got, counted = start + int(self.workload["seconds"] * 1e9), 0, 0
+        self.calls += 1
         try:
             stream = await self.connection.open_stream()
             await stream.write(HEADER.pack(b"D", seed, size, 0, 0))
             await stream.finish()
             pattern, reader = Pattern(seed), Reader(stream)
             async with asyncio.timeout(self.workload["seconds"] + PATIENCE):
-                while time.monotonic_ns() < until:
+                while start < until:
                     data = await reader.some()
                     if not data or not pattern.matches(got, data):
                         raise ValueError(f"wrong bytes near {got}")
                     got += len(data)
+                    now = time.monotonic_ns()
+                    if now >= min(start + SLICE, until):
+                        self.records.write(f"bulk,{start},{start},{now},1,0,{got - counted}\n")
+                        start, counted = now, got
         except Exception as error:
-            ok, self.failed = 0, self.failed + 1
-            self.first_failure = f"{type(error).__name__}: {error}"
-        self.calls += 1
-        self.records.write(f"bulk,{start},{start},{time.monotonic_ns()},{ok},0,{got}\n")
+            self.failed += 1
+            self.first_failure = self.first_failure or f"{type(error).__name__}: {error}"
+            self.records.write(f"bulk,{start},{start},{time.monotonic_ns()},0,0,0\n")
 
     async def idle(self):
         """Many connections that do nothing."""

@@ -17,6 +17,8 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
     public static var patience: Double { 30 }
     /// Bytes of a transfer that only time ends.
     private static var endless: Int { 1 << 40 }
+    /// What one record of such a transfer covers.
+    private static var sliceNanoseconds: UInt64 { 1_000_000_000 }
 
     public init(_ peer: Peer, workload: Workload) {
         (self.peer, self.workload) = (peer, workload)
@@ -89,21 +91,41 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
         }
     }
 
-    /// What a download gets through in the time given.
+    /// What a download gets through in the time given: a record for each second, which is one call.
     private func share(_ connection: Peer.Connection) async {
         let start = Self.now()
-        var (received, failure): (Int, String?) = (0, nil)
-        do { received = try await receive(connection, size: Self.endless, until: start + nanoseconds) } catch { failure = "\(error)" }
-        record("bulk", intended: start, start: start, up: 0, down: received, failure)
+        let (until, slice) = (start + nanoseconds, Mutex((start: start, bytes: 0)))
+        var failure: String?
+        do {
+            _ = try await receive(connection, size: Self.endless, until: until) { [self] bytes in
+                let now = Self.now()
+                slice.withLock { slice in
+                    slice.bytes += bytes
+                    guard now >= min(slice.start + Self.sliceNanoseconds, until) else { return }
+                    state.withLock { $0.records += "bulk,\(slice.start),\(slice.start),\(now),1,0,\(slice.bytes)\n" }
+                    slice = (now, 0)
+                }
+            }
+        } catch { failure = "\(error)" }
+        if let failure {
+            let start = slice.withLock { $0.start }
+            record("bulk", intended: start, start: start, up: 0, down: 0, failure)
+        } else {
+            state.withLock { $0.summary.calls += 1 }
+        }
     }
 
-    private func receive(_ connection: Peer.Connection, size: Int, until: UInt64?) async throws -> Int {
+    /// - Parameter hear: told how many bytes came, and were right.
+    private func receive(
+        _ connection: Peer.Connection, size: Int, until: UInt64?, hear: @Sendable @escaping (Int) -> Void = { _ in }
+    ) async throws -> Int {
         let received = Mutex(0)
         try await connection.download(Transfer(seed: seed, size: size)) { [pattern] chunk in
             try received.withLock { received in
                 guard chunk == pattern.slice(at: received, count: chunk.count) else { throw ContenderError("wrong bytes near \(received)") }
                 received += chunk.count
             }
+            hear(chunk.count)
             return until.map { Self.now() < $0 } ?? true
         }
         return received.withLock { $0 }

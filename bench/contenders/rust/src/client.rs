@@ -16,6 +16,8 @@ use tokio::task::{spawn_local, JoinHandle};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of a transfer that only time ends.
 const ENDLESS: u64 = 1 << 40;
+/// What one record of such a transfer covers.
+const SLICE_NS: u64 = 1_000_000_000;
 
 #[derive(Deserialize, Clone)]
 #[serde(default, rename_all = "camelCase")]
@@ -165,7 +167,7 @@ impl Client {
         };
         let size = self.workload.payload;
         let request = self.pattern.slice(begun * 7919, size);
-        let (mut send, mut receive) = connection.open_bi().await?;
+        let (mut send, receive) = connection.open_bi().await?;
         let mut bytes = Header::of(b'E', self.workload.seed, size as u64).bytes();
         bytes.extend_from_slice(&request);
         send.write_chunk(bytes.into()).await?;
@@ -214,7 +216,7 @@ impl Client {
     }
 
     async fn upload(&self, connection: &quinn::Connection) -> Result<(), Failure> {
-        let (mut send, mut receive) = connection.open_bi().await?;
+        let (mut send, receive) = connection.open_bi().await?;
         send.write_chunk(Header::of(b'U', self.workload.seed, self.workload.bytes).bytes().into()).await?;
         service::send_pattern(&mut send, &self.pattern, self.workload.bytes).await?;
         drop(send);
@@ -252,13 +254,18 @@ impl Client {
         Ok(())
     }
 
-    /// What a download gets through in the time given.
+    /// What a download gets through in the time given: a record for each second, which is one call.
     async fn share(&self, connection: &quinn::Connection) {
-        let (start, mut got) = (monotonic_ns(), 0);
-        let until = start + self.workload.nanoseconds();
+        let (start, mut got, mut counted) = (monotonic_ns(), 0, 0);
+        let (until, mut slice) = (start + self.workload.nanoseconds(), start);
         let work = async {
             let mut stream = self.begin(connection, Header::of(b'D', self.workload.seed, ENDLESS)).await?;
-            self.receive(&mut stream, until, &mut got).await?;
+            while slice < until {
+                let end = (slice + SLICE_NS).min(until);
+                self.receive(&mut stream, end, &mut got).await?;
+                slice = self.slice(slice, got - counted);
+                counted = got;
+            }
             let _ = stream.stop(0u32.into());
             Ok::<(), Failure>(())
         };
@@ -268,7 +275,17 @@ impl Client {
             Ok(Err(failure)) => Some(failure.to_string()),
             Err(_) => Some("nothing came".to_string()),
         };
-        self.record("bulk", start, start, 0, got, failure);
+        match failure {
+            Some(failure) => self.record("bulk", slice, slice, 0, 0, Some(failure)),
+            None => self.log.borrow_mut().summary.calls += 1,
+        }
+    }
+
+    /// - Returns: when it ended.
+    fn slice(&self, start: u64, bytes: u64) -> u64 {
+        let end = monotonic_ns();
+        let _ = writeln!(self.log.borrow_mut().records, "bulk,{start},{start},{end},1,0,{bytes}");
+        end
     }
 
     async fn messages(&self, connection: &quinn::Connection) -> Result<(), Failure> {

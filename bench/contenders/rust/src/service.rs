@@ -34,8 +34,8 @@ fn pattern(patterns: &Patterns, seed: u64) -> Pattern {
     patterns.entry(seed).or_insert_with(|| Pattern::new(seed)).clone()
 }
 
-async fn serve_stream(mut send: quinn::SendStream, mut receive: quinn::RecvStream, patterns: Patterns) -> Result<(), Failure> {
-    let done = answer(&mut send, &mut receive, patterns).await;
+async fn serve_stream(mut send: quinn::SendStream, receive: quinn::RecvStream, patterns: Patterns) -> Result<(), Failure> {
+    let done = answer(&mut send, receive, patterns).await;
     if done.is_err() {
         let _ = send.reset(1u32.into());
     }
@@ -43,7 +43,7 @@ async fn serve_stream(mut send: quinn::SendStream, mut receive: quinn::RecvStrea
     done
 }
 
-async fn answer(send: &mut quinn::SendStream, receive: &mut quinn::RecvStream, patterns: Patterns) -> Result<(), Failure> {
+async fn answer(send: &mut quinn::SendStream, mut receive: quinn::RecvStream, patterns: Patterns) -> Result<(), Failure> {
     let mut bytes = [0; header::SIZE];
     receive.read_exact(&mut bytes).await?;
     let header = Header::parse(&bytes)?;
