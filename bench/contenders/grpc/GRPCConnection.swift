@@ -76,6 +76,8 @@ struct GRPCContender: Contender {
         private func receive(
             _ method: MethodDescriptor, _ transfer: Transfer, _ receive: @Sendable @escaping ([UInt8]) throws -> Bool
         ) async throws {
+            var options = self.options
+            options.timeout = .milliseconds(Int(transfer.patience * 1000))
             try await client.serverStreaming(
                 request: ClientRequest(message: Array(try JSONEncoder().encode(transfer))), descriptor: method, serializer: coding,
                 deserializer: coding, options: options

@@ -17,7 +17,7 @@ struct GRPCContenderProgram: AsyncParsableCommand {
 
     func run() async throws {
         ContenderProgram.version(
-            name: "grpc-swift", version: "grpc-swift-2 2.4.3, grpc-swift-nio-transport 2.9.2", encryption: "TLS 1.3",
+            name: "grpc-swift", version: "grpc-swift-2 2.4.3, grpc-swift-nio-transport 2.9.2", encryption: "TLS 1.3; it does not tell the cipher",
             notes: "Swift; HTTP/2 over kernel TCP; messages are raw bytes, without protobuf")
     }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import BenchContender
 import Foundation
 import MastCalls
+import MastTransport
 
 /// Mast's own calls as a contender.
 @main
@@ -13,7 +14,7 @@ struct Ours: AsyncParsableCommand {
 
     func run() async throws {
         ContenderProgram.version(
-            name: "ours", version: "working tree", encryption: "ChaCha20-Poly1305, both sides authenticated", notes: "Swift, MastCalls")
+            name: "ours", version: "working tree", encryption: "\(CipherSuite.standard[0].name), both ends authenticated", notes: "Swift, MastCalls")
     }
 
     struct Server: AsyncParsableCommand {

@@ -50,6 +50,9 @@ class AIOQUIC(service.Transport):
     def version(self):
         return {"name": "aioquic", "version": importlib.metadata.version("aioquic"), "encryption": "QUIC, TLS 1.3", "notes": "Python; a stream for each call"}
 
+    def details(self):
+        return {"cipher": self.cipher} if hasattr(self, "cipher") else {}
+
     def configuration(self, client):
         return QuicConfiguration(is_client=client, alpn_protocols=ALPN, max_data=8 << 20, max_stream_data=4 << 20,
                                  congestion_control_algorithm=self.arguments.congestion)
@@ -77,7 +80,9 @@ class AIOQUIC(service.Transport):
         if resume and self.ticket:
             configuration.session_ticket, self.ticket = self.ticket, None
         context = connect(host, port, configuration=configuration, session_ticket_handler=lambda ticket: setattr(self, "ticket", ticket))
-        return Connection(context, await context.__aenter__())
+        protocol = await context.__aenter__()
+        self.cipher = protocol._quic.tls.key_schedule.cipher_suite.name
+        return Connection(context, protocol)
 
 
 def options(parser):

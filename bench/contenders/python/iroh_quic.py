@@ -61,7 +61,7 @@ class Connection:
 
 class Iroh(service.Transport):
     def version(self):
-        return {"name": "iroh", "version": importlib.metadata.version("iroh"), "encryption": "QUIC, TLS 1.3, both sides authenticated",
+        return {"name": "iroh", "version": importlib.metadata.version("iroh"), "encryption": "QUIC, TLS 1.3, both ends authenticated; it does not tell the cipher",
                 "notes": "relays and discovery off; bytes that pass the Python binding copied at once"}
 
     async def bind(self, address):

@@ -13,7 +13,8 @@ class TLSOverTCP(service.Transport):
         return {"name": "tls-tcp", "version": ssl.OPENSSL_VERSION, "encryption": "TLS 1.3", "notes": "kernel TCP, TCP_NODELAY, one connection"}
 
     def details(self):
-        return {"congestionControl": self.readBack} if hasattr(self, "readBack") else {}
+        said = {"congestionControl": self.readBack} if hasattr(self, "readBack") else {}
+        return said | ({"cipher": self.cipher} if hasattr(self, "cipher") else {})
 
     def prepare(self, connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -70,6 +71,7 @@ class TLSOverTCP(service.Transport):
         connection.setblocking(False)
         await asyncio.get_running_loop().sock_connect(connection, (host, port))
         reader, writer = await asyncio.open_connection(sock=connection, ssl=self.context, server_hostname="bench", limit=1 << 20)
+        self.cipher = writer.get_extra_info("cipher")[0]
         return self.attach(reader, writer)
 
 

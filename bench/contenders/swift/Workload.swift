@@ -32,10 +32,15 @@ public struct Transfer: Codable, Sendable {
     public var size: Int
     public var messages = 0
     public var pauseMicroseconds = 0
+    /// Of its own, before anyone has to be patient.
+    public var seconds = 0.0
 
-    public init(seed: UInt64, size: Int, messages: Int = 0, pauseMicroseconds: Int = 0) {
-        (self.seed, self.size, self.messages, self.pauseMicroseconds) = (seed, size, messages, pauseMicroseconds)
+    public init(seed: UInt64, size: Int, messages: Int = 0, pauseMicroseconds: Int = 0, seconds: Double = 0) {
+        (self.seed, self.size, self.messages, self.pauseMicroseconds, self.seconds) = (seed, size, messages, pauseMicroseconds, seconds)
     }
+
+    /// Seconds after which it has failed.
+    public var patience: Double { seconds + 30 }
 }
 
 /// What went wrong, in words.

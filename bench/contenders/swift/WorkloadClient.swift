@@ -94,7 +94,8 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
     /// What a download gets through in the time given: a record for each second, which is one call.
     private func share(_ connection: Peer.Connection) async {
         let start = Self.now()
-        let (until, slice) = (start + nanoseconds, Mutex((start: start, bytes: 0)))
+        let until = start + nanoseconds
+        let slice = Mutex((start: start, bytes: 0))
         var failure: String?
         do {
             _ = try await receive(connection, size: Self.endless, until: until) { [self] bytes in
@@ -120,7 +121,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
         _ connection: Peer.Connection, size: Int, until: UInt64?, hear: @Sendable @escaping (Int) -> Void = { _ in }
     ) async throws -> Int {
         let received = Mutex(0)
-        try await connection.download(Transfer(seed: seed, size: size)) { [pattern] chunk in
+        try await connection.download(Transfer(seed: seed, size: size, seconds: until == nil ? 0 : workload.seconds ?? 1)) { [pattern] chunk in
             try received.withLock { received in
                 guard chunk == pattern.slice(at: received, count: chunk.count) else { throw ContenderError("wrong bytes near \(received)") }
                 received += chunk.count
@@ -165,7 +166,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
         let start = Self.now()
         let index = Mutex((at: 0, last: start))
         do {
-            try await connection.messages(Transfer(seed: seed, size: payload, messages: count, pauseMicroseconds: pause)) { [self] message in
+            try await connection.messages(Transfer(seed: seed, size: payload, messages: count, pauseMicroseconds: pause, seconds: workload.seconds ?? 1)) { [self] message in
                 let (number, began) = index.withLock { state in
                     defer { state = (state.at + 1, Self.now()) }
                     return (state.at, state.last)
