@@ -54,7 +54,7 @@ struct OurContender: Contender {
         private let end: AsyncStream<Void>.Continuation?
         private var options: CallOptions { CallOptions(deadline: .in(.seconds(30))) }
 
-        private func patience(_ transfer: Transfer) -> CallOptions { CallOptions(deadline: .in(.milliseconds(Int(transfer.patience * 1000)))) }
+        private func patience(_ transfer: Transfer) -> CallOptions { CallOptions(deadline: .in(.milliseconds(Int64(transfer.patience * 1000)))) }
 
         init(client: RPCClient, end: AsyncStream<Void>.Continuation? = nil) { (self.client, self.end) = (client, end) }
 
