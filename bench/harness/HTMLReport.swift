@@ -62,11 +62,13 @@ enum HTMLReport {
     // MARK: Distributions
 
     private static func distribution(_ section: Results.Section, _ colours: [String: String]) -> String {
-        var lines: [(String, [(share: Double, ms: Double)])] = section.groups.compactMap { group in
-            let curve = Run.shares.compactMap { share in group.latency(share).map { (share, $0) } }
-            return curve.isEmpty ? nil : (group.contender, curve)
+        typealias Point = (share: Double, ms: Double)
+        var lines: [(String, [Point])] = []
+        for group in section.groups {
+            let curve: [Point] = Run.shares.compactMap { share in group.latency(share).map { Point(share, $0) } }
+            if !curve.isEmpty { lines.append((group.contender, curve)) }
         }
-        func middle(_ curve: [(share: Double, ms: Double)]) -> Double { curve.first { $0.share >= 50 }?.ms ?? 0 }
+        func middle(_ curve: [Point]) -> Double { curve.first { $0.share >= 50 }?.ms ?? 0 }
         lines.sort { middle($0.1) < middle($1.1) }
         let values = lines.flatMap { $0.1.map(\.ms) }.filter { $0 > 0 }
         guard let least = values.min(), let most = values.max() else { return "" }
