@@ -14,7 +14,9 @@ import Testing
 
     private struct Results: Decodable {
         struct Run: Decodable { var contender, workload, state: String; var reason: String?; var calls: Int }
+        struct Pooled: Decodable { var contender, workload: String; var calls: Int; var p50Ms, p99Ms: Double?; var p99Reason: String? }
         var runs: [Run]
+        var pooled: [Pooled]
     }
 
     /// Those that are set up: all of them after `.ci/setup --peers`.
@@ -25,11 +27,11 @@ import Testing
         }.map(\.name)
     }
 
-    private func run(_ program: Program, _ arguments: [String]) async throws -> (Program.Result, [Results.Run]) {
+    private func run(_ program: Program, _ arguments: [String]) async throws -> (Program.Result, [Results.Run], [Results.Pooled]) {
         let result = try await program.run(
             ["run"] + arguments + ["--bare", "--json", "--results", program.path("results")], executable: Self.bench, in: Self.root, within: 900)
-        let runs = (try? JSONDecoder().decode(Results.self, from: Data(result.output.utf8)))?.runs ?? []
-        return (result, runs)
+        let results = try? JSONDecoder().decode(Results.self, from: Data(result.output.utf8))
+        return (result, results?.runs ?? [], results?.pooled ?? [])
     }
 
     @Test func everyContenderDoesEveryWorkload() async throws {
@@ -40,17 +42,23 @@ import Testing
         if !FileManager.default.fileExists(atPath: Self.root + "/bench/.peers") {
             print("bench: only our own contenders are tried; .ci/setup --peers brings the others")
         }
-        let (result, runs) = try await run(program, ["smoke", "--only", names.joined(separator: ",")])
+        let (result, runs, pooled) = try await run(program, ["smoke", "--only", names.joined(separator: ",")])
         #expect(Set(runs.map(\.contender)) == Set(names), "\(result.errors)")
         #expect(Set(runs.map(\.workload)).count == 12)
         // Foreign programs with time-outs of their own, on a machine that may be busy: a second failure is no accident.
         let failed = Set(runs.filter { $0.state == "failed" }.map(\.contender))
         if !failed.isEmpty {
-            let (second, again) = try await run(program, ["smoke", "--only", failed.sorted().joined(separator: ",")])
+            let (second, again, _) = try await run(program, ["smoke", "--only", failed.sorted().joined(separator: ",")])
             for run in again { #expect(run.state != "failed", "\(run.contender), \(run.workload): \(run.reason ?? "") \(second.errors.suffix(500))") }
         }
         for run in runs where run.state == "ok" { #expect(run.calls > 0, "\(run.contender), \(run.workload)") }
         #expect(runs.filter { $0.contender == "ours" && $0.state == "unsupported" }.map(\.workload) == ["set-up, resumed"])
+        // A p99 rests on 1,000 calls, or says why there is none.
+        #expect(pooled.contains { $0.contender == "ours" && $0.workload == "50 calls/s" && $0.p99Reason != nil })
+        for figure in pooled {
+            #expect(figure.p50Ms != nil && (figure.p99Ms != nil) == (figure.calls >= 1000), "\(figure)")
+            #expect((figure.p99Reason != nil) == (figure.p99Ms == nil), "\(figure)")
+        }
     }
 
     @Test func itListsAndRefuses() async throws {
@@ -59,7 +67,7 @@ import Testing
         let list = try await program.run(["run", "--list"], executable: Self.bench, in: Self.root)
         #expect(list.status == 0 && list.output.contains("quick") && list.output.contains("grpc-bbr"))
         for arguments in [["no-such-plan"], ["smoke", "--only", "nobody"], ["smoke", "--link", "/no/such.json"]] {
-            let (result, _) = try await run(program, arguments)
+            let (result, _, _) = try await run(program, arguments)
             #expect(result.status != 0 && !result.errors.isEmpty, "\(arguments)")
         }
     }
