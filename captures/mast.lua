@@ -19,12 +19,6 @@ local kinds = {
     [INITIATION] = "Initiation", [RESPONSE] = "Response", [COOKIE_REPLY] = "Cookie Reply", [RESET] = "Reset", [DATA] = "Data",
     [KEY_QUERY] = "Key Query", [KEY_ANSWER] = "Key Answer", [VERSIONS] = "Versions",
 }
-local frames = {
-    [0x01] = "Ping", [0x02] = "Ack", [0x03] = "Ack with ECN counts", [0x04] = "Reset Stream", [0x05] = "Stop Sending",
-    [0x06] = "Ack with times", [0x07] = "Ack with ECN counts and times", [0x08] = "Stream", [0x09] = "Stream", [0x0A] = "Stream",
-    [0x0B] = "Stream", [0x10] = "Max Data", [0x11] = "Max Stream Data", [0x12] = "Max Streams", [0x1A] = "Path Challenge",
-    [0x1B] = "Path Response", [0x1C] = "Close",
-}
 local VERSION = 2
 -- Where the fields stand. The destination connection ID is at 1 in every kind.
 local VERSION_AT, NUMBER_AT, SOURCE_AT, NONCE_AT, BODY_AT = 9, 9, 10, 10, 18
@@ -61,27 +55,7 @@ local f = {
     padding = ProtoField.bytes("mast.padding", "Padding"),
     full_number = ProtoField.uint64("mast.full_number", "Packet number"),
     generation = ProtoField.uint32("mast.generation", "Key phases so far"),
-    frame = ProtoField.uint8("mast.frame", "Frame", base.HEX, frames, nil),
-    path = ProtoField.uint64("mast.ack.path", "Path"),
-    largest = ProtoField.uint64("mast.ack.largest", "Largest acknowledged"),
-    delay = ProtoField.uint64("mast.ack.delay", "Held back, µs"),
-    acknowledged = ProtoField.string("mast.ack.range", "Acknowledged"),
-    ect0 = ProtoField.uint64("mast.ack.ect0", "Datagrams marked ECT(0)"),
-    ect1 = ProtoField.uint64("mast.ack.ect1", "Datagrams marked ECT(1)"),
-    ce = ProtoField.uint64("mast.ack.ce", "Datagrams marked CE"),
-    received = ProtoField.uint64("mast.ack.received", "Came at, µs by the receiver's clock"),
-    stream = ProtoField.uint64("mast.stream", "Stream"),
-    offset = ProtoField.uint64("mast.stream.offset", "Offset"),
-    fin = ProtoField.bool("mast.stream.fin", "End of stream"),
-    deadline = ProtoField.uint64("mast.stream.deadline", "Remaining time of the call, µs"),
-    data = ProtoField.bytes("mast.stream.data", "Stream data"),
-    value = ProtoField.uint64("mast.value", "Value"),
-    reason = ProtoField.string("mast.close.reason", "Reason"),
-    method = ProtoField.string("mast.call.method", "Method"),
 }
-local list = {}
-for _, field in pairs(f) do list[#list + 1] = field end
-mast.fields = list
 
 local e = {
     size = ProtoExpert.new("mast.malformed.size", "Wrong size for this packet kind", expert.group.MALFORMED, expert.severity.ERROR),
@@ -91,9 +65,26 @@ local e = {
     cut = ProtoExpert.new("mast.cut", "Not captured to the end", expert.group.UNDECODED, expert.severity.NOTE),
     reset = ProtoExpert.new("mast.reset", "The peer does not know this connection", expert.group.SEQUENCE, expert.severity.NOTE),
     sealed = ProtoExpert.new("mast.sealed.note", "Not decrypted", expert.group.DECRYPTION, expert.severity.NOTE),
-    frame = ProtoExpert.new("mast.malformed.frame", "Malformed frame", expert.group.MALFORMED, expert.severity.ERROR),
 }
-mast.experts = { e.size, e.kind, e.padding, e.version, e.cut, e.reset, e.sealed, e.frame }
+
+-- The files beside this one; nothing but the header is shown without them.
+local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
+local function beside(name)
+    local found, what = pcall(dofile, folder .. name)
+    return found and what or nil
+end
+local inside = beside("mast_frames.lua") or { fields = {}, experts = {} }
+local read_log = inside.show and beside("mast_keylog.lua") or function(name)
+    local function open() return nil, "mast_keylog.lua or mast_frames.lua is missing beside mast.lua" end
+    return { name = name, keys = {}, methods = {}, forget = function() end, open = open }
+end
+local log = read_log("", folder)
+
+local fields, experts = {}, { e.size, e.kind, e.padding, e.version, e.cut, e.reset, e.sealed }
+for _, field in pairs(f) do fields[#fields + 1] = field end
+for _, field in pairs(inside.fields) do fields[#fields + 1] = field end
+for _, each in ipairs(inside.experts) do experts[#experts + 1] = each end
+mast.fields, mast.experts = fields, experts
 
 mast.prefs.ports = Pref.range("UDP ports", "", "UDP ports whose datagrams are Mast's, whatever is in them", 65535)
 mast.prefs.heuristic = Pref.bool("Find it on all ports", true, "Take conversations whose opening is answered as Mast does for Mast's")
@@ -168,147 +159,6 @@ local function dissect_body(tvb, tree, kind)
     end
 end
 
--- The files beside this one; nothing but the header is shown without them.
-local folder = debug.getinfo(1, "S").source:match("^@(.*[/\\])") or ""
-local found, read_log = pcall(dofile, folder .. "mast_keylog.lua")
-if not found then
-    read_log = function(name)
-        local function open() return nil, "mast_keylog.lua is missing beside mast.lua" end
-        return { name = name, keys = {}, methods = {}, forget = function() end, open = open }
-    end
-end
-local log = read_log("", folder)
-
-local function varint(tvb, at)
-    if at >= tvb:len() then return nil end
-    local first = tvb(at, 1):uint()
-    local width = 2 ^ math.floor(first / 64)
-    if at + width > tvb:len() then return nil end
-    local value = first % 64
-    for i = 1, width - 1 do value = value * 256 + tvb(at + i, 1):uint() end
-    return value, at + width
-end
-
--- The head of a call (Sources/RPC/RPC.docc/Envelope.md), if the stream begins with one.
-local function method_of(data)
-    if data:len() < 8 or data(0, 1):uint() ~= 1 then return nil end
-    local length, at = varint(data, 1)
-    if length == nil or at + 6 > data:len() or data(at, 1):uint() ~= 1 then return nil end
-    local number = data(at + 2, 4):bytes():tohex():lower()
-    return log.methods[number] or ("method " .. number)
-end
-
-local function wide(value) return UInt64(value % 2 ^ 32, math.floor(value / 2 ^ 32)) end
-
--- Each reads its fields behind the type at `at`; where it ends, or nil when they do not fit. The second result is for the list.
-local function numbers(...)
-    local fields = { ... }
-    return function(tvb, tree, at)
-        for _, field in ipairs(fields) do
-            local value, to = varint(tvb, at)
-            if value == nil then return nil end
-            tree:add(field, tvb(at, to - at), wide(value))
-            at = to
-        end
-        return at
-    end
-end
-local function word(tvb, tree, at)
-    if at + 8 > tvb:len() then return nil end
-    tree:add(f.value, tvb(at, 8))
-    return at + 8
-end
--- Ranges of numbers, newest first (RFC 9000 section 19.3.1), at most 32.
-local function ranges(tvb, tree, at, largest)
-    local more, to = varint(tvb, at)
-    if more == nil or more >= 32 then return nil end
-    for each = 0, more do
-        local from, gap, length = to, 0, nil
-        if each > 0 then
-            gap, to = varint(tvb, to)
-            if gap == nil or gap + 2 > largest then return nil end
-            largest = largest - gap - 2
-        end
-        length, to = varint(tvb, to)
-        if length == nil or length > largest then return nil end
-        local text = string.format("%.0f", largest)
-        if length > 0 then text = string.format("%.0f-", largest - length) .. text end
-        tree:add(f.acknowledged, tvb(from, to - from), text)
-        largest = largest - length
-    end
-    return to
-end
--- When packets came (draft-ietf-quic-receive-ts), newest first, in steps of 128 µs; at most 64.
-local function times(tvb, tree, at, number)
-    local more, to = varint(tvb, at)
-    local all, steps = 0, nil
-    for _ = 1, more or 0 do
-        local gap, count
-        gap, to = varint(tvb, to)
-        if gap == nil then return nil end
-        count, to = varint(tvb, to)
-        if count == nil or count == 0 or all + count > 64 or gap + count - 1 > number then return nil end
-        number, all = number - gap, all + count
-        for _ = 1, count do
-            local from, value = to, nil
-            value, to = varint(tvb, to)
-            if value == nil or steps ~= nil and value > steps then return nil end
-            steps = steps == nil and value or steps - value
-            tree:add(f.received, tvb(from, to - from), wide(math.min(steps, 2 ^ 56) * 128)):append_text(string.format(" (number %.0f)", number))
-            number = number - 1
-        end
-    end
-    return more and to
-end
-local function acknowledgement(tvb, tree, at, kind)
-    local path = varint(tvb, at)
-    if path == nil or path >= 2 ^ 32 then return nil end
-    at = numbers(f.path)(tvb, tree, at)
-    local largest = varint(tvb, at)
-    at = numbers(f.largest, f.delay)(tvb, tree, at)
-    if at ~= nil then at = ranges(tvb, tree, at, largest) end
-    if at ~= nil and kind % 2 == 1 then at = numbers(f.ect0, f.ect1, f.ce)(tvb, tree, at) end
-    if at ~= nil and kind >= 0x06 then at = times(tvb, tree, at, largest) end
-    return at, path > 0 and " of path " .. path or ""
-end
-local function close(tvb, tree, at)
-    at = numbers(f.value)(tvb, tree, at)
-    local length, to = nil, nil
-    if at ~= nil then length, to = varint(tvb, at) end
-    if length == nil or to + length > tvb:len() then return nil end
-    if length > 0 then tree:add(f.reason, tvb(to, length)) end
-    return to + length
-end
-local function stream(tvb, tree, at, kind)
-    local id = varint(tvb, at)
-    at = numbers(f.stream)(tvb, tree, at)
-    if at == nil then return nil end
-    local offset, to = varint(tvb, at)
-    if offset == nil then return nil end
-    tree:add(f.offset, tvb(at, to - at), wide(offset))
-    if kind % 4 >= 2 then to = numbers(f.deadline)(tvb, tree, to) end
-    local length = nil
-    if to ~= nil then length, to = varint(tvb, to) end
-    if length == nil or to + length > tvb:len() then return nil end
-    if kind % 2 == 1 then tree:add(f.fin, true) end
-    local note = " " .. id .. " (" .. offset .. "+" .. length .. (kind % 2 == 1 and ", end)" or ")")
-    if length > 0 then
-        tree:add(f.data, tvb(to, length))
-        local method = offset == 0 and method_of(tvb(to, length):tvb())
-        if method then
-            tree:add(f.method, tvb(to, length), method)
-            note = note .. " " .. method
-        end
-    end
-    return to + length, note
-end
-local readers = {
-    [0x01] = numbers(), [0x02] = acknowledgement, [0x03] = acknowledgement, [0x04] = numbers(f.stream, f.value, f.value),
-    [0x05] = numbers(f.stream, f.value), [0x06] = acknowledgement, [0x07] = acknowledgement, [0x08] = stream, [0x09] = stream,
-    [0x0A] = stream, [0x0B] = stream, [0x10] = numbers(f.value), [0x11] = numbers(f.stream, f.value), [0x12] = numbers(f.value),
-    [0x1A] = word, [0x1B] = word, [0x1C] = close,
-}
-
 -- Adds what is inside; text for the packet list.
 local function decrypted(tvb, pinfo, tree)
     local plain, number, generation = log:open(tvb:raw(), pinfo.number)
@@ -317,28 +167,9 @@ local function decrypted(tvb, pinfo, tree)
         tree:add_proto_expert_info(e.sealed, "Not decrypted: " .. number)
         return ""
     end
-    tree:add(f.full_number, tvb(NUMBER_AT, 4), wide(number)):set_generated()
+    tree:add(f.full_number, tvb(NUMBER_AT, 4), UInt64(number % 2 ^ 32, math.floor(number / 2 ^ 32))):set_generated()
     tree:add(f.generation, generation):set_generated()
-    local inside = ByteArray.new(plain, true):tvb("Decrypted Mast")
-    local at, info = 0, ""
-    while at < inside:len() do
-        local kind, to = varint(inside, at)
-        if kind == 0 then
-            at = to
-        else
-            local branch = tree:add(f.frame, inside(at, 1))
-            local next, note
-            if readers[kind] ~= nil then next, note = readers[kind](inside, branch, to, kind) end
-            if next == nil then
-                branch:add_proto_expert_info(e.frame)
-                break
-            end
-            branch:set_len(next - at)
-            info = info .. ", " .. frames[kind] .. (note or "")
-            at = next
-        end
-    end
-    return info
+    return inside.show(ByteArray.new(plain, true):tvb("Decrypted Mast"), tree, log.methods)
 end
 
 function mast.dissector(tvb, pinfo, root)
