@@ -75,6 +75,15 @@ import Testing
         #expect(kinds(&dissector, [(initiation(), Self.client, Self.server), (cookie, Self.server, Self.client)]) == [[], [.initiation, .cookieReply]])
     }
 
+    @Test func aFirstMessageOfAnotherVersionIsAnsweredWithAList() {
+        let other = [0x04] + identifier(0) + [3] + identifier(7) + [UInt8](repeating: 0xAB, count: 1_182)
+        let versions = [0x0E] + identifier(7) + [0] + identifier(0) + [2]
+        var dissector = DatagramDissector()
+        #expect(kinds(&dissector, [(other, Self.client, Self.server), (versions, Self.server, Self.client)]) == [[], [.initiation, .versions]])
+        dissector = DatagramDissector()
+        #expect(kinds(&dissector, [([UInt8](other.dropLast()), Self.client, Self.server), (versions, Self.server, Self.client)]) == [[], []])
+    }
+
     @Test func aClientThatMovedIsKnownByTheIDsOfItsHandshake() {
         var dissector = DatagramDissector()
         let found = kinds(&dissector, [

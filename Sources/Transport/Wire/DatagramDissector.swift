@@ -12,9 +12,9 @@ package struct DissectedDatagram: Sendable {
 }
 
 /// Picks our transport's datagrams out of a recording. A conversation is taken for ours once an answer in it matches its
-/// opening: a response or cookie reply names the connection ID of a first message that went the other way, a key answer the
-/// nonce of a key query. Openings wait until then. Besides, packets to connection IDs of an answered handshake are ours
-/// wherever they come from, and what goes to or comes from a port that was named is ours because somebody said so.
+/// opening: a response, cookie reply or list of versions names the connection ID of a first message that went the other way, a
+/// key answer the nonce of a key query. Openings wait until then. Besides, packets to connection IDs of an answered handshake are
+/// ours wherever they come from, and what goes to or comes from a port that was named is ours because somebody said so.
 package struct DatagramDissector {
     /// Enough for a minute of a busy server's handshakes and long-lived conversations.
     private static let mostConversations = 4_096
@@ -61,7 +61,7 @@ package struct DatagramDissector {
         let datagram = DissectedDatagram(time: time, source: source, destination: destination, dissection: dissection, bytes: payload)
         if ports.contains(source.port) || ports.contains(destination.port) { return [datagram] }
         let ends = FlowEnds(lower: min(source, destination), higher: max(source, destination))
-        let mark = dissection.fault == nil ? self.mark(of: dissection, payload) : nil
+        let mark = isWhole(dissection) ? self.mark(of: dissection, payload) : nil
         if let mark, !isOpening(dissection.kind) {
             let found = openings.filter { $0.mark == mark && $0.datagram.source == destination && $0.datagram.destination == source }
             if !found.isEmpty {
@@ -80,6 +80,11 @@ package struct DatagramDissector {
             openings.append(Opening(mark: mark, datagram: datagram))
         }
         return []
+    }
+
+    /// A first message of another version has its IDs in the same place, and is answered with a list of versions.
+    private func isWhole(_ dissection: DatagramDissection) -> Bool {
+        dissection.fault == nil || dissection.kind == .initiation && dissection.datagramBytes == PacketHeader.initiationSize
     }
 
     private func isOpening(_ kind: PacketKind) -> Bool { kind == .initiation || kind == .keyQuery }
