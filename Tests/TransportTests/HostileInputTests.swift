@@ -46,24 +46,43 @@ import Testing
         #expect(pair.sentByClient.prefix(2) == [1200, 1200])
     }
 
-    @Test func aFloodOfFirstMessagesStaysWithinItsBound() {
+    private static var fewHalfOpen: TransportConfiguration {
         var configuration = TransportConfiguration()
-        configuration.halfOpenBeforeCookies = 8
-        configuration.maximumHalfOpen = 16
-        let pair = Pair(configuration: configuration)
-        for index in 0..<200 {
-            var random = SeededGenerator(seed: UInt64(1_000 + index))
-            var attacker = Endpoint(identity: StaticKeyPair(using: &random), configuration: configuration, entropy: random)
-            _ = attacker.connect(to: Pair.serverAddress, peerKey: pair.serverKeys.publicKey, at: pair.now)
-            while let transmit = attacker.pollTransmit(at: pair.now) {
-                pair.server.receive(transmit.payload, from: NetworkAddress(ipv4: UInt32(index + 1), port: 5), at: pair.now)
-            }
+        (configuration.halfOpenBeforeCookies, configuration.maximumHalfOpen) = (8, 16)
+        return configuration
+    }
+
+    @Test func aFloodOfFirstMessagesFromSpoofedAddressesStopsWhereCookiesBegin() {
+        let crowd = Crowd(Self.fewHalfOpen)
+        for number in 0..<200 as Range<UInt32> {
+            let attacker = crowd.guest(Crowd.address(number))
+            attacker.hears = { _ in false }
+            crowd.dial(attacker)
+            crowd.settle()
         }
-        #expect(pair.server.connectionCount <= 16)
-        let handle = pair.connect()
-        #expect(pair.run(for: .seconds(3)) { $0.isConnected(handle) })
-        pair.run(for: .seconds(12))
-        #expect(pair.server.connectionCount == 1)
+        #expect(crowd.server.connectionCount == 8 && crowd.server.counters.cookiesSent == 192)
+        #expect(crowd.server.counters.displaced == 0)
+        let isAdmitted = crowd.admits(Crowd.address(1_000))
+        #expect(isAdmitted)
+    }
+
+    @Test func aFloodFromAddressesThatAnswerFillsTheTableAndNoMore() {
+        let crowd = Crowd(Self.fewHalfOpen)
+        var most = 0
+        for number in 0..<200 as Range<UInt32> {
+            let attacker = crowd.guest(Crowd.address(number))
+            attacker.neverConfirms()
+            crowd.dial(attacker)
+            crowd.settle()
+            most = max(most, crowd.server.halfOpenCount)
+            #expect(crowd.server.connectionCount == crowd.server.halfOpenCount)
+        }
+        #expect(most == 16, "the table is used, and is all that is used")
+        #expect(crowd.server.counters.displaced == 200 - 16)
+        let isAdmitted = crowd.admits(Crowd.address(1_000))
+        #expect(isAdmitted)
+        crowd.run(for: .seconds(21))
+        #expect(crowd.server.connectionCount == 1)
     }
 
     @Test func keysChangeOnLongConnectionsWithoutALoss() {
@@ -91,26 +110,24 @@ import Testing
             let added = server.forwarder.set(route, address: address, at: .zero)
             #expect(added)
         }
-        let packet: [UInt8] = [0x08, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4, 9, 9, 9, 9] + [UInt8](repeating: 7, count: 40)
+        let packet = WirePacket.data(to: ConnectionID(route: 0xBBBB, local: 5))
         server.receive(packet, from: alice, at: .zero)
         let forwarded = server.pollTransmit(at: .zero)
         #expect(forwarded?.destination == bob)
         #expect(forwarded?.payload == packet)
         server.receive(packet, from: stranger, at: .zero)
         server.receive(packet, from: bob, at: .zero)
-        var unknown = packet
-        unknown[3] = 0x77
-        server.receive(unknown, from: alice, at: .zero)
+        server.receive(WirePacket.data(to: ConnectionID(route: 0x77BB, local: 5)), from: alice, at: .zero)
         let refused = server.pollTransmit(at: .zero)
         #expect(refused == nil)
         #expect(server.counters.dropped(.notForwardable) == 3)
         // A first message under another's route is not sent on.
-        var initiation: [UInt8] = [0x04, 0, 0, 0xBB, 0xBB, 0, 0, 0, 0, 2, 0, 0, 0xAA, 0xAA, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 1182)
+        let atBob = ConnectionID(route: 0xBBBB, local: 0)
+        let initiation = WirePacket.initiation(from: ConnectionID(route: 0xAAAA, local: 1), to: atBob)
         server.receive(initiation, from: alice, at: .zero)
         let first = server.pollTransmit(at: .zero)
         #expect(first?.destination == bob)
-        initiation[12] = 0xCC
-        server.receive(initiation, from: alice, at: .zero)
+        server.receive(WirePacket.initiation(from: ConnectionID(route: 0xCCAA, local: 1), to: atBob), from: alice, at: .zero)
         let disguised = server.pollTransmit(at: .zero)
         #expect(disguised == nil)
         server.forwarder.remove(0xBBBB)

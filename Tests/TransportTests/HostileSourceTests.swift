@@ -17,7 +17,7 @@ import Testing
             let isAdded = pair.server.forwarder.set(route, address: address, at: .zero)
             #expect(isAdded)
         }
-        let forwarded: [UInt8] = [0x08, 0, 0, 0xBB, 0xBB, 1, 2, 3, 4] + [UInt8](repeating: 7, count: 40)
+        let forwarded = WirePacket.data(to: ConnectionID(route: 0xBBBB, local: 0x0102_0304))
         for payload in [initiation, unknownPacket(1), keyQuery(1), forwarded, [0xFF], []] { pair.server.receive(payload, from: source, at: pair.now) }
         let answer = pair.server.pollTransmit(at: pair.now)
         #expect(answer == nil)
@@ -82,22 +82,10 @@ import Testing
         #expect(pair.now - start <= .milliseconds(41))
     }
 
-    private func keyQuery(_ nonce: UInt64) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.byte(PacketKind.keyQuery.rawValue)
-        writer.integer(ConnectionID.none.rawValue)
-        writer.byte(PacketHeader.version)
-        writer.integer(nonce)
-        return writer.bytes + [UInt8](repeating: 0, count: PacketHeader.keyQuerySize - writer.count)
-    }
+    private func keyQuery(_ nonce: UInt64) -> [UInt8] { WirePacket.keyQuery(nonce) }
 
     /// Of a connection that nobody has; its ID bears no route.
-    private func unknownPacket(_ id: UInt64) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.byte(PacketKind.data.rawValue)
-        writer.integer(id & 0xFFFF_FFFF | 0x8000_0000)
-        return writer.bytes + [UInt8](repeating: 5, count: 60)
-    }
+    private func unknownPacket(_ id: UInt64) -> [UInt8] { WirePacket.data(to: ConnectionID(rawValue: id & 0xFFFF_FFFF | 0x8000_0000)) }
 
     private func drain(_ pair: Pair, at now: Instant) -> [NetworkAddress] {
         var destinations: [NetworkAddress] = []

@@ -22,11 +22,10 @@ import Testing
         pair.run(for: .milliseconds(100))
         for round in 0..<50 as Range<UInt8> {
             #expect(closes(pair.serverEvents).isEmpty)
-            var forged = packet
             // Ahead of what was seen, in both key phases.
-            let number = try #require(PacketHeader.numberLow(of: packet)) + 1_000 + UInt32(round)
-            for index in 0..<4 { forged[PacketHeader.numberOffset + index] = UInt8(truncatingIfNeeded: number >> (24 - 8 * UInt32(index))) }
-            forged[0] ^= round & 1
+            let forged = WirePacket.data(
+                to: PacketHeader.destination(of: packet) ?? .none, number: (WirePacket.number(of: packet) ?? 0) + 1_000 + UInt32(round),
+                flags: round % 2 == 0 ? 0 : PacketHeader.keyPhaseBit)
             pair.server.receive(forged, from: Pair.clientAddress, at: pair.now)
             pair.run(for: .milliseconds(1))
         }
@@ -76,8 +75,8 @@ import Testing
         var receiver = PacketProtection(sendSecret: [1], receiveSecret: [2])
         var sender = PacketProtection(sendSecret: [2], receiveSecret: [1])
         for number in 0..<100 as Range<UInt64> {
-            let forged = [UInt8](repeating: 0x41, count: 60)
-            let opened = receiver.opened(forged, number: number)
+            let forged = WirePacket.data(to: .none, flags: PacketHeader.keyPhaseBit)
+            let opened = receiver.opened(forged, number: number, path: 0)
             #expect(opened == nil)
         }
         #expect(receiver.receiveKeys == 2)
@@ -85,9 +84,12 @@ import Testing
         // And the real one is still opened, and the one after it.
         for generation in 1...3 {
             sender.changeSendKey()
-            let sealed = sender.sealed([9], number: UInt64(generation)) ?? []
-            let opened = receiver.opened(sealed, number: UInt64(generation))
+            let sealed = sender.sealed([9], destination: ConnectionID(rawValue: 1), number: UInt64(generation), flags: 0, path: 0) ?? []
+            let opened = receiver.opened(sealed, number: UInt64(generation), path: 0)
             #expect(opened == [9])
+            let answer = receiver.sealed([8], destination: ConnectionID(rawValue: 2), number: UInt64(generation), flags: 0, path: 0) ?? []
+            let confirmed = sender.opened(answer, number: UInt64(generation), path: 0)
+            #expect(confirmed == [8])
         }
         #expect(receiver.receiveKeys == 4)
     }

@@ -9,7 +9,7 @@ import Testing
         var packets: [[UInt8]] = []
         var client: [PacketKeys] = []
         var server: [PacketKeys] = []
-        var data: [[UInt8]] { packets.filter { PacketHeader.kind(of: $0) == .data } }
+        var data: [[UInt8]] { packets.filter { WirePacket.isData($0) } }
         func log(_ lines: [PacketKeys]) -> KeyLog {
             var log = KeyLog()
             for line in lines { log.append("\(line.line)\n".utf8) }
@@ -148,6 +148,76 @@ import Testing
         #expect(log.method(0x0A0B_0C0D) == "shop.v1.Orders/get")
         #expect(KeyLog.line(method: "shop.v1.Orders/get", number: 0x0A0B_0C0D) == "MAST_METHOD 0a0b0c0d shop.v1.Orders/get")
         #expect(KeyLog.line(method: "two\nlines", number: 1) == nil && KeyLog.line(method: "", number: 1) == nil)
+    }
+
+    private static let keys = PacketKeys(
+        initiator: ConnectionID(rawValue: 0x0102_0304_0506_0708), responder: ConnectionID(rawValue: 0xA), generation: 12,
+        toResponder: PacketKey(suite: .aes128GCM, key: [UInt8](0..<16), iv: [UInt8](16..<28)),
+        toInitiator: PacketKey(suite: .aes128GCM, key: [UInt8](32..<48), iv: [UInt8](48..<60)))
+    private static let line =
+        "MAST_PACKET_KEYS 0102030405060708 000000000000000a 12 AEAD_AES_128_GCM 000102030405060708090a0b0c0d0e0f101112131415161718191a1b"
+        + " 202122232425262728292a2b2c2d2e2f303132333435363738393a3b"
+
+    @Test func aLineReadsAsTheDocumentationSays() {
+        #expect(Self.keys.line == Self.line)
+        var log = KeyLog()
+        log.append("\(Self.line)\n".utf8)
+        #expect(log.way(to: Self.keys.responder) == KeyLog.Way(connection: 0, isToResponder: true))
+        #expect(log.strangeLines == 0)
+        // Without its end a line is not yet one.
+        log.append(Self.line.replacing(" 000000000000000a ", with: " 000000000000000b ").utf8)
+        #expect(log.way(to: ConnectionID(rawValue: 0xB)) == nil)
+        log.append("\n".utf8)
+        #expect(log.way(to: ConnectionID(rawValue: 0xB)) == KeyLog.Way(connection: 1, isToResponder: true))
+        #expect(log.connections == 2)
+    }
+
+    @Test(arguments: [
+        ("MAST_PACKET_KEYS", "MAST_PACKET_KEY"), (" 12 ", " twelve "), (" 12 ", " "), (" 12 ", " 12 13 "), ("0102030405060708 ", "02030405060708 "),
+        ("0102030405060708 ", "000102030405060708 "), (" 000000000000000a", " 00000000000000xa"), (" 0001", " 00"), (" 0001", " 000001"),
+        ("3a3b", "3a"), ("3a3b", "3a3bff"), ("3a3b", "3a3g"),
+    ]) func aLineThatIsNotOneIsCounted(part: String, instead: String) {
+        var log = KeyLog()
+        let line = Self.line.replacing(part, with: instead, maxReplacements: 1)
+        #expect(line != Self.line)
+        log.append("\(line)\n".utf8)
+        #expect(log.strangeLines == 1 && log.connections == 0)
+    }
+
+    @Test func aConnectionIsCountedOnceWhateverItsPhases() {
+        var log = KeyLog()
+        var keys = Self.keys
+        for generation in [12, 13, 11] as [UInt64] {
+            keys.generation = generation
+            log.insert(keys)
+        }
+        #expect(log.connections == 1)
+        keys.responder = ConnectionID(rawValue: 0xC)
+        log.insert(keys)
+        #expect(log.connections == 2 && log.way(to: keys.responder) == KeyLog.Way(connection: 1, isToResponder: true))
+    }
+
+    @Test func aMethodsNameStandsOnItsLine() {
+        let longest = String(repeating: "m", count: 1_024)
+        #expect(KeyLog.line(method: longest, number: 1) == "MAST_METHOD 00000001 " + longest)
+        for path in [longest + "m", "", "two words", "new\nline", "\u{7F}", "ä"] { #expect(KeyLog.line(method: path, number: 1) == nil, "\(path.prefix(9))") }
+        #expect(KeyLog.line(method: "!~", number: 0xFFFF_FFFF) == "MAST_METHOD ffffffff !~")
+        var log = KeyLog()
+        log.append("MAST_METHOD 1 a\nMAST_METHOD 1 b\nMAST_METHOD 100000000 c\nMAST_METHOD 2 d e\n".utf8)
+        #expect(log.method(1) == "b" && log.method(2) == nil)
+        #expect(log.strangeLines == 2)
+    }
+
+    /// A file of lines without end, or of methods without number, costs what is stated and no more.
+    @Test func aLogThatNeverEndsIsCut() {
+        var log = KeyLog()
+        let path = { (count: Int) in String(repeating: "p", count: count) }
+        // "MAST_METHOD 1 " are fourteen.
+        log.append("MAST_METHOD 1 \(path(4_082))\nMAST_METHOD 2 \(path(9_000))\n".utf8)
+        #expect(log.method(1) == path(4_082) && log.method(2) == path(4_082))
+        for number in 3...70_000 { log.append("MAST_METHOD \(String(number, radix: 16)) m\n".utf8) }
+        #expect(log.method(65_536) == "m" && log.method(65_537) == nil)
+        #expect(log.strangeLines == 0)
     }
 
     @Test func garbageNeverTrapsTheOpener() {

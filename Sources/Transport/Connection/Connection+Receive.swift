@@ -158,10 +158,11 @@ extension Connection {
         case .stream(let stream):
             switch try streams.receive(stream) {
             case .nothing: break
-            case .opened(let remaining):
+            case .opened(let remaining, let stopped):
                 // A remaining time beyond an hour is no deadline worth the name, and cannot overflow.
                 let deadline = remaining.map { now + .microseconds(Int64(min($0, 3_600_000_000))) }
                 events.append(.streamOpened(handle, stream.id, deadline: deadline))
+                if let stopped { events.append(.streamStopped(handle, stream.id, code: stopped)) }
             case .readable: events.append(.streamReadable(handle, stream.id))
             }
         case .maxData(let limit): streams.receiveMaxData(limit)

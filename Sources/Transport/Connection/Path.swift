@@ -2,19 +2,19 @@ import MastTimebase
 
 /// One network path of a connection: where the peer is, whether that is proved, and what the path can carry.
 /// An established connection's path is proved, but where its handshake was answered at two addresses.
-struct Path: Sendable {
-    var address: NetworkAddress
+package struct Path: Sendable {
+    package var address: NetworkAddress
     /// Path ids enter the nonce; a connection has one path at a time so far.
     let identifier: UInt32 = 0
-    var isValidated: Bool
+    package var isValidated: Bool
     /// Until validated, at most three times what came may go (RFC 9000 section 8.1).
-    var received: Int = 0
-    var sent: Int = 0
+    package var received: Int = 0
+    package var sent: Int = 0
     var rtt: RTTEstimator
     var controller: any CongestionController
     var pacer: Pacer
 
-    init(address: NetworkAddress, validated: Bool, configuration: TransportConfiguration) {
+    package init(address: NetworkAddress, validated: Bool, configuration: TransportConfiguration) {
         self.address = address
         isValidated = validated
         rtt = RTTEstimator(initial: configuration.initialRTT)
@@ -22,8 +22,8 @@ struct Path: Sendable {
         pacer = Pacer(datagramSize: configuration.maximumDatagramSize)
     }
 
-    func maySend(_ bytes: Int) -> Bool { isValidated || sent + bytes <= 3 * received }
+    package func maySend(_ bytes: Int) -> Bool { isValidated || sent + bytes <= 3 * received }
 
     /// How large the next datagram may be, at most `size`.
-    func allowance(_ size: Int) -> Int { isValidated ? size : min(size, 3 * received - sent) }
+    package func allowance(_ size: Int) -> Int { isValidated ? size : min(size, 3 * received - sent) }
 }

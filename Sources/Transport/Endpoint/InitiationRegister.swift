@@ -27,7 +27,7 @@ package struct InitiationRegister: Sendable {
     }
 
     /// A keyed hash of the initiator's ephemeral key, which no two handshakes share: nobody outside can make two alike.
-    func name(of packet: [UInt8]) -> UInt64 {
+    package func name(of packet: [UInt8]) -> UInt64 {
         let start = PacketHeader.longHeaderSize
         guard packet.count >= start + 32 else { return 0 }
         return Hashing.hmac(key: key, Array(packet[start..<(start + 32)])).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }

@@ -1,6 +1,6 @@
 /// A queue of members for each key: to append, to take out and to send to the end cost the same wherever a member
 /// stands. A member is in one queue at most; a key without members costs nothing.
-struct QueueTable<Key: Hashable & Sendable, Member: Hashable & Sendable>: Sendable {
+package struct QueueTable<Key: Hashable & Sendable, Member: Hashable & Sendable>: Sendable {
     private struct Place {
         var key: Key
         var previous: Member?
@@ -16,15 +16,17 @@ struct QueueTable<Key: Hashable & Sendable, Member: Hashable & Sendable>: Sendab
     private var places: [Member: Place] = [:]  // lookup only
     private var queues: [Key: Queue] = [:]  // lookup only
 
+    package init() {}
+
     /// Members of all queues.
-    var count: Int { places.count }
-    var queueCount: Int { queues.count }
-    func count(of key: Key) -> Int { queues[key]?.count ?? 0 }
-    func first(of key: Key) -> Member? { queues[key]?.first }
-    func key(of member: Member) -> Key? { places[member]?.key }
+    package var count: Int { places.count }
+    package var queueCount: Int { queues.count }
+    package func count(of key: Key) -> Int { queues[key]?.count ?? 0 }
+    package func first(of key: Key) -> Member? { queues[key]?.first }
+    package func key(of member: Member) -> Key? { places[member]?.key }
 
     /// Puts `member` at the end of `key`'s queue, out of whatever queue it was in.
-    mutating func append(_ member: Member, to key: Key) {
+    package mutating func append(_ member: Member, to key: Key) {
         remove(member)
         guard let queue = queues[key] else {
             places[member] = Place(key: key, previous: nil, next: nil)
@@ -36,7 +38,7 @@ struct QueueTable<Key: Hashable & Sendable, Member: Hashable & Sendable>: Sendab
         queues[key] = Queue(first: queue.first, last: member, count: queue.count + 1)
     }
 
-    mutating func remove(_ member: Member) {
+    package mutating func remove(_ member: Member) {
         guard let place = places.removeValue(forKey: member), let queue = queues[place.key] else { return }
         if let previous = place.previous { places[previous]?.next = place.next }
         if let next = place.next { places[next]?.previous = place.previous }
@@ -49,7 +51,7 @@ struct QueueTable<Key: Hashable & Sendable, Member: Hashable & Sendable>: Sendab
     }
 
     /// Sends `member` to the end of its queue.
-    mutating func refresh(_ member: Member) {
+    package mutating func refresh(_ member: Member) {
         if let key = places[member]?.key { append(member, to: key) }
     }
 }

@@ -28,7 +28,7 @@ package struct RouteTable: Sendable {
     package var isEmpty: Bool { parties.isEmpty }
     package func address(of route: UInt32) -> NetworkAddress? { parties[route]?.address }
     /// Whether the party known by `route` is at `address`.
-    func isHome(_ route: UInt32, at address: NetworkAddress) -> Bool { parties[route]?.address == address }
+    package func isHome(_ route: UInt32, at address: NetworkAddress) -> Bool { parties[route]?.address == address }
     package func party(_ route: UInt32) -> Party? { parties[route] }
 
     /// Adds a route or moves it. False when the table is full or `route` is 0, which means the endpoint itself.
@@ -60,7 +60,7 @@ package struct RouteTable: Sendable {
     private var burst: Int64 { max(65_536, budget.bytes(in: .milliseconds(100))) }
 
     /// Where to send `bytes` that bear `route` and came from `source`; nil to drop.
-    mutating func forward(_ route: UInt32, from source: NetworkAddress, bytes: Int, at now: Instant) -> NetworkAddress? {
+    package mutating func forward(_ route: UInt32, from source: NetworkAddress, bytes: Int, at now: Instant) -> NetworkAddress? {
         guard sources[source] != nil, var party = parties[route], party.address != source else { return nil }
         let earned = budget.bytes(in: now - party.refilled)
         if earned > 0 {

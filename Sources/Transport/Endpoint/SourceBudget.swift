@@ -4,7 +4,7 @@ import MastTimebase
 /// source. Sources that share a bucket share its rate; which ones do, nobody outside can tell.
 ///
 /// One source never has more than one bucket's rate, all together never more than `buckets` × `perSecond`.
-struct SourceBudget: Sendable {
+package struct SourceBudget: Sendable {
     private struct Bucket {
         var tokens: Int32
         var refilled: Instant
@@ -12,7 +12,7 @@ struct SourceBudget: Sendable {
 
     /// 64 KiB of memory once it is used; a flood from random sources falls on all of them alike, and must exceed
     /// `buckets` × `perSecond` before it takes anything from the others.
-    static let buckets = 4_096
+    package static let buckets = 4_096
 
     private let perSecond: Int
     private let burst: Int
@@ -20,13 +20,13 @@ struct SourceBudget: Sendable {
     /// Empty until first asked: most endpoints never are.
     private var table: [Bucket] = []
 
-    init(perSecond: Int, burst: Int, salt: (UInt64, UInt64)) {
+    package init(perSecond: Int, burst: Int, salt: (UInt64, UInt64)) {
         self.perSecond = max(1, perSecond)
         self.burst = max(1, min(burst, Int(Int32.max)))
         self.salt = salt
     }
 
-    mutating func take(_ source: TrafficSource, at now: Instant) -> Bool {
+    package mutating func take(_ source: TrafficSource, at now: Instant) -> Bool {
         if table.isEmpty { table = Array(repeating: Bucket(tokens: Int32(burst), refilled: now), count: Self.buckets) }
         let index = index(of: source)
         var bucket = table[index]

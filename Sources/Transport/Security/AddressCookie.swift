@@ -5,9 +5,9 @@ import MastTimebase
 ///
 /// MAC1 shows that the sender knows whom it addresses, before any costly key agreement. MAC2 shows, under load,
 /// that it owns its source address: it is keyed with a cookie that only that address was sent.
-struct AddressCookie: Sendable {
+package struct AddressCookie: Sendable {
     /// How long a cookie secret lives, and so at most twice this a cookie.
-    static let secretLifetime = Interval.seconds(120)
+    package static let secretLifetime = Interval.seconds(120)
 
     private let macKey: [UInt8]
     private let cookieKey: SymmetricKey
@@ -15,7 +15,7 @@ struct AddressCookie: Sendable {
     private var previousSecret: [UInt8] = []
     private var secretBorn: Instant?
 
-    init(responder: PublicKey) {
+    package init(responder: PublicKey) {
         macKey = Self.macKey(for: responder)
         cookieKey = Self.cookieKey(for: responder)
     }
@@ -26,7 +26,7 @@ struct AddressCookie: Sendable {
     }
 
     /// The two MAC fields at the end of a handshake packet: message ‖ MAC1(message) ‖ MAC2(message ‖ MAC1).
-    static func appendMACs(to packet: inout [UInt8], for responder: PublicKey, cookie: [UInt8]?) {
+    package static func appendMACs(to packet: inout [UInt8], for responder: PublicKey, cookie: [UInt8]?) {
         packet += Hashing.hmac(key: macKey(for: responder), packet).prefix(PacketHeader.macSize)
         if let cookie {
             packet += Hashing.hmac(key: cookie, packet).prefix(PacketHeader.macSize)
@@ -35,14 +35,14 @@ struct AddressCookie: Sendable {
         }
     }
 
-    func hasValidMAC1(_ packet: [UInt8]) -> Bool {
+    package func hasValidMAC1(_ packet: [UInt8]) -> Bool {
         let end = packet.count - 2 * PacketHeader.macSize
         guard end > 0 else { return false }
         let expected = Hashing.hmac(key: macKey, Array(packet[..<end])).prefix(PacketHeader.macSize)
         return Hashing.constantTimeEqual(expected, packet[end..<(end + PacketHeader.macSize)])
     }
 
-    mutating func hasValidMAC2(_ packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> Bool {
+    package mutating func hasValidMAC2(_ packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> Bool {
         rotate(at: now, entropy: &entropy)
         let end = packet.count - PacketHeader.macSize
         guard end > 0 else { return false }
@@ -59,7 +59,7 @@ struct AddressCookie: Sendable {
     }
 
     /// Header, 8-byte nonce, sealed cookie; 58 bytes against the 1200 that asked for it.
-    mutating func reply(to packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> [UInt8]? {
+    package mutating func reply(to packet: [UInt8], from address: NetworkAddress, at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) -> [UInt8]? {
         guard let source = PacketHeader.source(of: packet), let destination = PacketHeader.destination(of: packet) else { return nil }
         rotate(at: now, entropy: &entropy)
         var writer = ByteWriter(capacity: 64)
@@ -73,16 +73,19 @@ struct AddressCookie: Sendable {
     }
 
     /// The cookie in a reply to our initiation with this MAC1; nil unless it really answers it.
-    static func open(reply packet: [UInt8], responder: PublicKey, mac1: [UInt8]) -> [UInt8]? {
+    package static func open(reply packet: [UInt8], responder: PublicKey, mac1: [UInt8]) -> [UInt8]? {
         var reader = ByteReader(packet, from: PacketHeader.longHeaderSize, to: packet.count)
         guard let nonce = reader.integer(UInt64.self) else { return nil }
         return AEAD.open(reader.rest(), key: cookieKey(for: responder), prefix: 0xFFFF_FFFF, number: nonce, authenticating: mac1[...])
     }
 
     private mutating func rotate(at now: Instant, entropy: inout any RandomNumberGenerator & Sendable) {
-        if let born = secretBorn, now - born < Self.secretLifetime { return }
-        previousSecret = secret
+        let age = secretBorn.map { now - $0 } ?? .max
+        guard age >= Self.secretLifetime else { return }
+        // One that nobody asked for in time is too old to be the one before.
+        let isNext = age < Self.secretLifetime * 2
+        previousSecret = isNext ? secret : []
+        secretBorn = isNext ? secretBorn.map { $0 + Self.secretLifetime } : now
         secret = (0..<4).flatMap { _ in withUnsafeBytes(of: entropy.next()) { Array($0) } }
-        secretBorn = now
     }
 }

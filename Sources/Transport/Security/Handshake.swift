@@ -8,30 +8,30 @@ import Crypto
 ///     <- e, ee, se      + transport parameters
 ///
 /// The clear header of each message is mixed into the hash, so a changed byte fails the handshake.
-enum Handshake {
-    static let protocolName = "Noise_IK_25519_AESGCM_SHA256"
-    static let prologue = Array("mast/2".utf8)
+package enum Handshake {
+    package static let protocolName = "Noise_IK_25519_AESGCM_SHA256"
+    package static let prologue = Array("mast/2".utf8)
 
     /// What both sides hold afterwards.
-    struct Secrets: Sendable {
-        var send: [UInt8]
-        var receive: [UInt8]
+    package struct Secrets: Sendable {
+        package var send: [UInt8]
+        package var receive: [UInt8]
         /// The same 32 bytes on both sides: binds signatures to this connection.
-        var hash: [UInt8]
+        package var hash: [UInt8]
     }
 }
 
 /// The initiator between its two messages.
-struct HandshakeInitiator: Sendable {
+package struct HandshakeInitiator: Sendable {
     private var state: SymmetricState
     private let ephemeral: StaticKeyPair
     private let identity: StaticKeyPair
-    let responder: PublicKey
+    package let responder: PublicKey
     /// The message without its MACs, for retransmission with or without a cookie.
     private let message: [UInt8]
-    private(set) var lastMAC1: [UInt8] = []
+    package private(set) var lastMAC1: [UInt8] = []
 
-    init?(
+    package init?(
         identity: StaticKeyPair, responder: PublicKey, destination: ConnectionID, source: ConnectionID,
         parameters: TransportParameters, entropy: inout any RandomNumberGenerator & Sendable
     ) {
@@ -62,7 +62,7 @@ struct HandshakeInitiator: Sendable {
     }
 
     /// The packet to send; `cookie` when the responder asked for proof of address.
-    mutating func packet(cookie: [UInt8]?) -> [UInt8] {
+    package mutating func packet(cookie: [UInt8]?) -> [UInt8] {
         var packet = message
         AddressCookie.appendMACs(to: &packet, for: responder, cookie: cookie)
         lastMAC1 = Array(packet[message.count..<(message.count + PacketHeader.macSize)])
@@ -70,7 +70,7 @@ struct HandshakeInitiator: Sendable {
     }
 
     /// Reads the response; nil when it is not an authentic answer to our message.
-    mutating func finish(with packet: [UInt8]) -> (Handshake.Secrets, TransportParameters)? {
+    package mutating func finish(with packet: [UInt8]) -> (Handshake.Secrets, TransportParameters)? {
         let end = packet.count - 2 * PacketHeader.macSize
         var reader = ByteReader(packet, from: 0, to: max(0, end))
         guard let header = reader.slice(PacketHeader.longHeaderSize), let e = reader.slice(32), let peer = PublicKey(bytes: e) else { return nil }
@@ -89,14 +89,14 @@ struct HandshakeInitiator: Sendable {
 }
 
 /// The responder's two steps: read the first message, then write the second.
-struct HandshakeResponder: Sendable {
+package struct HandshakeResponder: Sendable {
     private var state: SymmetricState
     private let initiatorEphemeral: PublicKey
-    let initiator: PublicKey
-    let parameters: TransportParameters
+    package let initiator: PublicKey
+    package let parameters: TransportParameters
 
     /// Nil for anything that is not an authentic first message to us.
-    init?(identity: StaticKeyPair, packet: [UInt8]) {
+    package init?(identity: StaticKeyPair, packet: [UInt8]) {
         let end = packet.count - 2 * PacketHeader.macSize
         var reader = ByteReader(packet, from: 0, to: max(0, end))
         guard let header = reader.slice(PacketHeader.longHeaderSize), let e = reader.slice(32), let ephemeral = PublicKey(bytes: e) else { return nil }
@@ -116,7 +116,7 @@ struct HandshakeResponder: Sendable {
         self.parameters = parameters
     }
 
-    mutating func respond(
+    package mutating func respond(
         destination: ConnectionID, source: ConnectionID, parameters: TransportParameters, entropy: inout any RandomNumberGenerator & Sendable
     ) -> (packet: [UInt8], secrets: Handshake.Secrets)? {
         var generator = AnyGenerator(entropy)

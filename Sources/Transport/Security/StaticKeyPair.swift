@@ -25,7 +25,7 @@ public struct StaticKeyPair: Sendable {
     public var privateBytes: [UInt8] { Array(privateKey.rawRepresentation) }
 
     /// X25519; nil when the peer's key is of low order, which would make the secret known to everyone.
-    func agree(with peer: PublicKey) -> [UInt8]? {
+    package func agree(with peer: PublicKey) -> [UInt8]? {
         guard let key = peer.agreementKey, let secret = try? privateKey.sharedSecretFromKeyAgreement(with: key) else { return nil }
         let bytes = secret.withUnsafeBytes { Array($0) }
         return bytes.allSatisfy { $0 == 0 } ? nil : bytes

@@ -2,38 +2,38 @@ import Crypto
 
 /// The running hash, chaining key and cipher of a Noise handshake (Noise revision 34, section 5.2), with
 /// AES-256-GCM and SHA-256. Names follow the specification.
-struct SymmetricState: Sendable {
-    private(set) var hash: [UInt8]
+package struct SymmetricState: Sendable {
+    package private(set) var hash: [UInt8]
     private var chainingKey: [UInt8]
     private var key: SymmetricKey?
     private var nonce: UInt64 = 0
 
-    init(protocolName: String, prologue: some Collection<UInt8>) {
+    package init(protocolName: String, prologue: some Collection<UInt8>) {
         let name = Array(protocolName.utf8)
         hash = name.count <= 32 ? name + Array(repeating: 0, count: 32 - name.count) : Hashing.sha256(name)
         chainingKey = hash
         mixHash(prologue)
     }
 
-    mutating func mixHash(_ data: some Collection<UInt8>) {
+    package mutating func mixHash(_ data: some Collection<UInt8>) {
         hash = Hashing.sha256(hash + Array(data))
     }
 
-    mutating func mixKey(_ input: [UInt8]) {
+    package mutating func mixKey(_ input: [UInt8]) {
         let outputs = Hashing.noiseHKDF(chainingKey: chainingKey, input: input)
         chainingKey = outputs.0
         key = SymmetricKey(data: outputs.1)
         nonce = 0
     }
 
-    mutating func encryptAndHash(_ plaintext: [UInt8]) -> [UInt8]? {
+    package mutating func encryptAndHash(_ plaintext: [UInt8]) -> [UInt8]? {
         guard let key, let sealed = AEAD.seal(plaintext, key: key, number: nonce, authenticating: hash) else { return nil }
         nonce += 1
         mixHash(sealed)
         return sealed
     }
 
-    mutating func decryptAndHash(_ sealed: ArraySlice<UInt8>) -> [UInt8]? {
+    package mutating func decryptAndHash(_ sealed: ArraySlice<UInt8>) -> [UInt8]? {
         guard let key, let plaintext = AEAD.open(sealed, key: key, number: nonce, authenticating: hash[...]) else { return nil }
         nonce += 1
         mixHash(sealed)
@@ -41,7 +41,7 @@ struct SymmetricState: Sendable {
     }
 
     /// The two transport secrets: initiator to responder, responder to initiator.
-    func split() -> (initiator: [UInt8], responder: [UInt8]) {
+    package func split() -> (initiator: [UInt8], responder: [UInt8]) {
         Hashing.noiseHKDF(chainingKey: chainingKey, input: [])
     }
 }

@@ -11,9 +11,9 @@ package struct TransportParameters: Sendable, Equatable {
     /// Random number of this run of the endpoint: a restart is another incarnation.
     package var incarnation: UInt64 = 0
     /// Wire versions that its sender speaks.
-    package var versions: [UInt8] = []
+    package var versions: [UInt8] = [WireVersion.current]
     /// Ciphers for data packets: an initiator's, best first; the one that a responder picked of them.
-    package var suites: [CipherSuite] = []
+    package var suites = CipherSuite.standard
     /// UDP payload bytes that its sender takes at most.
     package var maximumDatagramSize: UInt64 = Self.leastDatagramSize
     /// Numbers of the extensions that its sender understands: frames of an extension go only to who named it.
@@ -71,6 +71,7 @@ package struct TransportParameters: Sendable, Equatable {
 
     /// Nil when malformed, or when a field stands twice. Padding is field 0 with no length: everything from it on is ignored.
     package init?(decoding bytes: [UInt8]) {
+        (versions, suites) = ([], [])
         var reader = ByteReader(bytes)
         var seen: UInt64 = 0
         while !reader.isEmpty {

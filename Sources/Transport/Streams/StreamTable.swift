@@ -11,6 +11,8 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         var receive: ReceiveStream
         /// The peer opened it and the application has been told.
         var announced: Bool
+        /// The peer stopped it before its first bytes came.
+        var stopBefore: UInt64?
         /// Whether its number stands in `sendQueue`, and in `controlQueue`: in each once at most.
         var queued = false
         var controlQueued = false
@@ -261,7 +263,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         return true
     }
 
-    enum Arrival { case nothing, opened(deadlineMicroseconds: UInt64?), readable }
+    enum Arrival { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
 
     mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> Arrival {
         guard try locate(frame.id) else { return .nothing }
@@ -274,7 +276,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         // The frame at offset 0 carries the deadline: the call is announced with it, not before.
         if !stream.announced, frame.offset == 0 {
             stream.announced = true
-            arrival = .opened(deadlineMicroseconds: frame.deadlineMicroseconds)
+            arrival = .opened(deadlineMicroseconds: frame.deadlineMicroseconds, stopped: stream.stopBefore)
         } else if stream.announced, stream.receive.isReadable, !wasReadable || frame.fin {
             arrival = .readable
         }
@@ -305,6 +307,8 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
 
     mutating func receiveStop(_ id: StreamID, code: UInt64) throws(ProtocolViolation) -> Bool {
         guard try locate(id), let stream = streams[id] else { return false }
+        // Nobody has heard of the stream yet: told behind its announcement.
+        if !stream.announced { stream.stopBefore = stream.stopBefore ?? code }
         return stream.announced && !stream.send.isDone && stream.send.resetCode == nil
     }
 

@@ -27,9 +27,9 @@ public enum CipherSuite: UInt64, Sendable, CaseIterable {
     }
 
     /// Packets that one key may seal (RFC 9001 section 6.6; ChaCha20-Poly1305 has no limit below the number space).
-    var confidentialityLimit: UInt64 { self == .chaCha20Poly1305 ? 1 << 62 : 1 << 23 }
+    package var confidentialityLimit: UInt64 { self == .chaCha20Poly1305 ? 1 << 62 : 1 << 23 }
     /// Forged packets that a connection may see in all (same section).
-    var integrityLimit: UInt64 { self == .chaCha20Poly1305 ? 1 << 36 : 1 << 52 }
+    package var integrityLimit: UInt64 { self == .chaCha20Poly1305 ? 1 << 36 : 1 << 52 }
 
     /// The responder's choice: the initiator's best among its own; its own best if that is ChaCha20-Poly1305, since one
     /// processor without AES instructions is reason enough. Nil: nothing in common.
