@@ -271,6 +271,7 @@ struct Connection: ~Copyable {
             var writer = ByteWriter.packet(capacity: 16)
             writer.frame(.close(code: TransportErrorCode.connectionRefused.rawValue, reason: ""))
             farewell = seal(&writer, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
+            sent.passOver()
         }
         finish(.displaced, at: now)
         return farewell
