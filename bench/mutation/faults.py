@@ -164,7 +164,8 @@ class Reader:
             if self.called(inner) in SILENT_CALLS or self.type(inner) in ("Swift.Never", "Never"): return
             if ".init(" in self.source(inner)[:12]: return
         elif kind == "assign_expr":
-            if context.constructs and self.root(inner.get("dest", {})) == "self": return
+            # What an initializer sets has to be set.
+            if context.constructs and (inner["dest"].get("_kind") == "tuple_expr" or self.root(inner["dest"]) == "self"): return
         elif kind == "binary_expr":
             if not self.operator(inner)[0].endswith("="): return
         elif kind not in ("tuple_shuffle_expr",):
@@ -194,7 +195,7 @@ class Reader:
         result = node.get("result")
         if result: self.negate(result, context)
         if node.get("implicit"):
-            if result and context.may_lose_result and not context.closure: self.statement(result, context)
+            if result and context.may_lose_result and not context.closure and self.type(result) == "()": self.statement(result, context)
         elif not context.guarded and (context.follows or context.loops and context.follows_outside):
             self.remove("go on", node, context)
 
@@ -315,6 +316,8 @@ class Reader:
 
         types = (self.type(left), self.type(self.bare(right)))
         if name in BOUNDARY:
+            # Tuples compare, and are not Comparable.
+            if types[0].startswith("("): return
             changes = [changed(BOUNDARY[name])] + ([] if context.while_condition else [changed(NEGATED[name])])
             if types[0] in NUMBERS and types[0] == types[1]:
                 key = ("compare", name, types[0])

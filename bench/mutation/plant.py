@@ -81,10 +81,16 @@ def rendered(texts, places):
 def refused(complaints, contents, spans, owners, places):
     """The places that the complaints are about: the innermost that holds the spot, else all of the line."""
     drop = set()
-    for file, line, column, _ in complaints:
+    for file, line, column, message in complaints:
         if file == HELPERS:
             drop |= {p.number for p in places if p.helper is not None and p.helper == owners.get(line)}
             continue
+        unset = re.match(r"(?:constant|variable) '(\w+)' .*initialized", message)
+        if unset:
+            sets = [p for p in places if p.file == file and p.line <= line and p.kind == "remove" and re.match(rf"{unset[1]}\s*=", p.changes[0][0])]
+            if sets:
+                drop.add(sets[-1].number)
+                continue
         starts = [0] + [m.end() for m in re.finditer(rb"\n", contents[file])]
         spot = starts[line - 1] + column - 1
         holding = [(last - first, p.number) for first, last, p in spans[file] if first <= spot < last]
