@@ -31,7 +31,7 @@ class Place:
     kind: str
     #: (before, after), one a change.
     changes: list
-    #: (offset, length replaced, text, depth); `#` in the text stands for the number.
+    #: (offset, length replaced, text, depth); `(#` in the text is where the number stands.
     edits: list
     helper: tuple | None = None
     number: int = 0
@@ -118,21 +118,33 @@ class Reader:
 
     def at_func_decl(self, node, context):
         name = node.get("name", {}).get("base_name", {}).get("name", "init")
-        self.inside(node, context.entering(name))
+        self.inside(node, context.entering(name, self.unset(node)))
         return True
 
     def at_constructor_decl(self, node, context):
-        self.inside(node, context.entering("init", constructs=True))
+        self.inside(node, context.entering("init", self.unset(node), constructs=True))
         return True
 
     def at_accessor_decl(self, node, context):
         name = node.get("for", {}).get("base_name", {}).get("name", "subscript")
-        self.inside(node, context.entering(name))
+        self.inside(node, context.entering(name, self.unset(node)))
         return True
 
     def at_closure_expr(self, node, context):
-        self.inside(node, context.entering(context.function, closure=True))
+        self.inside(node, context.entering(context.function, context.unset | self.unset(node), closure=True))
         return True
+
+    def unset(self, node):
+        """Names that are declared without a value somewhere in it: what sets them has to stay."""
+        found, left = set(), [node]
+        while left:
+            each = left.pop()
+            if isinstance(each, list): left += each
+            if not isinstance(each, dict): continue
+            if each.get("_kind") == "pattern_entry" and "processed_init" not in each and "original_init" not in each:
+                found |= set(re.findall(r"'base_name', 'name': '(\w+)'", str(each.get("pattern"))))
+            left += [v for k, v in each.items() if k != "original_init" and isinstance(v, (dict, list))]
+        return frozenset(found)
 
     def at_pattern_binding_decl(self, node, context):
         if not context.function:
@@ -165,6 +177,7 @@ class Reader:
             if ".init(" in self.source(inner)[:12]: return
         elif kind == "assign_expr":
             # What an initializer sets has to be set.
+            if inner["dest"].get("_kind") == "declref_expr" and self.root(inner["dest"]) in context.unset: return
             if context.constructs and (inner["dest"].get("_kind") == "tuple_expr" or self.root(inner["dest"]) == "self"): return
         elif kind == "binary_expr":
             if not self.operator(inner)[0].endswith("="): return
@@ -257,6 +270,10 @@ class Reader:
         if "cond_expr" in node: self.negate(node["cond_expr"], context)
 
     def at_while_stmt(self, node, context):
+        # Without an end of its own a loop needs no value after it; the compiler would miss one.
+        if self.text[self.start(node) :].startswith(b"while true"):
+            self.walk(node.get("body"), context.looping())
+            return True
         at = self.text.index(b"while", self.start(node)) + 5
         until = self.start(node["body"])
         self.put("no turn", node, [(self.text[at - 5 : until].decode().strip(), "no turn")], [(at, 0, " mutantAlive(#),", until)], context, span=(at, until))
@@ -431,6 +448,7 @@ class Context:
     """Where the walk is: in what, before what."""
 
     function: str = ""
+    unset: frozenset = frozenset()
     constructs: bool = False
     closure: bool = False
     may_lose_result: bool = False
@@ -442,8 +460,8 @@ class Context:
     pattern: bool = False
     while_condition: bool = False
 
-    def entering(self, name, constructs=False, closure=False):
-        return Context(function=name, constructs=constructs, closure=closure, may_lose_result=True)
+    def entering(self, name, unset, constructs=False, closure=False):
+        return Context(function=name, unset=unset, constructs=constructs, closure=closure, may_lose_result=True)
 
     def naming(self, name): return dataclasses.replace(self, function=name)
     def before(self, follows): return dataclasses.replace(self, follows=self.follows or follows, may_lose_result=self.may_lose_result)
@@ -463,7 +481,7 @@ def render(text, places):
             closes = width == 0 and other < offset
             # At one offset: what closes comes first, the innermost (which began last) before the others; then what opens, the widest first.
             rank = (0, -other, -order) if closes else (1, -other if width == 0 or other else 0, order)
-            edits.append((offset, rank, width, insert.replace("#", str(place.number)), place))
+            edits.append((offset, rank, width, insert.replace("(#", f"({place.number}"), place))
     edits.sort(key=lambda e: e[:2])
     out, at, length, spans = [], 0, 0, {}
     for offset, _, width, insert, place in edits:

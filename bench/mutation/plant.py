@@ -6,6 +6,7 @@ from tree import SCRATCH, BuildFailed
 #: Enough for the checks that the compiler makes only when those before it passed.
 MOST_ROUNDS = 15
 HELPERS = "MutantHelpers.swift"
+PLANTED = pathlib.Path(__file__).resolve().parent / "planted.json"
 
 
 @dataclasses.dataclass
@@ -22,6 +23,7 @@ class Mutant:
 
     def change(self, width=70):
         if self.kind == "remove": return f"removed: {short(self.before, width)}"
+        if self.kind == "planted": return f"{self.function}: {short(self.after, width)}"
         if self.kind == "go on": return f"goes on: {short(self.before, width)}"
         if self.kind in ("no match", "no turn"): return f"{self.after}: {short(self.before, width)}"
         return f"{short(self.before, width)}  →  {short(self.after, width)}"
@@ -60,12 +62,30 @@ def read(tree):
         name = str(pathlib.Path(path).relative_to(tree.sources))
         texts[name] = pathlib.Path(path).read_bytes()
         places += faults.Reader(name, texts[name], each, types).places
+    places = [*written(tree, texts), *places]
     places.sort(key=lambda p: (p.file, p.edits[0][0], -p.edits[0][3]))
     number = 1
     for place in places:
         place.number = number
         number += len(place.changes)
     return texts, places
+
+
+def written(tree, texts):
+    """Faults written by hand, which no rule would make: one statement or expression in the place of another."""
+    if not PLANTED.exists(): return
+    for each in json.loads(PLANTED.read_text()):
+        if each["module"] != tree.module: continue
+        text, original = texts[each["file"]], each["original"].encode()
+        if text.count(original) != 1: raise BuildFailed(f"{PLANTED.name}: `{each['original']}` stands {text.count(original)} times in {each['file']}")
+        start = text.index(original)
+        end, line = start + len(original), text.count(b"\n", 0, start) + 1
+        before, after = ("(mutantIs(#) ? ({}) : (", "))") if each["kind"] == "expression" else ("if mutantIs(#) {{ {} }} else {{ ", " }")
+        # Lines stay where they are.
+        before = before.format("; ".join(l.strip() for l in each["replacement"].splitlines()))
+        yield faults.Place(
+            each["file"], line, line + original.count(b"\n"), each["why"], "planted", [(each["original"], each["replacement"])],
+            [(start, 0, before, end), (end, 0, after, start)])
 
 
 def rendered(texts, places):
@@ -95,12 +115,14 @@ def refused(complaints, contents, spans, owners, places):
         spot = starts[line - 1] + column - 1
         holding = [(last - first, p.number) for first, last, p in spans[file] if first <= spot < last]
         on_line = [p.number for p in places if p.file == file and p.line <= line <= p.last]
+        if "missing return" in message or "initialized" in message or "initializing" in message:
+            # Told where the value is missed, not where it is no longer given: what no longer happens before.
+            before = [p for p in places if p.file == file and p.line <= line]
+            gone = [p for p in before if p.function == before[-1].function and p.line > line - 60 and p.kind in ("go on", "remove", "no turn", "truth")]
+            drop |= {p.number for p in gone}
+            if gone: continue
         if holding: drop.add(min(holding)[1])
-        elif on_line: drop |= set(on_line)
-        else:
-            # A function that no longer ends with a value is told at its closing brace: the exits before it.
-            before = [p for p in places if p.file == file and p.line < line and p.kind in ("go on", "remove")]
-            if before: drop.add(before[-1].number)
+        else: drop |= set(on_line)
     return drop
 
 
