@@ -207,11 +207,7 @@ struct Run: Codable {
         for index in runs.indices { runs[index].fairMbps = runs[index].megabits(before: end) }
     }
 
-    mutating func takeLimits(_ exchanges: [LimitExchange], isBulk: Bool) {
-        if isBulk {
-            limitMbps = exchanges.compactMap(\.mbps).max()
-            return
-        }
+    mutating func takeLimits(_ exchanges: [LimitExchange]) {
         let times = Latencies(exchanges.compactMap(\.ms).map { UInt64(max(0, $0) * 1000) })
         (limits, limitP50Ms, limitP99Ms) = (times, times.ms(50), times.ms(99))
     }

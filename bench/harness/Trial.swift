@@ -10,6 +10,8 @@ struct Trial {
     let seed: UInt64
 
     private static let readyWithin = 20.0
+    /// That `mast link limit` takes of one transfer.
+    private static let mostBytes = 4e9
     private var mast: String { root.appendingPathComponent(".build/release/mast").path }
 
     /// What `mast link shell` and `mast link limit` share.
@@ -94,9 +96,25 @@ struct Trial {
 
     /// What the very same link would have allowed at the very same times.
     private func limits(_ run: inout Run, _ folder: URL) throws {
-        for (calls, isBulk) in [(run.limitCalls, false), (run.limitBulks, true)] where !calls.isEmpty {
-            run.takeLimits(try exchanges(calls, folder), isBulk: isBulk)
+        if !run.limitCalls.isEmpty { run.takeLimits(try exchanges(run.limitCalls, folder)) }
+        if let first = run.slices.first, let last = run.slices.last, let share = run.limitBulks.first {
+            run.limitMbps = try mostDown(from: share, seconds: Double(last.end - first.start) / 1e9, folder)
+        } else if !run.limitBulks.isEmpty {
+            run.limitMbps = try exchanges(run.limitBulks, folder).compactMap(\.mbps).max()
         }
+    }
+
+    /// What the link could have carried down in the time that a share had, beginning when it began; Mbit/s, within 1 %.
+    private func mostDown(from share: Run.LimitCall, seconds: Double, _ folder: URL) throws -> Double? {
+        func most(of sizes: [Double]) throws -> Double? {
+            let calls = sizes.filter { $0 <= Self.mostBytes }.map { Run.LimitCall(atS: share.atS, up: share.up, down: Int($0)) }
+            return try exchanges(calls, folder).filter { $0.ms.map { $0 <= seconds * 1000 } ?? false }.map { Double($0.downBytes) }.max()
+        }
+        let (step, got) = (1.25, Double(share.down) * 0.98)
+        guard let low = try most(of: (0..<24).map { got * pow(step, Double($0)) }),
+            let fine = try most(of: (0..<26).map { low * (1 + 0.01 * Double($0)) })
+        else { return nil }
+        return fine * 8 / 1e6 / seconds
     }
 
     private func exchanges(_ calls: [Run.LimitCall], _ folder: URL) throws -> [LimitExchange] {
