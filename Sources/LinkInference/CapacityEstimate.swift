@@ -94,15 +94,33 @@ struct CapacityEstimate: Sendable {
         return filled >= fewestFull && filled * 2 >= near.count && filled * 5 >= full.count * 3
     }
 
-    /// Of the steps in which packets waited, or in which so few passed that nothing tells; not of stops.
+    /// Of the steps in which packets waited, and of those between them in which so few passed that nothing tells; not of stops, nor of
+    /// the steps in which one begins and ends.
     private static func mean(_ bins: [Int], _ waited: [Bool?], from first: Int, to last: Int) -> Rate? {
-        var (bytes, steps, empty) = (0, 0, 0)
-        for index in first...last where waited[index] != false {
-            empty = bins[index] == 0 ? empty + 1 : 0
-            if empty <= 1 { (bytes, steps) = (bytes + bins[index], steps + 1) }
+        var isIn = (first...last).map { waited[$0] == true }
+        var index = 0
+        while index < isIn.count {
+            guard waited[first + index] == nil else { index += 1; continue }
+            let from = index
+            while index < isIn.count, waited[first + index] == nil { index += 1 }
+            guard index - from <= mostUntold, from > 0, index < isIn.count, waited[first + from - 1] == true, waited[first + index] == true else { continue }
+            for place in from..<index { isIn[place] = true }
         }
-        return steps > 0 && bytes > 0 ? Rate(bitsPerSecond: Int64(clamping: bytes) * 80 / Int64(steps)) : nil
+        index = 0
+        while index < isIn.count {
+            guard bins[first + index] == 0 else { index += 1; continue }
+            let from = index
+            while index < isIn.count, bins[first + index] == 0 { index += 1 }
+            guard index - from >= 2 else { continue }
+            for place in max(0, from - 1)..<min(isIn.count, index + 1) { isIn[place] = false }
+        }
+        var (bytes, steps) = (0, 0)
+        for place in isIn.indices where isIn[place] { (bytes, steps) = (bytes + bins[first + place], steps + 1) }
+        return steps >= fewestSteps && bytes > 0 ? Rate(bitsPerSecond: Int64(clamping: bytes) * 80 / Int64(steps)) : nil
     }
+
+    /// Steps in a row without a round trip that ends in them.
+    private static let mostUntold = 10
 
     private static let fewestSteps = 10
     private static let fewestFull = 5

@@ -1,7 +1,7 @@
 import MastCapture
 import MastTimebase
 
-/// One end's capture as matching needs it: 24 bytes a packet.
+/// One end's capture as matching needs it: 24 bytes a packet, and as many for a TCP segment with data.
 package struct EndRecords: Sendable {
     struct Record: Sendable {
         /// Nanoseconds since this end's first packet, by its clock; within `longest` of it.
@@ -12,12 +12,32 @@ package struct EndRecords: Sendable {
         var isUp: Bool
     }
 
+    /// A TCP segment with data.
+    struct Segment: Sendable {
+        /// Of `records`.
+        var record: Int32
+        /// The flow's number in the table that saw it.
+        var flow: Int32
+        var sequence: UInt32
+        var bytes: Int32
+        /// All or some of it had left this end before.
+        var isAgain: Bool
+    }
+
+    /// A connection's ends, as the flow table of this capture names them.
+    struct Ends: Sendable, Hashable {
+        var client: NetworkAddress
+        var server: NetworkAddress
+    }
+
     /// Nine years: a packet further from the first bears no time, and sums of a few such times stay far from overflow.
     static let longest: Int64 = 1 << 58
     /// A few hours of video; what follows is left out.
     package static let mostPackets = 4_000_000
 
     private(set) var records: [Record] = []
+    private(set) var segments: [Segment] = []
+    private(set) var ends: [Int32: Ends] = [:]  // lookup only
     /// Since 1970, by this end's clock.
     private(set) var firstTime: Int64?
     /// Nanoseconds from the capture's first packet, which may be of another kind, to the first of these.
@@ -50,6 +70,12 @@ package struct EndRecords: Sendable {
         let client = clients[flowKey] ?? known
         if clients.count < FlowTable.limit { clients[flowKey] = client }
         guard let key = Self.key(packet, ip) else { return }
+        if case .tcp(let tcp) = packet.headers.transport, seen.payloadBytes > 0, let observed = seen.tcp {
+            let flow = Int32(clamping: seen.flow)
+            segments.append(
+                Segment(record: Int32(clamping: records.count), flow: flow, sequence: tcp.sequence, bytes: Int32(clamping: seen.payloadBytes), isAgain: observed.isRetransmission))
+            if ends[flow] == nil { ends[flow] = Ends(client: known, server: ip.source == known ? ip.destination : ip.source) }
+        }
         records.append(
             Record(
                 time: time, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))

@@ -43,7 +43,7 @@ extension FitView {
             if curve.source == .unplaced, rtp.count.lost == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
             return LossEstimate(rtp.count, "\(rtp.count.lost) of \(rtp.count.packets) RTP packets missing in sequence, in \(rtp.count.bursts) bursts")
         }
-        if let doubt = tcp.doubt { return LossEstimate(unknown: doubt) }
+        if let doubt = tcp.doubt { return LossEstimate(unknown: doubt, atMost: tcp.atMost) }
         if tcp.count.packets >= 20 {
             var estimate = LossEstimate(tcp.count, tcp.basis)
             estimate.isOfQueue = tcp.count.lost > 0 && !capacity.isLowerBound && curve.isBulk && capacity.utilisation >= 0.8
@@ -87,18 +87,27 @@ extension FitView {
     /// Segments with data and those that the link lost. Seen after the link these are the originals that did not come; seen
     /// before it, those that were sent again, unless the original had arrived, or nobody answered: of what was sent
     /// to a host that is gone nothing tells.
-    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String, doubt: String?) {
-        // Where acknowledgements were lost or late, what is sent again was not lost.
+    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String, doubt: String?, atMost: Double?) {
+        // Where acknowledgements were lost or late, what is sent again may not have been.
         let stops = outages.filter { $0.kind != .senderIdle }
         let sentInto = stops.map { tops(of: $0, curve, way) }
-        /// Whether it repairs what was sent into an outage, however long the repair took.
-        func isRepair(_ event: Timeline.Event) -> Bool {
+        /// The outage that it repairs what was sent into, however long the repair took; sooner one of this direction.
+        func repaired(_ event: Timeline.Event) -> LinkFit.Outage? {
+            var found: LinkFit.Outage?
             for (outage, tops) in zip(stops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
-                if let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 { return true }
+                guard let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 else { continue }
+                if outage.concerns(curve.direction) { return outage }
+                found = found ?? outage
             }
-            return false
+            return found
+        }
+        /// Whether the receiver says what came twice (RFC 2883), and what it says comes through.
+        func isToldOfDuplicates(_ flow: Int32, _ outage: LinkFit.Outage) -> Bool {
+            outage.kind == .hold && flows[Int(flow)].tcp.map { $0[curve.direction].causes.spurious > 0 } ?? false
         }
         var segments = 0
+        var doubtful = 0
+        var byTimer = 0
         var again = 0
         var late = 0
         // Segments that nothing of their flow followed soon, which would have shown their loss.
@@ -121,8 +130,16 @@ extension FitView {
                     continue
                 }
             }
-            guard !isRepair(event) else { continue }
+            if let outage = repaired(event) {
+                if outage.concerns(curve.direction) { continue }
+                // Only its acknowledgements waited, or were lost.
+                guard isToldOfDuplicates(event.flow, outage) else {
+                    doubtful += 1
+                    continue
+                }
+            }
             if event.marks.contains(.filledLate) { late += 1 }
+            if event.marks.contains(.byTimer) { byTimer += 1 }
             let place = places[event.flow] ?? ranges.count
             if place == ranges.count {
                 places[event.flow] = place
@@ -141,10 +158,22 @@ extension FitView {
             }
         // Seen after the link, what was sent again and lost again is not seen, nor is the last of a message, which comes as if for the first time.
         if segments >= 20, curve.source != .acknowledgements, !curve.isBulk, lost == 0 || alone * 4 > segments {
-            return (LinkFit.LossCount(), "", "messages end so often that what was lost at their end, and sent again, does not show")
+            return (LinkFit.LossCount(), "", "messages end so often that what was lost at their end, and sent again, does not show", nil)
         }
         let doubt = curve.source != .acknowledgements && late >= 3 && late * 10 > lost
             ? "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them" : nil
-        return (LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts }), basis, doubt)
+        var count = LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts })
+        // Inside the path an outage does not show, and what a timer sent may have been cut off by one, it or its acknowledgements.
+        if curve.source == .unplaced {
+            doubtful += byTimer
+            if byTimer * 10 > lost { count.bursts = 0 }
+        }
+        // A thousandth is more than what is stated may be off.
+        if doubt == nil, doubtful * 1_000 > segments {
+            let (why, most) = curve.source == .unplaced ? ("\(doubtful) of them by a timer, so that their acknowledgements may have been lost instead", lost)
+                : ("\(doubtful) more while their acknowledgements were cut off, lost or not", lost + doubtful)
+            return (count, basis, "\(lost) of \(segments) TCP segments were sent again, and \(why)", Double(min(segments, most)) / Double(segments))
+        }
+        return (count, basis, doubt, nil)
     }
 }

@@ -173,6 +173,37 @@ extension FitView {
     private static let mostOfHandshake = 8
     private static let ownWork = Interval.milliseconds(2)
 
+    /// TCP flows of weight, and those between the same hosts, which go the same way; without the former all.
+    private var besideWeighty: [Int] {
+        let weighty = weightyFlows.filter { flows[$0].tcp != nil }
+        let active = flowBytes.indices.filter { flowBytes[$0] > 0 }
+        guard !weighty.isEmpty else { return active }
+        struct Hosts: Hashable { var (client, server): (NetworkAddress, NetworkAddress) }
+        func hosts(_ number: Int) -> Hosts { Hosts(client: flows[number].client.with(port: 0), server: flows[number].server.with(port: 0)) }
+        let known = Set(weighty.map(hosts)) // lookup only
+        return active.filter { flows[$0].tcp != nil && known.contains(hosts($0)) }
+    }
+
+    /// Whether the shortest round trip was seen more than once: where each packet waits for something of its own, as on a radio, the shortest of a
+    /// few had waited as well.
+    private func recurs(_ candidates: [Int], _ vantage: LinkFit.Vantage) -> Bool {
+        var isCandidate = Array(repeating: false, count: flows.count)
+        for number in candidates { isCandidate[number] = true }
+        let far: [FlowDirection] = vantage == .client ? [.up] : vantage == .server ? [.down] : [.up, .down]
+        return far.allSatisfy { direction in
+            // A handshake's packets are small, and mostly find the queue empty.
+            let half = { (number: Int) in direction == .up ? flows[number].tcp?.serverSideHandshake : flows[number].tcp?.clientSideHandshake }
+            let handshakes = candidates.compactMap(half)
+            let trips = handshakes + roundTrips.lazy.filter { isCandidate[Int($0.flow)] && $0.dataDirection == direction && $0.rtt != half(Int($0.flow)) }.map(\.rtt)
+            guard let least = trips.min() else { return false }
+            let near = least + max(.milliseconds(1), least / 50)
+            let count = trips.count { $0 <= near }
+            return count >= Self.surelyRecurring || count >= 2 && handshakes.allSatisfy { $0 <= near }
+        }
+    }
+
+    private static let surelyRecurring = 5
+
     /// The round trip of the whole path without queues and without the time to send the packets.
     func baseRTT(
         up: CapacityEstimate, down: CapacityEstimate, vantage: LinkFit.Vantage
@@ -185,12 +216,12 @@ extension FitView {
             let net = max(rtt - sending, .microseconds(10))
             if best.map({ net < $0.rtt }) ?? true { best = (net, basis, isBound || isVarying) }
         }
-        let candidates = weightyFlows.contains(where: { flows[$0].tcp != nil })
-            ? weightyFlows : flowBytes.indices.filter { flowBytes[$0] > 0 }
+        let candidates = besideWeighty
+        let recurs = recurs(candidates, vantage)
         for number in candidates {
             guard let tcp = flows[number].tcp else { continue }
             if let handshake = tcp.handshake {
-                offer(handshake, bytesUp: 60, bytesDown: 60, "TCP handshake, less the time to send its packets")
+                offer(handshake, bytesUp: 60, bytesDown: 60, "TCP handshake, less the time to send its packets", isBound: !recurs)
             }
             if let server = tcp.up.minimumRTT, let client = tcp.down.minimumRTT {
                 // Only the half beyond the capture point crossed the link.
@@ -201,7 +232,7 @@ extension FitView {
                     server + client, bytesUp: Int64(bytesUp), bytesDown: Int64(bytesDown),
                     "smallest data-to-ACK times of both sides, added\(out > 0 && !isUnknown ? ", less the time to send the packets" : "")",
                     // Without the connection's beginning a queue may have stood all along.
-                    isBound: isUnknown || tcp.handshake == nil)
+                    isBound: isUnknown || tcp.handshake == nil || !recurs)
             }
         }
         for number in flowBytes.indices where best == nil && flowBytes[number] > 0 {

@@ -193,7 +193,7 @@ package struct LinkSurvey: Sendable {
         let bounds = run.map { $0.fit[direction].lossAtMost }
         joined.lossAtMost = joined.isLossKnown || bounds.contains { $0 == nil } ? nil : bounds.compactMap { $0 }.max()
         joined.loss = count.packets > 0 ? Double(count.lost) / Double(count.packets) : 0
-        joined.meanBurst = count.lost > 0 ? Double(count.lost) / Double(max(1, count.bursts)) : nil
+        joined.meanBurst = count.bursts > 0 ? Double(count.lost) / Double(count.bursts) : nil
         joined.isLossOfQueue = ofQueue * 2 > count.lost
         if count.packets > 0 {
             joined.lossBasis = "\(count.lost) of \(count.packets) packets or segments, in \(count.bursts) bursts"

@@ -16,6 +16,8 @@ struct OneWay: Sendable {
     /// Packets that came in between and are not in the sender's capture: its recorder missed them, or the ends are taken the
     /// wrong way round.
     private(set) var unsent = 0
+    /// What was sent again, by connection; empty where a recorder missed packets.
+    private(set) var resent: [ResentSegments] = []
     /// Whether both recorders held what passed them. Three may have been on their way when one began.
     var isComplete: Bool { unsent <= max(3, packets.count / 1_000) }
 
@@ -33,12 +35,13 @@ struct OneWay: Sendable {
         var first: Int?
         var last = 0
         var isMatched = [Bool](repeating: false, count: receiver.records.count)
-        for record in sender.records where record.isUp == isUp {
+        var hasCome = [Bool](repeating: false, count: sender.records.count)
+        for (index, record) in sender.records.enumerated() where record.isUp == isUp {
             var packet = Packet(sent: record.time, received: nil, bytes: Int(record.bytes))
             if let found = heads[record.key], found >= 0 {
                 packet.received = receiver.records[Int(found)].time
                 heads[record.key] = following[Int(found)]
-                isMatched[Int(found)] = true
+                (isMatched[Int(found)], hasCome[index]) = (true, true)
                 if first == nil { first = packets.count }
                 last = packets.count
             }
@@ -53,6 +56,7 @@ struct OneWay: Sendable {
         }
         // Before and after it, one of the captures may not have run.
         self.packets = Array(packets[first...last])
+        if isComplete { resent = ResentSegments.count(sender, isUp: isUp, hasCome) }
     }
 
     var lost: Int { packets.reduce(0) { $0 + ($1.received == nil ? 1 : 0) } }

@@ -36,7 +36,11 @@ extension OutageFinder {
             if after * 2 >= before, isProbes { continue }
             if after * 2 < before {
                 // Discarded at the entrance of a queue, while what stood in it still came through, unless the way back was cut.
-                let from = start - half * 3 - wait / 2
+                // The next answer, of two datagrams, may not have been due for a while.
+                let least = start - baseRTT - wait - (queue.change(before: start) ?? .zero)
+                let due = sends.filter { $0 > start - baseRTT && $0 <= start }.dropFirst().first ?? start - half * 2
+                let most = max(start - half * 2, min(start, due + half * 2))
+                let from = least + (most - least) / 2
                 let answered = sends.last { end - $0 >= baseRTT * 17 / 20 } ?? end
                 // What a timer sent in the silence.
                 let tried = sends.last { answered - $0 >= .milliseconds(10) && $0 < end - baseRTT / 2 }
@@ -45,7 +49,7 @@ extension OutageFinder {
                 (outage.kind, outage.evidence) = (.drop, .quicSlowPace)
                 outage.start = max(.zero, from)
                 outage.length = max(.zero, answered - bracket - outage.start)
-                (outage.startUncertainty, outage.endUncertainty) = (edge + wait / 2, max(bracket, .milliseconds(10)))
+                (outage.startUncertainty, outage.endUncertainty) = ((most - least) / 2 + max(usual, .milliseconds(10)), max(bracket, .milliseconds(10)))
                 outage.basis = "datagrams were under way and nothing came back; then answers came slowly, to what a timer sent"
             }
             // Whether data or answers stopped is not seen.

@@ -42,6 +42,8 @@ extension OutageFinder {
         if repaired { return nil }
         // Of what was lost whole a timer sends the first again, as if it had never been sent.
         let isInsideMessage = full >= 500 && Int(last.ipBytes) * 10 >= full * 9
+        // Whoever left out something sent it in the silence.
+        guard skippedBytes(gap) == 0 else { return nil }
         if let clock, numbered == 0 || numbered == nil && !isInsideMessage {
             // Neither idle all along, nor held for as long as tells.
             guard lateness(next, against: last, clock) <= .milliseconds(40) else { return nil }
@@ -50,6 +52,8 @@ extension OutageFinder {
         if !isInsideMessage, numbered ?? 0 == 0 {
             return Verdict(.senderIdle, .messageEnded, .zero, "the last packet before the silence ended a message")
         }
+        // Without a count what was sent meanwhile may have been lost.
+        guard numbered == 0 else { return nil }
         let between = points[gap.before].event + 1..<firstAfter
         for index in between where view.events[index].flow == last.flow && view.events[index].direction != curve.direction && view.events[index].payloadBytes > 0 {
             return Verdict(.senderIdle, .moreAskedFor, .zero, "the other side asked for more during the silence")
@@ -61,19 +65,38 @@ extension OutageFinder {
     /// A silence after which so much is missing that the link took it.
     private func lost(_ missing: Int, _ gap: Gap, isByTimer: Bool, _ evidence: OutageEvidence, _ basis: String) -> Verdict {
         // What came last had waited: arrivals were discarded from when it entered the queue.
-        let start = gap.start - (queue.wait(before: gap.start) ?? .zero)
+        let waited = waited(points[gap.before].event)
+        let start = gap.start - (waited.map { ($0.least + $0.most) / 2 } ?? queue.wait(before: gap.start) ?? .zero)
         // It lasted as long as the missing ones took to send, and until the last try of a timer whose waits double.
         var earliest = min(gap.end, start + gap.spacing * Int64(missing))
         if isByTimer, gap.length >= .seconds(1) { earliest = max(earliest, gap.end - gap.length / 2) }
         let half = (gap.end - earliest) / 2
         var verdict = Verdict(.drop, evidence, half, "\(missing) \(basis)")
         (verdict.start, verdict.end, verdict.isCertain) = (start, gap.end - half, true)
-        verdict.startUncertainty = queueUncertainty(gap)
+        verdict.startUncertainty = waited.map { ($0.most - $0.least) / 2 + .milliseconds(5) } ?? queueUncertainty(gap)
         return verdict
     }
 
     /// Of the wait of what came last, in a queue that is not seen.
     private func queueUncertainty(_ gap: Gap) -> Interval { queue.wait(before: gap.start) == nil ? .milliseconds(100) : .zero }
+
+    /// How long a segment was on its way beyond the path's shortest time: its sender had heard what it echoes (RFC 7323), and of what was sent
+    /// from here after that not the second, as one may be lost. nil where timestamps do not tell.
+    private func waited(_ index: Int) -> (least: Interval, most: Interval)? {
+        let last = view.events[index]
+        guard last.marks.contains(.stamped), let trip = view.flows[Int(last.flow)].tcp?[curve.direction.other].minimumRTT else { return nil }
+        var later: (first: Instant?, second: Instant?)
+        var heard: Instant?
+        for event in view.events[..<index].suffix(Self.mostLookedAt).reversed()
+        where event.flow == last.flow && event.direction != curve.direction && event.marks.contains(.stamped) {
+            let behind = Int32(bitPattern: event.stamp &- last.echo)
+            if behind < 0 { break }
+            if behind > 0 { later = (event.time, later.first) } else { heard = event.time }
+        }
+        guard let heard else { return nil }
+        let most = max(.zero, last.time - heard - trip)
+        return (later.second.map { min(most, max(.zero, last.time - $0 - trip)) } ?? .zero, most)
+    }
 
     /// When the last acknowledgement that its sender heard was given: what it sends again first begins where that ended.
     private func lastHeard(_ gap: Gap) -> Interval? {

@@ -30,7 +30,12 @@ extension OutageFinder {
         guard sender.outstanding > 2_000 else {
             // What is seen to leave is no idleness.
             let isQuiet = !sender.sends.contains { $0 > gap.start + .milliseconds(20) && $0 < gap.end - max(baseRTT * 3 / 2, gap.length / 4) }
-            return isQuiet && sender.outstanding == 0 ? Verdict(.senderIdle, .allAcknowledged, .zero, "all data was acknowledged before the silence") : nil
+            guard isQuiet, sender.outstanding == 0 else { return nil }
+            var verdict = Verdict(.senderIdle, .allAcknowledged, .zero, "all data was acknowledged before the silence")
+            // What it sent is seen here, and the first answer may be lost.
+            verdict.start = sender.sends.last { $0 <= gap.start }.map { max(gap.start, $0 + wayToCapture) }
+            verdict.end = sender.sends.first { $0 > gap.start }.map { min(gap.end, $0 + wayToCapture) }
+            return verdict
         }
         // Duplicate acknowledgements are acknowledgements: then only one segment is missing, not the link.
         guard sender.silent * 2 >= gap.length else { return nil }
@@ -177,7 +182,8 @@ extension OutageFinder {
 
     /// All had arrived, and nobody said so.
     private func wayBackCut(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isMany: Bool) -> Verdict? {
-        let isTold = answers.missing.map { $0 >= 3 } ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000)
+        let isTold = answers.missing.map { isBeyondBursts($0, of: usualBurstOfAnswers(sender), sender.silent) }
+            ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000)
         guard isTold, answers.missing != nil && !isMany || sender.missing < 3_000 else { return nil }
         // What was heard first answered what was sent a round trip before, or data that had stood in a queue.
         let answered = sender.sends.last {
@@ -195,6 +201,21 @@ extension OutageFinder {
         verdict.end = (answered.map { $0 + baseRTT } ?? sender.silence.end) - half + wayToCapture - baseRTT / 2
         verdict.isCertain = answers.missing ?? 0 >= 3
         return verdict
+    }
+
+    /// Answers lost in a row elsewhere in the flow, mean, by the receiver's numbering.
+    private func usualBurstOfAnswers(_ sender: SenderView) -> Double {
+        var (sum, bursts) = (0, 0)
+        var last: UInt16?
+        for index in view.events.indices where view.events[index].flow == sender.flow && view.events[index].direction != curve.direction {
+            let number = view.events[index].identification
+            defer { last = number }
+            guard let before = last, index != sender.silence.event else { continue }
+            let missing = Int(Int16(bitPattern: number &- before)) - 1
+            guard missing > 0, missing <= Numbering.reach else { continue }
+            (sum, bursts) = (sum + missing, bursts + 1)
+        }
+        return bursts > 0 ? Double(sum) / Double(bursts) : 1
     }
 
     /// What was acknowledged early in the silence came at its end.

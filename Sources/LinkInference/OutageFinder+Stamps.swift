@@ -114,10 +114,14 @@ extension OutageFinder {
             guard Int32(bitPattern: event.echo &- next.echo) > 0, let heard = Self.first(in: own, after: event.echo &- 1) else { continue }
             let isHeld = event.time - own[heard].at - wait >= (event.time - start) / 4
             // A hold lets go of all; of what is lost the first answer that comes through is heard.
-            let end = isHeld ? event.time - baseRTT : own[heard].at - (own[heard].at - own[max(0, heard - 1)].at) / 2
+            let first = isHeld ? (at: own[heard].at, before: own[heard].at) : firstHeard(gap, next.flow, echoed: own[heard].at, before: own[max(0, heard - 1)].at)
+            let half = (first.at - max(start, first.before)) / 2
+            let end = isHeld ? event.time - baseRTT : first.at - half
             guard end - start >= LinkFit.shortestOutage else { return nil }
+            // A radio's burst may take a few in a row.
+            guard isHeld || isBeyondBursts(heard - unheard, of: 1, end - start) else { return nil }
             var verdict = Verdict(
-                isHeld ? .hold : .drop, isHeld ? .echoesLate : .echoesNever, isHeld ? max(.milliseconds(20), baseRTT / 2) : max((own[heard].at - own[max(0, heard - 1)].at) / 2, .milliseconds(5)),
+                isHeld ? .hold : .drop, isHeld ? .echoesLate : .echoesNever, isHeld ? max(.milliseconds(20), baseRTT / 2) : max(half, .milliseconds(5)),
                 isHeld ? "the sender heard acknowledgements late: it echoed their timestamps after the silence" : "the sender never heard of the silence's acknowledgements: it echoed none of their timestamps")
             verdict.direction = curve.direction.other
             verdict.start = start - view.start + wayToCapture
@@ -128,6 +132,22 @@ extension OutageFinder {
             return verdict
         }
         return nil
+    }
+
+    /// What was sent from here and heard first after a silence, and what was sent before it in vain. An echo tells of what came in order
+    /// alone (RFC 7323 section 4.3): while a hole waits to be filled its try before was in vain, and what came beyond it is told by SACK.
+    private func firstHeard(_ gap: Gap, _ flow: Int32, echoed: Instant, before: Instant) -> (at: Instant, before: Instant) {
+        var found = (at: echoed, before: before)
+        let own = view.events[points[gap.before].event...].prefix(Self.mostLookedAt).filter { $0.flow == flow && $0.direction != curve.direction && $0.time <= echoed }
+        if let again = own.last, again.time == echoed, again.marks.contains(.retransmission),
+            let tried = own.dropLast().last(where: { $0.sequence == again.sequence && $0.payloadBytes > 0 })
+        {
+            found.before = tried.time
+        }
+        let told = view.events[points[gap.after].event...].prefix(Self.mostLookedAt).first { $0.flow == flow && $0.direction == curve.direction && $0.newlyAcknowledged > 0 }
+        let sent = own.filter { $0.payloadBytes > 0 }
+        guard let told, let place = sent.lastIndex(where: { told.time - $0.time >= answered }), sent[place].time < found.at else { return found }
+        return (sent[place].time, place > 0 ? sent[place - 1].time : view.start + gap.start)
     }
 
     /// The first stamp beyond `echo`; nil where that was the newest.

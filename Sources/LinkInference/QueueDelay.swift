@@ -64,6 +64,13 @@ struct QueueDelay: Sendable {
         return samples[low - 1].wait
     }
 
+    /// By how much it grew between the last two round trips that ended by `time`, and so may have grown since; nil where they are long ago.
+    func change(before time: Interval) -> Interval? {
+        let known = samples.prefix { $0.time <= time }.suffix(2)
+        guard let last = known.last, let first = known.first, known.count == 2, time - last.time <= .milliseconds(500) else { return nil }
+        return max(.zero, last.wait - first.wait)
+    }
+
     /// The smallest wait seen in each of `count` steps; nil for a step without one.
     func smallest(step: Interval, count: Int) -> [Interval?] {
         var steps = Array(repeating: Interval?.none, count: count)

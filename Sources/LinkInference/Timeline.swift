@@ -50,6 +50,8 @@ package struct Timeline: Sendable {
         package static let incoming = Marks(rawValue: 4_096)
         /// It filled a hole so late that it may have been sent, and lost, before.
         package static let filledLate = Marks(rawValue: 8_192)
+        /// Sent again because a timer ran out: its acknowledgement may have been lost instead of it.
+        package static let byTimer = Marks(rawValue: 16_384)
     }
 
     /// A round trip from the capture point to the receiver of `dataDirection` and back.
@@ -136,6 +138,7 @@ package struct Timeline: Sendable {
             if tcp.filledLoss { event.marks.insert(.filledLoss) }
             if tcp.filledLate { event.marks.insert(.filledLate) }
             if tcp.isNeedless { event.marks.insert(.needless) }
+            if tcp.cause == .timeout { event.marks.insert(.byTimer) }
             if tcp.acknowledgesUnrecorded { event.marks.insert(.unrecorded) }
             if let sequence = tcp.needless { judge(sequence, flow: event.flow, seen.direction.other) }
             if let rtt = tcp.rtt ?? tcp.stampRTT, isWanted {

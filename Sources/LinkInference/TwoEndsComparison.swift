@@ -23,6 +23,8 @@ package struct TwoEndsComparison: Sendable {
     let start: Interval
     let up: OneWay
     let down: OneWay
+    /// What was sent again, as the end that sent it and the end to which it came show together.
+    package func resent(_ direction: FlowDirection) -> [ResentSegments] { (direction == .up ? up : down).resent }
 
     /// Traffic went one way, nothing was lost on it, and packets came that were not sent: the two ends are taken the wrong way round.
     package var isReversed: Bool {

@@ -74,6 +74,24 @@ import Testing
         #expect(made.down.meanBurst == nil)
     }
 
+    @Test("An acknowledgement that goes on says again what it said before, and that is no duplicate (RFC 2018 section 4)")
+    func whatIsSaidAgainIsNoDuplicate() {
+        var made = Conversation()
+        made.open()
+        // The first, the second and the fourth are lost.
+        for index in 0..<5 { made.send(100, 1 + UInt32(index) * 1000, bytes: 1000) }
+        made.send(150, up: true, 1, ack: 1, sack: [(2001, 3001)])
+        made.send(151, up: true, 1, ack: 1, sack: [(4001, 5001), (2001, 3001)])
+        made.send(152, 3001, bytes: 1000)
+        made.send(153, 1, bytes: 1000)
+        made.send(202, up: true, 1, ack: 1, sack: [(3001, 4001), (4001, 5001)])
+        made.send(203, up: true, 1, ack: 1001, sack: [(3001, 4001)])
+        #expect(made.down.retransmissions == 2 && made.down.spuriousRetransmissions == 0 && made.down.lost == 2)
+        // One that does not go on and says less than is known tells of a copy.
+        made.send(204, up: true, 1, ack: 1001, sack: [(3001, 4001)])
+        #expect(made.down.spuriousRetransmissions == 1 && made.down.lost == 1)
+    }
+
     @Test("What was acknowledged before it came again had not been lost")
     func acknowledgedDataIsNoLoss() {
         var made = Conversation()

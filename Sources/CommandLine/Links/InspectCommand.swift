@@ -79,6 +79,7 @@ struct InspectCommand: AsyncParsableCommand {
             client.summary.takeSenders(from: server.summary)
             truncations.append(server.truncationText)
             let (comparison, isSwapped) = try Self.compare(client, server, isSynchronised: synchronisedClocks)
+            client.summary.takeResent(comparison)
             link = comparison.report
             let (end, other) = isSwapped ? (server, client) : (client, server)
             if let recorder = end.recorder {

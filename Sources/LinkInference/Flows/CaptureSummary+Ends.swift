@@ -19,6 +19,21 @@ extension CaptureSummary {
             flows[index].down.takeSender(other.flows[same[number]].down)
         }
     }
+
+    /// Whether what was sent again had come is exact only where both ends were seen.
+    package mutating func takeResent(_ comparison: TwoEndsComparison) {
+        var places: [String: [Int]] = [:]  // lookup only
+        for place in flows.indices.sorted(by: { (flows[$0].firstS, $0) < (flows[$1].firstS, $1) }) {
+            places[flows[place].ends, default: []].append(place)
+        }
+        for direction in FlowDirection.allCases {
+            for connection in comparison.resent(direction) {
+                guard let same = places["tcp \(connection.client) \(connection.server)"], connection.turn < same.count else { continue }
+                let place = same[connection.turn]
+                if direction == .up { flows[place].up.take(connection) } else { flows[place].down.take(connection) }
+            }
+        }
+    }
 }
 
 extension CaptureSummary.Flow {
@@ -36,5 +51,13 @@ extension CaptureSummary.FlowSide {
         spuriousRetransmissions = other.spuriousRetransmissions
         (synRetransmissions, finRetransmissions) = (other.synRetransmissions, other.finRetransmissions)
         (lost, meanBurst) = (other.lost, other.meanBurst)
+    }
+
+    fileprivate mutating func take(_ connection: ResentSegments) {
+        // Where the two count differently, one of them did not see all.
+        let again = (retransmissions ?? 0) - (synRetransmissions ?? 0) - (finRetransmissions ?? 0)
+        guard again == connection.needless + connection.lost else { return }
+        (spuriousRetransmissions, lost) = (connection.needless, connection.lost)
+        meanBurst = connection.bursts > 0 ? rounded(Double(connection.lost) / Double(connection.bursts), 3) : nil
     }
 }

@@ -11,6 +11,8 @@ package struct SpinTracker: Sendable {
     package private(set) var roundTrips = SampleSketch()
     /// Of the first few samples the longest, then of each sample: what comes much sooner was overtaken.
     private var usual: Interval?
+    /// The longest time without a packet since the last turn.
+    private var silence = Interval.zero
     private var turns = 0
     private var packets = 0
     private var changes = 0
@@ -21,6 +23,7 @@ package struct SpinTracker: Sendable {
 
     package mutating func observe(_ spin: Bool, at now: Instant) {
         packets += 1
+        if let lastAt { silence = max(silence, now - lastAt) }
         defer { lastAt = now }
         guard let value, value != spin else {
             self.value = spin
@@ -32,10 +35,11 @@ package struct SpinTracker: Sendable {
         // After a pause it turns when there is something to send: the packet before says how long that was at most.
         if let turnedAt, let lastAt, now > turnedAt, (now - lastAt) * 8 <= max(now - turnedAt, .milliseconds(16)) {
             turns += 1
-            if turns > Self.first { roundTrips.add((now - turnedAt).nanoseconds) }
+            // Whoever waits for longer than a round trip waits for a timer: what would have turned was lost.
+            if turns > Self.first, let usual, silence * 4 <= usual * 5 { roundTrips.add((now - turnedAt).nanoseconds) }
             usual = turns > Self.first ? now - turnedAt : max(usual ?? .zero, now - turnedAt)
         }
-        turnedAt = now
+        (turnedAt, silence) = (now, .zero)
         self.value = spin
     }
 

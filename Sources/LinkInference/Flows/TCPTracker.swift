@@ -186,7 +186,9 @@ package struct TCPTracker: Sendable {
         take(tcp, side: &side, peer: (peer.window, peer.trip), soon: soon, at: now, &observation)
         if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
         if tcp.flags.contains(.ack) {
-            let isKnown = tcp.sack.map { peer.scoreboard.holdsMore(than: $0.first) } ?? false
+            // One that advances may say again what it said before (RFC 2018 section 4).
+            let isAdvance = peer.acknowledged.map { distance($0, tcp.acknowledgement) != 0 } ?? true
+            let isKnown = !isAdvance && tcp.sack.map { peer.scoreboard.holdsMore(than: $0.first) } ?? false
             observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
             acknowledge(tcp, side: &side, peer: &peer, repeats: isKnown, at: now, &observation)
         }

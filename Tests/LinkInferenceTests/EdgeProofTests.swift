@@ -1,0 +1,130 @@
+import CaptureKit
+import MastCapture
+import MastLinkInference
+import MastLinkModel
+import MastTimebase
+import Testing
+
+/// The edges of an outage, and of a sender's pause, lie where it is said within what is said: each by the packets that prove it.
+@Suite struct EdgeProofTests {
+    private func drop(_ from: Int64, for length: Int64) -> Outage { Outage(start: .milliseconds(from), duration: .milliseconds(length), mode: .drop) }
+
+    private func expect(_ outage: LinkFit.Outage?, of fit: LinkFit, from start: Double, to end: Double, _ location: SourceLocation = #_sourceLocation) {
+        #expect(outage != nil, "\(fit.outages)", sourceLocation: location)
+        guard let outage else { return }
+        let shift = fit.window.start.sinceStart.inSeconds
+        let (from, to) = (outage.start.inSeconds + shift, (outage.start + outage.length).inSeconds + shift)
+        #expect(abs(from - start) <= outage.startUncertainty.inSeconds + 0.002, "\(outage)", sourceLocation: location)
+        #expect(abs(to - end) <= outage.endUncertainty.inSeconds + 0.002, "\(outage)", sourceLocation: location)
+    }
+
+    @Test("behind a queue that grows a drop began when what came last had entered it, by what that echoes")
+    func aDropBehindAGrowingQueue() throws {
+        // 700 ms stand in it in the end, and a round trip ago a tenth.
+        let rates = (0..<24).map { $0 < 9 ? Rate.megabitsPerSecond(20) : .kilobitsPerSecond(1_500) }
+        let down = LinkProfile(service: .trace(try DeliveryTrace(rates: rates, step: .milliseconds(500))), delay: .milliseconds(10), outages: [drop(4_900, for: 1_500)])
+        let up = LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(10))
+        let world = RecordedWorld.repairedDownload(LinkScenario(up: up, down: down, seed: 3), until: .zero + .seconds(11), recordedAt: .client)
+        let fit = try LinkFit(world.timeline)
+        expect(fit.outages.first { $0.kind == .drop && $0.direction == .down }, of: fit, from: 4.9, to: 6.4)
+        #expect(fit.outages.filter { $0.kind == .drop }.allSatisfy { $0.startUncertainty <= .milliseconds(300) })
+    }
+
+    @Test("a few acknowledgements lost in a row are no outage", arguments: [RecordedWorld.End.client, .server])
+    func aFewLostAcknowledgements(_ end: RecordedWorld.End) throws {
+        // Of a window of four all are lost, and a timer runs out.
+        let profile = { (outages: [Outage]) in LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(25), outages: outages) }
+        let scenario = LinkScenario(up: profile([drop(5_000, for: 52)]), down: profile([]), seed: 3)
+        let fit = try LinkFit(RecordedWorld.repairedDownload(scenario, window: 4, until: .zero + .seconds(9), recordedAt: end).timeline)
+        #expect(fit.outages.filter { $0.kind != .senderIdle }.isEmpty, "\(fit.outages)")
+    }
+
+    @Test("a sender's pause ends when it is seen to send, though the first answers were lost")
+    func aPauseEndsWithWhatIsSent() throws {
+        let profile = { (outages: [Outage]) in LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(25), outages: outages) }
+        let pause = Instant.zero + .seconds(4)..<Instant.zero + .milliseconds(4_500)
+        let scenario = LinkScenario(up: profile([drop(4_500, for: 75)]), down: profile([]), seed: 3)
+        let world = RecordedWorld.repairedDownload(scenario, window: 60, until: .zero + .seconds(9), recordedAt: .server, pauses: [pause])
+        let fit = try LinkFit(world.timeline)
+        let idle = try #require(fit.outages.first { $0.kind == .senderIdle && $0.direction == .down })
+        let (from, to) = (fit.window.start + idle.start + idle.startUncertainty, fit.window.start + idle.start + idle.length - idle.endUncertainty)
+        let sent = world.packets.filter { packet in
+            guard case .tcp(let tcp) = packet.headers.transport else { return false }
+            return tcp.payloadBytes > 0 && from < packet.time && packet.time < to
+        }
+        #expect(sent.isEmpty && to - from >= .milliseconds(380), "\(sent.count) from \(from) to \(to)")
+    }
+
+    /// Short messages each 60 ms, each answered at once by another and acknowledged; seen at the client, whose path is 60 ms long.
+    private struct Dialogue {
+        var world = RecordedWorld()
+        /// Of each end's packets.
+        private var numbers = (up: 0, down: 0)
+
+        init() {
+            world.record(up: true, proto: 6, world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2), at: .zero)
+            world.record(up: false, proto: 6, world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12), at: .zero + .milliseconds(60))
+            world.record(up: true, proto: 6, world.tcp(up: true, sequence: 1, acknowledgement: 1, flags: 0x10), at: .zero + .milliseconds(60))
+        }
+
+        mutating func send(
+            _ ms: Int64, up: Bool, _ sequence: Int, ack: Int, bytes: Int = 50, stamp: (Int64, Int64)? = nil, sack: (Int, Int)? = nil, lost: Int = 0
+        ) {
+            if up { numbers.up += 1 + lost } else { numbers.down += 1 + lost }
+            let stamp = stamp.map { (value: UInt32($0.0), echo: UInt32($0.1)) }
+            world.record(
+                up: up, proto: 6,
+                world.tcp(
+                    up: up, sequence: UInt32(sequence), acknowledgement: UInt32(ack), flags: 0x10, payload: bytes, stamp: stamp,
+                    sack: sack.map { (UInt32($0.0), UInt32($0.1)) }),
+                at: .zero + .milliseconds(ms), identification: up ? numbers.up : numbers.down)
+        }
+    }
+
+    @Test("while a hole waits to be filled what came beyond it is echoed by nobody, and SACK tells when the way back came again (RFC 7323 section 4.3)")
+    func whatCameBeyondAHoleWasHeard() throws {
+        var made = Dialogue()
+        // Turn n: sent at 100 + 60n, answered 60 ms later. From 5,000 to 5,560 nothing comes through, either way.
+        let turns = 150
+        func at(_ turn: Int) -> Int64 { 100 + 60 * Int64(turn) }
+        let isCut = { (time: Int64) in time >= 5_000 && time < 5_560 }
+        let lost = (0..<turns).filter { isCut(at($0)) }
+        let (first, after) = (lost[0], lost[lost.count - 1] + 1)
+        var events: [(time: Int64, order: Int, send: (inout Dialogue) -> Void)] = []
+        for turn in 0..<turns {
+            let (sequence, answer) = (1 + turn * 50, 1 + (turn < first ? turn : max(first, turn - lost.count)) * 50)
+            events.append((at(turn), 0, { $0.send(at(turn), up: true, sequence, ack: answer, stamp: (at(turn), max(0, at(turn) - 60))) }))
+            guard turn < first || turn > after + 1 else { continue }
+            // Once the hole is filled the answers go on.
+            let heard = at(turn)
+            events.append((at(turn) + 60, 1, { $0.send(at(turn) + 60, up: false, answer, ack: sequence + 50, stamp: (at(turn) + 30, heard)) }))
+        }
+        // What came beyond the hole is acknowledged without being echoed.
+        let beyond = 1 + after * 50
+        events.append((at(after) + 60, 1, { $0.send(at(after) + 60, up: false, 1 + first * 50, ack: 1 + first * 50, bytes: 0, stamp: (at(after) + 30, at(first - 1)), sack: (beyond, beyond + 50)) }))
+        // All that was lost goes out once more, a round trip after.
+        events.append((at(after) + 62, 2, { $0.send(at(after) + 62, up: true, 1 + first * 50, ack: 1 + first * 50, bytes: lost.count * 50, stamp: (at(after) + 62, at(after) + 30)) }))
+        events.append((at(after) + 122, 3, { $0.send(at(after) + 122, up: false, 1 + first * 50, ack: 1 + (after + 2) * 50, bytes: 0, stamp: (at(after) + 92, at(after) + 62)) }))
+        for event in events.sorted(by: { ($0.time, $0.order) < ($1.time, $1.order) }) { event.send(&made) }
+        let fit = try LinkFit(made.world.timeline)
+        for outage in fit.outages where outage.direction == .up && outage.kind == .drop { expect(outage, of: fit, from: 5, to: 5.56) }
+        #expect(fit.outages.contains { $0.kind == .drop }, "\(fit.outages)")
+    }
+
+    @Test("a sender of which a packet is missing did not pause, though it was asked in between")
+    func whoeverSentDidNotPause() throws {
+        var made = Dialogue()
+        var (sequence, answer) = (1, 1)
+        for turn in 0..<160 {
+            let at = 100 + 60 * Int64(turn)
+            made.send(at, up: true, sequence, ack: answer)
+            sequence += 50
+            // What was asked from 5,000 on did not come, and one of the answers did not either.
+            if at >= 5_000, at < 5_420 { continue }
+            made.send(at + 59, up: false, answer, ack: sequence, lost: at >= 5_420 && at < 5_480 ? 1 : 0)
+            answer += 50
+        }
+        let fit = try LinkFit(made.world.timeline)
+        #expect(!fit.outages.contains { $0.kind == .senderIdle && $0.direction == .down }, "\(fit.outages)")
+    }
+}
