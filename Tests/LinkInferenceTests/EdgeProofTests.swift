@@ -81,36 +81,6 @@ import Testing
         }
     }
 
-    @Test("while a hole waits to be filled what came beyond it is echoed by nobody, and SACK tells when the way back came again (RFC 7323 section 4.3)")
-    func whatCameBeyondAHoleWasHeard() throws {
-        var made = Dialogue()
-        // Turn n: sent at 100 + 60n, answered 60 ms later. From 5,000 to 5,560 nothing comes through, either way.
-        let turns = 150
-        func at(_ turn: Int) -> Int64 { 100 + 60 * Int64(turn) }
-        let isCut = { (time: Int64) in time >= 5_000 && time < 5_560 }
-        let lost = (0..<turns).filter { isCut(at($0)) }
-        let (first, after) = (lost[0], lost[lost.count - 1] + 1)
-        var events: [(time: Int64, order: Int, send: (inout Dialogue) -> Void)] = []
-        for turn in 0..<turns {
-            let (sequence, answer) = (1 + turn * 50, 1 + (turn < first ? turn : max(first, turn - lost.count)) * 50)
-            events.append((at(turn), 0, { $0.send(at(turn), up: true, sequence, ack: answer, stamp: (at(turn), max(0, at(turn) - 60))) }))
-            guard turn < first || turn > after + 1 else { continue }
-            // Once the hole is filled the answers go on.
-            let heard = at(turn)
-            events.append((at(turn) + 60, 1, { $0.send(at(turn) + 60, up: false, answer, ack: sequence + 50, stamp: (at(turn) + 30, heard)) }))
-        }
-        // What came beyond the hole is acknowledged without being echoed.
-        let beyond = 1 + after * 50
-        events.append((at(after) + 60, 1, { $0.send(at(after) + 60, up: false, 1 + first * 50, ack: 1 + first * 50, bytes: 0, stamp: (at(after) + 30, at(first - 1)), sack: (beyond, beyond + 50)) }))
-        // All that was lost goes out once more, a round trip after.
-        events.append((at(after) + 62, 2, { $0.send(at(after) + 62, up: true, 1 + first * 50, ack: 1 + first * 50, bytes: lost.count * 50, stamp: (at(after) + 62, at(after) + 30)) }))
-        events.append((at(after) + 122, 3, { $0.send(at(after) + 122, up: false, 1 + first * 50, ack: 1 + (after + 2) * 50, bytes: 0, stamp: (at(after) + 92, at(after) + 62)) }))
-        for event in events.sorted(by: { ($0.time, $0.order) < ($1.time, $1.order) }) { event.send(&made) }
-        let fit = try LinkFit(made.world.timeline)
-        for outage in fit.outages where outage.direction == .up && outage.kind == .drop { expect(outage, of: fit, from: 5, to: 5.56) }
-        #expect(fit.outages.contains { $0.kind == .drop }, "\(fit.outages)")
-    }
-
     @Test("a sender of which a packet is missing did not pause, though it was asked in between")
     func whoeverSentDidNotPause() throws {
         var made = Dialogue()
