@@ -33,11 +33,12 @@ import Testing
         let server = try await Server(program, ["echo", "--listen", "0"])
         let ends = server.address.split(separator: ":").map(String.init)
         var start = ChildProcess.Start(try #require(Self.python), [Self.client, ends[0], ends[1], "--key", server.key] + options)
-        (start.output, start.errors) = (.pipe, .nothing)
+        let log = program.path("client.log")
+        (start.output, start.errors) = (.pipe, .file(log))
         let child = try ChildProcess(start)
         let output = String(decoding: await child.output?.rest(within: .seconds(240)) ?? [], as: UTF8.self)
         let ending = await child.ending(within: .seconds(10))
-        #expect(ending == .exited(0), "\(output)")
+        #expect(ending == .exited(0), "\(output)\((try? String(contentsOfFile: log, encoding: .utf8)) ?? "")")
         _ = await server.stop()
     }
 }

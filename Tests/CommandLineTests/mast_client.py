@@ -11,6 +11,7 @@ import argparse, base64, hashlib, hmac, json, os, random, select, socket, sys, t
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VERSION = 2
 INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 4, 5, 6, 7, 8, 12, 13, 14
@@ -46,6 +47,10 @@ class Reader:
         size = 1 << (self.take(1)[0] >> 6)
         self.at -= 1
         return int.from_bytes(self.take(size), "big") & (1 << (8 * size - 2)) - 1
+
+
+def raw(key):                                             # 32 bytes
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def sha256(*parts):
@@ -232,10 +237,10 @@ class Connection:
         mine = write_parameters({
             1: varint(30000), 2: varint(WINDOW), 3: varint(WINDOW), 4: varint(0), 5: os.urandom(16), 6: os.urandom(8),
             7: bytes([VERSION]), 8: b"".join(map(varint, self.suites)), 9: varint(DATAGRAM)})
-        e_public = e.public_key().public_bytes_raw()
+        e_public = raw(e.public_key())
         noise.mix_hash(e_public)
         noise.mix_key(e, self.server_key)                                                  # es
-        body = e_public + noise.seal(self.static.public_key().public_bytes_raw())          # s
+        body = e_public + noise.seal(raw(self.static.public_key()))          # s
         noise.mix_key(self.static, self.server_key)                                        # ss
         body += noise.seal(mine.ljust(DATAGRAM - 18 - 32 - 48 - 16 - 32, b"\0"))
         mac1_at = DATAGRAM - 32
