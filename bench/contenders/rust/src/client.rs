@@ -235,7 +235,10 @@ impl Client {
     /// Bytes that came and were right, until the end or until it is time.
     async fn receive(&self, receive: &mut quinn::RecvStream, until: u64, got: &mut u64) -> Result<(), Failure> {
         while monotonic_ns() < until {
-            let Some(chunk) = receive.read_chunk(usize::MAX, true).await? else { return Ok(()) };
+            let chunk = match receive.read_chunk(usize::MAX, true).await? {
+                Some(chunk) => chunk,
+                None => return Ok(()),
+            };
             if !self.pattern.matches(*got, &chunk.bytes) {
                 return Err(format!("wrong bytes near {got}").into());
             }
@@ -263,6 +266,9 @@ impl Client {
             while slice < until {
                 let end = (slice + SLICE_NS).min(until);
                 self.receive(&mut stream, end, &mut got).await?;
+                if monotonic_ns() < end {
+                    return Err("the download ended".into());
+                }
                 slice = self.slice(slice, got - counted);
                 counted = got;
             }

@@ -16,7 +16,10 @@ pub async fn serve(endpoint: quinn::Endpoint) {
     while let Some(connecting) = endpoint.accept().await {
         let patterns = patterns.clone();
         tokio::spawn(async move {
-            let Ok(connection) = connecting.await.map_err(|e| eprintln!("server: {e}")) else { return };
+            let connection = match connecting.await {
+                Ok(connection) => connection,
+                Err(error) => return eprintln!("server: {error}"),
+            };
             while let Ok((send, receive)) = connection.accept_bi().await {
                 let patterns = patterns.clone();
                 tokio::spawn(async move {
