@@ -16,6 +16,8 @@ public enum Health: RPCService {
         /// Handshakes that were answered, and answers that cost no memory.
         public var handshakes, cookiesSent, resetsSent: UInt64
         public var connections, halfOpen: Int
+        /// Faults in this program that ended a connection or were set right; nil from a server that does not tell.
+        public var ownFaults: UInt64?
         /// Nil where the system does not tell.
         public var residentBytes: UInt64?
         /// Nil where there is no socket.
@@ -52,7 +54,7 @@ extension RPCHost {
                 received: counters.received, receivedBytes: counters.receivedBytes, sent: counters.sent, sentBytes: counters.sentBytes,
                 forwarded: counters.forwarded, dropped: counters.dropped, droppedBy: Health.Drops(counters), handshakes: counters.handshakes,
                 cookiesSent: counters.cookiesSent, resetsSent: counters.resetsSent, connections: core.endpoint.connectionCount,
-                halfOpen: core.endpoint.halfOpenCount, residentBytes: nil)
+                halfOpen: core.endpoint.halfOpenCount, ownFaults: counters.ownFaults, residentBytes: nil)
         }
         report.residentBytes = driver.residentMemoryBytes()
         report.socket = driver.socketReport()

@@ -57,6 +57,7 @@ package final class SimulatedDriver: EndpointDriver {
 
     package func now() -> Instant { world.now }
     package func wallTime() -> WallTime { world.wallTime + clockAhead }
+    package var stopsAtOwnFaults: Bool { true }
     package var localAddress: NetworkAddress { state.withLock { $0.address } }
 
     package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {

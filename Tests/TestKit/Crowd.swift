@@ -35,6 +35,8 @@ package final class Crowd {
 
     package init(seed: UInt64 = 1, _ configuration: TransportConfiguration = .init()) {
         self.seed = seed
+        var configuration = configuration
+        configuration.stopsAtOwnFaults = true
         var keys = SeededGenerator(seed: seed, stream: "keys")
         let identity = StaticKeyPair(using: &keys)
         serverKey = identity.publicKey
@@ -47,8 +49,11 @@ package final class Crowd {
         seed += 1
         var keys = SeededGenerator(seed: seed, stream: "guest keys")
         let identity = StaticKeyPair(using: &keys)
+        var configuration = TransportConfiguration()
+        configuration.stopsAtOwnFaults = true
         let guest = Guest(
-            endpoint: Endpoint(identity: identity, configuration: .init(), entropy: entropy ?? SeededGenerator(seed: seed, stream: "guest")),
+            endpoint: Endpoint(
+                identity: identity, configuration: configuration, entropy: entropy ?? SeededGenerator(seed: seed, stream: "guest")),
             address: address)
         guests.append(guest)
         return guest

@@ -5,7 +5,11 @@ package import MastTransport
 /// Two endpoints, one clock, a link each way, and the packets in flight. Nothing here waits: `run` steps to the
 /// earliest wake-up until nothing is left or the time is up.
 package final class Pair {
-    package enum Side { case client, server }
+    package enum Side {
+        case client, server
+
+        package var other: Side { self == .client ? .server : .client }
+    }
 
     package static let clientAddress = NetworkAddress(ipv4: 0x0A00_0001, port: 40_000)
     package static let serverAddress = NetworkAddress(ipv4: 0x0A00_0002, port: 4_433)
@@ -44,6 +48,8 @@ package final class Pair {
         let serverConfiguration = serverConfiguration ?? configuration
         let scenario = scenario ?? LinkScenario(up: LinkProfile(delay: .milliseconds(20)), down: LinkProfile(delay: .milliseconds(20)), seed: seed)
         self.seed = seed
+        var configuration = configuration
+        configuration.stopsAtOwnFaults = true
         self.configuration = configuration
         self.serverConfiguration = serverConfiguration
         var keys = SeededGenerator(seed: seed, stream: "keys")

@@ -259,12 +259,12 @@ import Testing
         var ledger = SourceLedger(perSource: 100, inAll: 200)
         let (a, b, c) = (TrafficSource(route: 1), TrafficSource(route: 2), TrafficSource(route: 3))
         #expect(ledger.allows(a, 100) && !ledger.allows(a, 101))
-        ledger.charge(a, 90)
+        _ = ledger.charge(a, 90)
         #expect(ledger.allows(a, 10) && !ledger.isAtEase(a))
-        ledger.charge(b, 60)
+        _ = ledger.charge(b, 60)
         // 50 are free: whoever holds more may take nothing, a newcomer may.
         #expect(!ledger.allows(a) && !ledger.allows(b) && ledger.allows(c, 20))
-        ledger.charge(a, -90)
+        _ = ledger.charge(a, -90)
         #expect(ledger.allows(b, 30) && ledger[a] == 0 && ledger.total == 60)
     }
 

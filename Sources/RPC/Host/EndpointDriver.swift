@@ -15,6 +15,8 @@ package protocol EndpointDriver: Sendable {
     var localAddress: NetworkAddress { get }
     /// Bytes of memory that this process occupies; nil where the system does not tell, or where there is no process of one's own.
     func residentMemoryBytes() -> UInt64?
+    /// Whether a fault of our own stops the process (`Invariants`): where nobody is served, and a stop shows the fault.
+    var stopsAtOwnFaults: Bool { get }
     /// What became of the socket's datagrams; nil where there is no socket.
     func socketReport() -> SocketReport?
     /// The addresses of a host name, in the order in which they should be tried (RFC 6724). `answer` may be called on any
@@ -26,6 +28,7 @@ extension EndpointDriver {
     package var handlerExecutor: (any TaskExecutor)? { nil }
     package func residentMemoryBytes() -> UInt64? { nil }
     package func socketReport() -> SocketReport? { nil }
+    package var stopsAtOwnFaults: Bool { false }
 }
 
 /// A socket's troubles since it was first opened, in datagrams.

@@ -27,6 +27,7 @@ public final class RPCHost: Sendable {
     ) {
         var configuration = configuration
         configuration.transport.logsKeys = secretLog != nil
+        configuration.transport.stopsAtOwnFaults = driver.stopsAtOwnFaults
         let core = HostCore(identity: identity, configuration: configuration, entropy: entropy)
         incarnation = core.endpoint.incarnation
         self.core = Mutex(core)

@@ -229,6 +229,7 @@ extension Connection {
         }
         detectLosses(at: now)
         sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
+        checkInFlight()
         armProbe(at: now)
         if configuration.tracing {
             note(
@@ -264,6 +265,7 @@ extension Connection {
         var latest = Instant.zero
         for number in lost {
             guard let packet = sent.conclude(number, as: .lost) else { continue }
+            guard invariants.check(packet.state == .outstanding, "a packet is lost twice") else { continue }
             bytes += packet.bytes
             latest = max(latest, packet.sentAt)
             statistics.packetsLost += 1
@@ -271,6 +273,13 @@ extension Connection {
             repair(packet.frames)
         }
         path.controller.onLoss(bytes: bytes, latestSentAt: latest, at: now)
+        checkInFlight()
+    }
+
+    private mutating func checkInFlight() {
+        invariants.check(
+            sent.bytesInFlight >= 0 && sent.ackElicitingInFlight >= 0 && (sent.ackElicitingInFlight > 0 || sent.bytesInFlight == 0),
+            "what is in flight does not add up")
     }
 
     mutating func repair(_ frames: [SentFrame]) {

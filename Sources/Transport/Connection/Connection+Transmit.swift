@@ -3,6 +3,7 @@ import MastTimebase
 extension Connection {
     /// The next datagram, or nil. Call until nil after every arrival, timeout or command.
     mutating func pollTransmit(at now: Instant) -> Transmit? {
+        endIfBroken(at: now)
         switch phase {
         case .handshaking(var handshake):
             guard initiationPending else { return nil }
@@ -61,6 +62,11 @@ extension Connection {
 
     /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
     mutating func seal(_ packet: inout ByteWriter, flags: UInt8, at now: Instant) -> [UInt8]? {
+        guard invariants.check(sent.nextNumber >= unsealedNumber, "a packet number is used twice") else {
+            finish(.violation(code: TransportErrorCode.internalError.rawValue, reason: "a packet number is used twice"), at: now)
+            return nil
+        }
+        unsealedNumber = sent.nextNumber + 1
         changeKeysIfDue(at: now)
         guard protection?.seal(&packet, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier) == true else {
             let isWornOut = protection?.isWornOut ?? false

@@ -108,6 +108,11 @@ struct Connection: ~Copyable {
     var keepAlive: Interval?
 
     var statistics: ConnectionStatistics
+    var invariants: Invariants
+    /// We broke an invariant of our own, and the connection has ended for it.
+    private(set) var isBroken = false
+    /// Below this all numbers are used: with a number's second use its key gives everything away (NIST SP 800-38D appendix A).
+    var unsealedNumber: UInt64 = 0
 
     /// An initiator's connection: the first message leaves with the next `pollTransmit`.
     init(
@@ -129,6 +134,7 @@ struct Connection: ~Copyable {
         sent = SentPackets(firstNumber: 0)
         skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
+        invariants = Invariants(stops: configuration.stopsAtOwnFaults)
         initiationPending = true
         timers[.handshakeLimit] = now + configuration.handshakeTimeout
     }
@@ -153,6 +159,7 @@ struct Connection: ~Copyable {
         sent = SentPackets(firstNumber: 0)
         skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
+        invariants = Invariants(stops: configuration.stopsAtOwnFaults)
         responsePending = true
         timers[.handshakeLimit] = now + configuration.halfOpenTimeout
         begin(secrets, suite: suite, peerParameters, at: now)
@@ -241,6 +248,13 @@ struct Connection: ~Copyable {
         guard isEstablished else { return finish(.violation(code: violation.code.rawValue, reason: violation.reason), at: now) }
         events.append(.closed(handle, .violation(code: violation.code.rawValue, reason: violation.reason)))
         enterClosing(.close(code: violation.code.rawValue, reason: violation.reason), at: now)
+    }
+
+    /// What it says can no longer be trusted to be right: after a breach it says that, and nothing else.
+    mutating func endIfBroken(at now: Instant) {
+        guard !isBroken, let breach = invariants.breach ?? streams.breach else { return }
+        isBroken = true
+        fail(ProtocolViolation(code: .internalError, reason: breach), at: now)
     }
 
     private mutating func enterClosing(_ frame: Frame, at now: Instant) {

@@ -33,7 +33,7 @@ extension Endpoint {
 
     /// The application is done with `bytes` of what it took, and with `overhead` of what it stated beside them.
     package mutating func release(_ handle: ConnectionHandle, _ stream: StreamID, _ bytes: Int, overhead: Int = 0) {
-        guard bytes > 0, let slot = slots[handle] else { return }
+        guard bytes > 0 || overhead > 0, let slot = slots[handle] else { return }
         slot.connection.streams.release(stream, bytes, overhead: overhead)
         settle(slot)
     }
@@ -68,9 +68,13 @@ extension Endpoint {
     // MARK: the ledgers
 
     /// Held outside any stream of a connection, because of that source: a request whose connection is gone.
-    package mutating func charge(_ source: TrafficSource, held bytes: Int) { held.charge(source, bytes) }
+    package mutating func charge(_ source: TrafficSource, held bytes: Int) {
+        own(held.charge(source, bytes), "more is given back than a source holds")
+    }
     /// Waiting to be written to that source.
-    package mutating func charge(_ source: TrafficSource, unread bytes: Int) { unread.charge(source, bytes) }
+    package mutating func charge(_ source: TrafficSource, unread bytes: Int) {
+        own(unread.charge(source, bytes), "more is given back than waits for a source")
+    }
 
     /// After any touch of a connection: tells the ledgers what has changed.
     mutating func charge(_ slot: Slot) {
@@ -80,8 +84,8 @@ extension Endpoint {
         guard !slot.isRetired else { return }
         let source = source(slot)
         if let before = slot.charge.source, before != source { discharge(slot) }
-        held.charge(source, nowHeld - slot.charge.held)
-        unread.charge(source, nowUnread - slot.charge.unread)
+        charge(source, held: nowHeld - slot.charge.held)
+        charge(source, unread: nowUnread - slot.charge.unread)
         slot.charge = Charge(source: source, held: nowHeld, unread: nowUnread)
         let isAtEase = held.isAtEase(source)
         if slot.connection.streams.isAtEase != isAtEase { slot.connection.streams.isAtEase = isAtEase }
@@ -92,8 +96,13 @@ extension Endpoint {
 
     mutating func discharge(_ slot: Slot) {
         guard let source = slot.charge.source else { return }
-        held.charge(source, -slot.charge.held)
-        unread.charge(source, -slot.charge.unread)
+        charge(source, held: -slot.charge.held)
+        charge(source, unread: -slot.charge.unread)
         slot.charge = Charge()
+    }
+
+    /// An invariant of the endpoint rather than of one connection: what breaks it is counted, and set right.
+    private mutating func own(_ condition: Bool, _ what: StaticString, file: StaticString = #fileID, line: UInt = #line) {
+        if !invariants.check(condition, what, file: file, line: line) { counters.ownFaults += 1 }
     }
 }

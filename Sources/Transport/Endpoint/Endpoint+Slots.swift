@@ -63,6 +63,10 @@ extension Endpoint {
 
     mutating func collect(_ slot: Slot) {
         defer { charge(slot) }
+        if slot.connection.isBroken, !slot.isCountedBroken {
+            slot.isCountedBroken = true
+            counters.ownFaults += 1
+        }
         if !slot.connection.events.isEmpty {
             for event in slot.connection.events {
                 switch event {

@@ -31,6 +31,8 @@ package struct Endpoint: ~Copyable {
         var isRetired = false
         /// What the ledgers were told of this connection.
         var charge = Charge()
+        /// Its fault of ours is counted.
+        var isCountedBroken = false
         init(_ connection: consuming Connection) { self.connection = connection }
     }
 
@@ -60,6 +62,7 @@ package struct Endpoint: ~Copyable {
     package var forwarderAddresses: [NetworkAddress] = []
     package var forwarder = RouteTable()
     package var counters = EndpointCounters()
+    var invariants: Invariants
     /// What peers make this endpoint hold: theirs that nobody is done with, and ours that they do not acknowledge.
     package internal(set) var held: SourceLedger
     package internal(set) var unread: SourceLedger
@@ -105,6 +108,7 @@ package struct Endpoint: ~Copyable {
         var entropy = entropy
         held = SourceLedger(perSource: configuration.heldBytesPerSource, inAll: configuration.heldBytes)
         unread = SourceLedger(perSource: configuration.unreadBytesPerSource, inAll: configuration.unreadBytes)
+        invariants = Invariants(stops: configuration.stopsAtOwnFaults)
         incarnation = entropy.next()
         let salts = (0..<8).map { _ in entropy.next() }
         self.entropy = entropy
@@ -204,6 +208,14 @@ package struct Endpoint: ~Copyable {
 
     package mutating func setKeepAlive(_ handle: ConnectionHandle, _ interval: Interval?, at now: Instant) {
         with(handle) { $0.setKeepAlive(interval, at: now) }
+    }
+
+    /// An invariant of the endpoint's owner about one connection: where it does not hold, that connection ends as it does for
+    /// a fault of the transport's own.
+    package mutating func check(
+        _ handle: ConnectionHandle, _ condition: Bool, _ what: StaticString, file: StaticString = #fileID, line: UInt = #line
+    ) {
+        with(handle) { $0.invariants.check(condition, what, file: file, line: line) }
     }
 
     /// Begins the next key generation on our side, as happens by itself after 2^20 packets; nothing while the one in use is not

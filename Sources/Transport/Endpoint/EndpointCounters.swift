@@ -11,6 +11,8 @@ package struct EndpointCounters: Sendable {
     package var handshakes: UInt64 = 0
     /// Connections whose place was given to another source's.
     package var displaced: UInt64 = 0
+    /// Breaches of our own invariants: faults in this code, each of which ended a connection or was set right.
+    package var ownFaults: UInt64 = 0
     private var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
 
     package init() {}

@@ -3,48 +3,51 @@ import MastTimebase
 /// Our receiving half: bytes put in order, handed out once, credit given back when the application is done with them.
 ///
 ///     released ≤ released + whole ≤ taken ≤ ready ≤ highest ≤ limit
-struct ReceiveStream: Sendable {
-    /// Out-of-order pieces held at most. A full window of full packets needs under 900; more is hoarding.
-    static let maximumPieces = 2_048
+package struct ReceiveStream: Sendable {
+    /// Pieces held at most: one more than there are gaps. A window of full packets of which every other is lost has 450.
+    package static let maximumPieces = 2_048
+    /// What a piece takes beside its bytes: a place in the list, and an allocation.
+    package static let pieceOverhead = 64
 
     private var ready: [UInt8] = []
-    private var pieces: [(offset: UInt64, bytes: ArraySlice<UInt8>)] = []
+    /// What waits for bytes before it: ascending, disjoint, and in memory of its own, so that a byte holds no packet.
+    private var pieces: [(offset: UInt64, bytes: [UInt8])] = []
     /// Next offset to become ready.
     private var nextOffset: UInt64 = 0
     /// Highest offset received: what flow control has charged.
-    private(set) var highest: UInt64 = 0
+    package private(set) var highest: UInt64 = 0
     /// Bytes handed out.
-    private(set) var taken: UInt64 = 0
+    package private(set) var taken: UInt64 = 0
     /// Bytes that the application is done with.
-    private(set) var released: UInt64 = 0
+    package private(set) var released: UInt64 = 0
     /// Of what was handed out and is not released, bytes of whole messages; and what those take besides.
-    private(set) var whole: UInt64 = 0
-    private(set) var overhead = 0
+    package private(set) var whole: UInt64 = 0
+    package private(set) var overhead = 0
     /// Where the message ends that is arriving, once its length is known.
-    var expected: UInt64 = 0
+    package var expected: UInt64 = 0
     /// Whether the stream waits for its turn to be granted the rest of that message.
     var isInTurns = false
-    private(set) var finalSize: UInt64?
+    package private(set) var finalSize: UInt64?
     private var finReceived = false
-    private(set) var resetCode: UInt64?
-    private(set) var finDelivered = false
-    private(set) var limit: UInt64
+    package private(set) var resetCode: UInt64?
+    package private(set) var finDelivered = false
+    package private(set) var limit: UInt64
     private let window: UInt64
-    private(set) var stopCode: UInt64?
-    private(set) var stopPending = false
+    package private(set) var stopCode: UInt64?
+    package private(set) var stopPending = false
     private var stopped = false
     /// The peer has been told all it needs to know, and so have we.
-    var isDone: Bool { finDelivered || (stopped && (finalSize == nextOffset || resetCode != nil)) }
-    var isReadable: Bool { !ready.isEmpty || (finalSize == nextOffset && !finDelivered) || (resetCode != nil && !finDelivered) }
-    var limitPending = false
+    package var isDone: Bool { finDelivered || (stopped && (finalSize == nextOffset || resetCode != nil)) }
+    package var isReadable: Bool { !ready.isEmpty || (finalSize == nextOffset && !finDelivered) || (resetCode != nil && !finDelivered) }
+    package var limitPending = false
 
-    init(window: UInt64) {
+    package init(window: UInt64) {
         self.window = window
         limit = window
     }
 
     /// - Returns: how many bytes beyond the highest so far the frame reached, to charge the connection's window.
-    mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> UInt64 {
+    package mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> UInt64 {
         let end = frame.offset + UInt64(frame.data.count)
         guard end <= limit else { throw ProtocolViolation(code: .flowControl, reason: "stream data beyond its limit") }
         if let finalSize, end > finalSize || (frame.fin && end != finalSize) {
@@ -67,55 +70,88 @@ struct ReceiveStream: Sendable {
     }
 
     private mutating func insert(_ data: ArraySlice<UInt8>, at start: UInt64) throws(ProtocolViolation) {
-        var data = data
-        var offset = start
-        if offset < nextOffset {
-            let old = nextOffset - offset
-            guard old < UInt64(data.count) else { return }
-            data = data.dropFirst(Int(old))
-            offset = nextOffset
-        }
-        guard !data.isEmpty else { return }
-        if offset == nextOffset {
-            append(data)
-        } else {
-            let index = pieces.firstIndex { $0.offset >= offset } ?? pieces.count
-            if index < pieces.count, pieces[index].offset == offset, pieces[index].bytes.count >= data.count { return }
-            guard pieces.count < Self.maximumPieces else {
-                throw ProtocolViolation(code: .protocolViolation, reason: "too many stream fragments")
-            }
-            pieces.insert((offset, data), at: index)
-            return
-        }
-        var taken = 0
-        while taken < pieces.count, pieces[taken].offset <= nextOffset {
-            let piece = pieces[taken]
+        let end = start + UInt64(data.count)
+        guard end > nextOffset else { return }
+        guard start <= nextOffset else { return try keep(data, from: start, to: end) }
+        append(data.dropFirst(Int(nextOffset - start)))
+        var joined = 0
+        while joined < pieces.count, pieces[joined].offset <= nextOffset {
+            let piece = pieces[joined]
             let old = nextOffset - piece.offset
-            if old < UInt64(piece.bytes.count) { append(piece.bytes.dropFirst(Int(old))) }
-            taken += 1
+            if old < UInt64(piece.bytes.count) { append(piece.bytes[Int(old)...]) }
+            joined += 1
         }
-        pieces.removeFirst(taken)
+        pieces.removeFirst(joined)
     }
+
+    /// Keeps what no piece has: the same bytes in ever other cuts are held once.
+    private mutating func keep(_ data: ArraySlice<UInt8>, from start: UInt64, to end: UInt64) throws(ProtocolViolation) {
+        var from = start
+        var index = pieceIndex(endingAfter: start)
+        while from < end {
+            if index < pieces.count, pieces[index].offset <= from {
+                from = max(from, pieceEnd(index))
+                index += 1
+                continue
+            }
+            let upper = index < pieces.count ? min(end, pieces[index].offset) : end
+            let new = data[(data.startIndex + Int(from - start))..<(data.startIndex + Int(upper - start))]
+            if index > 0, pieceEnd(index - 1) == from {
+                // What follows without a gap makes no piece of its own: a large window behind one loss is one piece.
+                pieces[index - 1].bytes.append(contentsOf: new)
+            } else {
+                guard pieces.count < Self.maximumPieces else {
+                    throw ProtocolViolation(code: .protocolViolation, reason: "too many stream fragments")
+                }
+                pieces.insert((from, Array(new)), at: index)
+                index += 1
+            }
+            from = upper
+        }
+    }
+
+    private func pieceEnd(_ index: Int) -> UInt64 { pieces[index].offset + UInt64(pieces[index].bytes.count) }
+
+    /// Of the first piece that ends after `offset` (binary search).
+    private func pieceIndex(endingAfter offset: UInt64) -> Int {
+        var low = 0
+        var high = pieces.count
+        while low < high {
+            let middle = (low + high) / 2
+            if pieceEnd(middle) <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// What the pieces take beside their bytes.
+    package var piecesOverhead: Int { pieces.count * Self.pieceOverhead }
 
     private mutating func append(_ data: ArraySlice<UInt8>) {
         ready.append(contentsOf: data)
         nextOffset += UInt64(data.count)
     }
 
-    mutating func receiveReset(code: UInt64, finalSize size: UInt64) throws(ProtocolViolation) -> UInt64 {
-        guard size >= highest, size <= limit, finalSize == nil || finalSize == size else {
+    package mutating func receiveReset(code: UInt64, finalSize size: UInt64) throws(ProtocolViolation) -> UInt64 {
+        guard size >= highest, finalSize == nil || finalSize == size else {
             throw ProtocolViolation(code: .finalSize, reason: "reset with another final size")
         }
+        // RFC 9000 section 4.5: the bytes that will never come count like those that came.
+        guard size <= limit else { throw ProtocolViolation(code: .flowControl, reason: "reset beyond the stream's limit") }
         let fresh = size - highest
         finalSize = size
         highest = size
         // Finished and all there: the stream completed before the reset overtook it, and its end counts.
-        if resetCode == nil, !finReceived || nextOffset < size || stopped { resetCode = code }
+        if resetCode == nil, !finReceived || nextOffset < size || stopped {
+            resetCode = code
+            // Nobody will read it, and nobody knows when somebody asks.
+            ready = []
+            pieces = []
+        }
         return fresh
     }
 
     /// Moves what is ready into `output`. Its credit comes back with `release`.
-    mutating func take(into output: inout [UInt8]) -> StreamReadState {
+    package mutating func take(into output: inout [UInt8]) -> StreamReadState {
         if let resetCode {
             finDelivered = true
             return .reset(code: resetCode)
@@ -131,7 +167,7 @@ struct ReceiveStream: Sendable {
     }
 
     /// - Returns: how many bytes of what was handed out were not reported whole before.
-    mutating func complete(_ bytes: UInt64, overhead more: Int) -> UInt64 {
+    package mutating func complete(_ bytes: UInt64, overhead more: Int) -> UInt64 {
         let fresh = min(bytes, taken - released - whole)
         whole += fresh
         overhead += more
@@ -140,7 +176,7 @@ struct ReceiveStream: Sendable {
 
     /// The application is done with `bytes` of what was handed out.
     /// - Returns: how many those are, and how many of them were reported whole.
-    mutating func release(_ bytes: UInt64, overhead less: Int) -> (bytes: UInt64, whole: UInt64) {
+    package mutating func release(_ bytes: UInt64, overhead less: Int) -> (bytes: UInt64, whole: UInt64) {
         let bytes = min(bytes, taken - released)
         let fromWhole = min(bytes, whole)
         whole -= fromWhole
@@ -155,24 +191,24 @@ struct ReceiveStream: Sendable {
     }
 
     /// Nobody will ask for any of it any more.
-    mutating func releaseAll() -> (bytes: UInt64, whole: UInt64) {
+    package mutating func releaseAll() -> (bytes: UInt64, whole: UInt64) {
         defer { (taken, released, whole, overhead) = (highest, highest, 0, 0) }
         return (highest - released, whole)
     }
 
     /// A message that arrives is larger than the window: the peer may send it to its end.
-    mutating func extendLimit(to end: UInt64) {
+    package mutating func extendLimit(to end: UInt64) {
         guard end > limit, finalSize == nil, !stopped else { return }
         limit = end
         limitPending = true
     }
 
     /// Bytes still to come of the message that arrives.
-    var missing: UInt64 { isOver ? 0 : expected - min(expected, highest) }
+    package var missing: UInt64 { isOver ? 0 : expected - min(expected, highest) }
     private var isOver: Bool { stopped || resetCode != nil || finalSize != nil }
 
     /// Bytes held or handed out that the application no longer wants; asks the peer to stop.
-    mutating func stop(code: UInt64) {
+    package mutating func stop(code: UInt64) {
         guard stopCode == nil, resetCode == nil, finalSize == nil || finalSize != nextOffset else {
             // All there, or reset: nobody will come for the news.
             finDelivered = finDelivered || resetCode != nil || finalSize == nextOffset
@@ -187,18 +223,18 @@ struct ReceiveStream: Sendable {
         nextOffset = highest
         taken = highest
     }
-    var isStopped: Bool { stopped }
+    package var isStopped: Bool { stopped }
 
-    mutating func takeStop() -> UInt64? {
+    package mutating func takeStop() -> UInt64? {
         guard stopPending else { return nil }
         stopPending = false
         return stopCode
     }
 
     /// The peer cancelled before the application ever heard of the stream.
-    mutating func abandon() { finDelivered = true }
+    package mutating func abandon() { finDelivered = true }
 
-    mutating func onStopLost() { if !isDone, stopCode != nil { stopPending = true } }
+    package mutating func onStopLost() { if !isDone, stopCode != nil { stopPending = true } }
 }
 
 /// What a read found.

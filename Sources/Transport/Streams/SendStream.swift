@@ -5,9 +5,9 @@ import MastTimebase
 ///
 ///     open ── finish ──▶ finishing ── all acknowledged ──▶ done
 ///       └──── reset ───▶ resetting ── reset acknowledged ─▶ done
-struct SendStream: Sendable {
+package struct SendStream: Sendable {
     /// Bytes accepted and not yet acknowledged, at most: one bandwidth-delay product of 40 Mbit/s × 200 ms.
-    static let bufferLimit = 1 << 20
+    package static let bufferLimit = 1 << 20
 
     private var buffer: [UInt8] = []
     /// Stream offset of `buffer[0]`, less what is acknowledged but not yet cut off.
@@ -19,35 +19,35 @@ struct SendStream: Sendable {
     private var finSent = false
     private var finEverSent = false
     private var finAcknowledged = false
-    private(set) var resetCode: UInt64?
+    package private(set) var resetCode: UInt64?
     private var resetPending = false
     private var resetAcknowledged = false
-    var limit: UInt64
-    var deadline: Instant?
+    package var limit: UInt64
+    package var deadline: Instant?
     /// The writer was refused bytes and waits to hear of room.
-    private(set) var writerWaits = false
+    package private(set) var writerWaits = false
     /// Where what the writer has in hand ends, though the buffer may not have taken all of it yet.
-    private(set) var promised: UInt64 = 0
+    package private(set) var promised: UInt64 = 0
     /// Whether new bytes may be sent while connection credit is short (`SendTurns`).
-    var turn = SendTurns.Turn.free
+    package var turn = SendTurns.Turn.free
     /// How far acknowledgements had come when that was last looked at, and since when.
     private var progress: (offset: UInt64, since: Instant)?
 
-    init(limit: UInt64, deadline: Instant?) {
+    package init(limit: UInt64, deadline: Instant?) {
         self.limit = limit
         self.deadline = deadline
     }
 
     private var end: UInt64 { base + UInt64(buffer.count) }
-    var isDone: Bool { resetAcknowledged || (finAcknowledged && acknowledgedUpTo >= (finalSize ?? .max)) }
+    package var isDone: Bool { resetAcknowledged || (finAcknowledged && acknowledgedUpTo >= (finalSize ?? .max)) }
     private var acknowledgedUpTo: UInt64 { acknowledged.first.map { $0.lowerBound == 0 ? $0.upperBound : 0 } ?? 0 }
     /// Bytes kept.
-    var buffered: Int { buffer.count }
-    var turnLeft: UInt64 { if case .until(let end) = turn { end - min(end, nextOffset) } else { 0 } }
+    package var buffered: Int { buffer.count }
+    package var turnLeft: UInt64 { if case .until(let end) = turn { end - min(end, nextOffset) } else { 0 } }
     private var isFinished: Bool { finalSize != nil || resetCode != nil }
-    var hasUnsentReset: Bool { resetPending }
+    package var hasUnsentReset: Bool { resetPending }
     /// First offset never sent: what flow control has charged so far.
-    var sentOffset: UInt64 { nextOffset }
+    package var sentOffset: UInt64 { nextOffset }
     /// New bytes end here for now.
     private var freshLimit: UInt64 {
         switch turn {
@@ -58,7 +58,7 @@ struct SendStream: Sendable {
     }
 
     /// Accepts as many bytes as the buffer has room for; `fin` counts only if all were accepted.
-    mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
+    package mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard !isFinished else { return 0 }
         promised = end + UInt64(bytes.count)
         let room = max(0, Self.bufferLimit - buffer.count)
@@ -73,14 +73,14 @@ struct SendStream: Sendable {
     }
 
     /// Whether a waiting writer should be told of room (at least half the buffer), once.
-    mutating func takeWritable() -> Bool {
+    package mutating func takeWritable() -> Bool {
         guard writerWaits, resetCode == nil, buffer.count <= Self.bufferLimit / 2 else { return false }
         writerWaits = false
         return true
     }
 
     /// Abandons the stream: nothing more of it is sent but the reset. False if it is over already.
-    mutating func reset(code: UInt64) -> Bool {
+    package mutating func reset(code: UInt64) -> Bool {
         guard resetCode == nil, !isDone else { return false }
         resetCode = code
         resetPending = true
@@ -91,25 +91,25 @@ struct SendStream: Sendable {
     }
 
     /// Whether a stream frame could be sent, given `credit` bytes of connection flow control.
-    func hasSendable(credit: UInt64) -> Bool {
+    package func hasSendable(credit: UInt64) -> Bool {
         if resetCode != nil { return resetPending }
         if !lost.isEmpty { return true }
         if nextOffset < end { return nextOffset < freshLimit && credit > 0 }
         return finalSize != nil && !finSent
     }
 
-    struct Chunk {
-        var offset: UInt64
-        var data: ArraySlice<UInt8>
-        var fin: Bool
+    package struct Chunk {
+        package var offset: UInt64
+        package var data: ArraySlice<UInt8>
+        package var fin: Bool
         /// Bytes never sent before, charged to connection flow control.
-        var fresh: UInt64
+        package var fresh: UInt64
         /// Whether any of it was sent before.
-        var isRepair: Bool
+        package var isRepair: Bool
     }
 
     /// The next piece of at most `room` bytes: lost ranges first, then new bytes within both limits.
-    mutating func nextChunk(room: Int, credit: UInt64) -> Chunk? {
+    package mutating func nextChunk(room: Int, credit: UInt64) -> Chunk? {
         guard resetCode == nil, room >= 0 else { return nil }
         if let range = lost.first {
             let upper = min(range.upperBound, range.lowerBound + UInt64(room))
@@ -138,17 +138,21 @@ struct SendStream: Sendable {
         return Chunk(offset: range.lowerBound, data: buffer[start..<(start + range.count)], fin: fin, fresh: fresh, isRepair: isRepair)
     }
 
-    mutating func takeReset() -> (code: UInt64, finalSize: UInt64)? {
+    package mutating func takeReset() -> (code: UInt64, finalSize: UInt64)? {
         guard resetPending, let resetCode else { return nil }
         resetPending = false
         return (resetCode, nextOffset)
     }
 
-    mutating func onAcknowledged(_ range: Range<UInt64>, fin: Bool) {
+    package mutating func onAcknowledged(_ range: Range<UInt64>, fin: Bool) {
         guard resetCode == nil else { return }
         acknowledged.insert(range)
         lost.remove(range)
-        if fin { finAcknowledged = true }
+        if fin {
+            finAcknowledged = true
+            // Perhaps it was called lost before: it need not go again.
+            finSent = true
+        }
         // Cut the acknowledged prefix off in large steps, so that the copy is rare.
         let cut = min(acknowledgedUpTo, end)
         if cut > base, cut - base >= 32_768 || cut == end {
@@ -157,7 +161,7 @@ struct SendStream: Sendable {
         }
     }
 
-    mutating func onLost(_ range: Range<UInt64>, fin: Bool) {
+    package mutating func onLost(_ range: Range<UInt64>, fin: Bool) {
         guard resetCode == nil else { return }
         if !range.isEmpty {
             var missing = RangeSet64()
@@ -169,7 +173,7 @@ struct SendStream: Sendable {
     }
 
     /// Since when bytes have waited here without any of them being acknowledged; nil when there are none.
-    mutating func stalledSince(at now: Instant) -> Instant? {
+    package mutating func stalledSince(at now: Instant) -> Instant? {
         guard resetCode == nil, !buffer.isEmpty else { return nil }
         let offset = acknowledgedUpTo
         if let progress, progress.offset == offset { return progress.since }
@@ -177,11 +181,11 @@ struct SendStream: Sendable {
         return now
     }
 
-    mutating func onResetLost() { if !resetAcknowledged, resetCode != nil { resetPending = true } }
-    mutating func onResetAcknowledged() { if resetCode != nil { resetAcknowledged = true } }
+    package mutating func onResetLost() { if !resetAcknowledged, resetCode != nil { resetPending = true } }
+    package mutating func onResetAcknowledged() { if resetCode != nil { resetAcknowledged = true } }
 
     /// The oldest unacknowledged range again, for a probe: call data rather than a bare ping.
-    mutating func markOldestLost() -> Bool {
+    package mutating func markOldestLost() -> Bool {
         guard resetCode == nil else {
             if !resetAcknowledged { resetPending = true }
             return !resetAcknowledged

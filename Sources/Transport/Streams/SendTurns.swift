@@ -6,8 +6,8 @@ import Collections
 /// would fill it with a hundred parts, and the receiver waits for the end of one. So a message is begun only while the
 /// credit covers it and all that are begun (the banker's rule: each of those can end); one that no credit covers goes when
 /// no other is under way, and the receiver grants it the rest.
-struct SendTurns: Sendable {
-    enum Turn: Equatable, Sendable {
+package struct SendTurns: Sendable {
+    package enum Turn: Equatable, Sendable {
         /// Nothing to wait for: little is unsent.
         case free
         case waiting
@@ -16,23 +16,25 @@ struct SendTurns: Sendable {
     }
 
     /// Unsent bytes that wait for no turn: about what one packet more or less carries, so that small calls pass the large.
-    static let small: UInt64 = 4 << 10
+    package static let small: UInt64 = 4 << 10
     /// What may be begun beside a message that no credit covers, as a part of the peer's window: a receiver's assembly has
     /// as much room beside the message.
-    static let besideShare: UInt64 = 16
-    var beside: UInt64 = 0
+    package static let besideShare: UInt64 = 16
+    package var beside: UInt64 = 0
 
     private var waiting: Deque<StreamID> = []
     /// Unsent bytes of messages begun, less the oversize one's.
-    private var committed: UInt64 = 0
+    package private(set) var committed: UInt64 = 0
     private var oversize: StreamID?
 
-    var first: StreamID? { waiting.first }
-    mutating func removeFirst() { waiting.removeFirst() }
-    mutating func wait(_ id: StreamID) { waiting.append(id) }
+    package init() {}
+
+    package var first: StreamID? { waiting.first }
+    package mutating func removeFirst() { waiting.removeFirst() }
+    package mutating func wait(_ id: StreamID) { waiting.append(id) }
 
     /// Whether the first that waits may begin; it then no longer waits.
-    mutating func admit(_ id: StreamID, bytes: UInt64, credit: UInt64) -> Bool {
+    package mutating func admit(_ id: StreamID, bytes: UInt64, credit: UInt64) -> Bool {
         if oversize != nil {
             guard committed + bytes <= beside else { return false }
             committed += bytes
@@ -46,12 +48,21 @@ struct SendTurns: Sendable {
         return true
     }
 
-    mutating func sent(_ id: StreamID, _ bytes: UInt64) {
-        if oversize != id { committed -= min(bytes, committed) }
-    }
+    /// False when more is sent than was begun: our own fault.
+    package mutating func sent(_ id: StreamID, _ bytes: UInt64) -> Bool { giveBack(id, bytes) }
 
     /// The stream's turn is over, with `unsent` bytes of it left.
-    mutating func end(_ id: StreamID, unsent: UInt64) {
-        if oversize == id { oversize = nil } else { committed -= min(unsent, committed) }
+    /// - Returns: as `sent`.
+    package mutating func end(_ id: StreamID, unsent: UInt64) -> Bool {
+        let isRight = giveBack(id, unsent)
+        if oversize == id { oversize = nil }
+        return isRight
+    }
+
+    private mutating func giveBack(_ id: StreamID, _ bytes: UInt64) -> Bool {
+        guard oversize != id else { return true }
+        let isRight = bytes <= committed
+        committed -= min(bytes, committed)
+        return isRight
     }
 }

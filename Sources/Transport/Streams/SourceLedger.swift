@@ -14,12 +14,15 @@ package struct SourceLedger: Sendable {
 
     package subscript(_ source: TrafficSource) -> Int { bySource[source] ?? 0 }
 
-    /// - Parameter bytes: negative ones are given back.
-    package mutating func charge(_ source: TrafficSource, _ bytes: Int) {
-        guard bytes != 0 else { return }
+    /// - Parameter change: negative ones are given back.
+    /// - Returns: false when that is more than was charged; then only as much is given back.
+    package mutating func charge(_ source: TrafficSource, _ change: Int) -> Bool {
+        let bytes = max(change, -self[source])
+        guard bytes != 0 else { return change == 0 }
         total += bytes
         bySource[source, default: 0] += bytes
         if bytes < 0, bySource[source] == 0 { bySource[source] = nil }
+        return bytes == change
     }
 
     /// Less is held in all than any one source might: nobody need be looked up.

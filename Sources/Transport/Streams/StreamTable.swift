@@ -4,7 +4,7 @@ import MastTimebase
 /// All streams of one connection, both windows, and whose turn it is to send.
 ///
 /// `@unchecked Sendable` is proved by ownership: the table cannot be copied, and its streams are handed to nobody.
-struct StreamTable: ~Copyable, @unchecked Sendable {
+package struct StreamTable: ~Copyable, @unchecked Sendable {
     /// A class to stay in place: each packet touches a stream several times.
     private final class Stream {
         var send: SendStream
@@ -38,56 +38,61 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     private var outgoing = SendTurns()
 
     // What we allow the peer.
-    private(set) var incoming: ReceiveWindow
-    /// What held messages take besides their bytes.
+    package private(set) var incoming: ReceiveWindow
+    /// What held messages take besides their bytes; and what pieces of messages do that wait for what is before them.
     private var overhead = 0
+    private var piecesOverhead = 0
+    private var invariants: Invariants
+    /// What we got wrong, if anything: the connection must end.
+    package var breach: String? { invariants.breach }
     /// Streams with a message that is not whole yet, in the order in which they are granted the rest of it; each once.
     private var turns: Deque<StreamID> = []
     /// The stream to which the last new bytes came: whom to ask when too much is held.
-    private(set) var lastGrown: StreamID?
-    private(set) var maxStreams: UInt64
+    package private(set) var lastGrown: StreamID?
+    package private(set) var maxStreams: UInt64
     private var peerNextIndex: UInt64 = 0
     /// Indexes below `peerNextIndex` whose streams are open only because a higher one was opened: numbers, and no
     /// more, until a frame of their own comes. `streamLimit` bounds how many, and so the ranges.
     private var implicit = RangeSet64()
     private var peerStreamsDone: UInt64 = 0
-    var maxStreamsPending = false
+    package var maxStreamsPending = false
     /// Streams with a credit, reset or stop frame to send.
     private var controlQueue: Deque<StreamID> = []
 
-    init(isInitiator: Bool, configuration: TransportConfiguration) {
+    package init(isInitiator: Bool, configuration: TransportConfiguration) {
         self.isInitiator = isInitiator
         streamWindow = configuration.streamWindow
         streamLimit = configuration.maximumStreams
         incoming = ReceiveWindow(
             window: configuration.connectionWindow, shelf: configuration.shelfWindow, assembly: configuration.assemblyWindow)
         maxStreams = configuration.maximumStreams
+        invariants = Invariants(stops: configuration.stopsAtOwnFaults)
     }
 
-    mutating func apply(_ parameters: TransportParameters) {
+    package mutating func apply(_ parameters: TransportParameters) {
         peerStreamWindow = parameters.maxStreamData
         peerMaxStreams = parameters.maxStreams
         peerMaxData = parameters.maxData
         outgoing.beside = parameters.maxData / SendTurns.besideShare
     }
 
-    var count: Int { streams.count }
+    package var count: Int { streams.count }
     /// What a stream takes, and a call on it, beside its bytes: measured at 0.5 and 0.6 kB.
-    static let streamOverhead = 1_024
+    package static let streamOverhead = 1_024
     /// Bytes that the peer makes us hold: what it sent and nobody is done with, and what goes with that.
-    var held: Int { Int(clamping: incoming.held) + overhead + streams.count * Self.streamOverhead }
+    package var held: Int { Int(clamping: incoming.held) + overhead + piecesOverhead + streams.count * Self.streamOverhead }
     /// Bytes of ours that the peer has not acknowledged.
-    private(set) var unacknowledged = 0
-    var isAtEase: Bool {
+    package private(set) var unacknowledged = 0
+    package var isAtEase: Bool {
         get { incoming.isAtEase }
         set { incoming.isAtEase = newValue }
     }
     private func isOurs(_ id: StreamID) -> Bool { id.openedByInitiator == isInitiator }
-    var connectionCredit: UInt64 { peerMaxData - min(peerMaxData, dataSent) }
+    package var connectionCredit: UInt64 { peerMaxData - min(peerMaxData, dataSent) }
 
     // MARK: the application's side
 
-    mutating func open(deadline: Instant?) -> StreamID? {
+    package mutating func open(deadline: Instant?) -> StreamID? {
         guard nextIndex < peerMaxStreams else {
             openerWaits = true
             return nil
@@ -99,7 +104,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         return id
     }
 
-    mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
+    package mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard let accepted = streams[id]?.send.write(bytes, fin: fin) else { return 0 }
         unacknowledged += accepted
         requestTurn(id)
@@ -108,7 +113,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// Moves out what has arrived; `release` gives its credit back.
-    mutating func take(_ id: StreamID, into output: inout [UInt8]) -> StreamReadState {
+    package mutating func take(_ id: StreamID, into output: inout [UInt8]) -> StreamReadState {
         guard let state = streams[id]?.receive.take(into: &output) else { return .reset(code: 0) }
         if case .reset = state { releaseAll(id) }
         retireIfDone(id)
@@ -116,7 +121,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// Of what was taken, `bytes` are a whole message whose consumer has not come; it takes `overhead` besides.
-    mutating func complete(_ id: StreamID, _ bytes: Int, overhead more: Int) {
+    package mutating func complete(_ id: StreamID, _ bytes: Int, overhead more: Int) {
         guard let fresh = streams[id]?.receive.complete(UInt64(max(0, bytes)), overhead: more) else { return }
         overhead += more
         incoming.complete(fresh)
@@ -124,10 +129,10 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// The application is done with `bytes` of what it took.
-    mutating func release(_ id: StreamID, _ bytes: Int, overhead less: Int) {
+    package mutating func release(_ id: StreamID, _ bytes: Int, overhead less: Int) {
         guard let before = streams[id]?.receive.overhead, let done = streams[id]?.receive.release(UInt64(max(0, bytes)), overhead: less) else { return }
         overhead -= min(less, before)
-        incoming.release(done.bytes, whole: done.whole)
+        giveBack(done)
         if streams[id]?.receive.limitPending == true { enqueueControl(id) }
         serveTurns()
     }
@@ -135,13 +140,18 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     private mutating func releaseAll(_ id: StreamID) {
         guard let before = streams[id]?.receive.overhead, let done = streams[id]?.receive.releaseAll() else { return }
         overhead -= before
-        incoming.release(done.bytes, whole: done.whole)
+        giveBack(done)
         serveTurns()
+    }
+
+    private mutating func giveBack(_ done: (bytes: UInt64, whole: UInt64)) {
+        invariants.check(done.bytes <= incoming.held && done.whole <= incoming.whole, "more is given back than is held")
+        incoming.release(done.bytes, whole: done.whole)
     }
 
     /// Beyond what was taken, `bytes` belong to a message that has begun: they may come whatever the windows say, once
     /// it is the stream's turn.
-    mutating func expect(_ id: StreamID, more bytes: Int) {
+    package mutating func expect(_ id: StreamID, more bytes: Int) {
         guard let stream = streams[id] else { return }
         streams[id]?.receive.expected = stream.receive.taken + UInt64(max(0, bytes))
         if !stream.receive.isInTurns {
@@ -177,23 +187,29 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         }
     }
 
-    mutating func reset(_ id: StreamID, code: UInt64) {
+    package mutating func reset(_ id: StreamID, code: UInt64) {
         guard resetSending(id, code: code) else { return }
         enqueueControl(id)
         retireIfDone(id)
     }
 
+    /// `bytes` of ours are acknowledged, or given up.
+    private mutating func settle(_ bytes: Int) {
+        unacknowledged -= bytes
+        if !invariants.check(unacknowledged >= 0 && bytes >= 0, "more is acknowledged than was written") { unacknowledged = 0 }
+    }
+
     private mutating func resetSending(_ id: StreamID, code: UInt64) -> Bool {
         let before = streams[id]?.send.buffered ?? 0
         guard streams[id]?.send.reset(code: code) == true else { return false }
-        unacknowledged -= before
+        settle(before)
         withdrawTurn(id)
         return true
     }
 
-    mutating func stopSending(_ id: StreamID, code: UInt64) {
+    package mutating func stopSending(_ id: StreamID, code: UInt64) {
         guard streams[id] != nil else { return }
-        streams[id]?.receive.stop(code: code)
+        if let stream = streams[id] { changing(stream) { $0.stop(code: code) } }
         // Nobody hears of it any more, if nobody has.
         streams[id]?.announced = true
         releaseAll(id)
@@ -213,16 +229,16 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
 
     private mutating func withdrawTurn(_ id: StreamID) {
         guard let send = streams[id]?.send, send.turn != .free else { return }
-        outgoing.end(id, unsent: send.turnLeft)
+        invariants.check(outgoing.end(id, unsent: send.turnLeft), "a turn gives back more than it had")
         streams[id]?.send.turn = .free
         admitTurns()
     }
 
     private mutating func sentFresh(_ id: StreamID, _ bytes: UInt64) {
         guard case .until(let end)? = streams[id]?.send.turn else { return }
-        outgoing.sent(id, bytes)
+        invariants.check(outgoing.sent(id, bytes), "more is sent than was begun")
         guard let send = streams[id]?.send, send.sentOffset >= end else { return }
-        outgoing.end(id, unsent: 0)
+        invariants.check(outgoing.end(id, unsent: 0), "a turn gives back more than it had")
         streams[id]?.send.turn = .free
         requestTurn(id)
         admitTurns()
@@ -263,15 +279,16 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         return true
     }
 
-    enum Arrival { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
+    package enum Arrival: Equatable { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
 
-    mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> Arrival {
+    package mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> Arrival {
         guard try locate(frame.id) else { return .nothing }
         guard let stream = streams[frame.id] else { return .nothing }
         let wasReadable = stream.receive.isReadable
-        let fresh = try stream.receive.receive(frame)
+        let before = piecesOverhead
+        let fresh = try changing(stream) { receive throws(ProtocolViolation) in try receive.receive(frame) }
         try incoming.receive(fresh, "data beyond the connection's limit")
-        if fresh > 0 { lastGrown = frame.id }
+        if fresh > 0 || piecesOverhead > before { lastGrown = frame.id }
         var arrival = Arrival.nothing
         // The frame at offset 0 carries the deadline: the call is announced with it, not before.
         if !stream.announced, frame.offset == 0 {
@@ -286,10 +303,19 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         return arrival
     }
 
+    /// A change of what a stream has received: what its pieces take is counted with it.
+    private mutating func changing<Result, Failure>(
+        _ stream: Stream, _ change: (inout ReceiveStream) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        piecesOverhead -= stream.receive.piecesOverhead
+        defer { piecesOverhead += stream.receive.piecesOverhead }
+        return try change(&stream.receive)
+    }
+
     /// True when the application should hear of it.
-    mutating func receiveReset(_ id: StreamID, code: UInt64, finalSize: UInt64) throws(ProtocolViolation) -> Bool {
-        guard try locate(id), streams[id] != nil else { return false }
-        guard let fresh = try streams[id]?.receive.receiveReset(code: code, finalSize: finalSize) else { return false }
+    package mutating func receiveReset(_ id: StreamID, code: UInt64, finalSize: UInt64) throws(ProtocolViolation) -> Bool {
+        guard try locate(id), let stream = streams[id] else { return false }
+        let fresh = try changing(stream) { receive throws(ProtocolViolation) in try receive.receiveReset(code: code, finalSize: finalSize) }
         try incoming.receive(fresh, "reset beyond the connection's limit")
         let announced = streams[id]?.announced == true
         if streams[id]?.receive.isStopped == true { releaseAll(id) }
@@ -305,27 +331,27 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         return announced && streams[id] != nil
     }
 
-    mutating func receiveStop(_ id: StreamID, code: UInt64) throws(ProtocolViolation) -> Bool {
+    package mutating func receiveStop(_ id: StreamID, code: UInt64) throws(ProtocolViolation) -> Bool {
         guard try locate(id), let stream = streams[id] else { return false }
         // Nobody has heard of the stream yet: told behind its announcement.
         if !stream.announced { stream.stopBefore = stream.stopBefore ?? code }
         return stream.announced && !stream.send.isDone && stream.send.resetCode == nil
     }
 
-    mutating func receiveMaxData(_ limit: UInt64) {
+    package mutating func receiveMaxData(_ limit: UInt64) {
         guard limit > peerMaxData else { return }
         peerMaxData = limit
         admitTurns()
     }
 
-    mutating func receiveMaxStreamData(_ id: StreamID, _ limit: UInt64) throws(ProtocolViolation) {
+    package mutating func receiveMaxStreamData(_ id: StreamID, _ limit: UInt64) throws(ProtocolViolation) {
         guard try locate(id), let old = streams[id]?.send.limit else { return }
         streams[id]?.send.limit = max(old, limit)
         enqueue(id)
     }
 
     /// True when somebody waits to open a stream.
-    mutating func receiveMaxStreams(_ limit: UInt64) -> Bool {
+    package mutating func receiveMaxStreams(_ limit: UInt64) -> Bool {
         peerMaxStreams = max(peerMaxStreams, min(limit, 1 << 60))
         guard openerWaits, nextIndex < peerMaxStreams else { return false }
         openerWaits = false
@@ -346,7 +372,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         sendQueue.append(id)
     }
 
-    var hasSendable: Bool {
+    package var hasSendable: Bool {
         if !controlQueue.isEmpty || incoming.limitPending || maxStreamsPending { return true }
         let credit = connectionCredit
         // The front of the queue speaks for all: what cannot send is rotated out by `fill`.
@@ -354,7 +380,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// Writes frames up to `limit` bytes and records them in `sent`. True when some of it was sent before.
-    mutating func fill(_ writer: inout ByteWriter, limit: Int, sent: inout [SentFrame], at now: Instant) -> Bool {
+    package mutating func fill(_ writer: inout ByteWriter, limit: Int, sent: inout [SentFrame], at now: Instant) -> Bool {
         var repairs = false
         fillControl(&writer, limit: limit, sent: &sent)
         var turns = sendQueue.count
@@ -367,6 +393,8 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
             let room = limit - writer.count - headerRoom
             if room > 0, let chunk = streams[id]?.send.nextChunk(room: room, credit: credit) {
                 dataSent += chunk.fresh
+                invariants.check(dataSent <= peerMaxData, "more is sent than the peer's credit")
+                if let send = streams[id]?.send { invariants.check(send.sentOffset <= send.limit, "more is sent than the stream's credit") }
                 if chunk.fresh > 0 { sentFresh(id, chunk.fresh) }
                 var remaining: UInt64?
                 if chunk.offset == 0, let deadline = streams[id]?.send.deadline {
@@ -414,22 +442,24 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     // MARK: fates
 
     /// True when a waiting writer has room again.
-    mutating func onAcknowledged(stream id: StreamID, _ range: Range<UInt64>, fin: Bool) -> Bool {
-        guard streams[id] != nil else { return false }
-        let before = streams[id]?.send.buffered ?? 0
-        streams[id]?.send.onAcknowledged(range, fin: fin)
-        unacknowledged -= before - (streams[id]?.send.buffered ?? 0)
+    package mutating func onAcknowledged(stream id: StreamID, _ range: Range<UInt64>, fin: Bool) -> Bool {
+        guard let stream = streams[id] else { return false }
+        let wasSent = invariants.check(range.upperBound <= stream.send.sentOffset, "bytes are acknowledged that were never sent")
+        guard wasSent else { return false }
+        let before = stream.send.buffered
+        stream.send.onAcknowledged(range, fin: fin)
+        settle(before - stream.send.buffered)
         let writable = streams[id]?.send.takeWritable() == true
         retireIfDone(id)
         return writable && streams[id] != nil
     }
 
-    mutating func onResetAcknowledged(_ id: StreamID) {
+    package mutating func onResetAcknowledged(_ id: StreamID) {
         streams[id]?.send.onResetAcknowledged()
         retireIfDone(id)
     }
 
-    mutating func onLost(_ frame: SentFrame) {
+    package mutating func onLost(_ frame: SentFrame) {
         switch frame {
         case .stream(let id, let range, let fin):
             streams[id]?.send.onLost(range, fin: fin)
@@ -452,7 +482,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// Queues the oldest unacknowledged bytes of `id` again for a probe.
-    mutating func probe(_ id: StreamID) -> Bool {
+    package mutating func probe(_ id: StreamID) -> Bool {
         guard streams[id]?.send.markOldestLost() == true else { return false }
         if streams[id]?.send.hasUnsentReset == true { enqueueControl(id) }
         if let stream = streams[id], stream.queued, let index = sendQueue.firstIndex(of: id) {
@@ -470,8 +500,14 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
         guard let stream = streams[id], stream.receive.isDone, stream.send.isDone else { return }
         releaseAll(id)
         withdrawTurn(id)
-        unacknowledged -= stream.send.buffered
+        settle(stream.send.buffered)
+        piecesOverhead -= stream.receive.piecesOverhead
         streams[id] = nil
+        if streams.isEmpty {
+            invariants.check(
+                incoming.held == 0 && overhead == 0 && piecesOverhead == 0 && unacknowledged == 0 && outgoing.committed == 0,
+                "something is held for streams that are over")
+        }
         guard !isOurs(id) else { return }
         peerStreamsDone += 1
         // Renew in steps of a quarter, so that credit frames are few.
@@ -482,7 +518,7 @@ struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     /// In order of their numbers, so that one seed gives one run. Walks all streams: to be called now and then.
-    mutating func stalled(for limit: Interval, at now: Instant) -> [StreamID] {
+    package mutating func stalled(for limit: Interval, at now: Instant) -> [StreamID] {
         guard unacknowledged > 0 else { return [] }
         return streams.keys.sorted().filter { id in
             guard let since = streams[id]?.send.stalledSince(at: now) else { return false }

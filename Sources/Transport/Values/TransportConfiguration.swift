@@ -55,6 +55,8 @@ public struct TransportConfiguration: Sendable {
     package var shard: UInt8 = 0
     /// Wire versions spoken; a test plays another build with it.
     package var versions: [UInt8] = [WireVersion.current]
+    /// Whether a breach of our own invariants stops the process: for tests and the simulator (`Invariants`).
+    package var stopsAtOwnFaults = false
     /// Of each connection's keys.
     package var protectionLimits = ProtectionLimits()
 
