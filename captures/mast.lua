@@ -14,7 +14,7 @@
 local mast = Proto("mast", "Mast Transport")
 
 -- By the first byte, of which the two low bits of data packets are flags.
-local INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 4, 5, 6, 7, 8, 12, 13, 14
+local INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 7, 5, 6, 4, 8, 12, 13, 14
 local kinds = {
     [INITIATION] = "Initiation", [RESPONSE] = "Response", [COOKIE_REPLY] = "Cookie Reply", [RESET] = "Reset", [DATA] = "Data",
     [KEY_QUERY] = "Key Query", [KEY_ANSWER] = "Key Answer", [VERSIONS] = "Versions",

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 VERSION = 2
-INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 4, 5, 6, 7, 8, 12, 13, 14
+INITIATION, RESPONSE, COOKIE_REPLY, RESET, DATA, KEY_QUERY, KEY_ANSWER, VERSIONS = 7, 5, 6, 4, 8, 12, 13, 14
 KEY_PHASE, ACKNOWLEDGE_NOW = 1, 2                         # bits of a data packet's first byte
 DATAGRAM = 1200                                           # bytes of UDP payload that everybody takes
 WINDOW = 48 * 1024                                        # credit that we give: small, so that large answers need more

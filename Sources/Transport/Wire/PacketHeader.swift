@@ -3,14 +3,15 @@
 /// Byte 0 of every packet is in 4…15, which neither STUN (0–3), DTLS (20–63), TURN (64–79) nor QUIC and RTP (128–255, 64–127)
 /// begin with (RFC 9443 section 2): one port can carry them all, and a dissector can tell.
 package enum PacketKind: UInt8, Sendable {
-    /// First handshake message, exactly ``PacketHeader/initiationSize`` bytes.
-    case initiation = 0x04
+    /// "I do not know this connection": a stateless reset. 4 is its number because WireGuard's data packets begin with 4 and three
+    /// zeros, and are longer: nobody takes the one for the other.
+    case reset = 0x04
     /// Second handshake message.
     case response = 0x05
     /// "Prove your address first": an encrypted cookie in answer to an initiation under load.
     case cookieReply = 0x06
-    /// "I do not know this connection": a stateless reset.
-    case reset = 0x07
+    /// First handshake message, exactly ``PacketHeader/initiationSize`` bytes.
+    case initiation = 0x07
     /// Everything after the handshake; the two low bits are flags.
     case data = 0x08
     /// Asks for the static public key (trust on first use), padded so the answer is never larger.
