@@ -201,7 +201,9 @@ import Testing
         let first = bench.tap.packets(from: .client).first
         #expect(first?.acknowledgement == nil, "the client had heard no data packet yet")
         let number = first?.number ?? 0
-        #expect(bench.tap.packets(from: .server).first?.acknowledgement?.ranges == [number...number])
+        let answer = bench.tap.packets(from: .server).first
+        #expect(answer?.acknowledgement?.ranges == [number...number])
+        #expect(answer?.sentAt == first.map { $0.sentAt + .milliseconds(20 + 1) }, "the first of all has no gap before it")
     }
 
     // MARK: ranges
@@ -258,5 +260,17 @@ import Testing
         #expect(statistics?.latestRTT == .milliseconds(41))
         #expect(statistics?.smoothedRTT == .milliseconds(40))
         #expect(statistics?.minimumRTT == .milliseconds(40))
+    }
+
+    /// Five milliseconds, since nothing but the first of two packets arrives, and that one does not ask.
+    @Test func theWholeDelayIsTakenOff() {
+        let bench = Bench()
+        bench.tap.passes = { !$0.asksAtOnce }
+        guard let stream = bench.pair.client.openStream(bench.handle, deadline: nil, at: bench.pair.now) else { return }
+        _ = bench.pair.client.write(bench.handle, stream, [UInt8](repeating: 1, count: 1_300)[...], fin: true, at: bench.pair.now)
+        bench.pair.run(for: .milliseconds(45))
+        let statistics = bench.pair.client.statistics(bench.handle)
+        #expect(statistics?.latestRTT == .milliseconds(45))
+        #expect(statistics?.smoothedRTT == .milliseconds(40))
     }
 }

@@ -222,6 +222,7 @@ import Testing
         cubic.onSpuriousLoss(at: .zero + .seconds(2))
         #expect(cubic.window == 70_000 && !cubic.isInSlowStart)
         #expect(windows(cubic, [0, 1, 2, 4], rtt: .milliseconds(100)) == [70_029, 70_255, 70_374, 70_428])
+        #expect(windows(cubic, [0], rtt: .milliseconds(10)) == [70_007], "529 / 70: Reno's rate rises at 100 still")
     }
 
     @Test func undoNeverShrinksTheWindow() {

@@ -34,6 +34,17 @@ import Testing
         #expect(afterBurst(rtt: rtt(.milliseconds(50))) == .microseconds(400))
     }
 
+    @Test func onlyWhatIsMissingIsWaitedFor() {
+        var pacer = Pacer(datagramSize: Self.datagram)
+        let start = Instant.zero + .seconds(1)
+        for bytes in [Int](repeating: Self.datagram, count: 9) + [900] {
+            #expect(pacer.blockedUntil(bytes: bytes, window: Self.window, rtt: rtt(), slowStart: false, at: start) == nil)
+            pacer.onSent(bytes: bytes)
+        }
+        let until = pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: start)
+        #expect(until == start + .microseconds(600), "900 of 1,200 bytes")
+    }
+
     @Test func aFractionOfANanosecondIsWaitedFor() {
         // 1,200 bytes × 100 ms / 150,000 bytes and less than a byte more.
         #expect(afterBurst(window: 119_999) == .nanoseconds(800_011))
@@ -47,18 +58,18 @@ import Testing
         }
     }
 
-    @Test func isFreeExactlyWhenItSaid() throws {
+    @Test(arguments: [1, 300, datagram]) func isFreeExactlyWhenItSaid(bytes: Int) throws {
         var pacer = Pacer(datagramSize: Self.datagram)
         let start = Instant.zero + .seconds(1)
         for _ in 0..<10 {
             #expect(pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: start) == nil)
             pacer.onSent(bytes: Self.datagram)
         }
-        let blocked = pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: start)
+        let blocked = pacer.blockedUntil(bytes: bytes, window: Self.window, rtt: rtt(), slowStart: false, at: start)
         let until = try #require(blocked)
         var early = pacer
-        #expect(early.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: until - .nanoseconds(1)) != nil)
-        #expect(pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: until) == nil)
+        #expect(early.blockedUntil(bytes: bytes, window: Self.window, rtt: rtt(), slowStart: false, at: until - .nanoseconds(1)) != nil)
+        #expect(pacer.blockedUntil(bytes: bytes, window: Self.window, rtt: rtt(), slowStart: false, at: until) == nil)
     }
 
     @Test func aPauseSavesUpNoMoreThanABurst() {
@@ -66,7 +77,7 @@ import Testing
         var sent = 0
         for second in [1, 1_000] as [Int64] {
             let now = Instant.zero + .seconds(second)
-            while pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: now) == nil {
+            while sent < 100, pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: now) == nil {
                 pacer.onSent(bytes: Self.datagram)
                 sent += 1
             }
@@ -106,7 +117,7 @@ import Testing
         let start = Instant.zero + .milliseconds(500)
         var now = start
         var sent = 0
-        while now - start < .seconds(2) {
+        while now - start < .seconds(2), Double(sent) < 3 * perSecond {
             while let until = pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt, slowStart: slowStart, at: now) {
                 #expect(until > now)
                 // Asked again and again before the time is up, as each arrival does.

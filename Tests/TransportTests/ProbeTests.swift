@@ -138,7 +138,14 @@ import Testing
         tap.passes = { [pair] _ in pair.now >= cancelled + .seconds(1) }
         pair.client.reset(handle, stream, code: 7, at: pair.now)
         pair.client.stopSending(handle, stream, code: 8, at: pair.now)
-        pair.run(for: .milliseconds(1_300))
+        pair.run(for: .milliseconds(900))
+        let tries = tap.packets(from: .client, since: cancelled)
+        #expect(tries.count > 3)
+        for packet in tries {
+            #expect(packet.frames.contains { if case .resetStream(stream, code: 7, _) = $0 { true } else { false } })
+            #expect(packet.frames.contains { if case .stopSending(stream, code: 8) = $0 { true } else { false } })
+        }
+        pair.run(for: .milliseconds(400))
         var bytes: [UInt8] = []
         #expect(pair.server.read(server, stream, into: &bytes, at: pair.now) == .reset(code: 7))
         #expect(pair.serverEvents.contains { if case .streamStopped(_, stream, code: 8) = $0 { true } else { false } })

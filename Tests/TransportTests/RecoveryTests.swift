@@ -139,6 +139,24 @@ import Testing
         #expect(window >= before * 0.7 && window <= (before + 6_000) * 0.7)
     }
 
+    @Test func aLossRoundTripsLaterCutsTheWindowAgain() {
+        var windows: [Int] = []
+        for _ in 0..<3 {
+            let before = sent.count
+            lose([before])
+            write(100, to: open(), fin: true)
+            pair.run(for: .zero)
+            for _ in 0..<3 {
+                ping()
+                pair.run(for: .zero)
+            }
+            pair.run(for: .seconds(1))
+            windows.append(statistics?.congestionWindow ?? 0)
+        }
+        #expect(statistics?.packetsLost == 3)
+        #expect(windows == [8_400, 5_880, 4_116])
+    }
+
     // MARK: losses that were none
 
     /// Holds one packet back until the others have made it lost, then hands it over.
@@ -189,5 +207,37 @@ import Testing
         let window = delay(by: .milliseconds(500))
         #expect(statistics?.spuriousLosses == 0)
         #expect(window.after == window.cut)
+    }
+
+    /// A packet that came after three later ones was no loss: from now on it takes four.
+    @Test func aLateArrivalWidensTheThresholdByAsMuch() {
+        func holdBack(later: Int) -> Wiretap.Packet? {
+            var held: Wiretap.Packet?
+            tap.passes = { packet in
+                guard packet.side == .client, packet.bytes > 0, held == nil else { return true }
+                held = packet
+                return false
+            }
+            write(100, to: open(), fin: true)
+            pair.run(for: .zero)
+            for _ in 0..<later {
+                ping()
+                pair.run(for: .zero)
+            }
+            // The first ping is acknowledged at once, the others a millisecond later.
+            pair.run(for: .microseconds(41_500))
+            return held
+        }
+        let late = holdBack(later: 3)
+        #expect(statistics?.packetsLost == 1)
+        if let late { tap.deliver(late) }
+        pair.run(for: .seconds(1))
+        #expect(statistics?.spuriousLosses == 1)
+        _ = holdBack(later: 3)
+        #expect(statistics?.packetsLost == 1)
+        pair.run(for: .seconds(1))
+        let lost = statistics?.packetsLost ?? 0
+        _ = holdBack(later: 4)
+        #expect(statistics?.packetsLost == lost + 1)
     }
 }

@@ -44,7 +44,7 @@ import Testing
     }
 
     /// Whatever the ring of words held of numbers a turn before is gone, and nothing newer.
-    @Test(arguments: [1, 63, 64, 65, 4_096, 8_191, 8_192, 8_255, 8_256, 8_257, 16_512, 1 << 32] as [UInt64])
+    @Test(arguments: [1, 63, 64, 65, 4_096, 8_191, 8_192, 8_255, 8_256, 8_257, 16_512, 1 << 32, 1 << 60] as [UInt64])
     func aLeapForgetsWhatItPasses(leap: UInt64) {
         let old = (20_000...28_000 as ClosedRange<UInt64>).map { $0 }
         var window = window(old)

@@ -56,6 +56,28 @@ import Testing
         #expect(((statistics?.congestionWindow ?? 0) > 12_000) == grows)
     }
 
+    /// After a loss the window is 8,400 bytes, and use enough is all but three datagrams: five full packets of seven.
+    @Test(arguments: [(3, false), (4, false), (5, true)]) func afterALossTheWindowGrowsIfItIsUsed(packets: Int, grows: Bool) {
+        var count = 0
+        tap.passes = { packet in
+            guard packet.side == .client else { return true }
+            count += 1
+            return count != 1
+        }
+        for _ in 0..<4 {
+            pair.client.ping(handle, at: pair.now)
+            pair.run(for: .zero)
+        }
+        pair.run(for: .seconds(1))
+        #expect(statistics?.congestionWindow == 8_400)
+        for _ in 0..<20 {
+            send((packets - 1) * 1_140 + 200)
+            pair.run(for: .milliseconds(200))
+        }
+        #expect(statistics?.packetsLost == 1)
+        #expect(((statistics?.congestionWindow ?? 0) > 8_400) == grows)
+    }
+
     /// However large the window, no more than ten datagrams leave in one instant.
     @Test func aLargeWindowIsSpreadOverTheRoundTrip() {
         send(1_000_000)
