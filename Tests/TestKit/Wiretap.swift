@@ -43,7 +43,9 @@ package final class Wiretap {
         }
     }
 
-    package func packets(from side: Pair.Side, since start: Instant = .zero) -> [Packet] { packets.filter { $0.side == side && $0.sentAt >= start } }
+    package func packets(from side: Pair.Side, since start: Instant = .zero) -> [Packet] {
+        packets.filter { $0.side == side && $0.sentAt >= start }
+    }
 
     /// Hands the server a packet of the client's, over no link.
     package func deliver(_ packet: Packet) {
@@ -61,6 +63,7 @@ package final class Wiretap {
         var frames: [Frame] = []
         while let frame = try? reader.next() { frames.append(frame) }
         return Packet(
-            side: side, sentAt: pair.now, number: number, frames: frames, asksAtOnce: payload[0] & PacketHeader.ackNowBit != 0, payload: payload)
+            side: side, sentAt: pair.now, number: number, frames: frames, asksAtOnce: payload[0] & PacketHeader.ackNowBit != 0,
+            payload: payload)
     }
 }

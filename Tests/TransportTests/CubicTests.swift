@@ -264,7 +264,8 @@ import Testing
 
 extension Cubic {
     fileprivate mutating func acknowledge(
-        _ bytes: Int, sent: Instant = .zero + .seconds(50), limited: Bool = true, at now: Instant = .zero, rtt: Interval = .milliseconds(100)
+        _ bytes: Int, sent: Instant = .zero + .seconds(50), limited: Bool = true, at now: Instant = .zero,
+        rtt: Interval = .milliseconds(100)
     ) {
         onAcknowledged(bytes: bytes, sentAt: sent, rtt: RTTEstimator(initial: rtt), limited: limited, at: now)
     }

@@ -32,12 +32,14 @@ import Testing
 
     struct Count: Sendable { let acknowledged: UInt64, lost: [UInt64] }
     static let counts = [
-        Count(acknowledged: 0, lost: []), Count(acknowledged: 1, lost: []), Count(acknowledged: 2, lost: []), Count(acknowledged: 3, lost: [0]),
+        Count(acknowledged: 0, lost: []), Count(acknowledged: 1, lost: []), Count(acknowledged: 2, lost: []),
+        Count(acknowledged: 3, lost: [0]),
         Count(acknowledged: 4, lost: [0, 1]), Count(acknowledged: 9, lost: [0, 1, 2, 3, 4, 5, 6]),
     ]
 
     @Test(arguments: counts) func threeLaterPacketsMakeALoss(_ example: Count) {
-        let (lost, again) = detector(largest: example.acknowledged).detect(in: sent(10), rtt: rtt(smoothed: .milliseconds(80)), at: .zero + .milliseconds(20))
+        let (lost, again) = detector(largest: example.acknowledged).detect(
+            in: sent(10), rtt: rtt(smoothed: .milliseconds(80)), at: .zero + .milliseconds(20))
         #expect(lost == example.lost)
         // The oldest of those that are only late is looked at 90 ms after it was sent.
         let oldest = UInt64(example.lost.count)
@@ -61,7 +63,11 @@ import Testing
         var sent = SentPackets(firstNumber: 0)
         for number in 0..<5 as Range<Int64> {
             let now = Instant.zero + .milliseconds(number)
-            if number == 2 { sent.skip(at: now) } else { sent.append(bytes: 100, windowLimited: true, isCopied: false, frames: [], at: now) }
+            if number == 2 {
+                sent.skip(at: now)
+            } else {
+                sent.append(bytes: 100, windowLimited: true, isCopied: false, frames: [], at: now)
+            }
         }
         _ = sent.conclude(0, as: .acknowledged)
         _ = sent.conclude(1, as: .lost)

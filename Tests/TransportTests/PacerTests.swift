@@ -16,11 +16,13 @@ import Testing
 
     /// When the next may leave after a burst at `start`.
     private func afterBurst(
-        at start: Instant = .zero + .seconds(1), bytes: Int = datagram, window: Int = window, rtt: RTTEstimator? = nil, slowStart: Bool = false
+        at start: Instant = .zero + .seconds(1), bytes: Int = datagram, window: Int = window, rtt: RTTEstimator? = nil,
+        slowStart: Bool = false
     ) -> Interval? {
         var pacer = Pacer(datagramSize: Self.datagram)
         for _ in 0..<10 {
-            guard pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt ?? self.rtt(), slowStart: slowStart, at: start) == nil else { return nil }
+            guard pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt ?? self.rtt(), slowStart: slowStart, at: start) == nil
+            else { return nil }
             pacer.onSent(bytes: Self.datagram)
         }
         return pacer.blockedUntil(bytes: bytes, window: window, rtt: rtt ?? self.rtt(), slowStart: slowStart, at: start).map { $0 - start }
@@ -53,7 +55,9 @@ import Testing
     @Test func nothingIsPacedBeforeTheFirstSample() {
         var pacer = Pacer(datagramSize: Self.datagram)
         for _ in 0..<100 {
-            #expect(pacer.blockedUntil(bytes: Self.datagram, window: 1, rtt: RTTEstimator(initial: .milliseconds(100)), slowStart: false, at: .zero) == nil)
+            #expect(
+                pacer.blockedUntil(
+                    bytes: Self.datagram, window: 1, rtt: RTTEstimator(initial: .milliseconds(100)), slowStart: false, at: .zero) == nil)
             pacer.onSent(bytes: Self.datagram)
         }
     }
@@ -118,10 +122,11 @@ import Testing
         var now = start
         var sent = 0
         while now - start < .seconds(2), Double(sent) < 3 * perSecond {
-            while let until = pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt, slowStart: slowStart, at: now) {
+            if let until = pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt, slowStart: slowStart, at: now) {
                 #expect(until > now)
                 // Asked again and again before the time is up, as each arrival does.
                 now = random.next(below: 3) == 0 ? until : min(until, now + .microseconds(Int64(1 + random.next(below: 400))))
+                continue
             }
             pacer.onSent(bytes: Self.datagram)
             sent += Self.datagram

@@ -36,13 +36,23 @@ import Testing
     }
 
     static let cases = [
-        Case(samples: [(100, 0), (200, 0)], smoothed: 112_500, variation: 62_500, minimum: 100_000, why: "(700 + 200) / 8; (3 × 50 + 100) / 4"),
-        Case(samples: [(100, 0), (200, 20)], smoothed: 110_000, variation: 57_500, minimum: 100_000, why: "200 − 20 = 180; (150 + 80) / 4"),
-        Case(samples: [(100, 0), (120, 20)], smoothed: 100_000, variation: 37_500, minimum: 100_000, why: "120 − 20 is not below the minimum"),
-        Case(samples: [(100, 0), (120, 21)], smoothed: 102_500, variation: 42_500, minimum: 100_000, why: "120 − 21 is: no delay is taken off"),
-        Case(samples: [(100, 0), (60, 0)], smoothed: 95_000, variation: 47_500, minimum: 60_000, why: "the difference counts without its sign"),
+        Case(
+            samples: [(100, 0), (200, 0)], smoothed: 112_500, variation: 62_500, minimum: 100_000,
+            why: "(700 + 200) / 8; (3 × 50 + 100) / 4"),
+        Case(
+            samples: [(100, 0), (200, 20)], smoothed: 110_000, variation: 57_500, minimum: 100_000, why: "200 − 20 = 180; (150 + 80) / 4"),
+        Case(
+            samples: [(100, 0), (120, 20)], smoothed: 100_000, variation: 37_500, minimum: 100_000, why: "120 − 20 is not below the minimum"
+        ),
+        Case(
+            samples: [(100, 0), (120, 21)], smoothed: 102_500, variation: 42_500, minimum: 100_000,
+            why: "120 − 21 is: no delay is taken off"),
+        Case(
+            samples: [(100, 0), (60, 0)], smoothed: 95_000, variation: 47_500, minimum: 60_000,
+            why: "the difference counts without its sign"),
         Case(samples: [(100, 0), (60, 30)], smoothed: 95_000, variation: 47_500, minimum: 60_000, why: "the minimum takes no delay off"),
-        Case(samples: [(100, 0), (60, 0), (76, 10)], smoothed: 91_375, variation: 42_875, minimum: 60_000,
+        Case(
+            samples: [(100, 0), (60, 0), (76, 10)], smoothed: 91_375, variation: 42_875, minimum: 60_000,
             why: "(7 × 95 + 66) / 8; (3 × 47.5 + 29) / 4; the minimum stays"),
     ]
 

@@ -69,8 +69,12 @@ import Testing
 
     @Test func coversOnlyWhatIsWholeWithinOneRange() {
         let set = set([10..<20, 30..<40])
-        for range in [10..<20, 10..<11, 19..<20, 12..<18, 30..<40, 25..<25, 0..<0] as [Range<UInt64>] { #expect(set.covers(range), "\(range)") }
-        for range in [9..<20, 10..<21, 15..<35, 20..<30, 20..<21, 0..<50, 39..<41, 50..<60] as [Range<UInt64>] { #expect(!set.covers(range), "\(range)") }
+        for range in [10..<20, 10..<11, 19..<20, 12..<18, 30..<40, 25..<25, 0..<0] as [Range<UInt64>] {
+            #expect(set.covers(range), "\(range)")
+        }
+        for range in [9..<20, 10..<21, 15..<35, 20..<30, 20..<21, 0..<50, 39..<41, 50..<60] as [Range<UInt64>] {
+            #expect(!set.covers(range), "\(range)")
+        }
         #expect(!RangeSet64().covers(0..<1))
     }
 

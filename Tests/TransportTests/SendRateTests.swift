@@ -43,7 +43,7 @@ import Testing
         let sizes = sent.map(\.payload.count)
         pair.run(for: .milliseconds(40))
         #expect(sizes.count == 10)
-        #expect(statistics?.congestionWindow == 12_000 + sizes[5..<10].reduce(0, +))
+        #expect(statistics?.congestionWindow == 12_000 + sizes.suffix(5).reduce(0, +))
     }
 
     /// In slow start half a window in use is use enough: five full packets.

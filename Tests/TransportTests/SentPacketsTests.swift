@@ -9,7 +9,9 @@ import Testing
     private func sent(_ count: Int) -> SentPackets {
         var sent = SentPackets(firstNumber: 10)
         for index in 0..<count {
-            sent.append(bytes: 100 + index, windowLimited: index % 2 == 0, isCopied: false, frames: [.ping(requestedAt: .zero)], at: at(Int64(index)))
+            sent.append(
+                bytes: 100 + index, windowLimited: index % 2 == 0, isCopied: false, frames: [.ping(requestedAt: .zero)],
+                at: at(Int64(index)))
         }
         return sent
     }
