@@ -9,7 +9,7 @@ import Testing
 
     @Test func everyKindHasAFirstByteOfItsOwnThatNoOtherProtocolBeginsWith() {
         let kinds: [UInt8: PacketKind] = [
-            0x04: .initiation, 0x05: .response, 0x06: .cookieReply, 0x07: .reset, 0x08: .data, 0x09: .data, 0x0A: .data, 0x0B: .data,
+            0x04: .reset, 0x05: .response, 0x06: .cookieReply, 0x07: .initiation, 0x08: .data, 0x09: .data, 0x0A: .data, 0x0B: .data,
             0x0C: .keyQuery, 0x0D: .keyAnswer, 0x0E: .versions,
         ]
         for first in UInt8.min...UInt8.max { #expect(PacketHeader.kind(of: [first]) == kinds[first], "\(first)") }
