@@ -92,9 +92,9 @@ import Testing
         let piece = stream.nextChunk(room: room, credit: model.credit)
         #expect((piece != nil) == isDue)
         guard let piece else { return nil }
-        let range = Int(piece.offset)..<(Int(piece.offset) + piece.data.count)
+        let range = Int(piece.range.lowerBound)..<Int(piece.range.upperBound)
         #expect(range.count <= room && range.upperBound <= model.written)
-        let isRight = zip(range, piece.data).allSatisfy { Self.byte($0) == $1 }
+        let isRight = zip(range, SendStreamTests.bytes(of: piece, in: stream)).allSatisfy { Self.byte($0) == $1 }
         #expect(isRight, "other bytes than were written")
         if model.hasLost {
             let first = model.fates.firstIndex(of: .lost)

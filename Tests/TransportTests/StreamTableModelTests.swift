@@ -7,7 +7,7 @@ import Testing
 @Suite struct StreamTableModelTests {
     private struct Packet {
         var frames: [Frame]
-        var sent: [SentFrame]
+        var sent: SentFrames
         var toB: Bool
     }
 
@@ -126,7 +126,7 @@ import Testing
         let isB = world.random.next(below: 2) == 0
         let limit = 120 + Int(world.random.next(below: 400))
         var writer = ByteWriter()
-        var sent: [SentFrame] = []
+        var sent = SentFrames()
         _ = isB ? world.b.fill(&writer, limit: limit, sent: &sent, at: .zero) : world.a.fill(&writer, limit: limit, sent: &sent, at: .zero)
         guard !sent.isEmpty else { return }
         var reader = FrameReader(writer.bytes)

@@ -28,10 +28,10 @@ import Testing
 
     /// What the table sends in one packet with `limit` bytes for frames.
     static func fill(_ table: inout StreamTable, limit: Int = 1_171, at now: Instant = .zero) throws -> (
-        frames: [Frame], sent: [SentFrame], repairs: Bool
+        frames: [Frame], sent: SentFrames, repairs: Bool
     ) {
         var writer = ByteWriter()
-        var sent: [SentFrame] = []
+        var sent = SentFrames()
         let repairs = table.fill(&writer, limit: limit, sent: &sent, at: now)
         #expect(writer.count <= limit)
         var reader = FrameReader(writer.bytes)

@@ -198,13 +198,13 @@ extension Connection {
         var spurious: UInt64?
         for range in ack.ranges {
             var index = sent.index(from: range.lowerBound)
-            while index < sent.count, sent[index].number <= range.upperBound {
+            while index < sent.count, sent.number(at: index) <= range.upperBound {
                 defer { index += 1 }
-                let number = sent[index].number
-                guard sent[index].state != .skipped else {
+                let number = sent.number(at: index)
+                guard sent.state(at: index) != .skipped else {
                     throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a skipped packet number")
                 }
-                guard let packet = sent.conclude(number, as: .acknowledged) else { continue }
+                guard let packet = sent.conclude(at: index, as: .acknowledged) else { continue }
                 newlyAcknowledged = true
                 note(.packetAcknowledged(number: number), at: now)
                 if number == largest { largestNewly = packet }
@@ -282,7 +282,7 @@ extension Connection {
             "what is in flight does not add up")
     }
 
-    mutating func repair(_ frames: [SentFrame]) {
+    mutating func repair(_ frames: SentFrames) {
         for frame in frames {
             streams.onLost(frame)
         }

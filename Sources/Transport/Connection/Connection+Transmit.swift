@@ -105,7 +105,7 @@ extension Connection {
 
         let limit = room - PacketHeader.tagSize
         var writer = ByteWriter.packet(capacity: limit - PacketHeader.dataHeaderSize)
-        var frames: [SentFrame] = []
+        var frames = SentFrames()
         if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, at: now) }
         var elicits = false
         var repairs = false
@@ -124,17 +124,15 @@ extension Connection {
         return account(packet)
     }
 
-    private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout [SentFrame], at now: Instant) {
-        let ranges = received.ranges.reversed().map { $0.lowerBound...($0.upperBound - 1) }
-        guard let largest = ranges.first?.upperBound else { return }
-        let told = stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
-        writer.frame(
-            .ack(
-                AckFrame(
-                    path: path.identifier, ranges: ranges, delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)),
-                    timestamps: Array(told))))
+    private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout SentFrames, at now: Instant) {
+        guard let last = received.last else { return }
+        let largest = last.upperBound - 1
+        let told = stamps.isEmpty ? [] : stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
+        writer.ackFrame(
+            path: path.identifier, ranges: received.ranges.reversed().lazy.map { $0.lowerBound...($0.upperBound - 1) },
+            delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)), marks: nil, timestamps: told)
         // Told once: should this be lost, the next ones tell of later packets.
-        stamps.removeAll(keepingCapacity: true)
+        if !stamps.isEmpty { stamps.removeAll(keepingCapacity: true) }
         frames.append(.ack(largest: largest))
         acknowledgeNow = false
         unacknowledgedElicited = 0
@@ -142,7 +140,7 @@ extension Connection {
     }
 
     /// True when the packet now asks for an acknowledgement.
-    private mutating func writeData(_ writer: inout ByteWriter, _ frames: inout [SentFrame], limit: Int, isProbe: Bool, repairs: inout Bool, at now: Instant) -> Bool {
+    private mutating func writeData(_ writer: inout ByteWriter, _ frames: inout SentFrames, limit: Int, isProbe: Bool, repairs: inout Bool, at now: Instant) -> Bool {
         let start = writer.count
         for requestedAt in pings {
             writer.frame(.ping)
@@ -165,7 +163,7 @@ extension Connection {
         skipNumber += 256 + skipNumber % 509
     }
 
-    private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, frames: [SentFrame], at now: Instant) {
+    private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, frames: SentFrames, at now: Instant) {
         // What asks for no acknowledgement may never get one: nothing is kept of it.
         guard elicits else { return sent.passOver() }
         let window = path.controller.window

@@ -90,7 +90,7 @@ extension Endpoint {
                 response: response, localID: localID, remoteID: origin, configuration: configuration, skip: entropy.next(), at: now))
         slot.initiation = name
         slots[handle] = slot
-        byLocalID[localID] = handle
+        byLocalID[localID] = slot
         byInitiation[name] = handle
         register.insert(name)
         nameReset(slot)

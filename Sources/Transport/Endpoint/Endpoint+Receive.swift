@@ -61,7 +61,7 @@ extension Endpoint {
 
     private mutating func receiveData(_ bytes: consuming [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
-        guard let handle = byLocalID[destination], let slot = slots[handle] else {
+        guard let slot = byLocalID[destination] else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
             if bytes.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
                 var writer = ByteWriter(capacity: PacketHeader.resetSize)
@@ -98,7 +98,7 @@ extension Endpoint {
     private mutating func receiveHandshakeAnswer(
         _ kind: PacketKind, _ bytes: [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant
     ) -> DropReason? {
-        guard let handle = byLocalID[destination], let slot = slots[handle] else { return .unknownConnection }
+        guard let slot = byLocalID[destination] else { return .unknownConnection }
         let reason =
             kind == .response ? slot.connection.receiveResponse(bytes, from: address, at: now) : slot.connection.receiveCookie(bytes, at: now)
         settle(slot)

@@ -56,7 +56,7 @@ extension Endpoint {
     mutating func settle(_ slot: Slot) {
         if !slot.isQueued {
             slot.isQueued = true
-            ready.append(slot.connection.handle)
+            ready.append(slot)
         }
         collect(slot)
     }

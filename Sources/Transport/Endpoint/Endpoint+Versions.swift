@@ -17,7 +17,7 @@ extension Endpoint {
     /// In the clear, so a hint: a real answer that comes within a second still counts.
     mutating func receiveVersions(_ bytes: [UInt8], _ destination: ConnectionID, at now: Instant) -> DropReason? {
         guard bytes.count > PacketHeader.longHeaderSize, bytes.count <= PacketHeader.longHeaderSize + 32 else { return .tooShort }
-        guard let handle = byLocalID[destination], let slot = slots[handle] else { return .unknownConnection }
+        guard let slot = byLocalID[destination] else { return .unknownConnection }
         let versions = Array(bytes[PacketHeader.longHeaderSize...])
         // A list with our version in it answers nothing that we sent.
         guard !versions.contains(PacketHeader.version) else { return .unexpected }

@@ -15,7 +15,8 @@ import MastTimebase
 package struct Endpoint: ~Copyable {
     /// Holds a connection in place: one reference, one exclusivity check per event.
     final class Slot {
-        var connection: Connection
+        // Exclusivity holds by ownership: an endpoint cannot be copied, and hands its connections to nobody.
+        @exclusivity(unchecked) var connection: Connection
         var isQueued = false
         /// This connection's entries among the endpoint's wake-ups. Each is earlier than the one before it, so the
         /// last is the next to come; an entry is added only when none comes in time. A busy connection thus keeps
@@ -68,7 +69,7 @@ package struct Endpoint: ~Copyable {
     package internal(set) var unread: SourceLedger
 
     var slots: [ConnectionHandle: Slot] = [:]  // lookup only
-    var byLocalID: [ConnectionID: ConnectionHandle] = [:]  // lookup only
+    var byLocalID: [ConnectionID: Slot] = [:]  // lookup only
     /// By what would reset it: the ID we send to and its token, which nobody else knows.
     var byReset: [ResetName: ConnectionHandle] = [:]  // lookup only
     var byInitiation: [UInt64: ConnectionHandle] = [:]  // lookup only
@@ -80,7 +81,7 @@ package struct Endpoint: ~Copyable {
     var halfOpen = SourceShares()
     var register: InitiationRegister
     var nextHandle: UInt64 = 1
-    var ready: Deque<ConnectionHandle> = []
+    var ready: Deque<Slot> = []
     var wakeups = Heap<Wakeup>()
     var outgoing: Deque<Transmit> = []
     var events: Deque<EndpointEvent> = []
@@ -172,7 +173,7 @@ package struct Endpoint: ~Copyable {
                 handle: handle, connectingTo: address, peerKey: peerKey, handshake: handshake, localID: localID, remoteID: remoteID,
                 control: control, configuration: configuration, skip: entropy.next(), at: now))
         slots[handle] = slot
-        byLocalID[localID] = handle
+        byLocalID[localID] = slot
         index(slot)
         settle(slot)
         return handle
@@ -253,20 +254,14 @@ package struct Endpoint: ~Copyable {
 
     package mutating func pollTransmit(at now: Instant) -> Transmit? {
         if let transmit = outgoing.popFirst() { return count(transmit) }
-        while let handle = ready.first {
-            guard let slot = slots[handle] else {
-                ready.removeFirst()
-                continue
-            }
-            let transmit = slot.connection.pollTransmit(at: now)
-            if let transmit {
+        while let slot = ready.popFirst() {
+            guard !slot.isRetired else { continue }
+            if let transmit = slot.connection.pollTransmit(at: now) {
                 // Round robin between connections, one datagram each.
-                ready.removeFirst()
-                ready.append(handle)
+                ready.append(slot)
                 collect(slot)
                 return count(transmit)
             }
-            ready.removeFirst()
             slot.isQueued = false
             collect(slot)
             retireIfClosed(slot)

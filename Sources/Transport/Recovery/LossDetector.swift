@@ -30,13 +30,13 @@ package struct LossDetector: Sendable {
         let patience = max(reference * timeThresholdEighths / 8, .milliseconds(1))
         var lost: [UInt64] = []
         var again: Instant?
-        for index in 0..<sent.count {
-            let packet = sent[index]
-            guard packet.number < largest else { break }
-            guard packet.state == .outstanding else { continue }
-            let due = packet.sentAt + patience
-            if due <= now || largest - packet.number >= packetThreshold {
-                lost.append(packet.number)
+        for index in sent.firstOutstanding..<sent.count {
+            let number = sent.number(at: index)
+            guard number < largest else { break }
+            guard sent.state(at: index) == .outstanding else { continue }
+            let due = sent.sentAt(at: index) + patience
+            if due <= now || largest - number >= packetThreshold {
+                lost.append(number)
             } else {
                 again = min(again ?? due, due)
             }

@@ -25,7 +25,7 @@ package struct SentPacket: Sendable {
     package var windowLimited: Bool
     /// Whether it went to a candidate for the path too.
     package var isCopied: Bool
-    package var frames: [SentFrame]
+    package var frames: SentFrames
 }
 
 /// Packets sent and not yet concluded, by packet number, without those that ask for no acknowledgement: a peer need not
@@ -34,6 +34,8 @@ package struct SentPacket: Sendable {
 /// knowing about.
 package struct SentPackets: Sendable {
     private var packets: Deque<SentPacket> = []
+    /// No packet below this position is outstanding. Searches begin here: what is behind is kept for late arrivals alone.
+    private var settled = 0
     package private(set) var nextNumber: UInt64
     package private(set) var bytesInFlight = 0
     package private(set) var ackElicitingInFlight = 0
@@ -50,6 +52,9 @@ package struct SentPackets: Sendable {
     package var count: Int { packets.count }
     /// By position, not by number.
     package subscript(index: Int) -> SentPacket { packets[index] }
+    package func number(at index: Int) -> UInt64 { packets[index].number }
+    package func state(at index: Int) -> SentPacket.State { packets[index].state }
+    package func sentAt(at index: Int) -> Instant { packets[index].sentAt }
 
     /// The position of the first packet whose number is not below `number`; `count` when there is none.
     package func index(from number: UInt64) -> Int {
@@ -62,7 +67,7 @@ package struct SentPackets: Sendable {
         return low
     }
 
-    package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, frames: [SentFrame], at now: Instant) {
+    package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, frames: SentFrames, at now: Instant) {
         packets.append(
             SentPacket(
                 number: nextNumber, state: .outstanding, sentAt: now, bytes: bytes, windowLimited: windowLimited, isCopied: isCopied,
@@ -85,33 +90,47 @@ package struct SentPackets: Sendable {
     package mutating func conclude(_ number: UInt64, as state: SentPacket.State) -> SentPacket? {
         let index = index(from: number)
         guard index < packets.count, packets[index].number == number else { return nil }
+        return conclude(at: index, as: state)
+    }
+
+    /// As above, by position.
+    package mutating func conclude(at index: Int, as state: SentPacket.State) -> SentPacket? {
         let old = packets[index]
         guard old.state != state else { return nil }
         packets[index].state = state
-        if state == .acknowledged { packets[index].frames = [] }
+        if state == .acknowledged { packets[index].frames = SentFrames() }
         if old.state == .outstanding {
             bytesInFlight -= old.bytes
             ackElicitingInFlight -= 1
+            while settled < packets.count, packets[settled].state != .outstanding { settled += 1 }
         }
         return old
     }
 
     /// Drops concluded packets from the front; lost ones stay until `horizon`, to recognise a late arrival.
     package mutating func prune(lostBefore horizon: Instant) {
-        while let first = packets.first {
-            switch first.state {
+        while !packets.isEmpty {
+            switch packets[0].state {
             case .acknowledged, .skipped: break
             case .outstanding: return
-            case .lost: if first.sentAt > horizon { return }
+            case .lost: if packets[0].sentAt > horizon { return }
             }
             packets.removeFirst()
+            settled = max(0, settled - 1)
         }
+    }
+
+    /// Where the first outstanding packet stands; `count` when there is none.
+    package var firstOutstanding: Int {
+        var index = settled
+        while index < packets.count, packets[index].state != .outstanding { index += 1 }
+        return index
     }
 
     /// Send time of the oldest packet that still waits for an acknowledgement.
     package var oldestOutstanding: (number: UInt64, packet: SentPacket)? {
-        for packet in packets where packet.state == .outstanding { return (packet.number, packet) }
-        return nil
+        let index = firstOutstanding
+        return index < packets.count ? (packets[index].number, packets[index]) : nil
     }
 
     /// Outstanding packets that went to the path's address alone.

@@ -52,7 +52,7 @@ struct PacketNonce {
         func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
             let payload = packet.count - header
             guard payload >= 0 else { return false }
-            for _ in 0..<PacketHeader.tagSize { packet.append(0) }
+            packet.append(contentsOf: repeatElement(0, count: PacketHeader.tagSize))
             return call(&packet, header, nonce) { mast_cipher_seal(cipher, $0, $1, header, $2, payload) }
         }
 

@@ -9,9 +9,7 @@ package struct SendStream: Sendable {
     /// Bytes accepted and not yet acknowledged, at most: one bandwidth-delay product of 40 Mbit/s × 200 ms.
     package static let bufferLimit = 1 << 20
 
-    private var buffer: [UInt8] = []
-    /// Stream offset of `buffer[0]`, less what is acknowledged but not yet cut off.
-    private var base: UInt64 = 0
+    private var buffer = SendBuffer()
     private var acknowledged = RangeSet64()
     private var lost = RangeSet64()
     private var nextOffset: UInt64 = 0
@@ -38,7 +36,7 @@ package struct SendStream: Sendable {
         self.deadline = deadline
     }
 
-    private var end: UInt64 { base + UInt64(buffer.count) }
+    private var end: UInt64 { buffer.end }
     package var isDone: Bool { resetAcknowledged || (finAcknowledged && acknowledgedUpTo >= (finalSize ?? .max)) }
     private var acknowledgedUpTo: UInt64 { acknowledged.first.map { $0.lowerBound == 0 ? $0.upperBound : 0 } ?? 0 }
     /// Bytes kept.
@@ -63,7 +61,7 @@ package struct SendStream: Sendable {
         promised = end + UInt64(bytes.count)
         let room = max(0, Self.bufferLimit - buffer.count)
         let accepted = min(room, bytes.count)
-        buffer.append(contentsOf: bytes.prefix(accepted))
+        buffer.append(bytes.prefix(accepted))
         if accepted == bytes.count {
             if fin { finalSize = end }
         } else {
@@ -84,8 +82,7 @@ package struct SendStream: Sendable {
         guard resetCode == nil, !isDone else { return false }
         resetCode = code
         resetPending = true
-        buffer = []
-        base = nextOffset
+        buffer.removeAll(at: nextOffset)
         lost = RangeSet64()
         return true
     }
@@ -99,8 +96,7 @@ package struct SendStream: Sendable {
     }
 
     package struct Chunk {
-        package var offset: UInt64
-        package var data: ArraySlice<UInt8>
+        package var range: Range<UInt64>
         package var fin: Bool
         /// Bytes never sent before, charged to connection flow control.
         package var fresh: UInt64
@@ -129,14 +125,16 @@ package struct SendStream: Sendable {
     }
 
     private mutating func chunk(_ range: Range<UInt64>, fresh: UInt64, isRepair: Bool) -> Chunk {
-        let start = Int(range.lowerBound - base)
         let fin = range.upperBound == finalSize
         if fin {
             finSent = true
             finEverSent = true
         }
-        return Chunk(offset: range.lowerBound, data: buffer[start..<(start + range.count)], fin: fin, fresh: fresh, isRepair: isRepair)
+        return Chunk(range: range, fin: fin, fresh: fresh, isRepair: isRepair)
     }
+
+    /// Appends a chunk's bytes to a packet.
+    package func copy(_ chunk: Chunk, into writer: inout ByteWriter) { buffer.copy(chunk.range, into: &writer) }
 
     package mutating func takeReset() -> (code: UInt64, finalSize: UInt64)? {
         guard resetPending, let resetCode else { return nil }
@@ -153,19 +151,15 @@ package struct SendStream: Sendable {
             // Perhaps it was called lost before: it need not go again.
             finSent = true
         }
-        // Cut the acknowledged prefix off in large steps, so that the copy is rare.
-        let cut = min(acknowledgedUpTo, end)
-        if cut > base, cut - base >= 32_768 || cut == end {
-            buffer.removeFirst(Int(cut - base))
-            base = cut
-        }
+        buffer.discard(below: acknowledgedUpTo)
     }
 
     package mutating func onLost(_ range: Range<UInt64>, fin: Bool) {
         guard resetCode == nil else { return }
         if !range.isEmpty {
             var missing = RangeSet64()
-            missing.insert(max(range.lowerBound, base)..<max(range.upperBound, max(range.lowerBound, base)))
+            let lower = max(range.lowerBound, buffer.base)
+            missing.insert(lower..<max(range.upperBound, lower))
             for acked in acknowledged.ranges { missing.remove(acked) }
             for piece in missing.ranges { lost.insert(piece) }
         }
@@ -190,7 +184,7 @@ package struct SendStream: Sendable {
             if !resetAcknowledged { resetPending = true }
             return !resetAcknowledged
         }
-        let from = max(acknowledgedUpTo, base)
+        let from = max(acknowledgedUpTo, buffer.base)
         if from < nextOffset {
             onLost(from..<min(nextOffset, from + 1_000), fin: false)
             if from + 1_000 >= nextOffset, finSent { finSent = finAcknowledged }

@@ -11,7 +11,7 @@ package struct ByteWriter: Sendable {
     /// - Parameter capacity: of frames, in bytes.
     package static func packet(capacity: Int) -> ByteWriter {
         var writer = ByteWriter(capacity: PacketHeader.dataHeaderSize + capacity + PacketHeader.tagSize)
-        for _ in 0..<PacketHeader.dataHeaderSize { writer.bytes.append(0) }
+        writer.bytes.append(contentsOf: repeatElement(0, count: PacketHeader.dataHeaderSize))
         return writer
     }
 
@@ -21,11 +21,7 @@ package struct ByteWriter: Sendable {
 
     /// Big-endian.
     package mutating func integer<T: FixedWidthInteger & UnsignedInteger>(_ value: T) {
-        var shift = T.bitWidth - 8
-        while shift >= 0 {
-            bytes.append(UInt8(truncatingIfNeeded: value &>> T(shift)))
-            shift -= 8
-        }
+        withUnsafeBytes(of: value.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
     /// A variable-length integer (RFC 9000 section 16); values beyond 62 bits are clamped to the largest.

@@ -133,7 +133,8 @@ extension ByteWriter {
     package mutating func frame(_ frame: Frame) {
         switch frame {
         case .ping: varInt(FrameType.ping)
-        case .ack(let ack): ackFrame(ack)
+        case .ack(let ack):
+            ackFrame(path: ack.path, ranges: ack.ranges, delayMicroseconds: ack.delayMicroseconds, marks: ack.marks, timestamps: ack.timestamps)
         case .stream(let stream):
             streamHeader(
                 id: stream.id, offset: stream.offset, count: stream.data.count, fin: stream.fin, deadlineMicroseconds: stream.deadlineMicroseconds)
@@ -160,7 +161,9 @@ extension ByteWriter {
         var type = FrameType.stream
         if fin { type |= FrameType.streamFin }
         if deadlineMicroseconds != nil { type |= FrameType.streamDeadline }
-        varInts(type, id.rawValue, offset)
+        varInt(type)
+        varInt(id.rawValue)
+        varInt(offset)
         if let deadlineMicroseconds { varInt(deadlineMicroseconds) }
         varInt(UInt64(count))
     }
@@ -172,21 +175,30 @@ extension ByteWriter {
 
     private mutating func varInts(_ values: UInt64...) { for value in values { varInt(value) } }
 
-    private mutating func ackFrame(_ ack: AckFrame) {
-        guard let first = ack.ranges.first else { return }
+    /// An acknowledgement, without an `AckFrame` to make first.
+    /// - Parameter ranges: newest first, disjoint, descending.
+    mutating func ackFrame(
+        path: UInt32, ranges: some RandomAccessCollection<ClosedRange<UInt64>>, delayMicroseconds: UInt64, marks: ECNCounts?,
+        timestamps: [ReceiveTimestamp]
+    ) {
+        guard let first = ranges.first else { return }
         var type = FrameType.ack
-        if ack.marks != nil { type |= FrameType.ackMarks }
-        if !ack.timestamps.isEmpty { type |= FrameType.ackTimestamps }
-        varInts(type, UInt64(ack.path), first.upperBound, ack.delayMicroseconds)
-        varInt(UInt64(ack.ranges.count - 1))
+        if marks != nil { type |= FrameType.ackMarks }
+        if !timestamps.isEmpty { type |= FrameType.ackTimestamps }
+        varInt(type)
+        varInt(UInt64(path))
+        varInt(first.upperBound)
+        varInt(delayMicroseconds)
+        varInt(UInt64(ranges.count - 1))
         varInt(first.upperBound - first.lowerBound)
         var smallest = first.lowerBound
-        for range in ack.ranges.dropFirst() {
-            varInts(smallest - range.upperBound - 2, range.upperBound - range.lowerBound)
+        for range in ranges.dropFirst() {
+            varInt(smallest - range.upperBound - 2)
+            varInt(range.upperBound - range.lowerBound)
             smallest = range.lowerBound
         }
-        if let marks = ack.marks { varInts(marks.ect0, marks.ect1, marks.ce) }
-        if !ack.timestamps.isEmpty { write(ack.timestamps, largest: first.upperBound) }
+        if let marks { varInts(marks.ect0, marks.ect1, marks.ce) }
+        if !timestamps.isEmpty { write(timestamps, largest: first.upperBound) }
     }
 
     private mutating func write(_ timestamps: [ReceiveTimestamp], largest: UInt64) {

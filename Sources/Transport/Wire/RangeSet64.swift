@@ -35,6 +35,15 @@ package struct RangeSet64: Sendable, Equatable {
 
     package mutating func insert(_ range: Range<UInt64>) {
         guard !range.isEmpty else { return }
+        // In order, as nearly always.
+        guard let last = ranges.last, range.lowerBound < last.lowerBound else {
+            if let last = ranges.last, range.lowerBound <= last.upperBound {
+                ranges[ranges.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+            } else {
+                ranges.append(range)
+            }
+            return
+        }
         // Touching ranges merge, so look from the one that ends at or after our start.
         var start = range.lowerBound == 0 ? 0 : index(after: range.lowerBound - 1)
         var lower = range.lowerBound
@@ -49,7 +58,7 @@ package struct RangeSet64: Sendable, Equatable {
     }
 
     package mutating func remove(_ range: Range<UInt64>) {
-        guard !range.isEmpty else { return }
+        guard !range.isEmpty, let last = ranges.last, range.lowerBound < last.upperBound else { return }
         let from = index(after: range.lowerBound)
         var to = from
         var left: [Range<UInt64>] = []
