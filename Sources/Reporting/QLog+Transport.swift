@@ -46,6 +46,7 @@ extension QLog {
                 metricsUpdated(
                     Metrics(latestRTT: latest, smoothedRTT: smoothed, minimumRTT: minimum, bytesInFlight: inFlight, congestionWindow: window),
                     at: event.time)
+            case .datagramSizeUpdated(let bytes): remark("recovery:mtu_updated", "\(bytes) bytes of UDP payload", at: event.time)
             case .migrated(let address): remark("connectivity:path_updated", "now \(address)", at: event.time)
             case .closed(let reason): remark("connectivity:connection_closed", "\(reason)", at: event.time)
             }

@@ -85,7 +85,11 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     private let host: RPCHost
     private let driver: UDPEndpointDriver
     private var socket: (any DatagramSocket)?
+    /// What came and was not handed over yet, and behind it memory for what will come.
     private var arrivals: [ReceivedDatagram] = []
+    private var arrived = 0
+    /// Memory of a larger datagram is not kept: seldom is one larger than a path's packets.
+    private static let keptCapacity = 4_096
     private var transmits: [Transmit] = []
 
     init(host: RPCHost, driver: UDPEndpointDriver) { (self.host, self.driver) = (host, driver) }
@@ -93,8 +97,15 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     func use(_ socket: any DatagramSocket) { self.socket = socket }
 
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
-        arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
-        if arrivals.count >= Self.received { deliver() }
+        if arrived < arrivals.count {
+            arrivals[arrived].source = source
+            arrivals[arrived].bytes.removeAll(keepingCapacity: true)
+            arrivals[arrived].bytes.append(contentsOf: bytes)
+        } else {
+            arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
+        }
+        arrived += 1
+        if arrived >= Self.received { deliver() }
     }
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
@@ -102,9 +113,10 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     }
 
     private func deliver() {
-        guard !arrivals.isEmpty else { return }
-        host.receive(&arrivals, at: driver.now())
-        arrivals.removeAll(keepingCapacity: true)
+        guard arrived > 0 else { return }
+        host.receive(&arrivals, count: arrived, at: driver.now())
+        for index in 0..<arrived where arrivals[index].bytes.capacity > Self.keptCapacity { arrivals[index].bytes = [] }
+        arrived = 0
     }
 
     func turn(at now: Instant) -> Instant? {

@@ -16,6 +16,7 @@ import Testing
         init(delay: Interval = .milliseconds(20)) {
             var configuration = TransportConfiguration()
             configuration.logsKeys = true
+            configuration.maximumDatagramSize = 1_200
             let link = LinkProfile(delay: delay)
             pair = Pair(scenario: LinkScenario(up: link, down: link, seed: 1), configuration: configuration)
             tap = Wiretap(pair)

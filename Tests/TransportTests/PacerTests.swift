@@ -2,7 +2,7 @@ import MastTimebase
 import MastTransport
 import Testing
 
-/// RFC 9002 section 7.7: 1.25 windows a round trip, twice the window in slow start, after a burst of ten datagrams.
+/// RFC 9002 section 7.7: 1.25 windows a round trip, twice the window in slow start, after a burst of ten datagrams or a millisecond.
 @Suite struct PacerTests {
     private static let datagram = 1_200
     /// 120,000 bytes in 100 ms: 1.25 × that is a datagram in 0.8 ms, twice it one in 0.5 ms.
@@ -17,10 +17,10 @@ import Testing
     /// When the next may leave after a burst at `start`.
     private func afterBurst(
         at start: Instant = .zero + .seconds(1), bytes: Int = datagram, window: Int = window, rtt: RTTEstimator? = nil,
-        slowStart: Bool = false
+        slowStart: Bool = false, burst: Int = 10
     ) -> Interval? {
         var pacer = Pacer(datagramSize: Self.datagram)
-        for _ in 0..<10 {
+        for _ in 0..<burst {
             guard pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt ?? self.rtt(), slowStart: slowStart, at: start) == nil
             else { return nil }
             pacer.onSent(bytes: Self.datagram)
@@ -34,6 +34,23 @@ import Testing
         #expect(afterBurst(bytes: 300) == .microseconds(200), "a quarter of a datagram waits a quarter of the time")
         #expect(afterBurst(window: 2 * Self.window) == .microseconds(400))
         #expect(afterBurst(rtt: rtt(.milliseconds(50))) == .microseconds(400))
+    }
+
+    /// What a millisecond of the rate is, up to 64 KiB: 1.25 windows in 100 ms, so a hundredth of 1.25 windows.
+    @Test(arguments: [(960_000, 10), (1_920_000, 20), (3_840_000, 40), (50_000_000, 54)])
+    func aFastSenderIsWokenOnceAMillisecond(window: Int, burst: Int) {
+        var pacer = Pacer(datagramSize: Self.datagram)
+        var left: [Int] = []
+        for step in 0..<50 as Range<Int64> {
+            let now = Instant.zero + .seconds(1) + .milliseconds(step)
+            var count = 0
+            while count < 1_000, pacer.blockedUntil(bytes: Self.datagram, window: window, rtt: rtt(), slowStart: false, at: now) == nil {
+                pacer.onSent(bytes: Self.datagram)
+                count += 1
+            }
+            left.append(count)
+        }
+        #expect(left.allSatisfy { $0 <= burst + 1 } && (left.dropFirst().min() ?? 0) >= min(burst, window / 96_000))
     }
 
     @Test func onlyWhatIsMissingIsWaitedFor() {
@@ -100,9 +117,9 @@ import Testing
     }
 
     @Test func oddNumbersNeitherTrapNorBlockForGood() {
-        #expect(afterBurst(window: .max) == .nanoseconds(1))
+        #expect(afterBurst(window: .max, burst: 54) == .nanoseconds(1))
         #expect((afterBurst(window: 0) ?? .zero) > .zero)
-        #expect(afterBurst(rtt: rtt(.zero)) == .nanoseconds(8), "a round trip of a microsecond is the shortest")
+        #expect(afterBurst(rtt: rtt(.zero), burst: 54) == .nanoseconds(4), "464 bytes more; a round trip of a microsecond is the shortest")
         var pacer = Pacer(datagramSize: Self.datagram)
         let later = Instant.zero + .seconds(9)
         #expect(pacer.blockedUntil(bytes: Self.datagram, window: Self.window, rtt: rtt(), slowStart: false, at: later) == nil)
@@ -131,7 +148,7 @@ import Testing
             pacer.onSent(bytes: Self.datagram)
             sent += Self.datagram
         }
-        let limit = 10 * Double(Self.datagram) + perSecond * (now - start).inSeconds
+        let limit = max(10 * Double(Self.datagram), perSecond / 1_000) + perSecond * (now - start).inSeconds
         #expect(Double(sent) <= limit + 1)
         #expect(Double(sent) >= 0.95 * limit - 2 * Double(Self.datagram))
     }

@@ -185,16 +185,14 @@ public final class RPCHost: Sendable {
 
     package func receive(_ datagrams: [ReceivedDatagram], at now: Instant) {
         var datagrams = datagrams
-        receive(&datagrams, at: now)
+        receive(&datagrams, count: datagrams.count, at: now)
     }
 
-    /// - Parameter datagrams: without bytes afterwards: they are opened where they are.
-    package func receive(_ datagrams: inout [ReceivedDatagram], at now: Instant) {
+    /// - Parameter datagrams: the first `count` are opened where they are; afterwards their memory is the caller's again.
+    package func receive(_ datagrams: inout [ReceivedDatagram], count: Int, at now: Instant) {
         let effects = core.withLock { core in
-            for index in datagrams.indices {
-                var bytes: [UInt8] = []
-                swap(&bytes, &datagrams[index].bytes)
-                core.endpoint.receive(bytes, from: datagrams[index].source, at: now)
+            for index in 0..<min(count, datagrams.count) {
+                core.endpoint.receive(&datagrams[index].bytes, from: datagrams[index].source, at: now)
                 core.drainEvents(at: now)
             }
             return core.takeEffects()
@@ -268,16 +266,15 @@ public final class RPCHost: Sendable {
     /// datagrams to `output`.
     /// - Returns: whether there may be more to send, and when to come back.
     package func turn(into output: inout [Transmit], limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
-        let (transmits, wakeup, effects) = core.withLock { core in
+        let before = output.count
+        let (wakeup, effects) = core.withLock { core in
             if let due = core.nextWakeup(), due <= now { core.handleTimeout(at: now) }
-            var transmits: [Transmit] = []
-            while transmits.count < limit, let transmit = core.endpoint.pollTransmit(at: now) { transmits.append(transmit) }
+            while output.count - before < limit, let transmit = core.endpoint.pollTransmit(at: now) { output.append(transmit) }
             core.drainEvents(at: now)
-            return (transmits, core.nextWakeup(), core.takeEffects())
+            return (core.nextWakeup(), core.takeEffects())
         }
         for effect in effects { effect.perform(self) }
         logKeys()
-        output.append(contentsOf: transmits)
-        return (limit > 0 && transmits.count == limit, wakeup)
+        return (limit > 0 && output.count - before == limit, wakeup)
     }
 }

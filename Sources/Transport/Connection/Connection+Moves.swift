@@ -123,6 +123,7 @@ extension Connection {
         if !sameHost {
             // Another network: what was learned about the old one no longer holds (RFC 9000 section 9.4).
             path.controller.onPathChange(at: now)
+            path.mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
             path.rtt = RTTEstimator(initial: max(path.rtt.smoothed, configuration.initialRTT))
             if candidate.challenges == 1, let challengedAt = candidate.challengedAt {
                 path.rtt.update(sample: now - challengedAt, ackDelay: .zero)
@@ -139,6 +140,7 @@ extension Connection {
         for number in sent.uncopied {
             guard let packet = sent.conclude(number, as: .lost) else { continue }
             note(.packetLost(number: number), at: now)
+            if packet.triesSize { path.mtu.onAttemptLost(packet.bytes, at: now) }
             repair(packet.frames)
         }
         probesPending = 1

@@ -61,8 +61,7 @@ extension Connection {
         }
     }
 
-    mutating func receiveData(_ datagram: consuming [UInt8], from address: NetworkAddress, at now: Instant, random: UInt64) -> DropReason? {
-        var packet = consume datagram
+    mutating func receiveData(_ packet: inout [UInt8], from address: NetworkAddress, at now: Instant, random: UInt64) -> DropReason? {
         guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard protection != nil else { return .unexpected }
         if case .closed = phase { return .unknownConnection }
@@ -242,6 +241,7 @@ extension Connection {
     }
 
     private mutating func conclude(_ packet: SentPacket, at now: Instant) {
+        onSizeAcknowledged(packet, at: now)
         if packet.state == .outstanding {
             path.controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: path.rtt, limited: packet.windowLimited, at: now)
         }
@@ -257,6 +257,13 @@ extension Connection {
         }
     }
 
+    private mutating func onSizeAcknowledged(_ packet: SentPacket, at now: Instant) {
+        let before = path.mtu.size
+        if packet.triesSize { path.mtu.onAttemptAcknowledged(packet.bytes) }
+        _ = path.mtu.onAcknowledged(packet.number, bytes: packet.bytes)
+        if path.mtu.size != before { note(.datagramSizeUpdated(path.mtu.size), at: now) }
+    }
+
     mutating func detectLosses(at now: Instant) {
         let (lost, again) = detector.detect(in: sent, rtt: path.rtt, at: now)
         timers[.loss] = again
@@ -266,12 +273,19 @@ extension Connection {
         for number in lost {
             guard let packet = sent.conclude(number, as: .lost) else { continue }
             guard invariants.check(packet.state == .outstanding, "a packet is lost twice") else { continue }
+            note(.packetLost(number: number), at: now)
+            guard !packet.triesSize else {
+                // Larger than the path carries, perhaps: no sign of congestion (RFC 9000 section 14.4).
+                path.mtu.onAttemptLost(packet.bytes, at: now)
+                continue
+            }
+            path.mtu.onLost(number, bytes: packet.bytes)
             bytes += packet.bytes
             latest = max(latest, packet.sentAt)
             statistics.packetsLost += 1
-            note(.packetLost(number: number), at: now)
             repair(packet.frames)
         }
+        guard bytes > 0 else { return checkInFlight() }
         path.controller.onLoss(bytes: bytes, latestSentAt: latest, at: now)
         checkInFlight()
     }

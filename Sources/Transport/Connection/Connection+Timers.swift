@@ -63,7 +63,7 @@ extension Connection {
         wantsControlProbe = control != nil
         probesPending = 1
         elicitPending = true
-        guard let oldest = sent.oldestOutstanding?.packet else { return }
+        guard let oldest = sent.oldestWithFrames else { return }
         for frame in oldest.frames {
             switch frame {
             case .stream(let id, _, _): _ = streams.probe(id)

@@ -103,6 +103,8 @@ extension Connection {
         let carriesData = wantsData && (isProbe || mayCarryData(at: now))
         guard carriesData || acknowledgeNow else { return nil }
 
+        if carriesData, !isProbe, let transmit = trySize(at: now) { return transmit }
+
         let limit = room - PacketHeader.tagSize
         var writer = ByteWriter.packet(capacity: limit - PacketHeader.dataHeaderSize)
         var frames = SentFrames()
@@ -121,6 +123,24 @@ extension Connection {
         if repairs { statistics.packetsRetransmitted += 1 }
         record(packet.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
         note(.packetSent(number: number, bytes: packet.count, retransmission: repairs, probe: isProbe && elicits), at: now)
+        return account(packet)
+    }
+
+    /// A packet of nothing that is larger than those before, while more is to follow: what follows shows what became of it. It goes
+    /// in the place of a full packet, though the window may have no room for the few bytes more.
+    private mutating func trySize(at now: Instant) -> Transmit? {
+        guard path.isValidated, candidates.isEmpty, streams.hasSendable,
+            let size = path.mtu.attempt(peer: Int(clamping: peerParameters.maximumDatagramSize), at: now)
+        else { return nil }
+        skipNumberIfDue(at: now)
+        let number = sent.nextNumber
+        var writer = ByteWriter.packet(capacity: size - PacketHeader.dataHeaderSize - PacketHeader.tagSize)
+        writer.frame(.ping)
+        writer.append(repeatElement(0, count: size - PacketHeader.tagSize - writer.count))
+        guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
+        path.mtu.onAttempt(size)
+        record(packet.count, elicits: true, isCopied: false, triesSize: true, frames: SentFrames(), at: now)
+        note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
         return account(packet)
     }
 
@@ -163,14 +183,15 @@ extension Connection {
         skipNumber += 256 + skipNumber % 509
     }
 
-    private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, frames: SentFrames, at now: Instant) {
+    private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, triesSize: Bool = false, frames: SentFrames, at now: Instant) {
         // What asks for no acknowledgement may never get one: nothing is kept of it.
         guard elicits else { return sent.passOver() }
         let window = path.controller.window
         let inFlight = sent.bytesInFlight + bytes
         // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
         let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * datagramSize >= window
-        sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, frames: frames, at: now)
+        if !triesSize { path.mtu.onSent(bytes: bytes) }
+        sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
         path.controller.onSent(bytes: bytes, at: now)
         path.pacer.onSent(bytes: bytes)
         lastAckElicitingSent = now

@@ -208,6 +208,7 @@ struct Connection: ~Copyable {
         now.bytesInFlight = sent.bytesInFlight
         now.oldestUnacknowledged = sent.oldestOutstanding?.packet.sentAt
         now.streams = streams.count
+        now.datagramSize = path.mtu.size
         return now
     }
 
@@ -315,8 +316,8 @@ struct Connection: ~Copyable {
         noteKeys(at: now)
     }
 
-    /// UDP payload bytes of the largest packet that may go: ours, and what the peer takes.
-    var datagramSize: Int { min(configuration.maximumDatagramSize, Int(clamping: peerParameters.maximumDatagramSize)) }
+    /// UDP payload bytes of the largest packet that may go: what the path carries, and what the peer takes.
+    var datagramSize: Int { min(path.mtu.limit(consecutiveProbes: consecutiveProbes), Int(clamping: peerParameters.maximumDatagramSize)) }
 
     mutating func note(_ event: TraceEvent, at now: Instant) {
         // Bounded, so that a driver that never drains it costs 4096 events and no more.

@@ -13,13 +13,15 @@ package struct Path: Sendable {
     var rtt: RTTEstimator
     var controller: any CongestionController
     var pacer: Pacer
+    package internal(set) var mtu: PathMTU
 
     package init(address: NetworkAddress, validated: Bool, configuration: TransportConfiguration) {
         self.address = address
         isValidated = validated
         rtt = RTTEstimator(initial: configuration.initialRTT)
-        controller = Cubic(datagramSize: configuration.maximumDatagramSize, maximumWindow: configuration.maximumWindow)
-        pacer = Pacer(datagramSize: configuration.maximumDatagramSize)
+        mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
+        controller = Cubic(datagramSize: PathMTU.base, maximumWindow: configuration.maximumWindow)
+        pacer = Pacer(datagramSize: PathMTU.base)
     }
 
     package func maySend(_ bytes: Int) -> Bool { isValidated || sent + bytes <= 3 * received }

@@ -6,14 +6,19 @@ extension Endpoint {
         receive(datagram.withUnsafeBytes { [UInt8]($0) }, from: address, at: now)
     }
 
-    /// - Parameter bytes: opened in place where nobody else has them.
     package mutating func receive(_ bytes: consuming [UInt8], from address: NetworkAddress, at now: Instant) {
-        counters.received += 1
-        counters.receivedBytes += UInt64(bytes.count)
-        if let reason = dispatch(bytes, from: address, at: now) { counters.drop(reason) }
+        var bytes = bytes
+        receive(&bytes, from: address, at: now)
     }
 
-    private mutating func dispatch(_ bytes: consuming [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
+    /// - Parameter bytes: opened in place. Nothing of the endpoint keeps them, so that their memory can take the next datagram.
+    package mutating func receive(_ bytes: inout [UInt8], from address: NetworkAddress, at now: Instant) {
+        counters.received += 1
+        counters.receivedBytes += UInt64(bytes.count)
+        if let reason = dispatch(&bytes, from: address, at: now) { counters.drop(reason) }
+    }
+
+    private mutating func dispatch(_ bytes: inout [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
         // Before all else: what cannot be answered is neither answered nor sent on.
         guard address.isAnswerable else { return .badSource }
         guard let kind = PacketHeader.kind(of: bytes) else { return bytes.isEmpty ? .tooShort : .unknownKind }
@@ -29,7 +34,7 @@ extension Endpoint {
             }
         }
         switch kind {
-        case .data: return receiveData(bytes, destination, from: address, at: now)
+        case .data: return receiveData(&bytes, destination, from: address, at: now)
         case .initiation: return receiveInitiation(bytes, destination, from: address, at: now)
         case .response, .cookieReply: return receiveHandshakeAnswer(kind, bytes, destination, from: address, at: now)
         case .reset: return receiveReset(bytes, at: now)
@@ -59,7 +64,7 @@ extension Endpoint {
         return nil
     }
 
-    private mutating func receiveData(_ bytes: consuming [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
+    private mutating func receiveData(_ bytes: inout [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard let slot = byLocalID[destination] else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
@@ -73,7 +78,7 @@ extension Endpoint {
             }
             return .unknownConnection
         }
-        let reason = slot.connection.receiveData(bytes, from: address, at: now, random: entropy.next())
+        let reason = slot.connection.receiveData(&bytes, from: address, at: now, random: entropy.next())
         if reason == nil { refresh(slot, at: now) }
         settle(slot)
         return reason

@@ -25,6 +25,8 @@ package struct SentPacket: Sendable {
     package var windowLimited: Bool
     /// Whether it went to a candidate for the path too.
     package var isCopied: Bool
+    /// Whether it carried nothing, and asked whether the path takes its size: its loss is none.
+    package var triesSize = false
     package var frames: SentFrames
 }
 
@@ -67,11 +69,11 @@ package struct SentPackets: Sendable {
         return low
     }
 
-    package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, frames: SentFrames, at now: Instant) {
+    package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, triesSize: Bool = false, frames: SentFrames, at now: Instant) {
         packets.append(
             SentPacket(
                 number: nextNumber, state: .outstanding, sentAt: now, bytes: bytes, windowLimited: windowLimited, isCopied: isCopied,
-                frames: frames))
+                triesSize: triesSize, frames: frames))
         nextNumber += 1
         bytesInFlight += bytes
         ackElicitingInFlight += 1
@@ -125,6 +127,14 @@ package struct SentPackets: Sendable {
         var index = settled
         while index < packets.count, packets[index].state != .outstanding { index += 1 }
         return index
+    }
+
+    /// The oldest packet that waits for an acknowledgement and carried something.
+    package var oldestWithFrames: SentPacket? {
+        for index in firstOutstanding..<packets.count where packets[index].state == .outstanding && !packets[index].triesSize {
+            return packets[index]
+        }
+        return nil
     }
 
     /// Send time of the oldest packet that still waits for an acknowledgement.

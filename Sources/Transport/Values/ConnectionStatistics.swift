@@ -31,6 +31,8 @@ public struct ConnectionStatistics: Sendable {
     /// Send time of the newest packet that was acknowledged.
     public var newestAcknowledged: Instant?
     public var streams = 0
+    /// UDP payload bytes of the largest packet that the path is known to carry.
+    public var datagramSize = 0
     /// What seals data packets; nil before the handshake is done.
     public var cipherSuite: CipherSuite?
 

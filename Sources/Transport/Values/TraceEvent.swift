@@ -14,6 +14,8 @@ package enum TraceEvent: Sendable {
     case probeTimeout(count: Int)
     case metricsUpdated(latestRTT: Interval?, smoothedRTT: Interval, minimumRTT: Interval?, bytesInFlight: Int, window: Int)
     case migrated(NetworkAddress)
+    /// UDP payload bytes of a full packet from now on.
+    case datagramSizeUpdated(Int)
     case closed(CloseReason)
 }
 

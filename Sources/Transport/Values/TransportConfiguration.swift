@@ -6,8 +6,9 @@ public struct TransportConfiguration: Sendable {
     public var idleTimeout: Interval = .seconds(30)
     /// How long an initiator tries.
     public var handshakeTimeout: Interval = .seconds(10)
-    /// UDP payload bytes of a data packet; 1200 passes every IPv6 path.
-    public var maximumDatagramSize = 1200
+    /// UDP payload bytes of the largest data packet: what a path carries is found out, between 1200, which every IPv6 path does,
+    /// and this; 1200 tries nothing.
+    public var maximumDatagramSize = 1452
     /// Ciphers for data packets, best first. A host on a processor without instructions for AES turns the standard order round.
     public var cipherSuites: [CipherSuite] = CipherSuite.standard
     /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
