@@ -106,6 +106,8 @@ void mast_close(int descriptor) {
 
 #ifdef __linux__
 #include <linux/errqueue.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -382,9 +384,73 @@ int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_even
 
 void mast_poll_be_punctual(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); }
 
+int mast_network_open(void) {
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+    if (fd < 0) return -errno;
+    // Room for the news of a few thousand changes between two turns; what does not fit is told as lost.
+    set(fd, SOL_SOCKET, SO_RCVBUF, 1 << 20);
+    struct sockaddr_nl address = {
+        .nl_family = AF_NETLINK,
+        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    int code = errno;
+    close(fd);
+    return -code;
+}
+
+int mast_network_ask(int socket, int what) {
+    struct {
+        struct nlmsghdr header;
+        struct rtgenmsg body;
+        char padding[3];
+    } request = {
+        .header = {
+            .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)), .nlmsg_type = what == 0 ? RTM_GETLINK : RTM_GETADDR,
+            .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP, .nlmsg_seq = 1},
+        .body = {.rtgen_family = AF_UNSPEC}};
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    ssize_t count;
+    do {
+        count = sendto(socket, &request, sizeof request, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&kernel, sizeof kernel);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : 0;
+}
+
+int mast_network_receive(int socket, uint8_t *bytes, size_t size) {
+    while (1) {
+        struct sockaddr_nl from = {0};
+        struct iovec part = {bytes, size};
+        struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1};
+        ssize_t count = recvmsg(socket, &message, MSG_DONTWAIT);
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+        // Any process may send to this socket; only the kernel's word counts.
+        if (count == 0 || message.msg_namelen < sizeof from || from.nl_pid != 0) continue;
+        return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : (int)count;
+    }
+}
+
+int mast_network_source(const struct mast_endpoint *destination, struct mast_endpoint *source) {
+    int ipv6 = !is_ipv4(destination);
+    int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    struct sockaddr_storage storage;
+    socklen_t length = to_sockaddr(destination, ipv6, &storage);
+    int code = connect(fd, (struct sockaddr *)&storage, length) < 0 ? -errno : 0;
+    length = sizeof storage;
+    if (code == 0 && getsockname(fd, (struct sockaddr *)&storage, &length) < 0) code = -errno;
+    close(fd);
+    if (code == 0) from_sockaddr(&storage, source);
+    return code;
+}
+
 #else
 
 // Elsewhere sockets stand on another loop; these are never called there.
+int mast_network_open(void) { return -ENOSYS; }
+int mast_network_ask(int socket, int what) { return -ENOSYS; }
+int mast_network_receive(int socket, uint8_t *bytes, size_t size) { return -ENOSYS; }
+int mast_network_source(const struct mast_endpoint *destination, struct mast_endpoint *source) { return -ENOSYS; }
 struct mast_batch *mast_batch_new(int count, int size) { return NULL; }
 void mast_batch_free(struct mast_batch *batch) {}
 int mast_udp_receive(int socket, struct mast_batch *batch) { return -ENOSYS; }

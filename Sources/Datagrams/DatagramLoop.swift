@@ -32,9 +32,16 @@ package protocol DatagramHandler: AnyObject {
     /// an ICMP message, which anybody may have forged.
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket)
 
+    /// The system's interfaces, addresses or routes changed. Only on a loop that was asked to hear of it.
+    func networkChanged(_ change: NetworkChange, at now: Instant)
+
     /// Do what is due, send what there is.
     /// - Returns: when to come back at the latest; nil only when something happens; the past for at once.
     func turn(at now: Instant) -> Instant?
+}
+
+extension DatagramHandler {
+    package func networkChanged(_ change: NetworkChange, at now: Instant) {}
 }
 
 /// A UDP socket on a loop's thread. An error about one datagram is one lost datagram, counted by reason; a socket that is
@@ -58,12 +65,16 @@ extension DatagramSocket {
 
 package enum DatagramLoops {
     /// The system's own: `EpollLoop` on Linux.
-    /// - Parameter isPunctual: sleepers of its thread wake up on time rather than together with others.
-    package static func make(_ handler: sending any DatagramHandler, log: SocketLog? = nil, isPunctual: Bool = false) throws(SocketError) -> any DatagramLoop {
+    /// - Parameters:
+    ///   - isPunctual: sleepers of its thread wake up on time rather than together with others.
+    ///   - hearsNetwork: the handler is told when interfaces, addresses or routes change, where the system says so.
+    package static func make(
+        _ handler: sending any DatagramHandler, log: SocketLog? = nil, isPunctual: Bool = false, hearsNetwork: Bool = false
+    ) throws(SocketError) -> any DatagramLoop {
         #if os(Linux)
-            try EpollLoop(handler, log: log, isPunctual: isPunctual)
+            try EpollLoop(handler, log: log, isPunctual: isPunctual, hearsNetwork: hearsNetwork)
         #else
-            NIODatagramLoop(handler, log: log)
+            NIODatagramLoop(handler, log: log, hearsNetwork: hearsNetwork)
         #endif
     }
 }

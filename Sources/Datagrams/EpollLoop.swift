@@ -32,6 +32,8 @@
         /// Reads of one socket before the handler has its turn: 1,024 datagrams.
         private static let readsInTurn = 32
         private static let eventsInTurn: Int32 = 64
+        /// Sockets' tags count from 1.
+        private static let networkTag = UInt64.max - 1
 
         private let clock = SystemClock()
         private let poll: OpaquePointer
@@ -52,8 +54,9 @@
         /// Sockets that are gone, and not back yet.
         private var broken: [EpollSocket] = []
         private var isStopping = false
+        private var network: EpollNetwork?
 
-        init(_ handler: sending any DatagramHandler, log: SocketLog?, isPunctual: Bool) throws(SocketError) {
+        init(_ handler: sending any DatagramHandler, log: SocketLog?, isPunctual: Bool, hearsNetwork: Bool) throws(SocketError) {
             (self.handler, self.log, self.isPunctual) = (handler, log, isPunctual)
             guard let poll = mast_poll_new() else { throw SocketError(code: errno) }
             guard let incoming = mast_batch_new(Self.receivePlaces.count, Self.receivePlaces.bytes),
@@ -63,6 +66,7 @@
                 throw SocketError(code: ENOMEM)
             }
             (self.poll, self.incoming, self.outgoing) = (poll, incoming, outgoing)
+            if hearsNetwork, let network = EpollNetwork(), mast_poll_add(poll, network.descriptor, Self.networkTag) == 0 { self.network = network }
             let thread = Thread { self.work() }
             thread.name = "mast-sockets"
             thread.start()
@@ -128,13 +132,16 @@
                     wait(until: next, events)
                     perform()
                     if isStopping { break }
+                    if let change = network?.take(at: now) { handler?.networkChanged(change, at: now) }
                     next = handler?.turn(at: now)
                     sender?.flush()
                     if !broken.isEmpty, let retry = repair() { next = min(next ?? retry, retry) }
+                    if let due = network?.due { next = min(next ?? due, due) }
                 }
             }
             for socket in Array(sockets.values) { socket.close() }
             handler = nil
+            network = nil
             let rest = tasks.withLock { tasks in
                 defer { tasks = Tasks(isOver: true) }
                 return tasks
@@ -150,12 +157,22 @@
             // What was wanted until here is done in the turn that follows.
             state.store(.working, ordering: .sequentiallyConsistent)
             for event in events.prefix(Int(max(0, count))) {
+                if event.tag == Self.networkTag {
+                    hearNetwork()
+                    continue
+                }
                 // An earlier event of this turn may have closed it.
                 guard let socket = sockets[event.tag] else { continue }
                 if event.broken != 0 { socket.takeErrors() }
                 if event.writable != 0 { socket.continueSending() }
                 if event.readable != 0 || event.broken != 0 { read(socket) }
             }
+        }
+
+        private func hearNetwork() {
+            guard let network, !network.read(at: now) else { return }
+            mast_poll_remove(poll, network.descriptor)
+            self.network = nil
         }
 
         /// Opens again what is gone.

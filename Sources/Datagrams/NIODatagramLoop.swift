@@ -3,6 +3,11 @@ import MastTimebase
 import NIOCore
 import NIOPosix
 
+#if canImport(Network)
+    import Dispatch
+    import Network
+#endif
+
 /// The same on an event loop of SwiftNIO, for systems that have no epoll.
 ///
 /// NIO closes a datagram channel on any error of a send. So each such error costs a socket here, which is opened again at
@@ -12,10 +17,18 @@ package final class NIODatagramLoop: DatagramLoop {
     private let core: NIOLoopCore
     private let loop: any EventLoop
 
-    package init(_ handler: sending any DatagramHandler, log: SocketLog?) {
+    package init(_ handler: sending any DatagramHandler, log: SocketLog?, hearsNetwork: Bool = false) {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         self.loop = loop
-        core = NIOLoopCore(handler, loop, clock, log)
+        let core = NIOLoopCore(handler, loop, clock, log)
+        self.core = core
+        #if canImport(Network)
+            guard hearsNetwork else { return }
+            let monitor = NWPathMonitor()
+            monitor.pathUpdateHandler = { [weak core] _ in loop.execute { core?.heardNetwork() } }
+            core.stopHearing = { monitor.cancel() }
+            monitor.start(queue: DispatchQueue(label: "mast.network"))
+        #endif
     }
 
     package var now: Instant { clock.now() }
@@ -52,6 +65,10 @@ final class NIOLoopCore: @unchecked Sendable {
     private var timer: Scheduled<Void>?
     private var isInTurn = false
     private(set) var isOver = false
+    /// Set before the loop has anything to do.
+    var stopHearing: @Sendable () -> Void = {}
+    /// The first word is how things are.
+    private var hasHeard = false
 
     init(_ handler: any DatagramHandler, _ loop: any EventLoop, _ clock: SystemClock, _ log: SocketLog?) {
         (self.handler, self.loop, self.clock, self.log) = (handler, loop, clock, log)
@@ -90,8 +107,17 @@ final class NIOLoopCore: @unchecked Sendable {
         if !isOver { handler?.failed(code, to: nowhere, on: socket) }
     }
 
+    /// The system puts a change's messages together by itself.
+    func heardNetwork() {
+        defer { hasHeard = true }
+        guard hasHeard, !isOver else { return }
+        handler?.networkChanged(.links, at: now)
+        turn()
+    }
+
     func stop() {
         isOver = true
+        stopHearing()
         timer?.cancel()
         for socket in Array(sockets.values) { socket.close() }
         handler = nil

@@ -91,6 +91,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     /// Memory of a larger datagram is not kept: seldom is one larger than a path's packets.
     private static let keptCapacity = 4_096
     private var transmits: [Transmit] = []
+    private var ways = Ways { LocalSource.of(datagramsTo: $0) }
 
     init(host: RPCHost, driver: UDPEndpointDriver) { (self.host, self.driver) = (host, driver) }
 
@@ -112,6 +113,15 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
         host.hint(PathHint(errno: code), about: destination, at: driver.now())
     }
 
+    func networkChanged(_ change: NetworkChange, at now: Instant) {
+        let news = ways.look()
+        switch change {
+        case .links: host.networkChanged(moved: news.moved, at: driver.now())
+        case .routes: if !news.found.isEmpty { host.networkChanged(to: news.found, moved: news.moved, at: driver.now()) }
+        case .nothing: break
+        }
+    }
+
     private func deliver() {
         guard arrived > 0 else { return }
         host.receive(&arrivals, count: arrived, at: driver.now())
@@ -129,7 +139,10 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
             let room = socket.map { !$0.isFull } ?? false
             let (more, wakeup) = host.turn(into: &transmits, limit: room ? Self.batch : 0, at: driver.now())
             if let socket {
-                for transmit in transmits { socket.send(transmit.payload, to: transmit.destination) }
+                for transmit in transmits {
+                    if transmit.payload.first == PacketKind.initiation.rawValue { ways.note(transmit.destination) }
+                    socket.send(transmit.payload, to: transmit.destination)
+                }
                 socket.flush()
                 driver.note(socket.counters)
             }

@@ -70,7 +70,7 @@ package func withUDPHost<R: Sendable>(
 private func makeLoop(_ kind: SocketLoop, _ pump: HostPump, _ logger: Logger?) throws(UDPDriverError) -> any DatagramLoop {
     let log = logger.map { SocketLog($0) }
     do {
-        return kind == .nio ? NIODatagramLoop(pump, log: log) : try DatagramLoops.make(pump, log: log)
+        return kind == .nio ? NIODatagramLoop(pump, log: log, hearsNetwork: true) : try DatagramLoops.make(pump, log: log, hearsNetwork: true)
     } catch { throw UDPDriverError("cannot have sockets: \(error)") }
 }
 

@@ -6,7 +6,7 @@ enum House {
 
     /// Pure code: bytes, time and chance come in as arguments, so that it can be tested and simulated exactly.
     static let pureFolders = [
-        "Sources/Timebase", "Sources/Transport", "Sources/LinkModel", "Sources/RPC/CallCore", "Sources/CloudCore/Trust",
+        "Sources/Timebase", "Sources/Transport", "Sources/Datagrams/Network", "Sources/LinkModel", "Sources/RPC/CallCore", "Sources/CloudCore/Trust",
         "Sources/CloudCore/Runs",
         "Sources/Capture", "Sources/LinkInference", "Sources/ServerNames", "Sources/Reporting", "Sources/Replay",
     ]

@@ -54,6 +54,16 @@ struct mast_network_error {
 // Takes the oldest one: 1, 0 for none, or -errno.
 int mast_udp_take_error(int socket, struct mast_network_error *error);
 
+// News of the system's interfaces, addresses and routes, Linux only (rtnetlink): a non-blocking socket, or -errno.
+int mast_network_open(void);
+// Asks for all interfaces (what 0) or all addresses (what 1) there are, as news; the end of the list comes as NLMSG_DONE. One list at a time.
+int mast_network_ask(int socket, int what);
+// Takes one datagram of news, which holds several messages: its bytes, 0 for none, or -errno. -ENOBUFS: some were lost;
+// -EMSGSIZE: one did not fit.
+int mast_network_receive(int socket, uint8_t *bytes, size_t size);
+// The address of this machine from which a datagram to `destination` would go now: 0, or -errno where there is no way. Sends nothing.
+int mast_network_source(const struct mast_endpoint *destination, struct mast_endpoint *source);
+
 // One thread's wait, Linux only.
 struct mast_event {
     uint64_t tag;

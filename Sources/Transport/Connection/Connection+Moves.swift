@@ -19,6 +19,8 @@ extension Connection {
         // A newer packet's address takes the place of the last one's; the others have their time.
         if candidates.count == PathCandidate.limit { candidates[0] = candidate } else { candidates.insert(candidate, at: 0) }
         armCandidates(at: now)
+        // Perhaps an answer went where nobody is any more: what of it the limit allows goes along with the challenge.
+        if isEstablished, sent.ackElicitingInFlight > 0 { probeOldest() }
     }
 
     /// A packet whose number was seen came from an address of its own: perhaps a faster copy hid where the peer is. Only

@@ -61,16 +61,8 @@ extension Connection {
         statistics.probes += 1
         note(.probeTimeout(count: consecutiveProbes), at: now)
         wantsControlProbe = control != nil
-        probesPending = 1
-        elicitPending = true
-        guard let oldest = sent.oldestWithFrames else { return }
-        for frame in oldest.frames {
-            switch frame {
-            case .stream(let id, _, _): _ = streams.probe(id)
-            case .ack, .ping: break
-            default: streams.onLost(frame)
-            }
-        }
+        probeOldest()
+        guard sent.ackElicitingInFlight > 0 else { return }
         // Re-armed when the probe leaves; should nothing leave (3x limit), the timer itself keeps us alive.
         let silent = statistics.lastReceived.map { now - $0 } ?? .zero
         timers[.probe] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: consecutiveProbes, silentFor: silent)

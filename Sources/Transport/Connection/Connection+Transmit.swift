@@ -113,6 +113,10 @@ extension Connection {
         var repairs = false
         if carriesData { elicits = writeData(&writer, &frames, limit: limit, isProbe: isProbe, repairs: &repairs, at: now) }
         guard writer.count > PacketHeader.dataHeaderSize else { return nil }
+        if isProbe, fillsProbe {
+            fillsProbe = false
+            writer.pad(to: limit)
+        }
 
         // Nothing left to say: ask to hear at once whether this arrived, so that tail loss is found in a round trip.
         let ackNow = elicits && (isProbe || !streams.hasSendable)

@@ -52,6 +52,8 @@ struct Connection: ~Copyable {
     var detector = LossDetector()
     var consecutiveProbes = 0
     var probesPending = 0
+    /// The next probe is as long as a packet may be.
+    var fillsProbe = false
     var lastAckElicitingSent: Instant?
     /// Since when the peer has acknowledged nothing while something waits for it.
     var unacknowledgedSince: Instant?

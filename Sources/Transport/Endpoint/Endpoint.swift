@@ -87,7 +87,7 @@ package struct Endpoint: ~Copyable {
     var events: Deque<EndpointEvent> = []
     var traced: [TracedEvent] = []
     var keysToLog: [PacketKeys] = []
-    private var keyQueries: [KeyQuery] = []
+    var keyQueries: [KeyQuery] = []
     var cookies: AddressCookie
     let resetKey: [UInt8]
     var handshakeTokens: Int
@@ -237,17 +237,6 @@ package struct Endpoint: ~Copyable {
         }
         keyQueries.append(KeyQuery(address: address, nonce: entropy.next(), nextAt: now, attemptsLeft: 6))
         advanceKeyQueries(at: now)
-    }
-
-    /// The network changed under us (the operating system said so): probe every connection at once.
-    package mutating func pathChanged(at now: Instant) {
-        for handle in slots.keys.sorted() {  // sorted: order is part of the run
-            with(handle) {
-                $0.consecutiveProbes = 0
-                $0.probesPending = 1
-                $0.elicit()
-            }
-        }
     }
 
     // MARK: output

@@ -36,6 +36,11 @@ package struct ByteWriter: Sendable {
 
     package mutating func append(_ more: some Collection<UInt8>) { bytes.append(contentsOf: more) }
 
+    /// Zeros, which are padding between frames, up to `count` bytes in all.
+    package mutating func pad(to count: Int) {
+        if count > bytes.count { bytes.append(contentsOf: repeatElement(0, count: count - bytes.count)) }
+    }
+
     package mutating func lengthPrefixed(_ more: some Collection<UInt8>) {
         varInt(UInt64(more.count))
         append(more)

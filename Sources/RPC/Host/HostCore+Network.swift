@@ -1,0 +1,32 @@
+import MastTimebase
+import MastTransport
+
+extension HostCore {
+    /// See `RPCHost.networkChanged`.
+    mutating func networkChanged(to addresses: [NetworkAddress]?, moved: [NetworkAddress], at now: Instant) {
+        endpoint.pathChanged(to: addresses, moved: moved, at: now)
+        // Who waits to dial again waited for this.
+        for id in peers.keys.sorted() {
+            guard let peer = peers[id], peer.link == .backingOff else { continue }
+            timers.cancel(peer.redialTimer)
+            peer.backoff.reset()
+            redial(id, at: now)
+        }
+    }
+}
+
+extension RPCHost {
+    /// The system says that this machine's network changed: whatever waits for an answer is sent again at once, and whoever
+    /// waits to dial again does so now.
+    /// - Parameters:
+    ///   - addresses: only connections to these; nil for all.
+    ///   - moved: peers to whom datagrams now leave from another address of this machine.
+    package func networkChanged(to addresses: [NetworkAddress]? = nil, moved: [NetworkAddress] = [], at now: Instant) {
+        let effects = core.withLock { core in
+            core.networkChanged(to: addresses, moved: moved, at: now)
+            core.drainEvents(at: now)
+            return core.takeEffects()
+        }
+        for effect in effects { effect.perform(self) }
+    }
+}
