@@ -15,10 +15,12 @@ public struct Nothing: Codable, Sendable, Hashable {
 public struct Unary<Request: Codable & Sendable, Response: Codable & Sendable>: Sendable {
     public let path: String
     public let semantics: CallSemantics
+    /// The name on the wire.
+    let number: UInt32
 
     /// - Parameter path: "package.version.Service/method"; its hash is the method's name on the wire.
     public init(_ path: String, _ semantics: CallSemantics = .atMostOnce) {
-        (self.path, self.semantics) = (path, semantics)
+        (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
     public func handle(_ body: @escaping @Sendable (Request) async throws -> Response) -> MethodHandler {
@@ -35,9 +37,11 @@ public struct Unary<Request: Codable & Sendable, Response: Codable & Sendable>: 
 public struct ServerStream<Request: Codable & Sendable, Response: Codable & Sendable>: Sendable {
     public let path: String
     public let semantics: CallSemantics
+    /// The name on the wire.
+    let number: UInt32
 
     public init(_ path: String, _ semantics: CallSemantics = .atMostOnce) {
-        (self.path, self.semantics) = (path, semantics)
+        (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
     public func handle(_ body: @escaping @Sendable (Request, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {
@@ -55,9 +59,11 @@ public struct ServerStream<Request: Codable & Sendable, Response: Codable & Send
 public struct ClientStream<Request: Codable & Sendable, Response: Codable & Sendable>: Sendable {
     public let path: String
     public let semantics: CallSemantics
+    /// The name on the wire.
+    let number: UInt32
 
     public init(_ path: String, _ semantics: CallSemantics = .atMostOnce) {
-        (self.path, self.semantics) = (path, semantics)
+        (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
     public func handle(_ body: @escaping @Sendable (RequestStream<Request>) async throws -> Response) -> MethodHandler {
@@ -74,9 +80,11 @@ public struct ClientStream<Request: Codable & Sendable, Response: Codable & Send
 public struct BidiStream<Request: Codable & Sendable, Response: Codable & Sendable>: Sendable {
     public let path: String
     public let semantics: CallSemantics
+    /// The name on the wire.
+    let number: UInt32
 
     public init(_ path: String, _ semantics: CallSemantics = .atMostOnce) {
-        (self.path, self.semantics) = (path, semantics)
+        (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
     public func handle(_ body: @escaping @Sendable (RequestStream<Request>, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {

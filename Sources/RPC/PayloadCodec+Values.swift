@@ -13,7 +13,7 @@ extension PayloadCodec {
         }
     }
 
-    func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws -> T {
+    func decode<T: Decodable>(_ type: T.Type, from bytes: MessageBytes) throws -> T {
         switch self {
         case .cbor: return try CBOR.decode(type, from: bytes)
         case .json: return try JSONCodec.decode(type, from: bytes)
@@ -35,7 +35,7 @@ enum JSONCodec {
         return Array(try encoder.encode(value))
     }
 
-    static func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws -> T {
+    static func decode<T: Decodable>(_ type: T.Type, from bytes: MessageBytes) throws -> T {
         // An empty document stands for an empty object: methods without fields need no typing.
         let isBlank = bytes.allSatisfy { $0 == 0x20 || $0 == 0x0A || $0 == 0x0D || $0 == 0x09 }
         let decoder = JSONDecoder()

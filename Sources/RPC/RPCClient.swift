@@ -23,7 +23,7 @@ public final class RPCClient: Sendable {
 
     public func call<Q, R>(_ method: Unary<Q, R>, _ request: Q, options: CallOptions = CallOptions()) async throws(RPCError) -> R {
         let call = open(.cbor)
-        let request = try self.request(.unary, method.path, method.semantics, .cbor, message: try call.encode(request), options)
+        let request = try self.request(.unary, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
         return try call.decode(R.self, try await single(call, request))
     }
 
@@ -32,7 +32,7 @@ public final class RPCClient: Sendable {
         _ method: ServerStream<Q, R>, _ request: Q, options: CallOptions = CallOptions(), _ body: (ResponseStream<R>) async throws -> T
     ) async throws -> T {
         let call = open(.cbor)
-        let request = try self.request(.serverStream, method.path, method.semantics, .cbor, message: try call.encode(request), options)
+        let request = try self.request(.serverStream, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
         start(call, request)
         defer { call.release() }
         return try await body(ResponseStream(call: call))
@@ -43,7 +43,7 @@ public final class RPCClient: Sendable {
         _ method: ClientStream<Q, R>, options: CallOptions = CallOptions(), _ body: (RequestWriter<Q>) async throws -> Void
     ) async throws -> R {
         let call = open(.cbor)
-        start(call, try request(.clientStream, method.path, method.semantics, .cbor, message: nil, options))
+        start(call, try request(.clientStream, method.path, method.number, method.semantics, .cbor, message: nil, options))
         defer { call.release() }
         try await body(RequestWriter(call: call))
         call.finish()
@@ -56,7 +56,7 @@ public final class RPCClient: Sendable {
         _ body: (RequestWriter<Q>, ResponseStream<R>) async throws -> T
     ) async throws -> T {
         let call = open(.cbor)
-        start(call, try request(.bidiStream, method.path, method.semantics, .cbor, message: nil, options))
+        start(call, try request(.bidiStream, method.path, method.number, method.semantics, .cbor, message: nil, options))
         defer { call.release() }
         return try await body(RequestWriter(call: call), ResponseStream(call: call))
     }
@@ -126,7 +126,7 @@ public final class RPCClient: Sendable {
     }
 
     func request(
-        _ kind: CallKind, _ path: String, _ semantics: CallSemantics, _ codec: PayloadCodec, message: [UInt8]?, _ options: CallOptions
+        _ kind: CallKind, _ path: String, _ number: UInt32, _ semantics: CallSemantics, _ codec: PayloadCodec, message: [UInt8]?, _ options: CallOptions
     ) throws(RPCError) -> CallRequest {
         if let message, message.count > host.envelope.messageBytes { throw Self.tooLarge(message.count, host) }
         if !options.metadata.isEmpty {
@@ -137,7 +137,6 @@ public final class RPCClient: Sendable {
             }
         }
         if Task.isCancelled { throw RPCError(.cancelled, "the caller was cancelled before the call", effect: .none, cause: .cancelled) }
-        let number = methodID(path)
         host.nameMethod(path, number)
         return CallRequest(
             kind: kind, method: number, codec: codec, semantics: options.semantics ?? semantics, metadata: options.metadata,
@@ -151,14 +150,10 @@ public final class RPCClient: Sendable {
     }
 
     /// Start and outcome in one suspension.
-    func single(_ call: OpenCall, _ request: CallRequest) async throws(RPCError) -> [UInt8] {
-        let result: Result<[UInt8]?, RPCError> = await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
-                host.touch { [peer] core, now in
-                    core.startCall(call.id, request, peer: peer, at: now)
-                    core.nextResponse(call.id, waiter, at: now)
-                    core.releaseWhenDone(call.id)
-                }
+    func single(_ call: OpenCall, _ request: CallRequest) async throws(RPCError) -> MessageBytes {
+        let result: Result<MessageBytes?, RPCError> = await withTaskCancellationHandler {
+            await withUnsafeContinuation { waiter in
+                host.touch { [peer] core, now in core.startCall(call.id, request, waiter, peer: peer, at: now) }
                 if Task.isCancelled { call.cancel() }
             }
         } onCancel: {
@@ -168,7 +163,7 @@ public final class RPCClient: Sendable {
         return bytes
     }
 
-    static func expectOne(_ call: OpenCall) async throws(RPCError) -> [UInt8] {
+    static func expectOne(_ call: OpenCall) async throws(RPCError) -> MessageBytes {
         guard let bytes = try await call.next() else { throw empty }
         return bytes
     }

@@ -56,7 +56,17 @@ public struct RPCServer: Sendable {
         self.index = index
     }
 
-    func handler(_ id: UInt32) -> MethodHandler? { index[id].map { handlers[$0] } }
+    func method(_ id: UInt32) -> ServedMethod? {
+        index[id].map { ServedMethod(position: $0, kind: handlers[$0].kind, semantics: handlers[$0].semantics) }
+    }
+}
+
+/// What the core needs to know of a method's handler.
+struct ServedMethod: Sendable {
+    /// Among the server's handlers.
+    var position: Int
+    var kind: CallKind
+    var semantics: CallSemantics
 }
 
 @resultBuilder

@@ -71,7 +71,7 @@ extension RPCClient {
         }
         let call = open(.json)
         let message = kind.hasSingleRequest ? requests.first?.bytes ?? Array("{}".utf8) : nil
-        start(call, try request(kind, path, semantics, .json, message: message, options))
+        start(call, try request(kind, path, methodID(path), semantics, .json, message: message, options))
         defer { call.release() }
         if !kind.hasSingleRequest {
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -57,9 +57,9 @@ struct OpenCall: Sendable {
     let id: UInt64
     let codec: PayloadCodec
 
-    func next() async throws(RPCError) -> [UInt8]? {
-        let result: Result<[UInt8]?, RPCError> = await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
+    func next() async throws(RPCError) -> MessageBytes? {
+        let result: Result<MessageBytes?, RPCError> = await withTaskCancellationHandler {
+            await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextResponse(id, waiter, at: now) }
                 if Task.isCancelled { cancel() }
             }
@@ -72,7 +72,7 @@ struct OpenCall: Sendable {
     func send(_ message: [UInt8]) async throws(RPCError) {
         guard message.count <= host.envelope.messageBytes else { throw RPCClient.tooLarge(message.count, host) }
         let error = await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
+            await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.send(id, message, waiter, at: now) }
                 if Task.isCancelled { cancel() }
             }
@@ -92,7 +92,7 @@ struct OpenCall: Sendable {
         }
     }
 
-    func decode<R: Decodable>(_ type: R.Type, _ bytes: [UInt8]) throws(RPCError) -> R {
+    func decode<R: Decodable>(_ type: R.Type, _ bytes: MessageBytes) throws(RPCError) -> R {
         do { return try codec.decode(type, from: bytes) } catch {
             throw RPCError(.internal, "the response does not decode: \(explain(error))", effect: .committed, cause: .protocolViolation)
         }

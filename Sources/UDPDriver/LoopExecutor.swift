@@ -20,14 +20,23 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private let state = Mutex(State())
     private let wake: @Sendable () -> Void
     private let clock: SystemClock
-    /// The loop's thread only.
+    private let thread: LoopThread
+    // The loop's thread only.
     private(set) var stalls: UInt64 = 0
     private(set) var longestStall = Interval.zero
+    /// What that thread wants of itself: behind no lock, and waking nobody.
+    private var own: [UnownedJob] = []
+    /// Being run.
+    private var taken: [UnownedJob] = []
+    private var isStopped = false
 
-    init(clock: SystemClock, wake: @escaping @Sendable () -> Void) { (self.clock, self.wake) = (clock, wake) }
+    init(clock: SystemClock, thread: LoopThread, wake: @escaping @Sendable () -> Void) {
+        (self.clock, self.thread, self.wake) = (clock, thread, wake)
+    }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
+        if thread.isCurrent, !isStopped { return own.append(job) }
         let (isFirst, isOver) = state.withLock { state in
             if !state.isOver { state.jobs.append(job) }
             return (state.jobs.count == 1, state.isOver)
@@ -44,13 +53,17 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     func run() -> Bool {
         var ran = 0
         while ran < Self.jobsInTurn {
-            let jobs = state.withLock { state in
-                defer { state.jobs = [] }
-                return state.jobs
+            swap(&taken, &own)
+            state.withLock { state in
+                guard !state.jobs.isEmpty else { return }
+                if taken.isEmpty { swap(&taken, &state.jobs) } else {
+                    taken += state.jobs
+                    state.jobs.removeAll(keepingCapacity: true)
+                }
             }
-            guard !jobs.isEmpty else { break }
+            guard !taken.isEmpty else { break }
             var begin = clock.now()
-            for job in jobs {
+            for job in taken {
                 job.runSynchronously(on: asUnownedTaskExecutor())
                 let end = clock.now()
                 if end - begin > Self.stall {
@@ -59,18 +72,21 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
                 }
                 begin = end
             }
-            ran += jobs.count
+            ran += taken.count
+            taken.removeAll(keepingCapacity: true)
         }
         return ran > 0
     }
 
-    /// The loop's thread ends: whoever still runs goes on elsewhere.
+    /// On the loop's thread, which ends: whoever still runs goes on elsewhere.
     func stop() {
-        let rest = state.withLock { state in
+        isStopped = true
+        let rest = own + state.withLock { state in
             state.isOver = true
             defer { state.jobs = [] }
             return state.jobs
         }
+        own = []
         for job in rest { globalConcurrentExecutor.enqueue(ExecutorJob(job)) }
     }
 }

@@ -29,11 +29,15 @@ package final class UDPEndpointDriver: EndpointDriver {
     /// Set once. Every call and every answer of the host asks for it, from any thread, so it is behind no lock.
     private let loop = LoopReference()
 
+    private let thread = LoopThread()
+    /// A flush was asked for on the loop's own thread, which flushes before it waits.
+    private let isFlushWanted = Atomic(false)
+
     let executor: LoopExecutor
 
     init() {
         let loop = loop
-        executor = LoopExecutor(clock: clock) { loop.wake() }
+        executor = LoopExecutor(clock: clock, thread: thread) { loop.wake() }
     }
 
     package var handlerExecutor: (any TaskExecutor)? { executor }
@@ -52,11 +56,26 @@ package final class UDPEndpointDriver: EndpointDriver {
             stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
     }
 
-    package func scheduleFlush() { loop.wake() }
+    package func scheduleFlush() {
+        if thread.isCurrent { isFlushWanted.store(true, ordering: .relaxed) } else { loop.wake() }
+    }
+
+    /// Another turn.
+    func wake() { loop.wake() }
+
+    /// On the loop's thread: whether a flush was asked for there since the last time.
+    func takeFlushWanted() -> Bool {
+        guard isFlushWanted.load(ordering: .relaxed) else { return false }
+        isFlushWanted.store(false, ordering: .relaxed)
+        return true
+    }
 
     package func lookUp(_ name: String, port: UInt16, _ answer: @escaping @Sendable (Result<[NetworkAddress], NameLookupError>) -> Void) {
         SystemResolver.lookUp(name, port: port, answer)
     }
+
+    /// On the loop's thread, before anything else.
+    func claimThread() { thread.claim() }
 
     func attach(_ loop: any DatagramLoop, at address: NetworkAddress) {
         state.withLock { $0.address = address }
@@ -92,6 +111,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     private static let keptCapacity = 4_096
     private var transmits: [Transmit] = []
     private var ways = Ways { LocalSource.of(datagramsTo: $0) }
+    private var effects = HostEffects()
 
     init(host: RPCHost, driver: UDPEndpointDriver) { (self.host, self.driver) = (host, driver) }
 
@@ -111,6 +131,8 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
         host.hint(PathHint(errno: code), about: destination, at: driver.now())
+        // It may come after a turn.
+        driver.wake()
     }
 
     func networkChanged(_ change: NetworkChange, at now: Instant) {
@@ -124,7 +146,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     private func deliver() {
         guard arrived > 0 else { return }
-        host.receive(&arrivals, count: arrived, at: driver.now())
+        host.receive(&arrivals, count: arrived, &effects, at: driver.now())
         for index in 0..<arrived where arrivals[index].bytes.capacity > Self.keptCapacity { arrivals[index].bytes = [] }
         arrived = 0
     }
@@ -135,9 +157,11 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
         // The host's clock is the driver's, which began before the loop's.
         let begin = driver.now()
         for _ in 0..<Self.batchesInTurn {
+            // What was wanted until here, this does.
+            _ = driver.takeFlushWanted()
             // A full socket: the host keeps its packets, and the socket's room brings us back.
             let room = socket.map { !$0.isFull } ?? false
-            let (more, wakeup) = host.turn(into: &transmits, limit: room ? Self.batch : 0, at: driver.now())
+            let (more, wakeup) = host.turn(into: &transmits, &effects, limit: room ? Self.batch : 0, at: driver.now())
             if let socket {
                 for transmit in transmits {
                     if transmit.payload.first == PacketKind.initiation.rawValue { ways.note(transmit.destination) }
@@ -148,7 +172,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
             }
             transmits.removeAll(keepingCapacity: true)
             // What was resumed may have something to send.
-            if driver.executor.run() { continue }
+            if driver.executor.run() || driver.takeFlushWanted() { continue }
             if !more { return wakeup.map { now + ($0 - begin) } }
         }
         return now

@@ -22,20 +22,25 @@ package enum SocketLoop: Sendable, CaseIterable {
 /// - Parameters:
 ///   - bind: where to listen; port 0 lets the system choose. By default any address, of IPv6 and of IPv4 where there is both.
 ///   - identity: the key by which peers know this host; a fresh one when nil.
+///   - placement: where `body` and the tasks it starts run. On the socket's thread a call is sent, and its answer taken, without
+///     a change of threads: for a body that waits rather than computes. One that blocks that thread, or keeps it for long, stops
+///     the host.
 ///
 /// Where the environment names a file in `MAST_KEYLOG`, the keys of its connections are appended to it, and a warning says so.
 ///
 /// - Throws: ``UDPDriverError`` when the socket or the key log cannot be opened, else what `body` throws.
 public func withUDPHost<R: Sendable>(
     bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
-    logger: Logger? = nil, _ body: @Sendable (RPCHost) async throws -> R
+    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
-    try await withUDPHost(bind: bind, identity: identity, configuration: configuration, logger: logger, loop: .system, body)
+    try await withUDPHost(
+        bind: bind, identity: identity, configuration: configuration, logger: logger, placement: placement, loop: .system, body)
 }
 
 package func withUDPHost<R: Sendable>(
     bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
-    logger: Logger? = nil, loop kind: SocketLoop, _ body: @Sendable (RPCHost) async throws -> R
+    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, loop kind: SocketLoop,
+    _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
     let driver = UDPEndpointDriver()
     var configuration = configuration
@@ -49,6 +54,7 @@ package func withUDPHost<R: Sendable>(
     let loop = try makeLoop(kind, pump, logger)
     do {
         let local = try await loop.run {
+            driver.claimThread()
             let socket = try open(bind, on: loop)
             pump.use(socket)
             return socket.localAddress
@@ -60,7 +66,10 @@ package func withUDPHost<R: Sendable>(
     }
     driver.scheduleFlush()
     let result: Result<R, any Error>
-    do { result = .success(try await body(host)) } catch { result = .failure(error) }
+    do {
+        result = .success(
+            try await withTaskExecutorPreference(placement == .socketThread ? driver.executor : nil) { try await body(host) })
+    } catch { result = .failure(error) }
     host.close(reason: "closing")
     _ = try? await loop.run { pump.finish() }
     await loop.stop()

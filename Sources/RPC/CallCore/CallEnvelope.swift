@@ -58,6 +58,28 @@ package struct RequestHeader: Equatable, Sendable {
 
     package func encode() -> [UInt8] {
         var out = EnvelopeWriter()
+        write(to: &out)
+        return out.bytes
+    }
+
+    /// Bytes of a header without metadata, at most.
+    static let plainBytes = 56
+
+    /// As a frame.
+    func append(to bytes: inout [UInt8]) {
+        guard metadata.isEmpty else { return FrameReader.append(FrameKind.header, encode(), to: &bytes) }
+        var out = EnvelopeWriter(bytes: bytes)
+        bytes = []
+        out.u8(FrameKind.header)
+        // Its length takes one byte: see `plainBytes`.
+        let length = out.bytes.count
+        out.u8(0)
+        write(to: &out)
+        out.bytes[length] = UInt8(truncatingIfNeeded: out.bytes.count - length - 1)
+        bytes = out.bytes
+    }
+
+    private func write(to out: inout EnvelopeWriter) {
         out.u8(Self.version)
         out.u8((id == nil ? 0 : 1) | (metadata.isEmpty ? 0 : 2) | (attempt > 1 ? 4 : 0))
         out.u32(method)
@@ -74,7 +96,6 @@ package struct RequestHeader: Equatable, Sendable {
             out.u64(earlierIncarnation)
         }
         if !metadata.isEmpty { out.metadata(metadata) }
-        return out.bytes
     }
 
     package init(method: UInt32, codec: PayloadCodec, semantics: CallSemantics) {
@@ -135,6 +156,25 @@ package struct Trailer: Equatable, Sendable {
 
     package var error: RPCError {
         RPCError(code, message, effect: effect, retryAfter: retryAfter, detail: detail, metadata: metadata)
+    }
+
+    /// Bytes of one that says no more than how it ended.
+    static let plainBytes = 12
+    private var isPlain: Bool { message.isEmpty && retryAfter == nil && detail == nil && metadata.isEmpty }
+
+    /// As a frame.
+    func append(to bytes: inout [UInt8], limits: EnvelopeLimits) {
+        guard isPlain else { return FrameReader.append(FrameKind.trailer, encode(limits: limits), to: &bytes) }
+        var out = EnvelopeWriter(bytes: bytes)
+        bytes = []
+        out.u8(FrameKind.trailer)
+        out.u8(UInt8(Self.plainBytes))
+        out.u8(0)
+        out.u8(UInt8(clamping: code.rawValue))
+        out.u8(effect.rawValue)
+        out.u64(incarnation)
+        out.u8(0)
+        bytes = out.bytes
     }
 
     /// Message text beyond 4 KiB, and detail or metadata beyond their bound, are left out.

@@ -81,6 +81,9 @@ struct CallPipe: Sendable {
         return frame
     }
 
+    /// The payload cut last, to be kept.
+    mutating func keep(_ payload: consuming MessageBytes) -> MessageBytes { frames.keep(payload) }
+
     /// The frames cut so far wait for whoever asked for the call. Below a kilobyte that is part of what a stream costs.
     mutating func keepCut(_ endpoint: inout Endpoint) {
         guard cut > 1_024 else { return }

@@ -5,8 +5,10 @@ struct ClientCall: Sendable {
     let kind: CallKind
     var header: RequestHeader
     var policy: RetryPolicy
-    /// The request's frames, kept for another attempt while that is possible.
-    private(set) var request: [UInt8]
+    /// The request of a kind that has exactly one, kept for another attempt.
+    private let message: [UInt8]?
+    /// Frames of requests that wait for the stream.
+    private(set) var request: [UInt8] = []
     private(set) var requestFinished: Bool
     /// Attempts begun.
     private(set) var attempts = 0
@@ -23,12 +25,8 @@ struct ClientCall: Sendable {
 
     init(kind: CallKind, header: RequestHeader, policy: RetryPolicy, request: [UInt8]?) {
         (self.kind, self.header, self.policy) = (kind, header, policy)
-        self.request = []
-        requestFinished = false
-        if let request {
-            FrameReader.append(FrameKind.message, request, to: &self.request)
-            requestFinished = true
-        }
+        message = request
+        requestFinished = request != nil
     }
 
     /// Another message before the stream is open.
@@ -42,8 +40,10 @@ struct ClientCall: Sendable {
         responses = 0
         trailer = nil
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(request.count + 64)
-        FrameReader.append(FrameKind.header, header.encode(), to: &bytes)
+        let length = message.map { FrameReader.wireBytes(payload: $0.count) } ?? request.count
+        bytes.reserveCapacity(length + FrameReader.wireBytes(payload: RequestHeader.plainBytes))
+        header.append(to: &bytes)
+        if let message { FrameReader.append(FrameKind.message, message, to: &bytes) }
         bytes.append(contentsOf: request)
         if !kind.hasSingleRequest { request = [] }
         return (bytes, requestFinished)

@@ -72,6 +72,76 @@ package struct DuplicateFilter: Sendable {
             }
             return (low, low < records.count && records[low].sequence == sequence)
         }
+
+        /// - Parameter isForeign: another attempt, whose first went to somebody else.
+        /// - Returns: the verdict, and how many bytes of results are kept no longer.
+        mutating func admit(
+            _ sequence: UInt64, firstIncomplete: UInt64, isForeign: Bool, atMost limit: Int, call: UInt64, at now: Instant
+        ) -> (Verdict, freed: Int) {
+            lastUsed = now
+            let freed = release(below: firstIncomplete)
+            let (index, found) = index(sequence)
+            if found {
+                switch records[index].state {
+                case .running(let call): return (.running(call), freed)
+                case .done(let outcome): return (.done(outcome), freed)
+                }
+            }
+            if sequence < floor || forgotten.contains(sequence) || isForeign { return (.forgotten, freed) }
+            guard running < limit else { return (.overloaded, freed) }
+            records.insert(Record(sequence: sequence, state: .running(call)), at: index)
+            running += 1
+            return (.new, freed)
+        }
+
+        /// - Returns: how many more bytes of results are kept.
+        mutating func complete(_ sequence: UInt64, _ outcome: Outcome?, keeping most: Int) -> Int {
+            let (index, found) = index(sequence)
+            guard found, case .running = records[index].state else { return 0 }
+            running -= 1
+            guard let outcome else {
+                records.remove(at: index)
+                forgotten.insert(sequence)
+                return 0
+            }
+            records[index].state = .done(outcome)
+            return outcome.frames.count - (records.count - running > most ? forgetOldest() : 0)
+        }
+
+        mutating func withdraw(_ sequence: UInt64) {
+            let (index, found) = index(sequence)
+            guard found, case .running = records[index].state else { return }
+            running -= 1
+            records.remove(at: index)
+        }
+
+        private mutating func release(below sequence: UInt64) -> Int {
+            guard sequence > floor else { return 0 }
+            floor = sequence
+            forgotten.removeAll(below: sequence)
+            let end = index(sequence).index
+            guard end > 0 else { return 0 }
+            var (kept, freed): ([Record], Int) = ([], 0)
+            for record in records[..<end] {
+                switch record.state {
+                case .running: kept.append(record)
+                case .done(let outcome): freed += outcome.frames.count
+                }
+            }
+            records.replaceSubrange(..<end, with: kept)
+            return freed
+        }
+
+        private mutating func forgetOldest() -> Int {
+            for index in records.indices {
+                if case .done(let outcome) = records[index].state {
+                    forgotten.insert(records[index].sequence)
+                    records.remove(at: index)
+                    return outcome.frames.count
+                }
+            }
+            return 0
+        }
     }
 
     package let limits: Limits
@@ -100,84 +170,31 @@ package struct DuplicateFilter: Sendable {
             sessions[owner] = Session(lastUsed: now)
             if isRetry, evictedEarly { return .forgotten }
         }
-        guard var session = sessions.removeValue(forKey: owner) else { return .overloaded }
-        defer { sessions[owner] = session }
-        session.lastUsed = now
-        release(&session, below: header.firstIncomplete)
-
-        let (index, found) = session.index(id.sequence)
-        if found {
-            switch session.records[index].state {
-            case .running(let call): return .running(call)
-            case .done(let outcome): return .done(outcome)
-            }
-        }
-        if id.sequence < session.floor || session.forgotten.contains(id.sequence) { return .forgotten }
-        if isRetry, header.earlierIncarnation != incarnation { return .forgotten }
-        guard session.running < limits.running else { return .overloaded }
-        session.records.insert(Record(sequence: id.sequence, state: .running(call)), at: index)
-        session.running += 1
-        return .new
+        // In place: taking a session out and putting it back would hash its owner's key twice more.
+        guard let (verdict, freed) = sessions[owner]?.admit(
+            id.sequence, firstIncomplete: header.firstIncomplete, isForeign: isRetry && header.earlierIncarnation != incarnation,
+            atMost: limits.running, call: call, at: now)
+        else { return .overloaded }
+        keptBytes -= freed
+        return verdict
     }
 
     /// The call ended; `nil` when its result cannot be replayed (streams).
     package mutating func complete(_ owner: Owner, sequence: UInt64, outcome: Outcome?) {
-        guard var session = sessions.removeValue(forKey: owner) else { return }
-        defer { sessions[owner] = session }
-        let (index, found) = session.index(sequence)
-        guard found, case .running = session.records[index].state else { return }
-        session.running -= 1
-        guard let outcome, outcome.frames.count <= limits.resultBytes, keptBytes + outcome.frames.count <= limits.totalBytes else {
-            session.records.remove(at: index)
-            session.forgotten.insert(sequence)
-            return
-        }
-        session.records[index].state = .done(outcome)
-        keptBytes += outcome.frames.count
-        if session.records.count - session.running > limits.done { forgetOldest(&session) }
+        var outcome = outcome
+        if let bytes = outcome?.frames.count, bytes > limits.resultBytes || keptBytes + bytes > limits.totalBytes { outcome = nil }
+        keptBytes += sessions[owner]?.complete(sequence, outcome, keeping: limits.done) ?? 0
     }
 
     /// The call was refused before its handler ran: it may come again.
     package mutating func withdraw(_ owner: Owner, sequence: UInt64) {
-        guard var session = sessions.removeValue(forKey: owner) else { return }
-        defer { sessions[owner] = session }
-        let (index, found) = session.index(sequence)
-        guard found, case .running = session.records[index].state else { return }
-        session.running -= 1
-        session.records.remove(at: index)
+        sessions[owner]?.withdraw(sequence)
     }
 
     /// The call never ran, and another attempt of it takes its place.
     package mutating func hand(_ owner: Owner, sequence: UInt64, to call: UInt64) {
         guard let (index, found) = sessions[owner]?.index(sequence), found else { return }
         if case .running = sessions[owner]?.records[index].state { sessions[owner]?.records[index].state = .running(call) }
-    }
-
-    private mutating func release(_ session: inout Session, below sequence: UInt64) {
-        guard sequence > session.floor else { return }
-        session.floor = sequence
-        session.forgotten.removeAll(below: sequence)
-        let end = session.index(sequence).index
-        guard end > 0 else { return }
-        var kept: [Record] = []
-        for record in session.records[..<end] {
-            switch record.state {
-            case .running: kept.append(record)
-            case .done(let outcome): keptBytes -= outcome.frames.count
-            }
-        }
-        session.records.replaceSubrange(..<end, with: kept)
-    }
-
-    private mutating func forgetOldest(_ session: inout Session) {
-        for index in session.records.indices {
-            if case .done(let outcome) = session.records[index].state {
-                keptBytes -= outcome.frames.count
-                session.forgotten.insert(session.records[index].sequence)
-                session.records.remove(at: index)
-                return
-            }
-        }
     }
 
     /// Drops sessions whose lease has ended.

@@ -25,7 +25,10 @@ package struct EnvelopeWriter {
 
     package mutating func u8(_ value: UInt8) { bytes.append(value) }
     package mutating func u32(_ value: UInt32) {
-        for shift in [UInt32(24), 16, 8, 0] { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        u8(UInt8(truncatingIfNeeded: value >> 24))
+        u8(UInt8(truncatingIfNeeded: value >> 16))
+        u8(UInt8(truncatingIfNeeded: value >> 8))
+        u8(UInt8(truncatingIfNeeded: value))
     }
     package mutating func u64(_ value: UInt64) {
         u32(UInt32(truncatingIfNeeded: value >> 32))

@@ -66,6 +66,16 @@ package struct FrameReader: Sendable {
         return Frame(kind: head.kind, payload: buffer[head.payload..<end])
     }
 
+    /// The payload that `next` gave last, for longer: in the buffer it came in, where that holds nothing else, or copied.
+    package mutating func keep(_ payload: consuming ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard start == buffer.count, buffer.capacity - payload.count <= Self.slack else { return ArraySlice(Array(payload)) }
+        (buffer, start) = ([], 0)
+        return payload
+    }
+
+    /// What may be kept beside a payload: head and header, and what the allocator rounds up.
+    private static let slack = 96
+
     /// A frame's bytes on the wire, as `append` writes it.
     package static func wireBytes(payload count: Int) -> Int { 1 + (count < 1 << 6 ? 1 : count < 1 << 14 ? 2 : count < 1 << 30 ? 4 : 8) + count }
 

@@ -25,6 +25,11 @@ package struct ServerAdmission: Sendable {
         var lines: [ConnectionHandle: Line] = [:]  // lookup only
         /// Connections with calls that wait, each once.
         var turns: Deque<ConnectionHandle> = []
+
+        mutating func start(_ connection: ConnectionHandle) {
+            running += 1
+            lines[connection, default: Line()].running += 1
+        }
     }
 
     package var limits: Limits
@@ -33,6 +38,8 @@ package struct ServerAdmission: Sendable {
     private var sources: [TrafficSource: Source] = [:]  // lookup only
     /// Sources with calls that wait, each once.
     private var turns: Deque<TrafficSource> = []
+    /// The line that ended last and its source are kept for the next call on it: one after the other, calls allocate nothing.
+    private var resting: (source: TrafficSource, connection: ConnectionHandle)?
 
     /// Sources, and connections of each, that are looked at in one search: what it passes over is first in the next.
     private static let sourcesAtOnce = 64
@@ -42,24 +49,23 @@ package struct ServerAdmission: Sendable {
 
     package func running(_ connection: ConnectionHandle, of source: TrafficSource) -> Int { sources[source]?.lines[connection]?.running ?? 0 }
 
-    private func allows(_ source: Source, _ line: Line) -> Bool {
+    /// Whether a source that runs `ofSource` handlers may start one on a connection that runs `ofLine`.
+    private func allows(ofSource: Int, ofLine: Int) -> Bool {
         let free = limits.slots - running
-        return free > source.running && line.running < 2 * (free - source.running) && line.running < limits.perConnection ?? .max
+        return free > ofSource && ofLine < 2 * (free - ofSource) && ofLine < limits.perConnection ?? .max
     }
 
     /// Takes a slot for a call that has just come, unless others of its connection wait before it.
     package mutating func begin(_ connection: ConnectionHandle, of source: TrafficSource) -> Bool {
-        let state = sources[source] ?? Source()
-        let line = state.lines[connection] ?? Line()
-        guard line.waiting.isEmpty, allows(state, line) else { return false }
+        let line = sources[source]?.lines[connection]
+        guard line?.waiting.isEmpty ?? true, allows(ofSource: sources[source]?.running ?? 0, ofLine: line?.running ?? 0) else { return false }
         started(connection, source)
         return true
     }
 
     private mutating func started(_ connection: ConnectionHandle, _ source: TrafficSource) {
         running += 1
-        sources[source, default: Source()].running += 1
-        sources[source]?.lines[connection, default: Line()].running += 1
+        sources[source, default: Source()].start(connection)
     }
 
     package mutating func wait(_ call: UInt64, on connection: ConnectionHandle, of source: TrafficSource) {
@@ -87,7 +93,7 @@ package struct ServerAdmission: Sendable {
         for _ in 0..<min(count, Self.connectionsAtOnce) {
             guard let state = sources[source], let connection = state.turns.first, let line = state.lines[connection] else { return nil }
             sources[source]?.turns.removeFirst()
-            guard allows(state, line), mayStart(connection, source, line.running) else {
+            guard allows(ofSource: state.running, ofLine: line.running), mayStart(connection, source, line.running) else {
                 sources[source]?.turns.append(connection)
                 continue
             }
@@ -110,7 +116,7 @@ package struct ServerAdmission: Sendable {
             sources[source]?.turns.removeAll { $0 == connection }
             if sources[source]?.turns.isEmpty == true { turns.removeAll { $0 == source } }
         }
-        forget(connection, source)
+        rest(connection, source)
     }
 
     /// A handler has ended.
@@ -118,12 +124,22 @@ package struct ServerAdmission: Sendable {
         running -= 1
         sources[source]?.running -= 1
         sources[source]?.lines[connection]?.running -= 1
-        forget(connection, source)
+        rest(connection, source)
     }
 
-    private mutating func forget(_ connection: ConnectionHandle, _ source: TrafficSource) {
-        guard let line = sources[source]?.lines[connection], line.running == 0, line.waiting.isEmpty else { return }
-        sources[source]?.lines[connection] = nil
-        if sources[source]?.lines.isEmpty == true { sources[source] = nil }
+    /// A line that nothing runs or waits on takes the place of the one that rested before.
+    private mutating func rest(_ connection: ConnectionHandle, _ source: TrafficSource) {
+        if let before = resting, before.connection == connection, before.source == source { return }
+        guard isOver(connection, source) else { return }
+        if let before = resting, isOver(before.connection, before.source) {
+            sources[before.source]?.lines[before.connection] = nil
+            if sources[before.source]?.lines.isEmpty == true { sources[before.source] = nil }
+        }
+        resting = (source, connection)
+    }
+
+    private func isOver(_ connection: ConnectionHandle, _ source: TrafficSource) -> Bool {
+        guard let line = sources[source]?.lines[connection] else { return false }
+        return line.running == 0 && line.waiting.isEmpty
     }
 }

@@ -15,19 +15,21 @@ final class ClientRecord {
     var retryTimer: TimerQueue<HostCore.Timer>.Token?
     var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
     var pipe: CallPipe?
+    /// Whose stream that is.
+    var calls: CallMultiplexer?
     /// Incarnation of the host that the open attempt went to, and what its connection had retransmitted by then.
     var incarnation: UInt64 = 0
     var retransmitsBefore: UInt64 = 0
 
     /// Responses not yet fetched.
-    var inbox: Deque<[UInt8]> = []
+    var inbox = ShortQueue<MessageBytes>()
     var inboxBytes = 0
     /// The record goes with the outcome.
     var isOneShot = false
     /// Set when the call is over; the inbox may still hold messages.
     var end: Result<Metadata, RPCError>?
-    var readers: Deque<MessageWaiter> = []
-    var writers: Deque<OutcomeWaiter> = []
+    var readers = ShortQueue<MessageWaiter>()
+    var writers = ShortQueue<OutcomeWaiter>()
 
     init(id: UInt64, peer: Peer, call: ClientCall, request: CallRequest) {
         (self.id, self.peer, self.call) = (id, peer, call)

@@ -4,16 +4,15 @@ import MastTransport
 /// From a call that is complete to its handler.
 extension HostCore {
     /// The call is complete enough to run.
-    mutating func dispatch(_ call: ServerRecord, request: [UInt8]?, at now: Instant) {
-        guard let header = call.call.header, let handler = call.handler, server != nil, incoming != nil, let info = connections[call.connection]?.info
-        else {
+    mutating func dispatch(_ call: ServerRecord, request: MessageBytes?, at now: Instant) {
+        guard let header = call.call.header, let handler = call.handler, server != nil, incoming != nil, call.calls.isOpen else {
             return refuse(call, Trailer(code: .unavailable, effect: .none, message: "not serving"), at: now)
         }
         if let deadline = call.deadline, deadline <= now {
             return refuse(call, Trailer(code: .deadlineExceeded, effect: .none, message: "the deadline passed before the call could run"), at: now)
         }
         if handler.semantics == .atMostOnce, let id = header.id {
-            let owner = DuplicateFilter.Owner(peer: info.peerKey, session: id.session)
+            let owner = DuplicateFilter.Owner(peer: call.calls.info.peerKey, session: id.session)
             switch filter.admit(owner, header: header, call: call.id, at: now) {
             case .new: call.remembered = (owner, id.sequence)
             case .running(let other):
@@ -78,15 +77,21 @@ extension HostCore {
     }
 
     private mutating func start(_ call: ServerRecord) {
-        guard let header = call.call.header, let handler = call.handler, let incoming, let info = connections[call.connection]?.info else { return }
+        guard let header = call.call.header, let handler = call.handler, let incoming, call.calls.isOpen else { return }
         statistics.served += 1
         call.state = .running
         call.hasTask = true
         let started = IncomingCall(
-            id: call.id, handler: handler, codec: header.codec, request: call.request, connection: info, callID: header.id,
+            id: call.id, handler: handler.position, codec: header.codec, request: call.request, connection: call.calls.info, callID: header.id,
             attempt: Int(header.attempt), deadline: call.deadline, metadata: header.metadata)
         call.request = nil
-        effects.append(.incoming(incoming, started))
+        guard let worker = idle.take(), let waiter = worker.idle else {
+            effects.append(.incoming(incoming, started))
+            return
+        }
+        worker.idle = nil
+        call.worker = worker
+        effects.append(.work(waiter, started))
     }
 
     /// A call that waits does so no longer, and never ran. An attempt that joined it takes its place.

@@ -7,8 +7,9 @@ extension HostCore {
         var trailer = trailer
         trailer.incarnation = endpoint.incarnation
         var frames: [UInt8] = []
+        frames.reserveCapacity((message.map { FrameReader.wireBytes(payload: $0.count) } ?? 0) + FrameReader.wireBytes(payload: Trailer.plainBytes))
         if let message { FrameReader.append(FrameKind.message, message, to: &frames) }
-        FrameReader.append(FrameKind.trailer, trailer.encode(limits: configuration.envelope), to: &frames)
+        trailer.append(to: &frames, limits: configuration.envelope)
         return frames
     }
 
@@ -16,7 +17,7 @@ extension HostCore {
     mutating func fitting(_ frames: [UInt8], _ call: ServerRecord) -> [UInt8] {
         // What a trailer alone takes is not worth withholding.
         guard frames.count > 1_024 else { return frames }
-        let waiting = endpoint.unacknowledged(call.connection) + (connections[call.connection]?.answers.pending ?? 0)
+        let waiting = endpoint.unacknowledged(call.connection) + (call.calls.isOpen ? call.calls.answers.pending : 0)
         guard waiting + frames.count > configuration.answers.bytesPerConnection || !endpoint.unread.allows(call.source, frames.count) else {
             return frames
         }
@@ -40,10 +41,9 @@ extension HostCore {
             flushServer(attempt, at: now)
         }
         call.joined = []
-        connections[call.connection]?.answers.note(frames.count, limits: configuration.answers)
+        call.calls.answers.note(frames.count, limits: configuration.answers)
         call.pipe?.queue(fitting(frames, call), finish: true)
         flushServer(call, at: now)
-        signal(call)
     }
 
     /// The handler's task is over.
@@ -67,7 +67,7 @@ extension HostCore {
     mutating func flushServer(_ call: ServerRecord, at now: Instant) {
         call.pipe?.flush(into: &endpoint, at: now)
         notePending(call)
-        if call.pipe?.hasPending ?? false { return sweepLater(call.connection, at: now) }
+        if call.pipe?.hasPending ?? false { return sweepLater(call.calls, at: now) }
         while let writer = call.writers.popFirst() { effects.append(.outcome(writer, nil)) }
         forgetIfDone(call, at: now)
     }
@@ -76,7 +76,7 @@ extension HostCore {
     private mutating func notePending(_ call: ServerRecord) {
         let pending = call.pipe?.pendingBytes ?? 0
         guard pending != call.pendingNoted else { return }
-        connections[call.connection]?.answers.pending += pending - call.pendingNoted
+        call.calls.answers.pending += pending - call.pendingNoted
         endpoint.charge(call.source, unread: pending - call.pendingNoted)
         call.pendingNoted = pending
     }
@@ -89,7 +89,7 @@ extension HostCore {
         if call.pipe != nil {
             call.pipe?.read(from: &endpoint, at: now)
             dropPipe(call, code: CallResetCode.done, at: now)
-            sweepLater(call.connection, at: now)
+            sweepLater(call.calls, at: now)
         }
         // A handler that has answered counts until its task returns.
         if call.isRetired || !call.hasTask { serverCalls[call.id] = nil }
@@ -99,7 +99,7 @@ extension HostCore {
         guard let pipe = call.pipe else { return }
         call.pipe?.abandon(&endpoint, code: code, at: now)
         call.pipe = nil
-        connections[pipe.connection]?.streams[pipe.stream] = nil
+        call.calls.forget(pipe.stream)
         streamGone(call)
     }
 
@@ -116,19 +116,19 @@ extension HostCore {
     private static let sweepInterval = Interval.seconds(10)
 
     /// Looks after a connection's answers until all are acknowledged.
-    private mutating func sweepLater(_ handle: ConnectionHandle, at now: Instant) {
-        guard connections[handle]?.answers.isSwept == false, endpoint.unacknowledged(handle) > 0 else { return }
-        connections[handle]?.answers.isSwept = true
-        _ = timers.set(.answers(handle), at: now + Self.sweepInterval)
+    private mutating func sweepLater(_ calls: CallMultiplexer, at now: Instant) {
+        guard calls.isOpen, !calls.answers.isSwept, endpoint.unacknowledged(calls.handle) > 0 else { return }
+        calls.answers.isSwept = true
+        _ = timers.set(.answers(calls.handle), at: now + Self.sweepInterval)
     }
 
     mutating func sweepAnswers(_ handle: ConnectionHandle, at now: Instant) {
-        guard let info = connections[handle]?.info else { return }
-        connections[handle]?.answers.isSwept = false
+        guard let calls = connections[handle] else { return }
+        calls.answers.isSwept = false
         for stream in endpoint.stalledStreams(handle, for: configuration.answers.patience, at: now) {
             // Our own requests have deadlines of our own.
-            guard stream.openedByInitiator != info.isInitiator else { continue }
-            switch connections[handle]?.streams[stream] {
+            guard stream.openedByInitiator != calls.info.isInitiator else { continue }
+            switch calls[stream] {
             case nil: endpoint.reset(handle, stream, code: CallResetCode.deadline, at: now)
             case .server(let call):
                 guard case .answered = call.state else { continue }
@@ -138,6 +138,6 @@ extension HostCore {
             }
             statistics.stuck += 1
         }
-        sweepLater(handle, at: now)
+        sweepLater(calls, at: now)
     }
 }

@@ -20,8 +20,10 @@ struct CallRequest: Sendable {
 extension HostCore {
     // MARK: from the async side
 
-    /// Begins a call under the id `id`; its outcome comes through `nextResponse`.
-    mutating func startCall(_ id: UInt64, _ request: CallRequest, peer peerID: UInt64, at now: Instant) {
+    /// Begins a call under the id `id`.
+    /// - Parameter waiter: of a single response: resumes with the outcome, and the record goes with it. Without one, what
+    ///   comes is fetched by `nextResponse`.
+    mutating func startCall(_ id: UInt64, _ request: CallRequest, _ waiter: MessageWaiter? = nil, peer peerID: UInt64, at now: Instant) {
         statistics.callsStarted += 1
         let peer = peers[peerID] ?? Peer(id: 0, target: .bound(ConnectionHandle(number: 0)), link: .closed, session: SessionID(high: 0, low: 0))
         var header = RequestHeader(method: request.method, codec: request.codec, semantics: request.semantics)
@@ -31,6 +33,10 @@ extension HostCore {
             kind: request.kind, header: header,
             policy: RetryPolicy(semantics: request.semantics, maxAttempts: request.maxAttempts), request: request.message)
         let call = ClientRecord(id: id, peer: peer, call: state, request: request)
+        if let waiter {
+            call.readers.append(waiter)
+            call.isOneShot = true
+        }
         let isFull = clientCalls.count >= configuration.maxClientCalls
         clientCalls[id] = call
         call.trace?.note { $0.started = now }
@@ -77,12 +83,6 @@ extension HostCore {
         clientCalls[id] = nil
     }
 
-    /// Nobody asks again after the outcome: the record goes with it.
-    mutating func releaseWhenDone(_ id: UInt64) {
-        guard let call = clientCalls[id] else { return }
-        if call.end != nil, call.readers.isEmpty { clientCalls[id] = nil } else { call.isOneShot = true }
-    }
-
     mutating func cancelClient(_ id: UInt64, at now: Instant) {
         guard let call = clientCalls[id] else { return }
         giveUp(call, .cancelled, "the caller cancelled", cause: .cancelled, reset: CallResetCode.cancelled, at: now)
@@ -106,7 +106,7 @@ extension HostCore {
         guard call.end == nil else { return }
         let effect = call.call.effectOfGivingUp(attemptIsOpen: call.pipe != nil)
         dropPipe(call, code: reset, at: now)
-        call.inbox = []
+        call.inbox = .init()
         failClient(call.id, RPCError(code, message, effect: effect, cause: cause), at: now)
     }
 
@@ -132,11 +132,11 @@ extension HostCore {
 
     /// False when the peer allows no more streams now.
     mutating func openAttempt(_ call: ClientRecord, at now: Instant) -> Bool {
-        guard let handle = call.peer.ready, let info = connections[handle]?.info else { return false }
+        guard let handle = call.peer.ready, let calls = connections[handle] else { return false }
         guard let stream = endpoint.openStream(handle, deadline: call.deadline, at: now) else { return false }
-        connections[handle]?.streams[stream] = .client(call)
-        connections[handle]?.openCalls += 1
-        if connections[handle]?.openCalls == 1 { keepAlive(handle, call.peer, at: now) }
+        let info = calls.info
+        call.calls = calls
+        if calls.begin(call, on: stream) { keepAlive(calls, call.peer, at: now) }
         call.incarnation = info.incarnation
         call.call.header.firstIncomplete = call.peer.firstIncomplete
         if call.call.attempts > 0 { statistics.retries += 1 }
@@ -167,7 +167,7 @@ extension HostCore {
         dropPipe(call, code: CallResetCode.protocolViolation, at: now)
         // Of a stream, what arrived before the failure is the consumer's.
         if call.call.kind.hasSingleResponse {
-            call.inbox = []
+            call.inbox = .init()
             call.inboxBytes = 0
         }
         call.peer.budget.note(failure)
@@ -192,9 +192,9 @@ extension HostCore {
         }
         call.pipe?.abandon(&endpoint, code: code, at: now)
         call.pipe = nil
-        connections[pipe.connection]?.streams[pipe.stream] = nil
-        connections[pipe.connection]?.openCalls -= 1
-        if connections[pipe.connection]?.openCalls == 0 { keepAlive(pipe.connection, call.peer, at: now) }
+        guard let calls = call.calls else { return }
+        call.calls = nil
+        if calls.end(pipe.stream), calls.isOpen { keepAlive(calls, call.peer, at: now) }
     }
 
     // MARK: the stream
@@ -230,8 +230,8 @@ extension HostCore {
                 switch try call.call.receive(frame, limits: limits) {
                 case .message(let payload):
                     call.trace?.note { if $0.firstByte == nil { $0.firstByte = now } }
-                    call.inbox.append(Array(payload))
                     call.inboxBytes += payload.count + 64
+                    call.inbox.append(call.pipe?.keep(payload) ?? payload)
                     if call.call.kind.hasSingleResponse { call.pipe?.keepCut(&endpoint) } else { call.pipe?.keepMessage(&endpoint) }
                     serveReaders(call)
                 case .ended(let trailer):
@@ -300,7 +300,7 @@ extension HostCore {
                 case nil: return
                 }
             }
-            call.readers.removeFirst()
+            _ = call.readers.popFirst()
         }
     }
 }

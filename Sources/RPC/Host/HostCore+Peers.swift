@@ -208,7 +208,7 @@ extension HostCore {
         peer.link = .ready(handle)
         peer.backoff.reset()
         peer.lastFailure = nil
-        if peer.keepAlive != nil { keepAlive(handle, peer, at: now) }
+        if peer.keepAlive != nil, let calls = connections[handle] { keepAlive(calls, peer, at: now) }
         for waiter in peer.waiters {
             if case .pong = waits[waiter]?.kind {
                 peer.pings.append(waiter)
@@ -265,17 +265,16 @@ extension HostCore {
 
     /// Pings while somebody waits for an answer: a peer that died, or started anew, is noticed within the interval
     /// and a probe timeout, and not when the connection has been idle for half a minute.
-    mutating func keepAlive(_ handle: ConnectionHandle, _ peer: Peer, at now: Instant) {
-        let isBusy = (connections[handle]?.openCalls ?? 0) > 0
+    mutating func keepAlive(_ calls: CallMultiplexer, _ peer: Peer, at now: Instant) {
         var interval = peer.keepAlive
-        if isBusy { interval = min(interval ?? .max, configuration.callKeepAlive) }
-        endpoint.setKeepAlive(handle, interval, at: now)
+        if calls.openCalls > 0 { interval = min(interval ?? .max, configuration.callKeepAlive) }
+        endpoint.setKeepAlive(calls.handle, interval, at: now)
     }
 
     mutating func setKeepAlive(_ id: UInt64, _ interval: Interval?, at now: Instant) {
         guard let peer = peers[id] else { return }
         peer.keepAlive = interval
-        if let handle = peer.ready { keepAlive(handle, peer, at: now) }
+        if let calls = peer.ready.flatMap({ connections[$0] }) { keepAlive(calls, peer, at: now) }
     }
 
     mutating func closePeer(_ id: UInt64, reason: String, at now: Instant) {

@@ -5,12 +5,12 @@ import MastTransport
 extension HostCore {
     /// A peer opened a stream: a call begins.
     mutating func accept(_ handle: ConnectionHandle, _ stream: StreamID, deadline: Instant?, at now: Instant) {
-        guard let source = connections[handle]?.source else { return }
+        guard let calls = connections[handle] else { return }
         let call = ServerRecord(
             id: makeID(), deadline: deadline, pipe: CallPipe(connection: handle, stream: stream, limits: configuration.envelope),
-            source: source, at: now)
+            calls: calls, at: now)
         serverCalls[call.id] = call
-        connections[handle]?.streams[stream] = .server(call)
+        calls.accept(call, on: stream)
         arm(call)
         pumpServer(call, at: now)
     }
@@ -36,8 +36,8 @@ extension HostCore {
                 case .header(let header): headerArrived(call, header, at: now)
                 case .message(let payload):
                     switch call.state {
-                    case .awaitingRequest: dispatch(call, request: Array(payload), at: now)
-                    case .running, .waiting: deliver(Array(payload), to: call)
+                    case .awaitingRequest: dispatch(call, request: call.pipe?.keep(payload), at: now)
+                    case .running, .waiting: deliver(call.pipe?.keep(payload) ?? payload, to: call)
                     case .joined, .answered: call.pipe?.releaseCut(&endpoint)
                     }
                 case .skipped: call.pipe?.releaseCut(&endpoint)
@@ -50,7 +50,7 @@ extension HostCore {
 
     private mutating func violated(_ call: ServerRecord, _ reason: String, at now: Instant) {
         statistics.protocolErrors += 1
-        effects.append(.protocolError(connections[call.connection]?.info.peerKey, reason))
+        effects.append(.protocolError(call.calls.isOpen ? call.calls.info.peerKey : nil, reason))
         dropPipe(call, code: CallResetCode.protocolViolation, at: now)
         cancelServer(call, at: now)
     }
@@ -63,10 +63,10 @@ extension HostCore {
     }
 
     private mutating func headerArrived(_ call: ServerRecord, _ header: RequestHeader, at now: Instant) {
-        guard let server, !isDraining else {
+        guard server != nil, !isDraining else {
             return refuse(call, Trailer(code: .unavailable, effect: .none, message: isDraining ? "shutting down" : "not serving"), at: now)
         }
-        guard let handler = server.handler(header.method) else {
+        guard let handler = server?.method(header.method) else {
             return refuse(call, Trailer(code: .unimplemented, effect: .none, message: "no such method here"), at: now)
         }
         call.handler = handler
@@ -76,13 +76,50 @@ extension HostCore {
 
     // MARK: from the handler's side
 
-    /// Resumes when the handler should stop, or has answered.
-    mutating func watch(_ id: UInt64, _ watcher: CheckedContinuation<Void, Never>) {
-        guard let call = serverCalls[id], case .running = call.state, !call.isCancelled else {
-            effects.append(.signal(watcher))
-            return
+    /// A new worker has begun with that call.
+    /// - Returns: whether nobody wants it any more.
+    func hired(_ worker: Worker, for id: UInt64) -> Bool {
+        guard let call = serverCalls[id] else { return true }
+        call.worker = worker
+        return call.isCancelled
+    }
+
+    /// The worker has answered its call: `waiter` resumes with the next, or with nil.
+    /// - Parameter isCancelled: its task is, and no other handler may run in it.
+    mutating func finish(
+        _ id: UInt64, _ message: [UInt8]?, _ trailer: Trailer, _ worker: Worker, _ waiter: Worker.Waiter, isCancelled: Bool, at now: Instant
+    ) {
+        let wasStopped = serverCalls[id]?.isCancelled ?? true
+        answer(id, message, trailer, at: now)
+        serverCalls[id]?.worker = nil
+        if !wasStopped, !isCancelled, idle.hasRoom {
+            worker.idle = waiter
+            idle.add(worker)
+        } else {
+            dismiss(worker, waiter)
         }
-        call.watcher = watcher
+        retire(id, at: now)
+    }
+
+    /// The worker's task may end once nobody is about to cancel it.
+    private mutating func dismiss(_ worker: Worker, _ waiter: Worker.Waiter) {
+        if worker.cancellations > 0 { worker.leaving = waiter } else { effects.append(.work(waiter, nil)) }
+    }
+
+    mutating func cancelled(_ worker: Worker) {
+        worker.cancellations -= 1
+        guard worker.cancellations == 0, let waiter = worker.leaving else { return }
+        worker.leaving = nil
+        effects.append(.work(waiter, nil))
+    }
+
+    /// Whoever is idle ends, and whoever finishes after it.
+    mutating func dismissWorkers() {
+        for worker in idle.end() {
+            guard let waiter = worker.idle else { continue }
+            worker.idle = nil
+            dismiss(worker, waiter)
+        }
     }
 
     func isPastDeadline(_ id: UInt64) -> Bool { serverCalls[id]?.isPastDeadline ?? false }
@@ -111,7 +148,7 @@ extension HostCore {
 
     // MARK: requests
 
-    private mutating func deliver(_ message: [UInt8], to call: ServerRecord) {
+    private mutating func deliver(_ message: MessageBytes, to call: ServerRecord) {
         call.inbox.append(message)
         call.inboxBytes += message.count + 64
         call.pipe?.keepMessage(&endpoint)
@@ -131,7 +168,7 @@ extension HostCore {
             } else {
                 return
             }
-            call.readers.removeFirst()
+            _ = call.readers.popFirst()
         }
     }
 
@@ -224,13 +261,9 @@ extension HostCore {
         call.isCancelled = true
         serveRequestReaders(call)
         while let writer = call.writers.popFirst() { effects.append(.outcome(writer, Self.callGone)) }
-        signal(call)
-    }
-
-    mutating func signal(_ call: ServerRecord) {
-        guard let watcher = call.watcher else { return }
-        call.watcher = nil
-        effects.append(.signal(watcher))
+        guard let worker = call.worker else { return }
+        worker.cancellations += 1
+        effects.append(.cancel(worker))
     }
 
     // MARK: serving
@@ -238,11 +271,13 @@ extension HostCore {
     mutating func startServing(_ server: RPCServer, _ incoming: AsyncStream<IncomingCall>.Continuation) -> Bool {
         guard self.incoming == nil, !isClosed else { return false }
         (self.server, self.incoming, isDraining) = (server, incoming, false)
+        idle.begin()
         admission.limits = .init(slots: server.limits.maxConcurrentCalls, perConnection: server.limits.maxConcurrentCallsPerConnection)
         return true
     }
 
     mutating func stopServing() {
+        dismissWorkers()
         if let incoming { effects.append(.finishServing(incoming)) }
         incoming = nil
         server = nil

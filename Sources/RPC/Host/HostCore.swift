@@ -22,23 +22,6 @@ struct HostCore: ~Copyable {
         case answers(ConnectionHandle)
     }
 
-    enum StreamOwner {
-        case client(ClientRecord)
-        case server(ServerRecord)
-    }
-
-    struct Connection {
-        var info: ConnectionInfo
-        /// The client that opens calls on it.
-        var peer: Peer?
-        var streams: [StreamID: StreamOwner] = [:]  // lookup only
-        /// Whom what the peer makes us hold is counted for.
-        var source: TrafficSource
-        var answers = AnswerBook()
-        /// Our calls on it.
-        var openCalls = 0
-    }
-
     struct Wait {
         var kind: WaitKind
         var waiter: CheckedContinuation<WaitOutcome, Never>
@@ -54,7 +37,7 @@ struct HostCore: ~Copyable {
     var chance: SeededGenerator
     var nextID: UInt64 = 1
 
-    var connections: [ConnectionHandle: Connection] = [:]  // lookup only
+    var connections: [ConnectionHandle: CallMultiplexer] = [:]  // lookup only
     var peers: [UInt64: Peer] = [:]  // lookup only
     /// Peers that we dial, by target.
     var dialled: [Peer.Target: UInt64] = [:]  // lookup only
@@ -66,7 +49,9 @@ struct HostCore: ~Copyable {
     var subscribers: [(id: UInt64, stream: AsyncStream<ConnectionEvent>.Continuation)] = []
 
     var server: RPCServer?
+    /// For calls that no idle worker takes.
     var incoming: AsyncStream<IncomingCall>.Continuation?
+    var idle = IdleWorkers()
     var isDraining = false
     /// Which of the calls that came may run.
     var admission = ServerAdmission(limits: .init())
@@ -92,6 +77,9 @@ struct HostCore: ~Copyable {
         defer { nextID += 1 }
         return nextID
     }
+
+    /// Into a list that is empty.
+    mutating func takeEffects(into effects: inout HostEffects) { swap(&self.effects, &effects.list) }
 
     mutating func takeEffects() -> [HostEffect] {
         if effects.isEmpty { return [] }
@@ -136,19 +124,19 @@ struct HostCore: ~Copyable {
             case .accepted(let handle, let peerKey): opened(handle, peerKey, isInitiator: false, at: now)
             case .streamOpened(let handle, let stream, let deadline): accept(handle, stream, deadline: deadline, at: now)
             case .streamReadable(let handle, let stream):
-                switch connections[handle]?.streams[stream] {
+                switch connections[handle]?[stream] {
                 case .client(let call): pumpClient(call, at: now)
                 case .server(let call): pumpServer(call, at: now)
                 case nil: break
                 }
             case .streamWritable(let handle, let stream):
-                switch connections[handle]?.streams[stream] {
+                switch connections[handle]?[stream] {
                 case .client(let call): flushClient(call, at: now)
                 case .server(let call): flushServer(call, at: now)
                 case nil: break
                 }
             case .streamStopped(let handle, let stream, let code):
-                switch connections[handle]?.streams[stream] {
+                switch connections[handle]?[stream] {
                 case .client(let call): clientStopped(call, code: code, at: now)
                 case .server(let call): cancelServer(call, at: now)
                 case nil: break
@@ -156,16 +144,17 @@ struct HostCore: ~Copyable {
             case .streamsAvailable(let handle):
                 if let peer = connections[handle]?.peer { startWaitingCalls(peer, at: now) }
             case .migrated(let handle, let address):
-                guard let info = connections[handle]?.info else { continue }
-                connections[handle]?.info.address = address
-                if let source = endpoint.source(handle) { connections[handle]?.source = source }
-                announce(info, .migrated(address))
+                guard let calls = connections[handle] else { continue }
+                let before = calls.info
+                calls.info = before.moved(to: address)
+                if let source = endpoint.source(handle) { calls.source = source }
+                announce(before, .migrated(address))
             case .pong(let handle, let interval):
                 if let peer = connections[handle]?.peer { finishPings(peer, .pong(interval)) }
             case .hinted(let handle, let hint): hinted(handle, hint, at: now)
             case .peerKey(let address, let key): keyArrived(from: address, key, at: now)
             case .overdrawn(let handle, let stream):
-                switch connections[handle]?.streams[stream] {
+                switch connections[handle]?[stream] {
                 case .client(let call): clientOverdrawn(call, at: now)
                 case .server(let call): serverOverdrawn(call, at: now)
                 case nil:
@@ -185,7 +174,7 @@ struct HostCore: ~Copyable {
         guard !isInitiator || dialers[handle] != nil else {
             return endpoint.close(handle, code: 0, reason: "another address answered first", at: now)
         }
-        connections[handle] = Connection(info: info, source: endpoint.source(handle) ?? TrafficSource(info.address))
+        connections[handle] = CallMultiplexer(info, source: endpoint.source(handle) ?? TrafficSource(info.address))
         statistics.connections += 1
         announce(info, .opened)
         if isInitiator { dialled(handle, at: now) }
@@ -196,11 +185,10 @@ struct HostCore: ~Copyable {
         if let connection {
             statistics.connections -= 1
             announce(connection.info, .closed(reason.description))
-            for stream in connection.streams.keys.sorted() {
-                switch connection.streams[stream] {
+            for owner in connection.close() {
+                switch owner {
                 case .client(let call): attemptFailed(call, .connectionLost(reason.description), at: now)
                 case .server(let call): serverConnectionLost(call, at: now)
-                case nil: break
                 }
             }
         }

@@ -1,15 +1,18 @@
 import MastTimebase
 import MastTransport
 
-typealias MessageWaiter = CheckedContinuation<Result<[UInt8]?, RPCError>, Never>
-typealias OutcomeWaiter = CheckedContinuation<RPCError?, Never>
+/// The core resumes each that it is given once; a checked one would be an object for each call.
+typealias MessageWaiter = UnsafeContinuation<Result<MessageBytes?, RPCError>, Never>
+typealias OutcomeWaiter = UnsafeContinuation<RPCError?, Never>
 
 /// What the core wants done once its lock is free, in this order.
 enum HostEffect {
-    case message(MessageWaiter, Result<[UInt8]?, RPCError>)
+    case message(MessageWaiter, Result<MessageBytes?, RPCError>)
     case outcome(OutcomeWaiter, RPCError?)
     case wait(CheckedContinuation<WaitOutcome, Never>, WaitOutcome)
-    case signal(CheckedContinuation<Void, Never>)
+    /// The worker's next call, or nil for the end.
+    case work(Worker.Waiter, IncomingCall?)
+    case cancel(Worker)
     case incoming(AsyncStream<IncomingCall>.Continuation, IncomingCall)
     case finishServing(AsyncStream<IncomingCall>.Continuation)
     case connection(AsyncStream<ConnectionEvent>.Continuation, ConnectionInfo, ConnectionChange)
@@ -21,7 +24,10 @@ enum HostEffect {
         case .message(let waiter, let result): waiter.resume(returning: result)
         case .outcome(let waiter, let error): waiter.resume(returning: error)
         case .wait(let waiter, let outcome): waiter.resume(returning: outcome)
-        case .signal(let waiter): waiter.resume()
+        case .work(let waiter, let call): waiter.resume(returning: call)
+        case .cancel(let worker):
+            worker.task.cancel()
+            host.touch(flush: false) { core, _ in core.cancelled(worker) }
         case .incoming(let stream, let call): stream.yield(call)
         case .finishServing(let stream): stream.finish()
         case .connection(let stream, let info, let change):
@@ -38,6 +44,21 @@ enum HostEffect {
         case .protocolError(let peer, let reason):
             host.logger?.debug("stream reset: \(reason)", metadata: ["peer": "\(peer.map(\.description) ?? "?")"])
         }
+    }
+}
+
+/// What a host's driver carries out after each of its steps; kept from one to the next, for its memory.
+package struct HostEffects {
+    var list: [HostEffect] = []
+    package init() {}
+
+    /// - Returns: whether there was anything to do.
+    @discardableResult
+    mutating func perform(_ host: RPCHost) -> Bool {
+        if list.isEmpty { return false }
+        for effect in list { effect.perform(host) }
+        list.removeAll(keepingCapacity: true)
+        return true
     }
 }
 
@@ -64,10 +85,11 @@ enum WaitOutcome: Sendable {
 /// A call whose handler is to start.
 struct IncomingCall: Sendable {
     var id: UInt64
-    var handler: MethodHandler
+    /// Its place among the server's.
+    var handler: Int
     var codec: PayloadCodec
     /// The request of a method that has exactly one.
-    var request: [UInt8]?
+    var request: MessageBytes?
     var connection: ConnectionInfo
     var callID: CallID?
     var attempt: Int

@@ -1,14 +1,26 @@
 import MastTimebase
 import MastTransport
 
-/// What the core knows of one established connection.
-struct ConnectionInfo: Sendable {
-    var handle: ConnectionHandle
-    var peerKey: PublicKey
-    var address: NetworkAddress
-    var isInitiator: Bool
-    var incarnation: UInt64
-    var handshakeHash: [UInt8]
+/// What the core knows of one established connection. A class, because every call carries it.
+final class ConnectionInfo: Sendable {
+    let handle: ConnectionHandle
+    let peerKey: PublicKey
+    let address: NetworkAddress
+    let isInitiator: Bool
+    let incarnation: UInt64
+    let handshakeHash: [UInt8]
+
+    init(
+        handle: ConnectionHandle, peerKey: PublicKey, address: NetworkAddress, isInitiator: Bool, incarnation: UInt64, handshakeHash: [UInt8]
+    ) {
+        (self.handle, self.peerKey, self.address, self.isInitiator) = (handle, peerKey, address, isInitiator)
+        (self.incarnation, self.handshakeHash) = (incarnation, handshakeHash)
+    }
+
+    func moved(to address: NetworkAddress) -> ConnectionInfo {
+        ConnectionInfo(
+            handle: handle, peerKey: peerKey, address: address, isInitiator: isInitiator, incarnation: incarnation, handshakeHash: handshakeHash)
+    }
 }
 
 /// A handle on one connection of a host, for whoever must know who is at the other end.

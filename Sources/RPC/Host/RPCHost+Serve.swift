@@ -14,8 +14,9 @@ extension RPCHost {
         await withTaskExecutorPreference(server.placement == .socketThread ? driver.handlerExecutor : nil) {
             await withDiscardingTaskGroup { group in
                 for await call in calls {
-                    group.addTask { await self.run(call, server) }
+                    group.addTask { await self.work(call, server) }
                 }
+                touch { core, _ in core.dismissWorkers() }
             }
         }
         touch { core, now in
@@ -35,40 +36,46 @@ extension RPCHost {
         }
     }
 
-    private func run(_ call: IncomingCall, _ server: RPCServer) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.handle(call, server) }
-            await withCheckedContinuation { watcher in
-                touch(flush: false) { core, _ in core.watch(call.id, watcher) }
+    /// A worker's life: a call, and the next when there is one.
+    private func work(_ first: IncomingCall, _ server: RPCServer) async {
+        await withUnsafeCurrentTask { task in
+            guard let task else { return }
+            let worker = Worker(task)
+            if touch(flush: false, { core, _ in core.hired(worker, for: first.id) }) { task.cancel() }
+            var next: IncomingCall? = first
+            while let call = next {
+                let (message, trailer) = await handle(call, server)
+                let isCancelled = task.isCancelled
+                next = await withUnsafeContinuation { waiter in
+                    touch { core, now in core.finish(call.id, message, trailer, worker, waiter, isCancelled: isCancelled, at: now) }
+                }
             }
-            // Answered already, or unwanted: either way the handler has nothing more to do.
-            group.cancelAll()
         }
-        touch { core, now in core.retire(call.id, at: now) }
     }
 
-    private func handle(_ call: IncomingCall, _ server: RPCServer) async {
+    /// The handler's answer.
+    private func handle(_ call: IncomingCall, _ server: RPCServer) async -> ([UInt8]?, Trailer) {
+        let handler = server.handlers[call.handler]
         let context = CallContext(
-            connection: PeerConnection(host: self, info: call.connection), method: call.handler.path, callID: call.callID,
+            connection: PeerConnection(host: self, info: call.connection), method: handler.path, callID: call.callID,
             deadline: call.deadline, metadata: call.metadata, attempt: call.attempt)
         let session = HandlerCall(host: self, id: call.id, codec: call.codec, request: call.request)
         do {
             let message = try await CallScope.$deadline.withValue(call.deadline) {
-                if let authorize = server.authorize, !call.handler.isBuiltIn { try await authorize(context) }
-                guard call.handler.isOffloaded else { return try await call.handler.body(session, context) }
-                return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await call.handler.body(session, context) }
+                if let authorize = server.authorize, !handler.isBuiltIn { try await authorize(context) }
+                guard handler.isOffloaded else { return try await handler.body(session, context) }
+                return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await handler.body(session, context) }
             }
             if let message, message.count > envelope.messageBytes {
                 throw RPCError(.resourceExhausted, "the response of \(message.count) bytes is over the limit of \(envelope.messageBytes)", effect: .committed)
             }
-            touch { core, now in core.answer(call.id, message, .ok(), at: now) }
+            return (message, .ok())
         } catch {
-            let trailer = trailer(for: error, call)
-            touch { core, now in core.answer(call.id, nil, trailer, at: now) }
+            return (nil, trailer(for: error, call, handler))
         }
     }
 
-    private func trailer(for error: any Error, _ call: IncomingCall) -> Trailer {
+    private func trailer(for error: any Error, _ call: IncomingCall, _ handler: MethodHandler) -> Trailer {
         var trailer: Trailer
         switch error {
         case let error as RPCError where error.code != .ok: trailer = Trailer(error)
@@ -78,10 +85,10 @@ extension RPCHost {
                 code: isLate ? .deadlineExceeded : .cancelled, effect: .unknown,
                 message: isLate ? "the deadline passed in the handler" : "the handler was cancelled")
         default:
-            logger?.warning("handler failed: \(error)", metadata: ["method": "\(call.handler.path)"])
+            logger?.warning("handler failed: \(error)", metadata: ["method": "\(handler.path)"])
             trailer = Trailer(code: .unknown, effect: .unknown, message: "the handler failed: \(type(of: error))")
         }
-        if call.handler.semantics == .readOnly { trailer.effect = .none }
+        if handler.semantics == .readOnly { trailer.effect = .none }
         return trailer
     }
 }
@@ -91,19 +98,19 @@ struct HandlerCall: Sendable {
     let host: RPCHost
     let id: UInt64
     let codec: PayloadCodec
-    let request: [UInt8]?
+    let request: MessageBytes?
 
     func decodeRequest<Q: Decodable>(_ type: Q.Type) throws -> Q { try decode(type, request ?? []) }
 
-    func decode<Q: Decodable>(_ type: Q.Type, _ bytes: [UInt8]) throws -> Q {
+    func decode<Q: Decodable>(_ type: Q.Type, _ bytes: MessageBytes) throws -> Q {
         do { return try codec.decode(type, from: bytes) } catch {
             throw RPCError(.invalidArgument, explain(error), effect: .none)
         }
     }
 
-    func nextRequest() async throws -> [UInt8]? {
+    func nextRequest() async throws -> MessageBytes? {
         try await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
+            await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextRequest(id, waiter, at: now) }
                 if Task.isCancelled { stop() }
             }
@@ -117,7 +124,7 @@ struct HandlerCall: Sendable {
             throw RPCError(.resourceExhausted, "a response of \(message.count) bytes is over the limit of \(host.envelope.messageBytes)")
         }
         let error = await withTaskCancellationHandler {
-            await withCheckedContinuation { waiter in
+            await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.sendResponse(id, message, waiter, at: now) }
                 if Task.isCancelled { stop() }
             }

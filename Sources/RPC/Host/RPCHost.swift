@@ -190,14 +190,19 @@ public final class RPCHost: Sendable {
 
     /// - Parameter datagrams: the first `count` are opened where they are; afterwards their memory is the caller's again.
     package func receive(_ datagrams: inout [ReceivedDatagram], count: Int, at now: Instant) {
-        let effects = core.withLock { core in
+        var effects = HostEffects()
+        receive(&datagrams, count: count, &effects, at: now)
+    }
+
+    package func receive(_ datagrams: inout [ReceivedDatagram], count: Int, _ effects: inout HostEffects, at now: Instant) {
+        core.withLock { core in
             for index in 0..<min(count, datagrams.count) {
                 core.endpoint.receive(&datagrams[index].bytes, from: datagrams[index].source, at: now)
                 core.drainEvents(at: now)
             }
-            return core.takeEffects()
+            core.takeEffects(into: &effects)
         }
-        for effect in effects { effect.perform(self) }
+        effects.perform(self)
     }
 
     /// The system said something about sending to `address`: a hint to look, never a proof.
@@ -265,15 +270,16 @@ public final class RPCHost: Sendable {
     /// A driver's turn after it has handed over what came, under one lock: does what is due, and appends up to `limit`
     /// datagrams to `output`.
     /// - Returns: whether there may be more to send, and when to come back.
-    package func turn(into output: inout [Transmit], limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
+    package func turn(into output: inout [Transmit], _ effects: inout HostEffects, limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
         let before = output.count
-        let (wakeup, effects) = core.withLock { core in
+        let wakeup = core.withLock { core in
             if let due = core.nextWakeup(), due <= now { core.handleTimeout(at: now) }
             while output.count - before < limit, let transmit = core.endpoint.pollTransmit(at: now) { output.append(transmit) }
             core.drainEvents(at: now)
-            return (core.nextWakeup(), core.takeEffects())
+            core.takeEffects(into: &effects)
+            return core.nextWakeup()
         }
-        for effect in effects { effect.perform(self) }
+        effects.perform(self)
         logKeys()
         return (limit > 0 && output.count - before == limit, wakeup)
     }

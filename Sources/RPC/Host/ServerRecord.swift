@@ -21,7 +21,7 @@ final class ServerRecord {
     var call = ServerCall()
     /// Nil once the stream is gone.
     var pipe: CallPipe?
-    var handler: MethodHandler?
+    var handler: ServedMethod?
     var deadlineTimer: TimerQueue<HostCore.Timer>.Token?
     /// When bytes of it came last, or when it began to wait for a handler.
     var progressAt: Instant
@@ -35,12 +35,12 @@ final class ServerRecord {
     var hasTask = false
     /// The handler's task has returned.
     var isRetired = false
-    let connection: ConnectionHandle
+    let calls: CallMultiplexer
     /// Whom it is counted for, until its end.
     let source: TrafficSource
 
     /// The request of a method that has exactly one, until its handler starts; and its size.
-    var request: [UInt8]?
+    var request: MessageBytes?
     var requestBytes = 0
     /// Charged to the source apart from any stream: the request of a handler whose stream is gone.
     var chargedApart = 0
@@ -48,18 +48,20 @@ final class ServerRecord {
     var pendingNoted = 0
 
     /// Requests not yet fetched.
-    var inbox: Deque<[UInt8]> = []
+    var inbox: Deque<MessageBytes> = []
     var inboxBytes = 0
     var requestsFinished = false
-    var readers: Deque<MessageWaiter> = []
-    var writers: Deque<OutcomeWaiter> = []
-    /// Resumed when the handler should stop or has stopped.
-    var watcher: CheckedContinuation<Void, Never>?
+    var readers = ShortQueue<MessageWaiter>()
+    var writers = ShortQueue<OutcomeWaiter>()
+    /// Whose task the handler is in.
+    var worker: Worker?
 
     var isWaiting: Bool { if case .waiting = state { true } else { false } }
 
-    init(id: UInt64, deadline: Instant?, pipe: CallPipe, source: TrafficSource, at now: Instant) {
-        (self.id, self.deadline, self.pipe, self.source) = (id, deadline, pipe, source)
-        (connection, progressAt) = (pipe.connection, now)
+    var connection: ConnectionHandle { calls.handle }
+
+    init(id: UInt64, deadline: Instant?, pipe: CallPipe, calls: CallMultiplexer, at now: Instant) {
+        (self.id, self.deadline, self.pipe, self.calls) = (id, deadline, pipe, calls)
+        (source, progressAt) = (calls.source, now)
     }
 }

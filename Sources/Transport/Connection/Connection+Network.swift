@@ -20,6 +20,7 @@ extension Connection {
     private mutating func forgetPath(at now: Instant) {
         path.controller.onPathChange(at: now)
         path.rtt = RTTEstimator(initial: max(path.rtt.smoothed, configuration.initialRTT))
+        path.mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
         for number in sent.uncopied {
             guard let packet = sent.conclude(number, as: .lost) else { continue }
             note(.packetLost(number: number), at: now)

@@ -60,7 +60,8 @@ struct Ours: AsyncParsableCommand {
                 throw ValidationError("--credential takes what the server printed")
             }
             try await ContenderProgram.client(workload: workload, records: records) { workload in
-                try await withUDPHost { host in
+                // As a caller does who waits for answers: it shares the socket's thread.
+                try await withUDPHost(placement: .socketThread) { host in
                     var contender = OurContender(host: host, address: address, key: key)
                     if forwarded, let route = UInt32(words[2]) {
                         let (control, _) = try await Forwarder.join(host, at: address, key: keys[0])

@@ -16,10 +16,14 @@ public enum CBOR {
 
     /// - Throws: `DecodingError` for bytes that are not such an encoding, or not of that type.
     public static func decode<T: Decodable>(_ type: T.Type, from bytes: [UInt8]) throws -> T {
+        try decode(type, from: bytes[...])
+    }
+
+    static func decode<T: Decodable>(_ type: T.Type, from bytes: ArraySlice<UInt8>) throws -> T {
         let input = CBORInput(bytes)
-        let end = try input.skip(at: 0, depth: 0)
-        guard end == bytes.count else { throw input.corrupt("bytes follow the value") }
-        return try CBORDecoding(input: input, index: 0, depth: 0, codingPath: []).value(type)
+        let end = try input.skip(at: bytes.startIndex, depth: 0)
+        guard end == bytes.endIndex else { throw input.corrupt("bytes follow the value") }
+        return try CBORDecoding(input: input, index: bytes.startIndex, depth: 0, codingPath: []).value(type)
     }
 }
 

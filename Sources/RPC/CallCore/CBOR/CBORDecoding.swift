@@ -1,7 +1,7 @@
 /// The bytes being decoded, and the only code that indexes them.
 struct CBORInput {
-    let bytes: [UInt8]
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
+    let bytes: ArraySlice<UInt8>
+    init(_ bytes: ArraySlice<UInt8>) { self.bytes = bytes }
 
     struct Head {
         var major: UInt8
@@ -17,13 +17,13 @@ struct CBORInput {
     }
 
     func head(at index: Int) throws -> Head {
-        guard index >= 0, index < bytes.count else { throw corrupt("ends early") }
+        guard index >= bytes.startIndex, index < bytes.endIndex else { throw corrupt("ends early") }
         let first = bytes[index]
         let (major, info) = (first >> 5, first & 31)
         if info < 24 { return Head(major: major, info: info, argument: UInt64(info), next: index + 1) }
         guard info < 28 else { throw corrupt("indefinite or reserved length") }
         let count = 1 << Int(info - 24)
-        guard bytes.count - index > count else { throw corrupt("ends early") }
+        guard bytes.endIndex - index > count else { throw corrupt("ends early") }
         var argument: UInt64 = 0
         for offset in 1...count { argument = argument << 8 | UInt64(bytes[index + offset]) }
         if major != 7 {
@@ -37,7 +37,7 @@ struct CBORInput {
     func skip(at index: Int, depth: Int) throws -> Int {
         guard depth <= CBOR.maximumDepth else { throw corrupt("nested deeper than \(CBOR.maximumDepth)") }
         let head = try head(at: index)
-        let left = UInt64(bytes.count - head.next)
+        let left = UInt64(bytes.endIndex - head.next)
         switch head.major {
         case 0, 1: return head.next
         case 2, 3:
@@ -82,7 +82,7 @@ struct CBORDecoding: Decoder {
         .typeMismatch(type, .init(codingPath: codingPath, debugDescription: reason))
     }
 
-    var isNull: Bool { index < input.bytes.count && input.bytes[index] == 0xF6 }
+    var isNull: Bool { index < input.bytes.endIndex && input.bytes[index] == 0xF6 }
 
     func bool() throws -> Bool {
         let head = try input.head(at: index)
@@ -111,7 +111,7 @@ struct CBORDecoding: Decoder {
     private func content(major: UInt8, _ type: Any.Type, _ reason: String) throws -> Range<Int> {
         let head = try input.head(at: index)
         guard head.major == major else { throw mismatch(type, reason) }
-        guard head.argument <= UInt64(input.bytes.count - head.next) else { throw input.corrupt("ends early", codingPath) }
+        guard head.argument <= UInt64(input.bytes.endIndex - head.next) else { throw input.corrupt("ends early", codingPath) }
         return head.next..<(head.next + Int(head.argument))
     }
 

@@ -98,6 +98,8 @@ struct CBOREncoding: Encoder {
         }
     }
     static func byteString(_ value: [UInt8], to bytes: inout [UInt8]) {
+        // The whole message, most often.
+        if bytes.isEmpty { bytes.reserveCapacity(value.count + 9) }
         head(2, UInt64(value.count), to: &bytes)
         bytes.append(contentsOf: value)
     }
