@@ -150,6 +150,8 @@ package struct UDPHeader: Sendable {
     package var rtcp: RTCPHeader?
     /// The payload begins as a QUIC long header does (RFC 9000 section 17.2): a handshake packet.
     package var isQUICLongHeader: Bool
+    /// A hash of a QUIC long header's destination ID, which a client changes once it has heard the server (RFC 9000 section 7.2).
+    package var quicDestination: UInt32?
     /// The bit that a QUIC short header spins (RFC 9000 section 17.4), if this were one.
     package var spin: Bool?
     /// A hash of the payload's first 32 bytes, as far as they were captured: what no address translator changes.

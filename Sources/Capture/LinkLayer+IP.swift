@@ -201,6 +201,11 @@ extension LinkLayer {
         udp.opening = hash.value
         if first & 0xC0 == 0xC0, let version = frame.uint32(start + 1), bytes >= 7 {
             udp.isQUICLongHeader = version == 1 || version == 0x6B33_43CF || version >> 8 == 0xFF_0000
+            if udp.isQUICLongHeader, let length = frame.byte(start + 5) {
+                var destination = WordHash()
+                destination.combine(frame, from: start + 5, to: min(start + 6 + Int(length), start + bytes, frame.count))
+                udp.quicDestination = UInt32(truncatingIfNeeded: destination.value)
+            }
         }
         if first & 0xC0 == 0x40, bytes >= 20 { udp.spin = first & 0x20 != 0 }
         // Version 2; payload types 72...76 are RTCP's packet types seen through the marker bit (RFC 5761).

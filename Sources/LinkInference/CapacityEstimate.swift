@@ -27,7 +27,10 @@ struct CapacityEstimate: Sendable {
         isConstant = false
         // Acknowledgements that leap over a filled hole tell of bytes that came before, and so do those that waited behind data.
         let width = curve.source != .acknowledgements ? 5 : view.isBulkBothWays ? 100 : 20
-        let sustained = Self.sustainedPeak(bins, width: width, skipping: curve.source == .acknowledgements ? Self.leaps(bins, width) : [])
+        var sustained = Self.sustainedPeak(bins, width: width, skipping: curve.source == .acknowledgements ? Self.leaps(bins, width) : [])
+        if curve.source == .acknowledgements, let made = Self.binsAsMade(curve, view, count: bins.count) {
+            sustained = min(sustained, Self.sustainedPeak(made, width: width, skipping: Self.leaps(made, width)))
+        }
         let standing = QueueDelay.standing(at: Rate(bitsPerSecond: sustained))
         waited = queue.smallest(step: LinkFit.step, count: bins.count).map { wait in wait.map { $0 >= standing } }
         guard sustained > 0 else {
@@ -148,6 +151,17 @@ struct CapacityEstimate: Sendable {
         return Int64(clamping: best) * 80 / Int64(width)
     }
 
+    /// Bytes in each step by when their acknowledgements were made, as their timestamps tell: in a queue of their own they wait, and
+    /// come together. nil where they carry none.
+    private static func binsAsMade(_ curve: DeliveryCurve, _ view: FitView, count: Int) -> [Int]? {
+        guard let late = curve.lateness(view) else { return nil }
+        var bins = Array(repeating: 0, count: count)
+        for (point, late) in zip(curve.points, late) {
+            bins[min(count - 1, Int(max(0, (point.time - late).nanoseconds) / LinkFit.step.nanoseconds))] += point.bytes
+        }
+        return bins
+    }
+
     /// The rate at which packets leave a standing queue shows as a spacing that recurs, the same over runs of
     /// every length. (A radio link's ticks make short runs agree, but not with longer ones.)
     private static func lineRate(_ curve: DeliveryCurve, _ bins: [Int]) -> (rate: Rate, percent: Int)? {
@@ -213,7 +227,7 @@ struct CapacityEstimate: Sendable {
     /// What passed while packets waited, of a bulk transfer that left no pause: most packets full, most steps busy. nil where
     /// the sender may have been the limit.
     private static func busyMedian(_ bins: [Int], _ curve: DeliveryCurve, _ view: FitView, _ waited: [Bool?], _ peak: Rate) -> Rate? {
-        guard bins.count >= 20, curve.points.count >= 200 else { return nil }
+        guard bins.count >= 20, curve.points.count >= 200, !pauses(curve, view) else { return nil }
         let threshold = peak.bitsPerSecond / 80 / 20
         let busy = bins.indices.filter { Int64(bins[$0]) > threshold }
         guard busy.count * 10 >= bins.count * 7, curve.points.count(where: { $0.bytes >= 1_200 }) * 10 >= curve.points.count * 7 else { return nil }
@@ -231,6 +245,19 @@ struct CapacityEstimate: Sendable {
         guard sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13 else { return nil }
         return Quantile.of(busy.map { bins[$0] }, 0.5).map { Rate(bitsPerSecond: Int64(clamping: $0) * 80) }
     }
+
+    /// Whether a TCP sender left the link idle again and again: what ended a silence had not waited for it, by its own timestamp.
+    private static func pauses(_ curve: DeliveryCurve, _ view: FitView) -> Bool {
+        guard curve.source == .arrivals, curve.isMostlyTCP, let late = curve.lateness(view) else { return false }
+        var (count, whole) = (0, Interval.zero)
+        for index in curve.points.indices.dropFirst() {
+            let silence = curve.points[index].time - curve.points[index - 1].time
+            if silence >= shortestPause, late[index] * 4 <= silence { (count, whole) = (count + 1, whole + silence) }
+        }
+        return count >= fewestSteps && whole * 10 >= view.length
+    }
+
+    private static let shortestPause = Interval.milliseconds(50)
 
     /// Capacity in each step: never zero, and no less than what passed.
     func rates(outages: [LinkFit.Outage]) -> [Rate] {

@@ -37,7 +37,7 @@ extension FitView {
             return drops.contains { $0.start <= time && time <= $0.start + $0.length + $0.endUncertainty + way * 2 + .milliseconds(100) }
         }
         let rtp = rtpLosses(curve, isInOutage)
-        let tcp = tcpLosses(curve, outages, way)
+        let tcp = tcpLosses(curve, outages, way, isInOutage)
         if rtp.received >= 50, rtp.received * 2 >= tcp.count.packets {
             if curve.source == .offered { return LossEstimate(unknown: "RTP was seen before the link, where nothing is missing yet") }
             if curve.source == .unplaced, rtp.count.lost == 0 { return LossEstimate(unknown: "nothing is missing here, which may be before the link") }
@@ -62,6 +62,8 @@ extension FitView {
     }
 
     private static let soon = Interval.milliseconds(30)
+    /// One in so many lost is less than what is stated may be off.
+    private static let slightShare = 1_500
 
     private func rtpLosses(_ curve: DeliveryCurve, _ isInOutage: (Timeline.Event) -> Bool) -> (received: Int, count: LinkFit.LossCount) {
         var received = 0
@@ -87,7 +89,9 @@ extension FitView {
     /// Segments with data and those that the link lost. Seen after the link these are the originals that did not come; seen
     /// before it, those that were sent again, unless the original had arrived, or nobody answered: of what was sent
     /// to a host that is gone nothing tells.
-    private func tcpLosses(_ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval) -> (count: LinkFit.LossCount, basis: String, doubt: String?, atMost: Double?) {
+    private func tcpLosses(
+        _ curve: DeliveryCurve, _ outages: [LinkFit.Outage], _ way: Interval, _ isInOutage: (Timeline.Event) -> Bool
+    ) -> (count: LinkFit.LossCount, basis: String, doubt: String?, atMost: Double?) {
         // Where acknowledgements were lost or late, what is sent again may not have been.
         let stops = outages.filter { $0.kind != .senderIdle }
         let sentInto = stops.map { tops(of: $0, curve, way) }
@@ -105,17 +109,24 @@ extension FitView {
         func isToldOfDuplicates(_ flow: Int32, _ outage: LinkFit.Outage) -> Bool {
             outage.kind == .hold && flows[Int(flow)].tcp.map { $0[curve.direction].causes.spurious > 0 } ?? false
         }
+        let inVain = curve.source == .acknowledgements ? silencesOfAnswers(curve.direction) : [:]
+        var heard: [Int32: Int] = [:]  // lookup only
         var segments = 0
         var doubtful = 0
         var byTimer = 0
         var again = 0
+        // Of those that were lost: seen here before.
+        var passed = 0
         var late = 0
         // Segments that nothing of their flow followed soon, which would have shown their loss.
         var alone = 0
         var last: [Int32: Instant] = [:]  // lookup only
         var ranges: [LostRanges] = []
         var places: [Int32: Int] = [:]  // lookup only
-        for event in events where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+        var isCounted = Array(repeating: false, count: events.count)
+        for (index, event) in events.enumerated() where event.marks.contains(.tcp) {
+            if event.direction != curve.direction, event.newlyAcknowledged > 0 { heard[event.flow, default: 0] += 1 }
+            guard event.direction == curve.direction, event.payloadBytes > 0 else { continue }
             segments += 1
             if let before = last.updateValue(event.time, forKey: event.flow), event.time - before > Self.soon { alone += 1 }
             let isAgain = event.marks.contains(.retransmission)
@@ -138,6 +149,11 @@ extension FitView {
                     continue
                 }
             }
+            // Its answer was lost, and so may have been those of what a timer sent beside it.
+            if inVain[event.flow]?.contains(heard[event.flow] ?? 0) ?? false {
+                doubtful += 1
+                continue
+            }
             if event.marks.contains(.filledLate) { late += 1 }
             if event.marks.contains(.byTimer) { byTimer += 1 }
             let place = places[event.flow] ?? ranges.count
@@ -147,7 +163,8 @@ extension FitView {
             }
             _ = ranges[place].add(from: event.sequence, to: end)
             // The original is one that was sent and not seen.
-            if !isAgain { segments += 1 }
+            if isAgain { passed += 1 } else { segments += 1 }
+            isCounted[index] = isAgain
         }
         let lost = ranges.reduce(0) { $0 + $1.count }
         let basis: String =
@@ -156,13 +173,27 @@ extension FitView {
             } else {
                 "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
             }
+        if segments >= 20, curve.source != .acknowledgements, doubtful * 1_000 <= segments,
+            curve.source != .unplaced || byTimer * 1_000 <= segments,
+            var numbered = numberedSegments(curve.direction, bySequence: lost - passed, excluding: isInOutage)
+        {
+            let missing = numbered.lost
+            numbered.lost += passed
+            if passed > 0 { numbered.bursts = 0 }
+            return (numbered, "\(missing) of \(numbered.packets) packets are missing in the numbering of the TCP sender's packets" + (passed > 0 ? ", and \(passed) that passed here were sent again" : ""), nil, nil)
+        }
         // Seen after the link, what was sent again and lost again is not seen, nor is the last of a message, which comes as if for the first time.
         if segments >= 20, curve.source != .acknowledgements, !curve.isBulk, lost == 0 || alone * 4 > segments {
             return (LinkFit.LossCount(), "", "messages end so often that what was lost at their end, and sent again, does not show", nil)
         }
-        let doubt = curve.source != .acknowledgements && late >= 3 && late * 10 > lost
-            ? "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them" : nil
+        var doubt: String?
+        if curve.source != .acknowledgements, late >= 3, late * 10 > lost {
+            doubt = "\(lost) of \(segments) TCP segments did not come at first, and \(late) repairs came so late that others may have been lost before them"
+        } else if curve.source != .acknowledgements, lost - passed >= 3, (lost - passed) * (lost - passed) * Self.slightShare > segments * segments {
+            doubt = "\(lost) of \(segments) TCP segments did not come at first, and of so many repairs others may have been lost before they came"
+        }
         var count = LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts })
+        if curve.source == .acknowledgements, let bursts = burstsAsSent(curve.direction, isCounted, lost: lost) { count.bursts = bursts }
         // Inside the path an outage does not show, and what a timer sent may have been cut off by one, it or its acknowledgements.
         if curve.source == .unplaced {
             doubtful += byTimer

@@ -78,7 +78,9 @@ extension FitView {
     func paddedHandshake() -> (toServer: Interval, toClient: Interval)? {
         struct Progress {
             var hello: Instant?
+            var destination: UInt32?
             var answer: Instant?
+            var isRepeated = false
             var done = false
         }
         var progress = Array(repeating: Progress(), count: flows.count)
@@ -92,11 +94,15 @@ extension FitView {
                 continue
             }
             switch (event.direction, progress[number].hello, progress[number].answer) {
-            case (.up, nil, _): progress[number].hello = event.time
+            case (.up, nil, _):
+                progress[number].hello = event.time
+                if event.marks.contains(.quicHandshake) { progress[number].destination = event.sequence }
             // Sent again: which of them is answered is not told. (A hello in two datagrams comes at once.)
             case (.up, .some(let hello), nil): if event.time - hello >= Self.together { progress[number].done = true }
-            case (.down, .some, .some(let answer)): if event.time - answer >= Self.together { progress[number].done = true }
+            // The second answer is that to a hello that was sent again.
+            case (.down, .some, .some(let answer)): if event.time - answer >= Self.together, !progress[number].isRepeated { progress[number].done = true }
             case (.down, .some, nil): progress[number].answer = event.time
+            case (.up, .some, .some) where event.isHello(for: progress[number].destination): progress[number].isRepeated = true
             case (.up, .some(let hello), .some(let answer)):
                 progress[number].done = true
                 let candidate = (toServer: answer - hello, toClient: event.time - answer)
@@ -120,6 +126,7 @@ extension FitView {
         }
         struct Progress {
             var packets = 0
+            var destination: UInt32?
             /// Of the run of packets in one direction that goes on.
             var begin: (time: Instant, direction: FlowDirection, bytes: Int32)?
             var first: (toServer: Interval?, toClient: Interval?)
@@ -134,8 +141,11 @@ extension FitView {
             guard let begin = progress[number].begin else {
                 progress[number].isOver = event.direction == .down || !(event.marks.contains(.quicHandshake) || event.payloadBytes >= 1_100)
                 progress[number].begin = (event.time, event.direction, event.ipBytes)
+                if event.marks.contains(.quicHandshake) { progress[number].destination = event.sequence }
                 continue
             }
+            // A timer sent it, whatever came before it.
+            if event.direction == .up, begin.direction == .down, event.isHello(for: progress[number].destination) { progress[number].isOver = true; continue }
             // Then data flows, and nobody waits for an answer.
             if progress[number].packets > Self.mostOfHandshake { progress[number].isOver = true }
             guard begin.direction != event.direction else {
@@ -257,4 +267,9 @@ extension FitView {
         if let best { return (best.rtt, best.basis, false, best.isBound) }
         return (LinkFit.assumedRTT, "assumed: the capture shows no round trip", true, false)
     }
+}
+
+extension Timeline.Event {
+    /// Whether its sender had not heard the server yet: it goes to the ID that the client chose for its first (RFC 9000 section 7.2).
+    fileprivate func isHello(for destination: UInt32?) -> Bool { marks.contains(.quicHandshake) && sequence == destination }
 }

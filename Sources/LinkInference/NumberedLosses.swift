@@ -18,11 +18,11 @@ struct NumberedLosses: Sendable {
 extension FitView {
     /// Of the flows of weight whose datagrams are numbered; nil where none is.
     func numberedLosses(_ direction: FlowDirection, excluding isExcluded: (Timeline.Event) -> Bool) -> NumberedLosses? {
-        var counters: [DatagramCounter] = []
+        var counters: [NumberCounter] = []
         var places: [Int32: Int] = [:]  // lookup only
         for flow in weightyFlows where flows[flow].tcp == nil && flows[flow].mayCount {
             places[Int32(clamping: flow)] = counters.count
-            counters.append(DatagramCounter(flow: Int32(clamping: flow)))
+            counters.append(NumberCounter(flow: Int32(clamping: flow)))
         }
         guard !counters.isEmpty else { return nil }
         for index in events.indices where events[index].direction == direction && !events[index].marks.contains(.tcp) {
@@ -52,8 +52,59 @@ extension FitView {
     }
 }
 
-/// The numbers of one flow's datagrams in one direction.
-private struct DatagramCounter {
+extension FitView {
+    /// TCP's packets that did not come, by the numbering of the connections that carry nearly all of its data: also those that were
+    /// sent again and lost again, or ended a message, which the sequence does not show. nil where numbers do not tell.
+    ///
+    /// - Parameter bySequence: segments that the sequence shows to be missing. A count that others share leaves out more.
+    func numberedSegments(_ direction: FlowDirection, bySequence: Int, excluding isExcluded: (Timeline.Event) -> Bool) -> LinkFit.LossCount? {
+        var counters: [NumberCounter] = []
+        var places: [Int32: Int] = [:]  // lookup only
+        for flow in weightyFlows where flows[flow].tcp != nil {
+            places[Int32(clamping: flow)] = counters.count
+            counters.append(NumberCounter(flow: Int32(clamping: flow)))
+        }
+        var own = Array(repeating: (packets: 0, segments: 0), count: counters.count)
+        var (packets, carrying) = (0, 0)
+        for index in events.indices where events[index].direction == direction && events[index].marks.contains(.tcp) {
+            let event = events[index]
+            // Others number what begins or breaks a connection.
+            guard !event.marks.contains(.breaks) else { continue }
+            if event.payloadBytes > 0 { carrying += 1 }
+            guard let place = places[event.flow] else { continue }
+            // Several that a host put together bear one number.
+            guard event.ipBytes <= Self.mostOfPacket else { return nil }
+            own[place].packets += 1
+            if event.payloadBytes > 0 { own[place].segments += 1 }
+            counters[place].take(event, at: index, isExcluded: isExcluded(event))
+        }
+        // A full queue takes what comes by itself, as acknowledgements do, and not all of what comes together.
+        let counted = counters.indices.filter { counters[$0].numbering.isTrustworthy && own[$0].segments * 4 >= own[$0].packets && own[$0].segments > 0 }
+        guard carrying > 0, counted.reduce(0, { $0 + own[$1].segments }) * 10 >= carrying * 9 else { return nil }
+        var count = LinkFit.LossCount()
+        for place in counted {
+            let gaps = counters[place].gaps.filter { !$0.isExcluded }
+            count.lost += gaps.reduce(0) { $0 + $1.count }
+            count.bursts += gaps.count
+            count.packets += own[place].packets
+            packets += own[place].packets
+        }
+        count.packets += count.lost
+        let share = Double(count.lost) / Double(max(1, count.packets))
+        // What was sent again is lost as often as the rest, and so are acknowledgements among it.
+        let most = Double(bySequence) * (1.1 + 2 * share) * Double(packets) / Double(carrying) + 3
+        guard count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return nil }
+        guard count.lost > 0 else { return count }
+        let others = NumberIndex(events)
+        return counted.contains { others.bear(counters[$0].gaps, besides: counters[$0].flow, direction) } ? nil : count
+    }
+
+    /// Of a link's own, in bytes of IP.
+    private static let mostOfPacket = 1_600
+}
+
+/// The numbers of one flow's packets in one direction.
+private struct NumberCounter {
     struct Gap {
         /// The first number left out, and how many.
         var first: UInt16
@@ -162,7 +213,7 @@ private struct NumberIndex {
 
     /// Whether more of the missing numbers are those of other packets about that time than chance has it. Where others bear the
     /// numbers that are not missing as well, theirs is another counter that runs beside this one.
-    func bear(_ gaps: [DatagramCounter.Gap], besides flow: Int32, _ direction: FlowDirection) -> Bool {
+    func bear(_ gaps: [NumberCounter.Gap], besides flow: Int32, _ direction: FlowDirection) -> Bool {
         var (checked, found, beside, present) = (0, 0, 0, 0)
         var byChance = 0.0
         for gap in gaps where !gap.isExcluded && checked < Self.mostChecked {

@@ -68,7 +68,7 @@ extension OneWay {
         var outages: [LinkFitReport.Outage] = []
         var newest: Int64?
         for packet in packets {
-            guard let received = packet.received else { continue }
+            guard let received = packet.received, !packet.hasLostTwin else { continue }
             defer { newest = max(newest ?? received, received) }
             guard let before = newest, received > before else { continue }
             let sending = Self.sending(packet, capacity)

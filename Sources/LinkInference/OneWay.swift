@@ -8,6 +8,8 @@ struct OneWay: Sendable {
         var sent: Int64
         var received: Int64?
         var bytes: Int
+        /// Others with the same bytes were sent, and not all of them came: which of them did is not told.
+        var hasLostTwin = false
     }
 
     let direction: FlowDirection
@@ -26,10 +28,13 @@ struct OneWay: Sendable {
         let isUp = direction == .up
         // Chains of equal keys, in order: the first sent is the first received.
         var heads: [UInt64: Int32] = [:]  // lookup only
+        var unpaired: [UInt64: Int32] = [:]  // lookup only
+        for record in sender.records where record.isUp == isUp { unpaired[record.key, default: 0] += 1 }
         var following = [Int32](repeating: -1, count: receiver.records.count)
         for index in receiver.records.indices.reversed() where receiver.records[index].isUp == isUp {
             following[index] = heads[receiver.records[index].key] ?? -1
             heads[receiver.records[index].key] = Int32(clamping: index)
+            unpaired[receiver.records[index].key, default: 0] -= 1
         }
         var packets: [Packet] = []
         var first: Int?
@@ -40,6 +45,7 @@ struct OneWay: Sendable {
             var packet = Packet(sent: record.time, received: nil, bytes: Int(record.bytes))
             if let found = heads[record.key], found >= 0 {
                 packet.received = receiver.records[Int(found)].time
+                packet.hasLostTwin = unpaired[record.key] != 0
                 heads[record.key] = following[Int(found)]
                 (isMatched[Int(found)], hasCome[index]) = (true, true)
                 if first == nil { first = packets.count }
@@ -76,6 +82,12 @@ struct OneWay: Sendable {
             packet.received.map { $0 - packet.sent - Self.sending(packet, capacity) }
         }.sorted()
         return delays.isEmpty ? nil : delays[min(2, delays.count / 50)]
+    }
+
+    /// How much of the smallest delay the packet's own sending may be, at the rate that was seen at least.
+    func sendingInSmallest(_ fit: LinkFit.Direction?) -> Int64 {
+        guard let fit, fit.steadyCapacity == nil, let smallest = smallestDelay(nil), let less = smallestDelay(max(fit.capacity, LinkFit.assumedFloor)) else { return 0 }
+        return max(0, smallest - less)
     }
 
     /// The time that its smallest packets take at `rate`.

@@ -74,6 +74,13 @@ extension OutageFinder {
         var verdict = Verdict(.drop, evidence, half, "\(missing) \(basis)")
         (verdict.start, verdict.end, verdict.isCertain) = (start, gap.end - half, true)
         verdict.startUncertainty = waited.map { ($0.most - $0.least) / 2 + .milliseconds(5) } ?? queueUncertainty(gap)
+        // Whoever had ended a message may have paused before what was lost.
+        let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
+        if isByTimer, points[gap.before].bytes * 10 < full * 9 {
+            let latest = max(start, earliest)
+            verdict.startUncertainty = verdict.startUncertainty + (latest - start) / 2
+            verdict.start = start + (latest - start) / 2
+        }
         return verdict
     }
 

@@ -64,6 +64,9 @@ extension OutageFinder {
             guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0, sender.repaired * 2 < sender.outstanding else { return nil }
             // One that leaps over others, uncounted, may tell of those that were lost.
             if answers.lateness != nil, answers.missing == nil, sender.arrived > 4 * sender.segment { return nil }
+            // What ended it was as quick as what came before: it was sent so much later, as far as it came later.
+            if let aging = answers.aging, aging * 2 < sender.silent { return nil }
+            if pauseOfSender(sender) != nil { return nil }
             var verdict = Verdict(
                 .hold, .acknowledgedWithoutRepair, .milliseconds(5), "data under way was acknowledged after the silence, without being sent again")
             verdict.start = lastPrompt(gap)
@@ -91,6 +94,8 @@ extension OutageFinder {
         var waitedAfter = 0
         /// How old what the last one before the silence echoed was: what was sent by then came through.
         var age: Interval?
+        /// By how much longer than that the data had been on its way whose acknowledgement ended the silence.
+        var aging: Interval?
     }
 
     /// A single echo may be an old one, repeated.
@@ -116,6 +121,7 @@ extension OutageFinder {
         }
         let usual = age(before)
         answers.age = usual
+        if let usual, let last = age(first) { answers.aging = last - usual }
         var lastEcho = before.echo
         for event in view.events[sender.silence.event...] where event.flow == first.flow && event.direction == first.direction {
             guard view.time(event) - sender.silence.end <= max(baseRTT * 2, .milliseconds(300)), delivered < sender.outstanding else { break }
@@ -178,6 +184,25 @@ extension OutageFinder {
             repaired = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
         }
         return sender
+    }
+
+    /// Nothing was sent that would have been answered in the silence: what went before had been answered, and what ended it was sent a
+    /// round trip before its end, after a pause.
+    ///
+    /// - Returns: when what was answered last before it had been sent, and whether a timer sent that again.
+    private func pauseOfSender(_ sender: SenderView) -> (lastAnswered: Interval, isRepair: Bool)? {
+        var begin: Interval?
+        for event in view.events[...sender.silence.event].suffix(Self.mostLookedAt).reversed()
+        where event.flow == sender.flow && event.direction == curve.direction && event.payloadBytes > 0 {
+            let time = view.time(event)
+            guard sender.silence.end - time >= answered else { continue }
+            if let begin, begin - time >= .milliseconds(10) {
+                guard begin >= sender.silence.end - answered - sender.silent / 4, time <= sender.silence.start - baseRTT else { return nil }
+                return (time, event.marks.contains(.retransmission))
+            }
+            begin = time
+        }
+        return nil
     }
 
     /// All had arrived, and nobody said so.
@@ -257,7 +282,9 @@ extension OutageFinder {
 
     /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
     private func drop(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isCertain: Bool) -> Verdict {
-        let answered = sender.sends.last { sender.silence.end - $0 >= self.answered } ?? sender.silence.end
+        var answered = sender.sends.last { sender.silence.end - $0 >= self.answered } ?? sender.silence.end
+        // What a timer sent again was answered when this silence began: the link was there already.
+        if let pause = pauseOfSender(sender), pause.isRepair { answered = pause.lastAnswered }
         let unanswered = sender.sends.last { answered - $0 >= .milliseconds(10) }
         let lost = firstLost(before: sender.silence.event, flow: sender.flow, outstanding: sender.outstanding, arrived: sender.arrived, from: points[gap.before].event)
         let last = min(answered, max(unanswered ?? gap.start, lost ?? gap.start))

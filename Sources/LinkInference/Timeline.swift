@@ -22,7 +22,7 @@ package struct Timeline: Sendable {
         package var stamp: UInt32 = 0
         /// The other direction's timestamp that it echoes; only where it is `stamped`.
         package var echo: UInt32 = 0
-        /// TCP's, of the first byte; RTP's.
+        /// TCP's, of the first byte; RTP's; where it is a `quicHandshake`, a hash of whom it is for.
         package var sequence: UInt32 = 0
     }
 
@@ -162,6 +162,7 @@ package struct Timeline: Sendable {
                 (event.sequence, event.stamp) = (UInt32(rtp.sequence), rtp.timestamp)
             }
             if udp.isQUICLongHeader { event.marks.insert(.quicHandshake) }
+            if let destination = udp.quicDestination { event.sequence = destination }
             if let spin = udp.spin { event.marks.formUnion(spin ? [.quicShort, .spin] : .quicShort) }
         }
         if let isOutgoing = packet.headers.isOutgoing { event.marks.insert(isOutgoing ? .outgoing : .incoming) }

@@ -101,8 +101,11 @@ package enum TwoEnds {
         report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
         losses(up, runs.up, origin, outages, &report.up)
         losses(down, runs.down, origin, outages, &report.down)
-        report.up.oneWayDelayMs = delays(up)
-        report.down.oneWayDelayMs = delays(down)
+        // How unlike the two directions are is not known: each may be off by half of what the smallest delays may hold beyond the path.
+        let offBy = isSynchronised || smallest.up == nil || smallest.down == nil ? 0
+            : max(up.sendingInSmallest(serverFit?.up), down.sendingInSmallest(clientFit?.down)) / 2
+        report.up.oneWayDelayMs = delays(up, within: offBy)
+        report.down.oneWayDelayMs = delays(down, within: offBy)
         report.vantage = "both"
         report.vantageBasis = "\(up.packets.count + down.packets.count - up.lost - down.lost) packets were seen at both ends"
         return TwoEndsComparison(
@@ -143,9 +146,14 @@ package enum TwoEnds {
         report.lossBasis = "\(way.lost) of \(way.packets.count) packets did not come to the other end, \(inOutages) of them in outages"
     }
 
-    private static func delays(_ way: OneWay) -> LinkReport.OneWayDelay? {
+    /// A delay that may be off by so much, or by so many hundredths of itself, tells something.
+    private static let surely: (time: Int64, share: Int64) = (2_000_000, 2)
+
+    /// nil where they may be off by more than tells.
+    private static func delays(_ way: OneWay, within: Int64) -> LinkReport.OneWayDelay? {
         let delays = way.packets.compactMap { packet in packet.received.map { $0 - packet.sent } }
-        guard let low = delays.min(), let high = delays.max(), let p50 = Quantile.of(delays, 0.5), let p95 = Quantile.of(delays, 0.95)
+        guard let low = delays.min(), let high = delays.max(), let p50 = Quantile.of(delays, 0.5), let p95 = Quantile.of(delays, 0.95),
+            within <= max(surely.time, p50 / 100 * surely.share)
         else { return nil }
         let milliseconds = { (nanoseconds: Int64) in rounded(Double(nanoseconds) / 1e6) }
         return LinkReport.OneWayDelay(min: milliseconds(low), p50: milliseconds(p50), p95: milliseconds(p95), max: milliseconds(high))

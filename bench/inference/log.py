@@ -30,14 +30,15 @@ class Log:
         carrying = [p for p in self.ways[way] if p.payload > 0 and p.protocol in (6, 17)]
         return carrying if way in self.case.main else self.ways[way]
 
-    def losses(self, way, packets=None, without=(), counting="", until=float("inf")):
+    def losses(self, way, packets=None, without=(), counting="", until=float("inf"), closed={}):
         """(share, lost, bursts, offered), outside outages and outside the stretches `without`; `counting` are fates in outages (`o`, `h`)
-        that count as losses nevertheless, because nobody called them an outage. After `until` nothing is lost: nobody could know yet."""
+        that count as losses nevertheless, because nobody called them an outage. After `until` nothing is lost: nobody could know yet; nor what a
+        connection carries after its time in `closed`: nobody answered it."""
         lost, bursts, offered, was_lost = 0, 0, 0, False
         for p in self.data(way) if packets is None else packets:
             if p.fate in "oh" and p.fate not in counting or any(a <= p.at <= b for a, b in without): continue
             offered += 1
-            is_lost = p.fate not in "df" and p.at <= until
+            is_lost = p.fate not in "df" and p.at <= min(until, closed.get((p.source, p.destination), until))
             lost, bursts, was_lost = lost + is_lost, bursts + (is_lost and not was_lost), is_lost
         return lost / max(1, offered), lost, bursts, offered
 
@@ -48,6 +49,13 @@ class Log:
     def end(self, way):
         """Until when the fate of what was sent can have come back."""
         return max((p.at for p in self.packets), default=0) - sum(max(self.sojourns(w), default=0) for w in self.ways)
+
+    def closed(self, way):
+        """By connection, until when what came was acknowledged: then its receiver was gone, and said so by a RST."""
+        found = {}
+        for p in self.packets:
+            if p.way != way and p.protocol == 6 and p.flags & RST: found.setdefault((p.destination, p.source), p.at - min(self.sojourns(way), default=0))
+        return found
 
     def sojourns(self, way): return sorted(p.left - p.at for p in self.ways[way] if p.fate == "d" and p.left > 0)
 

@@ -1,7 +1,8 @@
 /// Bytes beyond the cumulative acknowledgement that are known to have arrived, by selective acknowledgements (RFC 2018). What is
 /// in it is under way no more. Bounded: of more than `most` ranges others wait for the cumulative acknowledgement.
 struct SACKScoreboard: Sendable {
-    private static let most = 64
+    /// A full queue leaves a hole every few packets of a window that may hold thousands.
+    private static let most = 1_024
 
     /// Apart from each other, in no order.
     private var ranges: [(from: UInt32, to: UInt32)] = []
