@@ -273,34 +273,27 @@ local function watch(tvb, pinfo, kind)
     return false
 end
 
-local as_data = Dissector.get("data")
-
 local function heuristic(tvb, pinfo, root)
     -- Most of others' traffic is passed over here.
     if not mast.prefs.heuristic or tvb:len() < 10 then return false end
     local kind = kind_of(tvb)
     if kinds[kind] == nil then return false end
     local _, _, both = ends(pinfo)
-    local ours, opens = false, false
+    local ours = false
     if tvb:len() > BODY_AT and size_fits(kind, tvb:reported_len()) then
         if kind == DATA or kind == RESET then
             local id = hex(tvb, 1, 8)
             ours = known[id] or log.keys[id] ~= nil
         elseif not pinfo.visited then
-            opens = watch(tvb, pinfo, kind)
-        else
-            opens = opening(tvb, kind) ~= nil
+            watch(tvb, pinfo, kind)
         end
     end
     if ours or proved[both] then
         mast.dissector(tvb, pinfo, root)
-    elseif opens then
-        -- Whoever takes it now is asked alone in the second pass, and WireGuard's dissector would take a first message for data.
-        as_data:call(tvb, pinfo, root)
-    else
-        return false
+        return true
     end
-    return true
+    -- A first message is shown in the second pass, once its answer has shown that it is one.
+    return false
 end
 mast:register_heuristic("udp", heuristic)
 

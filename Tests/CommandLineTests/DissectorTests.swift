@@ -14,7 +14,7 @@ import Testing
         .map { $0 + "/tshark" }.first { FileManager.default.isExecutableFile(atPath: $0) }
 
     private static let kinds = [
-        "0x04": "initiation", "0x05": "response", "0x06": "cookie-reply", "0x07": "reset", "0x08": "data", "0x0c": "key-query", "0x0d": "key-answer",
+        "0x07": "initiation", "0x05": "response", "0x06": "cookie-reply", "0x04": "reset", "0x08": "data", "0x0c": "key-query", "0x0d": "key-answer",
         "0x0e": "versions",
     ]
 
@@ -92,7 +92,7 @@ import Testing
         #expect(wrong.filter { kinds[$0[0]] == "data" }.allSatisfy { $0[3].contains("Not decrypted: the key log holds no line") }, "\(wrong)")
     }
 
-    /// Two ends whose keys change twice. The recording begins with a first message, in which Wireshark sees WireGuard's data.
+    /// Two ends whose keys change twice. The recording begins with a first message.
     @Test(.enabled(if: tshark != nil, "tshark is not installed: apt-get install tshark"), arguments: CipherSuite.allCases)
     func packetsOfEveryCipherAreDecrypted(_ suite: CipherSuite) async throws {
         let program = try Program()
