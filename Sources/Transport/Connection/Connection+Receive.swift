@@ -155,7 +155,8 @@ extension Connection {
             return false
         case .ping: break
         case .stream(let stream):
-            switch try streams.receive(stream) {
+            let clock = path.rtt.hasSample ? WindowGrowth.Clock(now: now, roundTrip: max(path.rtt.smoothed, .milliseconds(1))) : nil
+            switch try streams.receive(stream, clock) {
             case .nothing: break
             case .opened(let remaining, let stopped):
                 // A remaining time beyond an hour is no deadline worth the name, and cannot overflow.
@@ -226,6 +227,7 @@ extension Connection {
             detector.onSpuriousLoss(distance: spurious)
             path.controller.onSpuriousLoss(at: now)
         }
+        streams.sendBuffer = max(SendStream.bufferLimit, 2 * path.controller.window)
         detectLosses(at: now)
         sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
         checkInFlight()

@@ -32,7 +32,8 @@ package struct ReceiveStream: Sendable {
     package private(set) var resetCode: UInt64?
     package private(set) var finDelivered = false
     package private(set) var limit: UInt64
-    private let window: UInt64
+    package private(set) var window: UInt64
+    private var growth = WindowGrowth()
     package private(set) var stopCode: UInt64?
     package private(set) var stopPending = false
     private var stopped = false
@@ -67,6 +68,15 @@ package struct ReceiveStream: Sendable {
         }
         try insert(frame.data, at: frame.offset)
         return fresh
+    }
+
+    /// A sender who fills the window, and a reader who keeps up, get a larger one.
+    package mutating func grow(to most: UInt64, _ clock: WindowGrowth.Clock) {
+        guard window < most, finalSize == nil, !stopped else { return }
+        let larger = growth.window(window, most: most, received: highest, held: highest - released, clock)
+        guard larger > window else { return }
+        window = larger
+        if released + window > limit { extendLimit(to: released + window) }
     }
 
     private mutating func insert(_ data: ArraySlice<UInt8>, at start: UInt64) throws(ProtocolViolation) {

@@ -7,11 +7,15 @@
 ///   that lingers, or a handler that works on a large request, does not stop the calls beside it;
 /// - *assembly*: a message that does not fit what is left is granted exactly its length (`StreamTable.expect`).
 ///
+/// A reader that keeps up gets a larger window, up to `most` (``WindowGrowth``).
+///
 ///     limit ≤ released + min(whole, shelf) + window + assembly
 ///
 /// is thus what a peer can make this host hold on one connection, whatever it sends and on however many streams.
 package struct ReceiveWindow: Sendable {
-    package let window: UInt64
+    package private(set) var window: UInt64
+    private let mostWindow: UInt64
+    private var growth = WindowGrowth()
     package let shelf: UInt64
     package let assembly: UInt64
     /// The peer may send up to this many bytes in all.
@@ -27,16 +31,23 @@ package struct ReceiveWindow: Sendable {
         didSet { if isAtEase, !oldValue { renew() } }
     }
 
-    package init(window: UInt64, shelf: UInt64, assembly: UInt64) {
+    /// - Parameter most: what the window may grow to.
+    package init(window: UInt64, most: UInt64? = nil, shelf: UInt64, assembly: UInt64) {
         (self.window, self.shelf, self.assembly, limit) = (window, shelf, assembly, window)
+        mostWindow = max(window, most ?? window)
     }
 
     package var held: UInt64 { received - released }
 
     /// Bytes never seen before arrived.
-    package mutating func receive(_ bytes: UInt64, _ reason: String) throws(ProtocolViolation) {
+    package mutating func receive(_ bytes: UInt64, _ reason: String, _ clock: WindowGrowth.Clock? = nil) throws(ProtocolViolation) {
         received += bytes
         guard received <= limit else { throw ProtocolViolation(code: .flowControl, reason: reason) }
+        guard bytes > 0, isAtEase, window < mostWindow, let clock else { return }
+        let larger = growth.window(window, most: mostWindow, received: received, held: held - min(held, whole), clock)
+        guard larger > window else { return }
+        window = larger
+        renew()
     }
 
     /// `bytes` of what is held are whole messages now.

@@ -6,8 +6,10 @@ import MastTimebase
 ///     open ── finish ──▶ finishing ── all acknowledged ──▶ done
 ///       └──── reset ───▶ resetting ── reset acknowledged ─▶ done
 package struct SendStream: Sendable {
-    /// Bytes accepted and not yet acknowledged, at most: one bandwidth-delay product of 40 Mbit/s × 200 ms.
+    /// Bytes accepted and not yet acknowledged, unless more can be under way: one bandwidth-delay product of 40 Mbit/s × 200 ms.
     package static let bufferLimit = 1 << 20
+    /// What this stream was allowed when it was last written to.
+    private var allowed = Self.bufferLimit
 
     private var buffer = SendBuffer()
     private var acknowledged = RangeSet64()
@@ -56,10 +58,11 @@ package struct SendStream: Sendable {
     }
 
     /// Accepts as many bytes as the buffer has room for; `fin` counts only if all were accepted.
-    package mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
+    package mutating func write(_ bytes: ArraySlice<UInt8>, fin: Bool, limit: Int = Self.bufferLimit) -> Int {
         guard !isFinished else { return 0 }
+        allowed = limit
         promised = end + UInt64(bytes.count)
-        let room = max(0, Self.bufferLimit - buffer.count)
+        let room = max(0, limit - buffer.count)
         let accepted = min(room, bytes.count)
         buffer.append(bytes.prefix(accepted))
         if accepted == bytes.count {
@@ -72,7 +75,7 @@ package struct SendStream: Sendable {
 
     /// Whether a waiting writer should be told of room (at least half the buffer), once.
     package mutating func takeWritable() -> Bool {
-        guard writerWaits, resetCode == nil, buffer.count <= Self.bufferLimit / 2 else { return false }
+        guard writerWaits, resetCode == nil, buffer.count <= allowed / 2 else { return false }
         writerWaits = false
         return true
     }

@@ -23,12 +23,17 @@ extension StreamTable {
 
     package enum Arrival: Equatable { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
 
-    package mutating func receive(_ frame: StreamFrame) throws(ProtocolViolation) -> Arrival {
+    /// - Parameter clock: without one no window grows.
+    package mutating func receive(_ frame: StreamFrame, _ clock: WindowGrowth.Clock? = nil) throws(ProtocolViolation) -> Arrival {
         guard let stream = try locate(frame.id) else { return .nothing }
         let wasReadable = stream.receive.isReadable
         let before = piecesOverhead
         let fresh = try changing(stream) { receive throws(ProtocolViolation) in try receive.receive(frame) }
-        try incoming.receive(fresh, "data beyond the connection's limit")
+        try incoming.receive(fresh, "data beyond the connection's limit", clock)
+        if fresh > 0, incoming.isAtEase, let clock {
+            stream.receive.grow(to: mostStreamWindow, clock)
+            if stream.receive.limitPending { enqueueControl(stream) }
+        }
         if fresh > 0 || piecesOverhead > before { lastGrown = frame.id }
         var arrival = Arrival.nothing
         // The frame at offset 0 carries the deadline: the call is announced with it, not before.

@@ -7,7 +7,10 @@ import MastTimebase
 package struct StreamTable: ~Copyable, @unchecked Sendable {
     let isInitiator: Bool
     let streamWindow: UInt64
+    let mostStreamWindow: UInt64
     let streamLimit: UInt64
+    /// What a stream may have accepted and not seen acknowledged, bytes: its owner raises it with the congestion window.
+    package var sendBuffer = SendStream.bufferLimit
     private var ours = StreamStore()
     private var theirs = StreamStore()
     /// Streams that can send as far as the connection's credit is concerned, in turn; and those that wait for it.
@@ -48,9 +51,10 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     package init(isInitiator: Bool, configuration: TransportConfiguration) {
         self.isInitiator = isInitiator
         streamWindow = configuration.streamWindow
+        mostStreamWindow = max(configuration.streamWindow, configuration.maximumStreamWindow)
         streamLimit = configuration.maximumStreams
         incoming = ReceiveWindow(
-            window: configuration.connectionWindow, shelf: configuration.shelfWindow, assembly: configuration.assemblyWindow)
+            window: configuration.connectionWindow, most: configuration.maximumConnectionWindow, shelf: configuration.shelfWindow, assembly: configuration.assemblyWindow)
         maxStreams = configuration.maximumStreams
         invariants = Invariants(stops: configuration.stopsAtOwnFaults)
     }
@@ -101,7 +105,7 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
 
     package mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard let stream = find(id) else { return 0 }
-        let accepted = stream.send.write(bytes, fin: fin)
+        let accepted = stream.send.write(bytes, fin: fin, limit: sendBuffer)
         unacknowledged += accepted
         requestTurn(stream)
         enqueue(stream)

@@ -11,9 +11,12 @@ public struct TransportConfiguration: Sendable {
     public var maximumDatagramSize = 1452
     /// Ciphers for data packets, best first. A host on a processor without instructions for AES turns the standard order round.
     public var cipherSuites: [CipherSuite] = CipherSuite.standard
-    /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such.
+    /// Receive credit of one stream and of the whole connection, bytes: 40 Mbit/s × 200 ms, and four such. A reader that keeps up
+    /// with a sender who fills it is given more, up to 16 and 24 times 40 Mbit/s × 200 ms.
     public var streamWindow: UInt64 = 1 << 20
     public var connectionWindow: UInt64 = 4 << 20
+    public var maximumStreamWindow: UInt64 = 16 << 20
+    public var maximumConnectionWindow: UInt64 = 24 << 20
     /// Beside the window of a connection, bytes. *Shelf*: whole messages that wait for their consumer, six of the largest
     /// that RPC sends, so that large requests at work do not stop the calls beside them. *Assembly*: what is granted to
     /// messages that do not fit the window, at least the largest there is and a little for what others take of that credit.
