@@ -5,7 +5,7 @@ extension Connection {
     /// nothing arrives: an address that cannot be sent to would otherwise hint at its own probes for ever.
     mutating func hint(_ hint: PathHint, at now: Instant) {
         lastHint = hint
-        let pause = max(path.rtt.smoothed, .milliseconds(50)) * Int64(1 << min(hintsInSilence, 5))
+        let pause = max(path.recovery.rtt.smoothed, .milliseconds(50)) * Int64(1 << min(hintsInSilence, 5))
         if let hintedAt, now - hintedAt < pause { return }
         switch phase {
         case .handshaking: break

@@ -20,7 +20,7 @@ extension Connection {
         if candidates.count == PathCandidate.limit { candidates[0] = candidate } else { candidates.insert(candidate, at: 0) }
         armCandidates(at: now)
         // Perhaps an answer went where nobody is any more: what of it the limit allows goes along with the challenge.
-        if isEstablished, sent.ackElicitingInFlight > 0 { probeOldest() }
+        if isEstablished, path.recovery.sent.ackElicitingInFlight > 0 { probeOldest() }
     }
 
     /// A packet whose number was seen came from an address of its own: perhaps a faster copy hid where the peer is. Only
@@ -42,7 +42,7 @@ extension Connection {
     }
 
     /// Three probe timeouts, and time enough for a path whose round trip is not known yet (RFC 9000 section 8.2.4).
-    private var candidateTime: Interval { max(ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3, .seconds(1)) }
+    private var candidateTime: Interval { max(path.recovery.probeInterval() * 3, .seconds(1)) }
 
     mutating func candidatesDue(at now: Instant) {
         candidates.removeAll { $0.expires <= now }
@@ -70,7 +70,7 @@ extension Connection {
         guard let transmit = pathPacket(.pathChallenge(word), to: address, at: now) else { return nil }
         if address == path.address { path.sent += transmit.payload.count } else { candidates[index].sent += transmit.payload.count }
         if candidates[index].challenges == 0 { candidates[index].challengedAt = now }
-        let interval = ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero)
+        let interval = path.recovery.probeInterval()
         candidates[index].nextChallenge = now + interval * Int64(1 << min(candidates[index].challenges, 8))
         candidates[index].challenges += 1
         armCandidates(at: now)
@@ -82,9 +82,9 @@ extension Connection {
         skipNumberIfDue(at: now)
         var writer = ByteWriter.packet(capacity: 16)
         writer.frame(frame)
-        let number = sent.nextNumber
+        let number = nextNumber
         guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
-        sent.passOver()
+        path.recovery.passOver()
         note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
         statistics.packetsSent += 1
         statistics.bytesSent += UInt64(packet.count)
@@ -121,14 +121,12 @@ extension Connection {
         let sameHost = address.with(port: 0) == path.address.with(port: 0)
         path.address = address
         path.isValidated = true
-        consecutiveProbes = 0
+        path.recovery.consecutiveProbes = 0
         if !sameHost {
             // Another network: what was learned about the old one no longer holds (RFC 9000 section 9.4).
-            path.controller.onPathChange(at: now)
-            path.mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
-            path.rtt = RTTEstimator(initial: max(path.rtt.smoothed, configuration.initialRTT))
+            path.recovery.onPathChange(at: now)
             if candidate.challenges == 1, let challengedAt = candidate.challengedAt {
-                path.rtt.update(sample: now - challengedAt, ackDelay: .zero)
+                path.recovery.onRoundTrip(now - challengedAt)
             }
         }
         statistics.migrations += 1
@@ -139,12 +137,8 @@ extension Connection {
 
     /// What went to the old address alone goes again, now. It says nothing about congestion: no window is cut.
     private mutating func repairAfterMove(at now: Instant) {
-        for number in sent.uncopied {
-            guard let packet = sent.conclude(number, as: .lost) else { continue }
-            note(.packetLost(number: number), at: now)
-            if packet.triesSize { path.mtu.onAttemptLost(packet.bytes, at: now) }
-            repair(packet.frames)
-        }
+        path.recovery.giveUpUncopied(at: now)
+        settleConcluded(counts: false, at: now)
         probesPending = 1
         elicitPending = true
         armProbe(at: now)

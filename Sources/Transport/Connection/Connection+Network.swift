@@ -10,7 +10,7 @@ extension Connection {
         case .established:
             if isNewPath, isInitiator { forgetPath(at: now) }
             // The peer finds out where we are by hearing from us; a responder is where it was dialled.
-            if isInitiator || sent.ackElicitingInFlight > 0 { lookForPeer(at: now) }
+            if isInitiator || path.recovery.sent.ackElicitingInFlight > 0 { lookForPeer(at: now) }
         case .awaitingConfirmation, .closing, .closed: break
         }
     }
@@ -18,21 +18,16 @@ extension Connection {
     /// What was learned about the old path no longer holds (RFC 9000 section 9.4), and what is under way there is as good as
     /// lost: it goes again, in the initial window. That says nothing about congestion.
     private mutating func forgetPath(at now: Instant) {
-        path.controller.onPathChange(at: now)
-        path.rtt = RTTEstimator(initial: max(path.rtt.smoothed, configuration.initialRTT))
-        path.mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
-        for number in sent.uncopied {
-            guard let packet = sent.conclude(number, as: .lost) else { continue }
-            note(.packetLost(number: number), at: now)
-            repair(packet.frames)
-        }
+        path.recovery.onPathChange(at: now)
+        path.recovery.giveUpUncopied(at: now)
+        settleConcluded(counts: false, at: now)
         armProbe(at: now)
     }
 
     /// Sends at once, with the oldest bytes of a call that nobody has acknowledged. As long as a packet may be, so that a peer
     /// that does not know where it comes from may answer with three times as much (RFC 9000 sections 8.1 and 8.2.1).
     private mutating func lookForPeer(at now: Instant) {
-        consecutiveProbes = 0
+        path.recovery.consecutiveProbes = 0
         fillsProbe = isInitiator
         probeOldest()
     }
@@ -41,7 +36,7 @@ extension Connection {
     mutating func probeOldest() {
         probesPending = 1
         elicitPending = true
-        guard let oldest = sent.oldestWithFrames else { return }
+        guard let oldest = path.recovery.sent.oldestWithFrames else { return }
         for frame in oldest.frames {
             switch frame {
             case .stream(let id, _, _): _ = streams.probe(id)

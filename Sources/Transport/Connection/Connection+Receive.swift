@@ -17,7 +17,7 @@ extension Connection {
         statistics.packetsReceived += 1
         statistics.bytesReceived += UInt64(packet.count)
         statistics.lastReceived = now
-        if initiationAttempts == 1, let sentAt = initiationSentAt { path.rtt.update(sample: now - sentAt, ackDelay: .zero) }
+        if initiationAttempts == 1, let sentAt = initiationSentAt { path.recovery.onRoundTrip(now - sentAt) }
         timers[.handshake] = nil
         timers[.handshakeLimit] = nil
         armIdle(at: now)
@@ -123,7 +123,7 @@ extension Connection {
 
     /// A peer that sends and never acknowledges is as good as silent, and would cost more.
     private mutating func endIfUnheard(at now: Instant) {
-        guard isEstablished, let since = unacknowledgedSince, now - since >= idleTimeout else { return }
+        guard isEstablished, let since = path.recovery.unacknowledgedSince, now - since >= idleTimeout else { return }
         fail(ProtocolViolation(code: .protocolViolation, reason: "the peer sends but acknowledges nothing"), at: now)
     }
 
@@ -139,7 +139,7 @@ extension Connection {
         } else {
             path.isValidated = true
         }
-        if responsesSent == 1, !wasAnsweredElsewhere, let sentAt = responseSentAt { path.rtt.update(sample: now - sentAt, ackDelay: .zero) }
+        if responsesSent == 1, !wasAnsweredElsewhere, let sentAt = responseSentAt { path.recovery.onRoundTrip(now - sentAt) }
         events.append(.accepted(handle, peerKey: peerKey))
         note(.connected, at: now)
     }
@@ -155,7 +155,8 @@ extension Connection {
             return false
         case .ping: break
         case .stream(let stream):
-            let clock = path.rtt.hasSample ? WindowGrowth.Clock(now: now, roundTrip: max(path.rtt.smoothed, .milliseconds(1))) : nil
+            let rtt = path.recovery.rtt
+            let clock = rtt.hasSample ? WindowGrowth.Clock(now: now, roundTrip: max(rtt.smoothed, .milliseconds(1))) : nil
             switch try streams.receive(stream, clock) {
             case .nothing: break
             case .opened(let remaining, let stopped):
@@ -189,65 +190,46 @@ extension Connection {
 
     private mutating func receive(_ ack: AckFrame, at now: Instant) throws(ProtocolViolation) {
         guard ack.path == path.identifier else { throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of an unknown path") }
-        guard let largest = ack.ranges.first?.upperBound else { return }
-        guard largest < sent.nextNumber, ack.ranges.allSatisfy({ $0.lowerBound >= sent.firstNumber }) else {
-            throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a packet never sent")
-        }
-        var newlyAcknowledged = false
-        var largestNewly: SentPacket?
-        var spurious: UInt64?
-        for range in ack.ranges {
-            var index = sent.index(from: range.lowerBound)
-            while index < sent.count, sent.number(at: index) <= range.upperBound {
-                defer { index += 1 }
-                let number = sent.number(at: index)
-                guard sent.state(at: index) != .skipped else {
-                    throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a skipped packet number")
-                }
-                guard let packet = sent.conclude(at: index, as: .acknowledged) else { continue }
-                newlyAcknowledged = true
-                note(.packetAcknowledged(number: number), at: now)
-                if number == largest { largestNewly = packet }
-                if packet.state == .lost { spurious = max(spurious ?? 0, largest - number) }
-                conclude(packet, at: now)
-            }
-        }
-        guard newlyAcknowledged else { return }
-        unacknowledgedSince = sent.ackElicitingInFlight > 0 ? now : nil
-        detector.onAcknowledged(largest: largest)
-        protection?.onAcknowledged(largest)
-        if let packet = largestNewly {
-            let delay = Interval.microseconds(Int64(min(ack.delayMicroseconds, 1_000_000)))
-            path.rtt.update(sample: now - packet.sentAt, ackDelay: delay)
-            statistics.newestAcknowledged = max(statistics.newestAcknowledged ?? packet.sentAt, packet.sentAt)
-        }
-        consecutiveProbes = 0
-        if let spurious {
-            statistics.spuriousLosses += 1
-            detector.onSpuriousLoss(distance: spurious)
-            path.controller.onSpuriousLoss(at: now)
-        }
-        streams.sendBuffer = max(SendStream.bufferLimit, 2 * path.controller.window)
-        detectLosses(at: now)
-        sent.prune(lostBefore: now - max(path.rtt.smoothed * 3, .milliseconds(300)))
-        checkInFlight()
+        let size = path.recovery.mtu.size
+        guard let sample = try path.recovery.onAcknowledgement(ack, at: now) else { return }
+        protection?.onAcknowledged(sample.largest)
+        if let sentAt = sample.sentAt { statistics.newestAcknowledged = max(statistics.newestAcknowledged ?? sentAt, sentAt) }
+        streams.sendBuffer = max(SendStream.bufferLimit, 2 * path.recovery.window)
+        settleConcluded(at: now)
+        timers[.loss] = path.recovery.lossTime
         armProbe(at: now)
+        if path.recovery.mtu.size != size { note(.datagramSizeUpdated(path.recovery.mtu.size), at: now) }
         if configuration.tracing {
+            let recovery = path.recovery
             note(
                 .metricsUpdated(
-                    latestRTT: path.rtt.latest, smoothedRTT: path.rtt.smoothed, minimumRTT: path.rtt.minimum,
-                    bytesInFlight: sent.bytesInFlight, window: path.controller.window), at: now)
+                    latestRTT: recovery.rtt.latest, smoothedRTT: recovery.rtt.smoothed, minimumRTT: recovery.rtt.minimum,
+                    bytesInFlight: recovery.sent.bytesInFlight, window: recovery.window), at: now)
         }
         // Room in the window: whatever waited for the pacer may ask again.
         timers[.pacing] = nil
     }
 
-    private mutating func conclude(_ packet: SentPacket, at now: Instant) {
-        onSizeAcknowledged(packet, at: now)
-        if packet.state == .outstanding {
-            path.controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: path.rtt, limited: packet.windowLimited, at: now)
+    /// What became of packets: their frames are done with, or go again.
+    /// - Parameter counts: whether what is lost is the network's loss.
+    mutating func settleConcluded(counts: Bool = true, at now: Instant) {
+        while let concluded = path.recovery.nextConcluded() {
+            let packet = concluded.packet
+            if concluded.arrived {
+                note(.packetAcknowledged(number: packet.number), at: now)
+                settle(packet.frames, at: now)
+                continue
+            }
+            guard invariants.check(packet.state == .outstanding, "a packet is lost twice") else { continue }
+            note(.packetLost(number: packet.number), at: now)
+            if counts, !packet.triesSize { statistics.packetsLost += 1 }
+            repair(packet.frames)
         }
-        for frame in packet.frames {
+        invariants.check(path.recovery.isSound, "what is in flight does not add up")
+    }
+
+    private mutating func settle(_ frames: SentFrames, at now: Instant) {
+        for frame in frames {
             switch frame {
             case .stream(let id, let range, let fin):
                 if streams.onAcknowledged(stream: id, range, fin: fin) { events.append(.streamWritable(handle, id)) }
@@ -259,43 +241,10 @@ extension Connection {
         }
     }
 
-    private mutating func onSizeAcknowledged(_ packet: SentPacket, at now: Instant) {
-        let before = path.mtu.size
-        if packet.triesSize { path.mtu.onAttemptAcknowledged(packet.bytes) }
-        _ = path.mtu.onAcknowledged(packet.number, bytes: packet.bytes)
-        if path.mtu.size != before { note(.datagramSizeUpdated(path.mtu.size), at: now) }
-    }
-
     mutating func detectLosses(at now: Instant) {
-        let (lost, again) = detector.detect(in: sent, rtt: path.rtt, at: now)
-        timers[.loss] = again
-        guard !lost.isEmpty else { return }
-        var bytes = 0
-        var latest = Instant.zero
-        for number in lost {
-            guard let packet = sent.conclude(number, as: .lost) else { continue }
-            guard invariants.check(packet.state == .outstanding, "a packet is lost twice") else { continue }
-            note(.packetLost(number: number), at: now)
-            guard !packet.triesSize else {
-                // Larger than the path carries, perhaps: no sign of congestion (RFC 9000 section 14.4).
-                path.mtu.onAttemptLost(packet.bytes, at: now)
-                continue
-            }
-            path.mtu.onLost(number, bytes: packet.bytes)
-            bytes += packet.bytes
-            latest = max(latest, packet.sentAt)
-            statistics.packetsLost += 1
-            repair(packet.frames)
-        }
-        guard bytes > 0 else { return checkInFlight() }
-        path.controller.onLoss(bytes: bytes, latestSentAt: latest, at: now)
-        checkInFlight()
-    }
-
-    private mutating func checkInFlight() {
-        invariants.check(
-            sent.bytesInFlight >= 0 && sent.ackElicitingInFlight >= 0 && (sent.ackElicitingInFlight > 0 || sent.bytesInFlight == 0),
-            "what is in flight does not add up")
+        path.recovery.detectLosses(at: now)
+        timers[.loss] = path.recovery.lossTime
+        settleConcluded(at: now)
     }
 
     mutating func repair(_ frames: SentFrames) {
@@ -328,7 +277,7 @@ extension Connection {
             return
         }
         // A millisecond lets the answer to a call carry the acknowledgement; the sender's probe allows for it.
-        let patience = ackNow ? .milliseconds(1) : min(max(path.rtt.smoothed / 8, .milliseconds(1)), .milliseconds(10))
+        let patience = ackNow ? .milliseconds(1) : min(max(path.recovery.rtt.smoothed / 8, .milliseconds(1)), .milliseconds(10))
         let due = now + patience
         timers[.acknowledge] = min(timers[.acknowledge] ?? due, due)
     }

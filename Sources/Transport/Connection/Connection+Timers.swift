@@ -45,26 +45,21 @@ extension Connection {
     }
 
     mutating func armProbe(at now: Instant) {
-        guard isEstablished, sent.ackElicitingInFlight > 0, let last = lastAckElicitingSent else {
-            timers[.probe] = nil
-            return
-        }
         let silent = statistics.lastReceived.map { now - $0 } ?? .zero
-        let interval = ProbeTimeout.interval(rtt: path.rtt, consecutive: consecutiveProbes, silentFor: silent)
-        timers[.probe] = last + interval
+        timers[.probe] = isEstablished ? path.recovery.probeTime(silentFor: silent) : nil
     }
 
     /// Nothing came back in time: send the oldest unacknowledged call data again. The window is not cut.
     private mutating func probe(at now: Instant) {
         guard isEstablished else { return }
-        consecutiveProbes += 1
+        path.recovery.consecutiveProbes += 1
         statistics.probes += 1
-        note(.probeTimeout(count: consecutiveProbes), at: now)
+        note(.probeTimeout(count: path.recovery.consecutiveProbes), at: now)
         wantsControlProbe = control != nil
         probeOldest()
-        guard sent.ackElicitingInFlight > 0 else { return }
+        guard path.recovery.sent.ackElicitingInFlight > 0 else { return }
         // Re-armed when the probe leaves; should nothing leave (3x limit), the timer itself keeps us alive.
         let silent = statistics.lastReceived.map { now - $0 } ?? .zero
-        timers[.probe] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: consecutiveProbes, silentFor: silent)
+        timers[.probe] = now + path.recovery.probeInterval(consecutive: path.recovery.consecutiveProbes, silentFor: silent)
     }
 }

@@ -40,7 +40,7 @@ extension Connection {
             writer.frame(closeFrame)
             guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
             // A number of its own each time: under one key none is used twice.
-            sent.passOver()
+            path.recovery.passOver()
             return account(packet)
         case .closed: return nil
         }
@@ -62,13 +62,14 @@ extension Connection {
 
     /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
     mutating func seal(_ packet: inout ByteWriter, flags: UInt8, at now: Instant) -> [UInt8]? {
-        guard invariants.check(sent.nextNumber >= unsealedNumber, "a packet number is used twice") else {
+        guard invariants.check(nextNumber >= unsealedNumber, "a packet number is used twice") else {
             finish(.violation(code: TransportErrorCode.internalError.rawValue, reason: "a packet number is used twice"), at: now)
             return nil
         }
-        unsealedNumber = sent.nextNumber + 1
+        unsealedNumber = nextNumber + 1
         changeKeysIfDue(at: now)
-        guard protection?.seal(&packet, destination: remoteID, number: sent.nextNumber, flags: flags, path: path.identifier) == true else {
+        let number = nextNumber
+        guard protection?.seal(&packet, destination: remoteID, number: number, flags: flags, path: path.identifier) == true else {
             let isWornOut = protection?.isWornOut ?? false
             let violation =
                 isWornOut ? ProtocolViolation(code: .aeadLimit, reason: "the peer never confirmed the key in use")
@@ -81,18 +82,13 @@ extension Connection {
 
     /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
     private mutating func mayCarryData(at now: Instant) -> Bool {
-        let size = datagramSize
-        let inFlight = sent.bytesInFlight
-        if inFlight > 0, inFlight + size > path.controller.window { return false }
-        // The table of sent packets is bounded too, whatever their size.
-        guard sent.count < 65_536 else { return false }
-        if let until = path.pacer.blockedUntil(
-            bytes: size, window: path.controller.window, rtt: path.rtt, slowStart: path.controller.isInSlowStart, at: now)
-        {
+        switch path.recovery.maySend(datagramSize, at: now) {
+        case .now: return true
+        case .later: return false
+        case .at(let until):
             timers[.pacing] = until
             return false
         }
-        return true
     }
 
     private mutating func nextPacket(at now: Instant) -> Transmit? {
@@ -121,7 +117,7 @@ extension Connection {
         // Nothing left to say: ask to hear at once whether this arrived, so that tail loss is found in a round trip.
         let ackNow = elicits && (isProbe || !streams.hasSendable)
         skipNumberIfDue(at: now)
-        let number = sent.nextNumber
+        let number = nextNumber
         guard let packet = seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return nil }
         let isCopied = copyToCandidates(packet, at: now)
         if repairs { statistics.packetsRetransmitted += 1 }
@@ -134,15 +130,14 @@ extension Connection {
     /// in the place of a full packet, though the window may have no room for the few bytes more.
     private mutating func trySize(at now: Instant) -> Transmit? {
         guard path.isValidated, candidates.isEmpty, streams.hasSendable,
-            let size = path.mtu.attempt(peer: Int(clamping: peerParameters.maximumDatagramSize), at: now)
+            let size = path.recovery.sizeToTry(peer: Int(clamping: peerParameters.maximumDatagramSize), at: now)
         else { return nil }
         skipNumberIfDue(at: now)
-        let number = sent.nextNumber
+        let number = nextNumber
         var writer = ByteWriter.packet(capacity: size - PacketHeader.dataHeaderSize - PacketHeader.tagSize)
         writer.frame(.ping)
         writer.append(repeatElement(0, count: size - PacketHeader.tagSize - writer.count))
         guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
-        path.mtu.onAttempt(size)
         record(packet.count, elicits: true, isCopied: false, triesSize: true, frames: SentFrames(), at: now)
         note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
         return account(packet)
@@ -181,25 +176,16 @@ extension Connection {
     }
 
     mutating func skipNumberIfDue(at now: Instant) {
-        guard sent.nextNumber == skipNumber else { return }
-        sent.skip(at: now)
+        guard nextNumber == skipNumber else { return }
+        path.recovery.skip(at: now)
         // Ever further apart: an optimistic acknowledger must guess right each time (quiche does likewise).
         skipNumber += 256 + skipNumber % 509
     }
 
     private mutating func record(_ bytes: Int, elicits: Bool, isCopied: Bool, triesSize: Bool = false, frames: SentFrames, at now: Instant) {
         // What asks for no acknowledgement may never get one: nothing is kept of it.
-        guard elicits else { return sent.passOver() }
-        let window = path.controller.window
-        let inFlight = sent.bytesInFlight + bytes
-        // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
-        let limited = path.controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * datagramSize >= window
-        if !triesSize { path.mtu.onSent(bytes: bytes) }
-        sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
-        path.controller.onSent(bytes: bytes, at: now)
-        path.pacer.onSent(bytes: bytes)
-        lastAckElicitingSent = now
-        if unacknowledgedSince == nil { unacknowledgedSince = now }
+        guard elicits else { return path.recovery.passOver() }
+        path.recovery.onSent(bytes: bytes, full: datagramSize, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
         armProbe(at: now)
         armIdleBySend(at: now)
     }

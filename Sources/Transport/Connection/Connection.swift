@@ -48,15 +48,9 @@ struct Connection: ~Copyable {
     var timers = TimerTable<Timer>()
 
     // Sending.
-    var sent: SentPackets
-    var detector = LossDetector()
-    var consecutiveProbes = 0
     var probesPending = 0
     /// The next probe is as long as a packet may be.
     var fillsProbe = false
-    var lastAckElicitingSent: Instant?
-    /// Since when the peer has acknowledged nothing while something waits for it.
-    var unacknowledgedSince: Instant?
     var pings: [Instant] = []
     var elicitPending = false
     var initiationPending = false
@@ -132,8 +126,6 @@ struct Connection: ~Copyable {
         // An initiator chose the address itself: nothing to validate.
         path = Path(address: address, validated: true, configuration: configuration)
         streams = StreamTable(isInitiator: true, configuration: configuration)
-        // Replaced once there are secrets to take the first number from.
-        sent = SentPackets(firstNumber: 0)
         skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
         invariants = Invariants(stops: configuration.stopsAtOwnFaults)
@@ -158,7 +150,6 @@ struct Connection: ~Copyable {
         path = Path(address: address, validated: false, configuration: configuration)
         path.received = PacketHeader.initiationSize
         streams = StreamTable(isInitiator: false, configuration: configuration)
-        sent = SentPackets(firstNumber: 0)
         skipAhead = 64 + skip % 192
         statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
         invariants = Invariants(stops: configuration.stopsAtOwnFaults)
@@ -174,8 +165,8 @@ struct Connection: ~Copyable {
         handshakeHash = secrets.hash
         peerParameters = parameters
         streams.apply(parameters)
-        sent = SentPackets(firstNumber: PacketNumber.first(secret: secrets.send, path: path.identifier))
-        skipNumber = sent.nextNumber + skipAhead
+        path.recovery.begin(at: PacketNumber.first(secret: secrets.send, path: path.identifier))
+        skipNumber = nextNumber + skipAhead
         replay = ReplayWindow(first: PacketNumber.first(secret: secrets.receive, path: path.identifier))
         nextExpected = replay.expected
         receiveEpoch = now
@@ -183,6 +174,9 @@ struct Connection: ~Copyable {
         statistics.cipherSuite = suite
         noteKeys(at: now)
     }
+
+    /// Of the next data packet.
+    var nextNumber: UInt64 { path.recovery.sent.nextNumber }
 
     // MARK: getters
 
@@ -200,17 +194,19 @@ struct Connection: ~Copyable {
         var now = statistics
         now.remoteAddress = path.address
         now.isEstablished = isEstablished
-        if path.rtt.hasSample {
-            now.smoothedRTT = path.rtt.smoothed
-            now.minimumRTT = path.rtt.minimum
-            now.latestRTT = path.rtt.latest
+        let recovery = path.recovery
+        if recovery.rtt.hasSample {
+            now.smoothedRTT = recovery.rtt.smoothed
+            now.minimumRTT = recovery.rtt.minimum
+            now.latestRTT = recovery.rtt.latest
         }
-        now.consecutiveProbes = consecutiveProbes
-        now.congestionWindow = path.controller.window
-        now.bytesInFlight = sent.bytesInFlight
-        now.oldestUnacknowledged = sent.oldestOutstanding?.packet.sentAt
+        now.consecutiveProbes = recovery.consecutiveProbes
+        now.congestionWindow = recovery.window
+        now.bytesInFlight = recovery.sent.bytesInFlight
+        now.oldestUnacknowledged = recovery.sent.oldestOutstanding?.packet.sentAt
+        now.spuriousLosses = recovery.spuriousLosses
         now.streams = streams.count
-        now.datagramSize = path.mtu.size
+        now.datagramSize = recovery.mtu.size
         return now
     }
 
@@ -267,7 +263,7 @@ struct Connection: ~Copyable {
         timers = TimerTable()
         candidates = []
         // RFC 9000 section 10.2: long enough for our close to be repeated to a peer that missed it.
-        timers[.drain] = now + ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3
+        timers[.drain] = now + path.recovery.probeInterval() * 3
     }
 
     /// Ends at once, with nothing more to send.
@@ -288,7 +284,7 @@ struct Connection: ~Copyable {
             var writer = ByteWriter.packet(capacity: 16)
             writer.frame(.close(code: TransportErrorCode.connectionRefused.rawValue, reason: ""))
             farewell = seal(&writer, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
-            sent.passOver()
+            path.recovery.passOver()
         }
         finish(.displaced, at: now)
         return farewell
@@ -313,13 +309,13 @@ struct Connection: ~Copyable {
     /// of the one before it is under way then (RFC 9001 section 6.5).
     mutating func changeKeysIfDue(at now: Instant) {
         guard let protection, protection.isDue, protection.isConfirmed else { return }
-        guard now - keysChangedAt >= ProbeTimeout.interval(rtt: path.rtt, consecutive: 0, silentFor: .zero) * 3 else { return }
+        guard now - keysChangedAt >= path.recovery.probeInterval() * 3 else { return }
         self.protection?.changeSendKey()
         noteKeys(at: now)
     }
 
     /// UDP payload bytes of the largest packet that may go: what the path carries, and what the peer takes.
-    var datagramSize: Int { min(path.mtu.limit(consecutiveProbes: consecutiveProbes), Int(clamping: peerParameters.maximumDatagramSize)) }
+    var datagramSize: Int { min(path.recovery.mtu.limit(consecutiveProbes: path.recovery.consecutiveProbes), Int(clamping: peerParameters.maximumDatagramSize)) }
 
     mutating func note(_ event: TraceEvent, at now: Instant) {
         // Bounded, so that a driver that never drains it costs 4096 events and no more.

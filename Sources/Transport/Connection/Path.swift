@@ -10,18 +10,13 @@ package struct Path: Sendable {
     /// Until validated, at most three times what came may go (RFC 9000 section 8.1).
     package var received: Int = 0
     package var sent: Int = 0
-    var rtt: RTTEstimator
-    var controller: any CongestionController
-    var pacer: Pacer
-    package internal(set) var mtu: PathMTU
+    /// What is under way here, and what it has shown.
+    var recovery: Recovery
 
     package init(address: NetworkAddress, validated: Bool, configuration: TransportConfiguration) {
         self.address = address
         isValidated = validated
-        rtt = RTTEstimator(initial: configuration.initialRTT)
-        mtu = PathMTU(ceiling: configuration.maximumDatagramSize)
-        controller = Cubic(datagramSize: PathMTU.base, maximumWindow: configuration.maximumWindow)
-        pacer = Pacer(datagramSize: PathMTU.base)
+        recovery = Recovery(configuration)
     }
 
     package func maySend(_ bytes: Int) -> Bool { isValidated || sent + bytes <= 3 * received }
