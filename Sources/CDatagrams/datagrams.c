@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -53,7 +54,7 @@ static void from_sockaddr(const struct sockaddr_storage *storage, struct mast_en
 
 static void set(int socket, int level, int option, int value) { setsockopt(socket, level, option, &value, sizeof value); }
 
-int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct mast_endpoint *bound) {
+int mast_udp_open(const struct mast_endpoint *address, int abilities, struct mast_endpoint *bound) {
     int ipv6 = !is_ipv4(address);
 #ifdef __linux__
     int fd = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -73,13 +74,20 @@ int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct 
     set(fd, SOL_SOCKET, SO_SNDBUF, 4 << 20);
 #ifdef __linux__
     // ICMP errors come with the address that they are about, instead of failing whatever is sent next.
-    if (tells_errors) set(fd, IPPROTO_IP, IP_RECVERR, 1);
-    if (tells_errors && ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+    if (abilities & MAST_UDP_TELLS_ERRORS) set(fd, IPPROTO_IP, IP_RECVERR, 1);
+    if (abilities & MAST_UDP_TELLS_ERRORS && ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
     // Datagrams of one sender come in one piece, and are cut up here.
     set(fd, IPPROTO_UDP, UDP_GRO, 1);
-    // Our datagrams fit any path; a forged "fragmentation needed" would cut them up for all that this machine sends there.
-    set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_INTERFACE);
-    if (ipv6) set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_INTERFACE);
+    // Whether DF is set or not, what ICMP says of a path's size is not believed: it may be forged.
+    int discovery = abilities & MAST_UDP_WHOLE ? IP_PMTUDISC_PROBE : IP_PMTUDISC_INTERFACE;
+    set(fd, IPPROTO_IP, IP_MTU_DISCOVER, discovery);
+    if (ipv6) set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, discovery == IP_PMTUDISC_PROBE ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_INTERFACE);
+    if (abilities & MAST_UDP_STAMPS) {
+        set(fd, IPPROTO_IP, IP_RECVTOS, 1);
+        if (ipv6) set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+        set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+    }
+    if (abilities & MAST_UDP_SHARED) set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 #endif
     struct sockaddr_storage storage;
     socklen_t length = to_sockaddr(address, ipv6, &storage);
@@ -115,10 +123,10 @@ void mast_close(int descriptor) {
 #include <time.h>
 
 
-// Room for one control message: a segment's size.
-union segment_control {
+// Room for what goes with one message: a segment's size, a mark, and on the way in its time.
+union message_control {
     struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[2 * CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct timespec))];
 };
 
 // recvmmsg and sendmmsg want the message headers side by side.
@@ -126,7 +134,7 @@ struct arrays {
     struct mmsghdr *messages;
     struct iovec *parts;
     struct sockaddr_storage *names;
-    union segment_control *controls;
+    union message_control *controls;
     // Datagrams in each message on its way out.
     int *datagrams;
 };
@@ -149,9 +157,11 @@ struct mast_batch *mast_batch_new(int count, int size) {
     arrays->parts = calloc((size_t)count, sizeof *arrays->parts);
     arrays->names = calloc((size_t)count, sizeof *arrays->names);
     batch->segments = calloc((size_t)count, sizeof *batch->segments);
+    batch->marks = calloc((size_t)count, sizeof *batch->marks);
+    batch->ages = calloc((size_t)count, sizeof *batch->ages);
     arrays->controls = calloc((size_t)count, sizeof *arrays->controls);
     arrays->datagrams = calloc((size_t)count, sizeof *arrays->datagrams);
-    if (batch->segments && arrays->controls && arrays->datagrams && batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
+    if (batch->segments && batch->marks && batch->ages && arrays->controls && arrays->datagrams && batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
 failed:
     if (batch == NULL) {
         free(arrays);
@@ -174,11 +184,41 @@ void mast_batch_free(struct mast_batch *batch) {
         free(arrays);
     }
     free(batch->segments);
+    free(batch->marks);
+    free(batch->ages);
     free(batch->bytes);
     free(batch->offsets);
     free(batch->endpoints);
     free(batch->lengths);
     free(batch);
+}
+
+static int64_t nanoseconds(const struct timespec *time) { return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec; }
+
+// What the system says of the datagrams in a place. `now` is the time of the batch, once somebody asks for it.
+static void take_control(struct cmsghdr *header, struct mast_batch *batch, int index, int64_t *now) {
+    if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO) {
+        // Several datagrams of one sender in one piece: all of one size and one mark, but the last may be shorter.
+        int bytes;
+        memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
+        if (bytes > 0) batch->segments[index] = (size_t)bytes;
+    } else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TOS) {
+        batch->marks[index] = *(uint8_t *)CMSG_DATA(header) & 3;
+    } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_TCLASS) {
+        int class;
+        memcpy(&class, CMSG_DATA(header), sizeof class);
+        batch->marks[index] = (uint8_t)(class & 3);
+    } else if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_TIMESTAMPNS) {
+        // By the calendar's clock, which may be set: its age by the same clock is what counts.
+        struct timespec time;
+        memcpy(&time, CMSG_DATA(header), sizeof time);
+        if (*now == 0) {
+            struct timespec current;
+            clock_gettime(CLOCK_REALTIME, &current);
+            *now = nanoseconds(&current);
+        }
+        batch->ages[index] = *now - nanoseconds(&time);
+    }
 }
 
 int mast_udp_receive(int socket, struct mast_batch *batch) {
@@ -195,19 +235,17 @@ int mast_udp_receive(int socket, struct mast_batch *batch) {
         count = recvmmsg(socket, arrays->messages, (unsigned)batch->count, MSG_DONTWAIT, NULL);
     } while (count < 0 && errno == EINTR);
     if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+    int64_t now = 0;
     for (int index = 0; index < count; index++) {
         int cut = arrays->messages[index].msg_hdr.msg_flags & MSG_TRUNC;
         batch->lengths[index] = cut ? (size_t)batch->size + 1 : arrays->messages[index].msg_len;
         from_sockaddr(&arrays->names[index], &batch->endpoints[index]);
-        // Several datagrams of one sender in one piece (UDP_GRO): all of one size, but the last may be shorter.
         batch->segments[index] = batch->lengths[index];
+        batch->marks[index] = 0;
+        batch->ages[index] = -1;
         struct msghdr *message = &arrays->messages[index].msg_hdr;
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header)) {
-            if (header->cmsg_level != IPPROTO_UDP || header->cmsg_type != UDP_GRO) continue;
-            int bytes;
-            memcpy(&bytes, CMSG_DATA(header), sizeof bytes);
-            if (bytes > 0) batch->segments[index] = (size_t)bytes;
-        }
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL; header = CMSG_NXTHDR(message, header))
+            take_control(header, batch, index, &now);
     }
     return count;
 }
@@ -223,7 +261,7 @@ static int segments(const struct mast_batch *batch, int first, int end) {
     while (next < end && next - first < MOST_SEGMENTS && size > 0) {
         size_t length = batch->lengths[next];
         if (length == 0 || length > size || bytes + length > MOST_SEGMENTED || batch->offsets[next] != batch->offsets[first] + bytes
-            || !same_destination(&batch->endpoints[first], &batch->endpoints[next]))
+            || batch->marks[next] != batch->marks[first] || !same_destination(&batch->endpoints[first], &batch->endpoints[next]))
             break;
         bytes += length;
         next++;
@@ -245,16 +283,29 @@ static int send_batch(int socket, int is_ipv6, struct mast_batch *batch, int fir
         int ipv6 = is_ipv6 || !is_ipv4(&batch->endpoints[index]);
         message->msg_namelen = to_sockaddr(&batch->endpoints[index], ipv6, &arrays->names[messages]);
         arrays->datagrams[messages] = count;
+        message->msg_control = &arrays->controls[messages];
+        message->msg_controllen = sizeof arrays->controls[messages];
+        struct cmsghdr *header = CMSG_FIRSTHDR(message);
+        size_t used = 0;
         if (count > 1) {
             uint16_t size = (uint16_t)batch->lengths[index];
-            message->msg_control = &arrays->controls[messages];
-            message->msg_controllen = CMSG_SPACE(sizeof size);
-            struct cmsghdr *header = CMSG_FIRSTHDR(message);
             header->cmsg_level = IPPROTO_UDP;
             header->cmsg_type = UDP_SEGMENT;
             header->cmsg_len = CMSG_LEN(sizeof size);
             memcpy(CMSG_DATA(header), &size, sizeof size);
+            used += CMSG_SPACE(sizeof size);
+            header = (struct cmsghdr *)(arrays->controls[messages].bytes + used);
         }
+        if (batch->marks[index] != 0) {
+            int mark = batch->marks[index], mapped_ipv4 = is_ipv4(&batch->endpoints[index]);
+            header->cmsg_level = mapped_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
+            header->cmsg_type = mapped_ipv4 ? IP_TOS : IPV6_TCLASS;
+            header->cmsg_len = CMSG_LEN(sizeof mark);
+            memcpy(CMSG_DATA(header), &mark, sizeof mark);
+            used += CMSG_SPACE(sizeof mark);
+        }
+        message->msg_controllen = used;
+        if (used == 0) message->msg_control = NULL;
         index += count;
     }
     int sent;
@@ -301,6 +352,7 @@ int mast_udp_take_error(int socket, struct mast_network_error *error) {
         struct sock_extended_err extended;
         memcpy(&extended, CMSG_DATA(header), sizeof extended);
         error->code = (int)extended.ee_errno;
+        error->is_local = extended.ee_origin == SO_EE_ORIGIN_LOCAL;
     }
     return 1;
 }

@@ -1,3 +1,4 @@
+import CDatagrams
 import MastTimebase
 
 /// A thread on which UDP sockets stand: what comes in goes to a handler, and after each turn the handler says when it
@@ -10,7 +11,7 @@ package protocol DatagramLoop: AnyObject, Sendable {
 
     /// Opens a socket; on the loop's own thread only.
     /// - Parameter address: port 0 lets the system choose. The unspecified IPv6 address also takes IPv4.
-    func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket
+    func open(_ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) -> any DatagramSocket
 
     /// A turn is wanted, soon. From any thread, many times, cheaply.
     func wake()
@@ -23,10 +24,43 @@ package protocol DatagramLoop: AnyObject, Sendable {
     func stop() async
 }
 
+extension DatagramLoop {
+    package func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket { try open(address, []) }
+}
+
+/// What a socket can do beyond sending and receiving, where the system can.
+package struct SocketAbilities: OptionSet, Sendable {
+    package let rawValue: Int32
+    package init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// What it sends is never cut up on the way: too large is too large (EMSGSIZE), and is said.
+    package static let whole = SocketAbilities(rawValue: Int32(MAST_UDP_WHOLE))
+    /// ``ArrivalNotes`` say what the system knows.
+    package static let notes = SocketAbilities(rawValue: Int32(MAST_UDP_STAMPS))
+    /// It shares its port with others of this user that say so too.
+    package static let sharesPort = SocketAbilities(rawValue: Int32(MAST_UDP_SHARED))
+}
+
+/// What the system says of a datagram that came, beside its bytes.
+package struct ArrivalNotes: Sendable, Equatable {
+    package var mark: ECNCodepoint
+    /// For how long the system had it, at most a second; nil where it does not say.
+    package var age: Interval?
+    /// Several came in one piece, and the age is that of the first of them.
+    package var isOfSeveral: Bool
+
+    package init(mark: ECNCodepoint = .notCapable, age: Interval? = nil, isOfSeveral: Bool = false) {
+        (self.mark, self.age, self.isOfSeveral) = (mark, age, isOfSeveral)
+    }
+}
+
 /// Whose datagrams they are. Its methods run on the loop's thread, one at a time.
 package protocol DatagramHandler: AnyObject {
     /// A datagram came. The bytes are gone when this returns.
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket)
+
+    /// The same, for whoever wants to know more of it.
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes)
 
     /// The system said something about sending to `destination`: a datagram was not sent, or one sent earlier came back as
     /// an ICMP message, which anybody may have forged.
@@ -41,6 +75,10 @@ package protocol DatagramHandler: AnyObject {
 }
 
 extension DatagramHandler {
+    package func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {}
+    package func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
+        received(bytes, from: source, on: socket)
+    }
     package func networkChanged(_ change: NetworkChange, at now: Instant) {}
 }
 
@@ -54,13 +92,17 @@ package protocol DatagramSocket: AnyObject {
     var counters: SocketCounters { get }
 
     /// Copies the bytes into the next batch, which leaves when it is full or flushed.
-    func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress)
+    /// - Parameter mark: as which it goes, where the system can say so.
+    func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress, mark: ECNCodepoint)
     func flush()
     func close()
 }
 
 extension DatagramSocket {
-    package func send(_ bytes: [UInt8], to destination: NetworkAddress) { bytes.withUnsafeBytes { send($0, to: destination) } }
+    package func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) { send(bytes, to: destination, mark: .notCapable) }
+    package func send(_ bytes: [UInt8], to destination: NetworkAddress, mark: ECNCodepoint = .notCapable) {
+        bytes.withUnsafeBytes { send($0, to: destination, mark: mark) }
+    }
 }
 
 package enum DatagramLoops {

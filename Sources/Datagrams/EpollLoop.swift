@@ -117,8 +117,8 @@
 
         // MARK: the thread
 
-        func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket {
-            let socket = try EpollSocket(self, tag: nextTag, address)
+        func open(_ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) -> any DatagramSocket {
+            let socket = try EpollSocket(self, tag: nextTag, address, abilities)
             sockets[nextTag] = socket
             nextTag += 1
             return socket
@@ -212,11 +212,15 @@
                         continue
                     }
                     let place = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: length)
+                    let age = batch.ages[index]
+                    let notes = ArrivalNotes(
+                        mark: ECNCodepoint(rawValue: batch.marks[index] & 3) ?? .notCapable, age: age < 0 ? nil : min(.nanoseconds(age), .seconds(1)),
+                        isOfSeveral: batch.segments[index] < length)
                     var start = 0
                     repeat {
                         let end = min(length, start + max(1, batch.segments[index]))
                         socket.counters.received += 1
-                        handler?.received(UnsafeRawBufferPointer(rebasing: place[start..<end]), from: source, on: socket)
+                        handler?.received(UnsafeRawBufferPointer(rebasing: place[start..<end]), from: source, on: socket, notes)
                         start = end
                     } while start < length
                 }

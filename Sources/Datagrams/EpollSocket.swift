@@ -10,12 +10,13 @@
         private(set) var descriptor: Int32
         private(set) var localAddress: NetworkAddress
         private let isIPv6: Bool
+        private let abilities: SocketAbilities
         var counters = SocketCounters()
         /// Datagrams in the loop's batch that are this socket's, and their bytes.
         private var pending = 0
         private var pendingBytes = 0
         /// What a full socket did not take: one batch at most.
-        private var backlog: [(bytes: [UInt8], destination: NetworkAddress)] = []
+        private var backlog: [(bytes: [UInt8], destination: NetworkAddress, mark: ECNCodepoint)] = []
         /// When a socket that is gone is to be tried again.
         private(set) var retryAt: Instant?
         private var retryPause = Interval.zero
@@ -25,9 +26,9 @@
         /// ICMP messages taken at a time.
         private static let errorsInTurn = 64
 
-        init(_ loop: EpollLoop, tag: UInt64, _ address: NetworkAddress) throws(SocketError) {
-            (self.loop, self.tag, isIPv6) = (loop, tag, !address.isIPv4)
-            (descriptor, localAddress) = try BoundSocket.open(address, tellsErrors: true)
+        init(_ loop: EpollLoop, tag: UInt64, _ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) {
+            (self.loop, self.tag, self.abilities, isIPv6) = (loop, tag, abilities, !address.isIPv4)
+            (descriptor, localAddress) = try BoundSocket.open(address, abilities, tellsErrors: true)
             let code = loop.watch(self)
             if code < 0 {
                 mast_close(descriptor)
@@ -39,11 +40,13 @@
 
         // MARK: sending
 
-        func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) {
+        func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress, mark: ECNCodepoint) {
             let room = Int(loop.outgoing.pointee.count) * Int(loop.outgoing.pointee.size)
-            guard descriptor >= 0, backlog.isEmpty, bytes.count <= room else {
-                return counters.fail(descriptor < 0 ? ENOTCONN : bytes.count > room ? EMSGSIZE : EAGAIN)
+            guard bytes.count <= room else {
+                counters.fail(EMSGSIZE)
+                return loop.failed(EMSGSIZE, to: destination, on: self)
             }
+            guard descriptor >= 0, backlog.isEmpty else { return counters.fail(descriptor < 0 ? ENOTCONN : EAGAIN) }
             if loop.sender !== self {
                 loop.sender?.flush()
                 loop.sender = self
@@ -55,6 +58,7 @@
             batch.offsets[pending] = pendingBytes
             batch.lengths[pending] = bytes.count
             batch.endpoints[pending] = destination.endpoint
+            batch.marks[pending] = mark.rawValue
             pending += 1
             pendingBytes += bytes.count
         }
@@ -102,7 +106,7 @@
             let batch = loop.outgoing.pointee
             for index in range {
                 let bytes = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: batch.lengths[index])
-                backlog.append((Array(bytes), NetworkAddress(batch.endpoints[index])))
+                backlog.append((Array(bytes), NetworkAddress(batch.endpoints[index]), ECNCodepoint(rawValue: batch.marks[index]) ?? .notCapable))
             }
             loop.wantWrite(self, true)
         }
@@ -113,7 +117,7 @@
             loop.wantWrite(self, false)
             let waiting = backlog
             backlog = []
-            for (bytes, destination) in waiting { send(bytes, to: destination) }
+            for (bytes, destination, mark) in waiting { send(bytes, to: destination, mark: mark) }
             flush()
         }
 
@@ -125,6 +129,7 @@
                 guard descriptor >= 0 else { return }
                 var error = mast_network_error()
                 guard mast_udp_take_error(descriptor, &error) > 0 else { return }
+                if error.is_local != 0 { continue }
                 counters.networkErrors += 1
                 loop.networkError(error.code, to: NetworkAddress(error.destination), on: self)
             }
@@ -143,7 +148,7 @@
         func reopen(at now: Instant) {
             guard descriptor < 0 else { return }
             do throws(SocketError) {
-                (descriptor, localAddress) = try BoundSocket.open(localAddress, tellsErrors: true)
+                (descriptor, localAddress) = try BoundSocket.open(localAddress, abilities, tellsErrors: true)
                 let code = loop.watch(self)
                 guard code == 0 else {
                     mast_close(descriptor)

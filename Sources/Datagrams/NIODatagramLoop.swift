@@ -33,7 +33,10 @@ package final class NIODatagramLoop: DatagramLoop {
 
     package var now: Instant { clock.now() }
 
-    package func open(_ address: NetworkAddress) throws(SocketError) -> any DatagramSocket { try core.open(address) }
+    package func open(_ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) -> any DatagramSocket {
+        // SwiftNIO reads no notes.
+        try core.open(address, abilities.subtracting(.notes))
+    }
 
     package func wake() { loop.execute { [core] in core.turn() } }
 
@@ -76,8 +79,8 @@ final class NIOLoopCore: @unchecked Sendable {
 
     var now: Instant { clock.now() }
 
-    func open(_ address: NetworkAddress) throws(SocketError) -> NIOSocket {
-        let socket = try NIOSocket(self, address)
+    func open(_ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) -> NIOSocket {
+        let socket = try NIOSocket(self, address, abilities)
         sockets[ObjectIdentifier(socket)] = socket
         return socket
     }
@@ -98,7 +101,7 @@ final class NIOLoopCore: @unchecked Sendable {
     }
 
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: NIOSocket) {
-        if !isOver { handler?.received(bytes, from: source, on: socket) }
+        if !isOver { handler?.received(bytes, from: source, on: socket, ArrivalNotes()) }
     }
 
     func failed(_ code: Int32, on socket: NIOSocket) {
@@ -129,6 +132,7 @@ final class NIOLoopCore: @unchecked Sendable {
 /// `@unchecked Sendable` is proved by confinement: made and touched on the loop's thread only.
 final class NIOSocket: DatagramSocket, @unchecked Sendable {
     private unowned let core: NIOLoopCore
+    private let abilities: SocketAbilities
     private(set) var localAddress: NetworkAddress
     private var channel: (any Channel)?
     var counters = SocketCounters()
@@ -139,9 +143,9 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
     private var hasWritten = false
     private var retryPause = Interval.milliseconds(100)
 
-    init(_ core: NIOLoopCore, _ address: NetworkAddress) throws(SocketError) {
-        self.core = core
-        let (descriptor, bound) = try BoundSocket.open(address, tellsErrors: false)
+    init(_ core: NIOLoopCore, _ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) {
+        (self.core, self.abilities) = (core, abilities)
+        let (descriptor, bound) = try BoundSocket.open(address, abilities, tellsErrors: false)
         localAddress = bound
         register(descriptor)
     }
@@ -179,7 +183,8 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
 
     var isFull: Bool { !(channel?.isWritable ?? false) }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) {
+    /// - Parameter mark: not sent: SwiftNIO sets it by socket.
+    func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress, mark: ECNCodepoint) {
         guard let channel else {
             guard !isClosed, early.count < Self.mostEarly else { return counters.fail(Self.noSocket) }
             return early.append((Array(bytes), destination))
@@ -225,7 +230,7 @@ final class NIOSocket: DatagramSocket, @unchecked Sendable {
     private func reopen() {
         guard !isClosed, !core.isOver, channel == nil else { return }
         do throws(SocketError) {
-            let (descriptor, bound) = try BoundSocket.open(localAddress, tellsErrors: false)
+            let (descriptor, bound) = try BoundSocket.open(localAddress, abilities, tellsErrors: false)
             localAddress = bound
             counters.reopened += 1
             register(descriptor)

@@ -23,9 +23,9 @@ extension NetworkAddress {
 /// A bound socket, as the loops have in common.
 enum BoundSocket {
     /// - Parameter tellsErrors: only for a loop that takes them: SwiftNIO's stops the process at an error that it cannot read.
-    static func open(_ address: NetworkAddress, tellsErrors: Bool) throws(SocketError) -> (descriptor: Int32, address: NetworkAddress) {
+    static func open(_ address: NetworkAddress, _ abilities: SocketAbilities, tellsErrors: Bool) throws(SocketError) -> (descriptor: Int32, address: NetworkAddress) {
         var (wanted, bound) = (address.endpoint, mast_endpoint())
-        let descriptor = mast_udp_open(&wanted, tellsErrors ? 1 : 0, &bound)
+        let descriptor = mast_udp_open(&wanted, abilities.rawValue | (tellsErrors ? Int32(MAST_UDP_TELLS_ERRORS) : 0), &bound)
         guard descriptor >= 0 else { throw SocketError(code: -descriptor, address: address) }
         return (descriptor, NetworkAddress(bound))
     }

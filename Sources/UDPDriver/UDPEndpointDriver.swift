@@ -9,6 +9,7 @@ package final class UDPEndpointDriver: EndpointDriver {
     private struct State {
         var address = NetworkAddress(ipv4: 0, port: 0)
         var counters = SocketCounters()
+        var networkChanges: UInt64 = 0
         var stalls: (count: UInt64, longest: Interval) = (0, .zero)
     }
 
@@ -49,11 +50,11 @@ package final class UDPEndpointDriver: EndpointDriver {
 
     /// As of the socket's last turn.
     package func socketReport() -> SocketReport? {
-        let (counters, stalls) = state.withLock { ($0.counters, $0.stalls) }
+        let (counters, changes, stalls) = state.withLock { ($0.counters, $0.networkChanges, $0.stalls) }
         return SocketReport(
             notSent: counters.failures.map { .init(errno: $0.code, reason: SocketError.text($0.code), count: $0.count) },
             unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened,
-            stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
+            networkChanges: changes, stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
     }
 
     package func scheduleFlush() {
@@ -81,6 +82,8 @@ package final class UDPEndpointDriver: EndpointDriver {
         state.withLock { $0.address = address }
         self.loop.set(loop)
     }
+
+    func noteNetworkChange() { state.withLock { $0.networkChanges += 1 } }
 
     /// On the loop's thread.
     func note(_ counters: SocketCounters) {
@@ -117,13 +120,14 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func use(_ socket: any DatagramSocket) { self.socket = socket }
 
-    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
+        let takenAt = notes.age.map { driver.now() - $0 }
         if arrived < arrivals.count {
-            arrivals[arrived].source = source
+            (arrivals[arrived].source, arrivals[arrived].mark, arrivals[arrived].takenAt) = (source, notes.mark, takenAt)
             arrivals[arrived].bytes.removeAll(keepingCapacity: true)
             arrivals[arrived].bytes.append(contentsOf: bytes)
         } else {
-            arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source))
+            arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source, mark: notes.mark, takenAt: takenAt))
         }
         arrived += 1
         if arrived >= Self.received { deliver() }
@@ -136,6 +140,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     }
 
     func networkChanged(_ change: NetworkChange, at now: Instant) {
+        driver.noteNetworkChange()
         let news = ways.look()
         switch change {
         case .links: host.networkChanged(moved: news.moved, at: driver.now())
@@ -165,7 +170,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
             if let socket {
                 for transmit in transmits {
                     if transmit.payload.first == PacketKind.initiation.rawValue { ways.note(transmit.destination) }
-                    socket.send(transmit.payload, to: transmit.destination)
+                    socket.send(transmit.payload, to: transmit.destination, mark: transmit.mark)
                 }
                 socket.flush()
                 driver.note(socket.counters)

@@ -85,11 +85,12 @@ private func makeLoop(_ kind: SocketLoop, _ pump: HostPump, _ logger: Logger?) t
 
 /// On the loop's thread.
 private func open(_ bind: NetworkAddress?, on loop: any DatagramLoop) throws(SocketError) -> any DatagramSocket {
-    if let bind { return try loop.open(bind) }
+    let abilities: SocketAbilities = [.whole, .notes]
+    if let bind { return try loop.open(bind, abilities) }
     do throws(SocketError) {
-        return try loop.open(NetworkAddress(high: 0, low: 0, port: 0))
+        return try loop.open(NetworkAddress(high: 0, low: 0, port: 0), abilities)
     } catch {
         // A system without IPv6.
-        return try loop.open(NetworkAddress(ipv4: 0, port: 0))
+        return try loop.open(NetworkAddress(ipv4: 0, port: 0), abilities)
     }
 }

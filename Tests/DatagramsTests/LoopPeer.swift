@@ -9,6 +9,12 @@ final class LoopPeer: DatagramHandler, @unchecked Sendable {
         var source: NetworkAddress
     }
 
+    /// What the system said of an arrival, beside its bytes.
+    struct Noted: Sendable {
+        var bytes: [UInt8]
+        var notes: ArrivalNotes
+    }
+
     struct Failure: Hashable, Sendable {
         var code: Int32
         var destination: NetworkAddress
@@ -16,6 +22,7 @@ final class LoopPeer: DatagramHandler, @unchecked Sendable {
 
     private struct Seen {
         var arrivals: [Arrival] = []
+        var noted: [Noted] = []
         var failures: [Failure] = []
         var turns: [Instant] = []
         var next: Instant?
@@ -24,8 +31,11 @@ final class LoopPeer: DatagramHandler, @unchecked Sendable {
 
     private let seen = Mutex(Seen())
 
-    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {
-        note { $0.arrivals.append(Arrival(bytes: Array(bytes), source: source)) }
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
+        note {
+            $0.noted.append(Noted(bytes: Array(bytes), notes: notes))
+            $0.arrivals.append(Arrival(bytes: Array(bytes), source: source))
+        }
     }
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
@@ -76,6 +86,11 @@ final class LoopPeer: DatagramHandler, @unchecked Sendable {
         return seen.withLock { $0.arrivals }
     }
 
+    func noted(_ count: Int) async -> [Noted] {
+        await wait { $0.noted.count >= count }
+        return seen.withLock { $0.noted }
+    }
+
     func failures(_ count: Int) async -> [Failure] {
         await wait { $0.failures.count >= count }
         return seen.withLock { $0.failures }
@@ -97,10 +112,12 @@ struct OpenLoop: Sendable {
         init(_ socket: any DatagramSocket) { self.socket = socket }
     }
 
-    static func with(_ kind: LoopKind, _ body: (OpenLoop) async throws -> Void) async throws {
+    static func with(
+        _ kind: LoopKind, at bind: NetworkAddress = .loopback(port: 0), _ abilities: SocketAbilities = [], _ body: (OpenLoop) async throws -> Void
+    ) async throws {
         let peer = LoopPeer()
         let loop: any DatagramLoop = kind == .nio ? NIODatagramLoop(peer, log: nil) : try DatagramLoops.make(peer)
-        let socket = try await loop.run { Box(try loop.open(.loopback(port: 0))) }
+        let socket = try await loop.run { Box(try loop.open(bind, abilities)) }
         let address = try await loop.run { socket.socket.localAddress }
         do {
             try await body(OpenLoop(peer: peer, loop: loop, address: address, socket: socket))
@@ -111,19 +128,21 @@ struct OpenLoop: Sendable {
         await loop.stop()
     }
 
-    func send(_ bytes: [UInt8], to destination: NetworkAddress) async throws {
+    func send(_ bytes: [UInt8], to destination: NetworkAddress, mark: ECNCodepoint = .notCapable) async throws {
         let socket = socket
         try await loop.run {
-            socket.socket.send(bytes, to: destination)
+            socket.socket.send(bytes, to: destination, mark: mark)
             socket.socket.flush()
         }
     }
 
     /// In one batch.
-    func send(_ datagrams: [([UInt8], NetworkAddress)]) async throws {
+    func send(_ datagrams: [([UInt8], NetworkAddress)], marks: [ECNCodepoint] = []) async throws {
         let socket = socket
         try await loop.run {
-            for (bytes, destination) in datagrams { socket.socket.send(bytes, to: destination) }
+            for (index, (bytes, destination)) in datagrams.enumerated() {
+                socket.socket.send(bytes, to: destination, mark: index < marks.count ? marks[index] : .notCapable)
+            }
             socket.socket.flush()
         }
     }

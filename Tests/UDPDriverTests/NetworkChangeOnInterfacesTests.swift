@@ -7,16 +7,13 @@
     import Synchronization
     import Testing
 
-    /// A phone between two networks, with real interfaces: whoever waits for an answer is told over the other one, as soon as
-    /// there is a way. Needs root and `ip`. `MAST_ROUNDS` makes as many rounds, and prints what they took.
+    /// A phone between two networks, with real interfaces: whoever waits for an answer is told over the other one.
+    /// Needs root and `ip`. How soon, `NetworkChangeTests` say in virtual time, and `bench/roaming` on this machine's: with `MAST_ROUNDS`
+    /// there are as many rounds, and what they took is printed.
     @Suite(.enabled(if: NetworkNamespace.isPossible, "network namespaces need root and ip"), .timeLimit(.minutes(5)), .serialized)
     struct NetworkChangeOnInterfacesTests {
         private static let answerIn = Unary<Int, String>("test.v1.Roaming/answerIn", .readOnly)
         private static let rounds = ProcessInfo.processInfo.environment["MAST_ROUNDS"].flatMap(Int.init)
-
-        /// What a host without the system's news takes: its timers find out within a quarter of a second, most of the time. One
-        /// round in so many must beat that on any machine; `bench/roaming` has the figures.
-        private static let limit = Interval.milliseconds(50)
 
         enum Change: String, CaseIterable, Sendable {
             /// One interface goes down, and the default route moves to the other.
@@ -60,21 +57,18 @@
 
         enum Lost: String, CaseIterable, Sendable { case question, answer }
 
-        @Test(arguments: Change.allCases, Lost.allCases) func aCallUnderWayIsAnsweredOverTheOtherNetwork(change: Change, lost: Lost) async throws {
-            var taken: [Interval] = []
-            for _ in 0..<(Self.rounds ?? 4) {
-                taken.append(try await round(change, lost))
-                if Self.rounds == nil, taken.last.map({ $0 <= Self.limit }) ?? false { break }
-            }
-            if Self.rounds != nil {
-                let sorted = taken.map { $0.inSeconds * 1_000 }.sorted()
-                print("\(change.rawValue), \(lost.rawValue) lost: median \(sorted[sorted.count / 2]) ms, worst \(sorted[sorted.count - 1]) ms of \(sorted.count)")
-            } else {
-                #expect(taken.min().map { $0 <= Self.limit } == true, "\(taken.map(\.milliseconds)) ms")
-            }
+        /// Where the route moves, what the other end sends still comes by the old way: no answer is lost.
+        static let cases = Change.allCases.flatMap { change in Lost.allCases.filter { change != .routeMoves || $0 == .question }.map { (change, $0) } }
+
+        @Test(arguments: cases) func aCallUnderWayIsAnsweredOverTheOtherNetwork(change: Change, lost: Lost) async throws {
+            var taken: [Double] = []
+            for _ in 0..<(Self.rounds ?? 1) { taken.append(try await round(change, lost).inSeconds * 1_000) }
+            guard Self.rounds != nil else { return }
+            taken.sort()
+            print("\(change.rawValue), \(lost.rawValue) lost: median \(taken[taken.count / 2]) ms, worst \(taken[taken.count - 1]) ms of \(taken.count)")
         }
 
-        /// - Returns: from when there was a way again to when the client had its answer.
+        /// - Returns: from when there is to be a way again to when the client has its answer.
         private func round(_ change: Change, _ lost: Lost) async throws -> Interval {
             let (phone, internet) = (try NetworkNamespace(), try NetworkNamespace())
             defer {
@@ -126,10 +120,11 @@
             try await host.sleep(for: .milliseconds(20))
             if lost == .answer { try await phone.shell(change.begin) }
             try await host.sleep(for: .milliseconds(lost == .answer ? max(150, change.pause) : change.pause))
-            try await phone.shell(change.end)
             let back = host.now()
+            try await phone.shell(change.end)
             #expect(try await answer == "here")
             let taken = host.now() - back
+            #expect(host.socketReport.map { $0.networkChanges > 0 } == true)
             // Seen from the other end, the client is where it is now.
             for _ in 0..<200 where server.connections.first?.statistics?.migrations != change.migrations { try await server.sleep(for: .milliseconds(10)) }
             #expect(server.connections.first?.statistics?.migrations == change.migrations)

@@ -13,9 +13,19 @@ struct mast_endpoint {
     uint16_t port;
 };
 
-// A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address. One that `tells_errors`
-// has `mast_udp_take_error`; whoever waits for it must look there.
-int mast_udp_open(const struct mast_endpoint *address, int tells_errors, struct mast_endpoint *bound);
+// What a socket can do beyond sending and receiving.
+enum {
+    // It has `mast_udp_take_error`; whoever waits for it must look there.
+    MAST_UDP_TELLS_ERRORS = 1,
+    // What it sends is never cut up on the way (IPv4's DF bit): too large is too large, and is said.
+    MAST_UDP_WHOLE = 2,
+    // What comes has the congestion mark and the time at which the system took it.
+    MAST_UDP_STAMPS = 4,
+    // It shares its port with others of this user that say so too.
+    MAST_UDP_SHARED = 8
+};
+// A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address.
+int mast_udp_open(const struct mast_endpoint *address, int abilities, struct mast_endpoint *bound);
 // Whether the socket's addresses are IPv6's.
 int mast_udp_is_ipv6(int socket);
 void mast_close(int descriptor);
@@ -32,6 +42,10 @@ struct mast_batch {
     size_t *lengths;
     // Bytes of each datagram in a place that came: the place holds one, or several of this size of which the last may be shorter.
     size_t *segments;
+    // The two bits of explicit congestion notification (RFC 3168), in and out: 0 not capable, 1 ECT(1), 2 ECT(0), 3 CE.
+    uint8_t *marks;
+    // Nanoseconds since the system took what is in a place that came: of the first datagram, where there are several. Negative: not known.
+    int64_t *ages;
     // Set once the system refused several datagrams in one piece.
     int is_plain;
     void *headers;
@@ -50,6 +64,8 @@ struct mast_network_error {
     struct mast_endpoint destination;
     // The errno that the message stands for, such as ECONNREFUSED.
     int code;
+    // This machine's own word, which the failed send has said already.
+    int is_local;
 };
 // Takes the oldest one: 1, 0 for none, or -errno.
 int mast_udp_take_error(int socket, struct mast_network_error *error);

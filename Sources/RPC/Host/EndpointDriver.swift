@@ -50,13 +50,19 @@ public struct SocketReport: Codable, Sendable {
     public var networkErrors: UInt64
     /// How often the socket was gone, and opened again.
     public var reopened: UInt64
+    /// How often the system said that interfaces, addresses or routes of this machine changed.
+    public var networkChanges: UInt64
     /// How often a handler kept the socket's thread for longer than 10 ms, and for how long at most. Such methods are to be
     /// ``MethodHandler/offloaded``.
     public var stalls: UInt64
     public var longestStallMs: Double
 
-    package init(notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64, stalls: UInt64 = 0, longestStallMs: Double = 0) {
+    package init(
+        notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64, networkChanges: UInt64 = 0, stalls: UInt64 = 0,
+        longestStallMs: Double = 0
+    ) {
         (self.notSent, self.unusable, self.networkErrors, self.reopened) = (notSent, unusable, networkErrors, reopened)
+        self.networkChanges = networkChanges
         (self.stalls, self.longestStallMs) = (stalls, longestStallMs)
     }
 }
@@ -65,7 +71,11 @@ public struct SocketReport: Codable, Sendable {
 package struct ReceivedDatagram: Sendable {
     package var bytes: [UInt8]
     package var source: NetworkAddress
-    package init(bytes: [UInt8], source: NetworkAddress) {
-        (self.bytes, self.source) = (bytes, source)
+    package var mark: ECNCodepoint
+    /// When the system took it; nil where it does not say.
+    package var takenAt: Instant?
+
+    package init(bytes: [UInt8], source: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil) {
+        (self.bytes, self.source, self.mark, self.takenAt) = (bytes, source, mark, takenAt)
     }
 }

@@ -16,6 +16,9 @@ extension HostCore {
 }
 
 extension RPCHost {
+    /// What became of the socket's datagrams; nil where there is no socket.
+    package var socketReport: SocketReport? { driver.socketReport() }
+
     /// The system says that this machine's network changed: whatever waits for an answer is sent again at once, and whoever
     /// waits to dial again does so now.
     /// - Parameters:

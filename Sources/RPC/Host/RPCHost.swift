@@ -197,7 +197,8 @@ public final class RPCHost: Sendable {
     package func receive(_ datagrams: inout [ReceivedDatagram], count: Int, _ effects: inout HostEffects, at now: Instant) {
         core.withLock { core in
             for index in 0..<min(count, datagrams.count) {
-                core.endpoint.receive(&datagrams[index].bytes, from: datagrams[index].source, at: now)
+                let (source, mark, takenAt) = (datagrams[index].source, datagrams[index].mark, datagrams[index].takenAt)
+                core.endpoint.receive(&datagrams[index].bytes, from: source, mark: mark, takenAt: takenAt, at: now)
                 core.drainEvents(at: now)
             }
             core.takeEffects(into: &effects)

@@ -78,6 +78,7 @@ extension Connection {
         noteKeys(at: now)
         let isNewest = replay.largest.map { number > $0 } ?? true
         replay.insert(number)
+        marks.count(arrival.mark)
 
         statistics.packetsReceived += 1
         statistics.bytesReceived += UInt64(packet.count)
@@ -256,8 +257,9 @@ extension Connection {
     private mutating func stamp(_ number: UInt64, at now: Instant) {
         guard peerParameters.timestampsPerAck > 0 else { return }
         if stamps.count == AckFrame.maximumTimestamps { stamps.removeLast() }
-        stamps.prepend(
-            ReceiveTimestamp(number: number, steps: UInt64(max(0, (now - receiveEpoch).microseconds / ReceiveTimestamp.stepMicroseconds))))
+        // The system's clock may be set back between two packets.
+        let steps = max(UInt64(max(0, (now - receiveEpoch).microseconds / ReceiveTimestamp.stepMicroseconds)), stamps.first?.steps ?? 0)
+        stamps.prepend(ReceiveTimestamp(number: number, steps: steps))
     }
 
     /// Decides when to acknowledge `number` (RFC 9000 section 13.2, with an explicit "now" from the sender).
@@ -266,7 +268,7 @@ extension Connection {
         if number >= nextExpected {
             nextExpected = number + 1
             largestReceivedAt = now
-            stamp(number, at: now)
+            stamp(number, at: max(arrival.takenAt, receiveEpoch))
         }
         received.insert(number..<(number + 1))
         received.keepHighest(AckFrame.maximumRanges)

@@ -149,7 +149,7 @@ extension Connection {
         let told = stamps.isEmpty ? [] : stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
         writer.ackFrame(
             path: path.identifier, ranges: received.ranges.reversed().lazy.map { $0.lowerBound...($0.upperBound - 1) },
-            delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)), marks: nil, timestamps: told)
+            delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)), marks: marks == ECNCounts() ? nil : marks, timestamps: told)
         // Told once: should this be lost, the next ones tell of later packets.
         if !stamps.isEmpty { stamps.removeAll(keepingCapacity: true) }
         frames.append(.ack(largest: largest))

@@ -96,6 +96,10 @@ struct Connection: ~Copyable {
     /// When the newest packets came, for a peer that asked; what came out of order is left out.
     var stamps = Deque<ReceiveTimestamp>()
     var receiveEpoch: Instant = .zero
+    /// Of the packet at hand.
+    var arrival = Arrival()
+    /// Packets that came with each mark; told once there is one.
+    var marks = ECNCounts()
     /// The number after the largest received.
     var nextExpected: UInt64 = 0
     var unacknowledgedElicited = 0

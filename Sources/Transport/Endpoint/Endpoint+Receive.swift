@@ -6,13 +6,20 @@ extension Endpoint {
         receive(datagram.withUnsafeBytes { [UInt8]($0) }, from: address, at: now)
     }
 
-    package mutating func receive(_ bytes: consuming [UInt8], from address: NetworkAddress, at now: Instant) {
+    package mutating func receive(
+        _ bytes: consuming [UInt8], from address: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil, at now: Instant
+    ) {
         var bytes = bytes
-        receive(&bytes, from: address, at: now)
+        receive(&bytes, from: address, mark: mark, takenAt: takenAt, at: now)
     }
 
-    /// - Parameter bytes: opened in place. Nothing of the endpoint keeps them, so that their memory can take the next datagram.
-    package mutating func receive(_ bytes: inout [UInt8], from address: NetworkAddress, at now: Instant) {
+    /// - Parameters:
+    ///   - bytes: opened in place. Nothing of the endpoint keeps them, so that their memory can take the next datagram.
+    ///   - takenAt: when the system took it, which may be long before anybody looked; nil for now.
+    package mutating func receive(
+        _ bytes: inout [UInt8], from address: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil, at now: Instant
+    ) {
+        arrival = Arrival(mark: mark, takenAt: min(takenAt ?? now, now))
         counters.received += 1
         counters.receivedBytes += UInt64(bytes.count)
         if let reason = dispatch(&bytes, from: address, at: now) { counters.drop(reason) }
@@ -78,6 +85,7 @@ extension Endpoint {
             }
             return .unknownConnection
         }
+        slot.connection.arrival = arrival
         let reason = slot.connection.receiveData(&bytes, from: address, at: now, random: entropy.next())
         if reason == nil { refresh(slot, at: now) }
         settle(slot)

@@ -85,6 +85,8 @@ package struct Endpoint: ~Copyable {
     var wakeups = Heap<Wakeup>()
     var outgoing: Deque<Transmit> = []
     var events: Deque<EndpointEvent> = []
+    /// Of the datagram at hand.
+    var arrival = Arrival()
     var traced: [TracedEvent] = []
     var keysToLog: [PacketKeys] = []
     var keyQueries: [KeyQuery] = []

@@ -4,8 +4,11 @@ import MastTimebase
 package struct Transmit: Sendable, Equatable {
     package var payload: [UInt8]
     package var destination: NetworkAddress
-    package init(payload: [UInt8], destination: NetworkAddress) {
+    /// As which it goes: one that is capable may come marked instead of being dropped.
+    package var mark: ECNCodepoint
+    package init(payload: [UInt8], destination: NetworkAddress, mark: ECNCodepoint = .notCapable) {
         self.payload = payload
         self.destination = destination
+        self.mark = mark
     }
 }
