@@ -367,7 +367,8 @@ struct mast_poll *mast_poll_new(void) {
     poll->has_wait2 = 1;
     poll->epoll = epoll_create1(EPOLL_CLOEXEC);
     poll->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = UINT64_MAX};
+    // Each write is an event of its own (EPOLLET): the number is never read, and takes 2^64 of them to overflow.
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.u64 = UINT64_MAX};
     if (poll->epoll >= 0 && poll->event >= 0 && epoll_ctl(poll->epoll, EPOLL_CTL_ADD, poll->event, &event) == 0) return poll;
     int code = errno;
     mast_poll_free(poll);
@@ -419,12 +420,7 @@ int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_even
     }
     int filled = 0;
     for (int index = 0; index < count; index++) {
-        if (ready[index].data.u64 == UINT64_MAX) {
-            uint64_t number;
-            ssize_t ignored = read(poll->event, &number, sizeof number);
-            (void)ignored;
-            continue;
-        }
+        if (ready[index].data.u64 == UINT64_MAX) continue;
         events[filled++] = (struct mast_event){
             .tag = ready[index].data.u64,
             .readable = (ready[index].events & EPOLLIN) != 0,

@@ -48,7 +48,7 @@ package func withUDPHost<R: Sendable>(
     let keyLog = try KeyLogFile.asked(logger)
     var generator = SystemRandomNumberGenerator()
     let host = RPCHost(
-        identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, entropy: SystemRandomNumberGenerator(), driver: driver,
+        identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, entropy: SystemChance(), driver: driver,
         logger: logger, secretLog: keyLog)
     let pump = HostPump(host: host, driver: driver)
     let loop = try makeLoop(kind, pump, logger)
