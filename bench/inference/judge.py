@@ -152,8 +152,9 @@ class Judge:
         # What an outage took is a loss to whoever does not tell the outage; the vantage may count acknowledgements in, or not.
         views = [packets, self.log.ways[way], [p for p in self.log.ways[way] if p.payload > 0]]
         views += [[p for p in view if p.fate != "f"] for view in views if any(p.fate == "f" for p in view)]
+        ends, known = (float("inf"), self.log.end(way)), self.log.closed(way)
         counts = [self.log.losses(way, view, self.accepted[way], counting, until, closed) for counting in {"", self.untold[way]} for view in views
-                  for until in (float("inf"), self.log.end(way)) for closed in ({}, self.log.closed(way))]
+                  for until in ends for closed in ([{}, known] if known else [{}])]
         # A gap in a trace is an outage, and its full queue a full queue.
         if self.accepted[way]: counts += [self.log.losses(way, view) for view in views]
         real, lost, bursts, offered = counts[0]

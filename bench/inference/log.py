@@ -52,9 +52,9 @@ class Log:
 
     def closed(self, way):
         """By connection, until when what came was acknowledged: then its receiver was gone, and said so by a RST."""
-        found = {}
+        found, least = {}, min(self.sojourns(way), default=0)
         for p in self.packets:
-            if p.way != way and p.protocol == 6 and p.flags & RST: found.setdefault((p.destination, p.source), p.at - min(self.sojourns(way), default=0))
+            if p.way != way and p.protocol == 6 and p.flags & RST: found.setdefault((p.destination, p.source), p.at - least)
         return found
 
     def sojourns(self, way): return sorted(p.left - p.at for p in self.ways[way] if p.fate == "d" and p.left > 0)
