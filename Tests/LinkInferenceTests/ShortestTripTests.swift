@@ -54,4 +54,22 @@ import Testing
         let holds = (0..<5).map { Outage(start: .milliseconds(2_040 + 1_500 * Int64($0)), duration: .milliseconds(280), mode: .hold) }
         #expect(abs(try capacity(holds) / capacity([]) - 1) <= 0.015)
     }
+
+    @Test("a client's hello that a timer sent again answers nothing: it goes to the ID of the first (RFC 9000 section 7.2)")
+    func aHelloThatATimerSentAgain() throws {
+        var world = RecordedWorld()
+        func long(up: Bool, to destination: UInt8, at milliseconds: Int64) {
+            let payload = [0xC0, 0, 0, 0, 1, 8] + Array(repeating: destination, count: 8) + Array(repeating: UInt8(milliseconds & 255), count: 1_186)
+            world.record(up: up, proto: 17, CaptureBytes.udp(from: up ? 40_000 : 443, to: up ? 443 : 40_000, payload), at: .zero + .milliseconds(milliseconds))
+        }
+        // At the server, 240 ms from a client whose timer runs out after 199.
+        long(up: true, to: 1, at: 0)
+        long(up: false, to: 2, at: 6)
+        long(up: true, to: 1, at: 199)
+        long(up: false, to: 2, at: 200)
+        long(up: true, to: 3, at: 246)
+        for turn in 0..<20 as Range<Int64> { long(up: turn % 2 == 0, to: turn % 2 == 0 ? 3 : 2, at: 300 + turn * 130) }
+        let fit = try LinkFit(world.timeline)
+        #expect(fit.isBaseRTTAssumed || fit.baseRTT >= .milliseconds(240), "\(fit.baseRTT): \(fit.baseRTTBasis)")
+    }
 }

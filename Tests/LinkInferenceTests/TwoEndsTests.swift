@@ -67,6 +67,31 @@ import Testing
         #expect(!report.outages.contains { $0.direction == "up" }, "\(report.outages)")
     }
 
+    @Test("which of packets with the same bytes was lost is not told: that the others came late is no hold")
+    func oneOfTwinsIsLost() throws {
+        var (sender, receiver) = (RecordedWorld(), RecordedWorld())
+        for number in 1...600 {
+            let at = Instant.zero + .milliseconds(5) * Int64(number)
+            // A RST for each of three segments, as a closed port sends them, and the first of them is lost.
+            if [200, 260, 320].contains(number) {
+                let rst = sender.tcp(up: true, sequence: 7, acknowledgement: 0, flags: 4)
+                sender.record(up: true, proto: 6, rst, at: at, identification: 0)
+                if number > 200 { receiver.record(up: true, proto: 6, rst, at: at + .milliseconds(30), identification: 0) }
+                continue
+            }
+            let datagram = CaptureBytes.udp(from: 40_001, to: 7, Array(repeating: UInt8(number & 255), count: 200))
+            sender.record(up: true, proto: 17, datagram, at: at, identification: number)
+            receiver.record(up: true, proto: 17, datagram, at: at + .milliseconds(30), identification: number)
+        }
+        var client = EndRecords()
+        for packet in sender.packets { client.add(packet) }
+        var server = EndRecords(agreeingWith: client)
+        for packet in receiver.packets { server.add(packet) }
+        let report = try TwoEnds.report(client: client, server: server, clientFit: try? LinkFit(sender.timeline), serverFit: try? LinkFit(receiver.timeline))
+        #expect(report.outages.allSatisfy { $0.kind == "senderIdle" }, "\(report.outages)")
+        #expect(report.up.lossRate.map { abs($0 - 1.0 / 600) < 1e-4 } == true)
+    }
+
     @Test func theCaptureThatHoldsMoreOfOneWayTrafficIsTheSenders() throws {
         let lossy = try scenario(loss: .gilbertElliott(#require(GilbertElliott(share: Probability(0.04), meanBurstPackets: 3))))
         let ends = [RecordedWorld.End.client, .server].map { end in
