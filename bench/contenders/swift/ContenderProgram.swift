@@ -45,7 +45,7 @@ public enum ContenderProgram {
         public init(seed: UInt64) { pattern = Pattern(seed: seed) }
 
         public mutating func take(_ chunk: [UInt8]) throws {
-            guard chunk == pattern.slice(at: received, count: chunk.count) else { throw ContenderError("wrong bytes near \(received)") }
+            guard pattern.matches(chunk, at: received) else { throw ContenderError("wrong bytes near \(received)") }
             received += chunk.count
         }
     }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// The bytes of every transfer: byte i is block[i mod 65521], the block SplitMix64 of the seed, little-endian.
 public struct Pattern: Sendable {
     /// A prime, so that a chunk in the wrong place never matches.
@@ -20,6 +22,21 @@ public struct Pattern: Sendable {
         var z = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
         z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
         return z ^ (z >> 31)
+    }
+
+    /// Whether these are the bytes from `offset` on: compared where they are, as quinn's program does, for what is measured is not this.
+    public func matches(_ bytes: [UInt8], at offset: Int) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            block.withUnsafeBytes { block in
+                var (checked, phase) = (0, offset % Self.period)
+                while checked < bytes.count {
+                    let take = min(bytes.count - checked, Self.period - phase)
+                    guard let a = bytes.baseAddress, let b = block.baseAddress, memcmp(a + checked, b + phase, take) == 0 else { return false }
+                    (checked, phase) = (checked + take, 0)
+                }
+                return true
+            }
+        }
     }
 
     public func slice(at offset: Int, count: Int) -> [UInt8] {

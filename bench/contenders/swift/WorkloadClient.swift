@@ -123,7 +123,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
         let received = Mutex(0)
         try await connection.download(Transfer(seed: seed, size: size, seconds: until == nil ? 0 : workload.seconds ?? 1)) { [pattern] chunk in
             try received.withLock { received in
-                guard chunk == pattern.slice(at: received, count: chunk.count) else { throw ContenderError("wrong bytes near \(received)") }
+                guard pattern.matches(chunk, at: received) else { throw ContenderError("wrong bytes near \(received)") }
                 received += chunk.count
             }
             hear(chunk.count)
@@ -171,7 +171,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
                     defer { state = (state.at + 1, Self.now()) }
                     return (state.at, state.last)
                 }
-                let isRight = message == pattern.slice(at: number * payload, count: payload)
+                let isRight = message.count == payload && pattern.matches(message, at: number * payload)
                 record(
                     "message", intended: start + UInt64(number * pause) * 1000, start: began, up: 0, down: payload,
                     isRight ? nil : "message \(number) is wrong")
