@@ -44,6 +44,22 @@ import Testing
         #expect(isOver && pair.now - quiet == .seconds(10))
     }
 
+    @Test func anEndWithNoTimeOfItsOwnGoesByThePeers() {
+        let pair = pair(client: .zero, server: .seconds(10))
+        let handle = connected(pair)
+        pair.run(for: .milliseconds(500))
+        let quiet = pair.client.statistics(handle)?.lastReceived ?? .zero
+        let isOver = pair.run(for: .seconds(40)) { self.isOver($0.clientEvents) }
+        #expect(isOver && pair.now - quiet == .seconds(10))
+    }
+
+    @Test func whereNeitherHasATimeNothingEndsByIt() {
+        let pair = pair(client: .zero, server: .zero)
+        let handle = connected(pair)
+        pair.run(for: .seconds(3_600))
+        #expect(pair.isEstablished(handle) && pair.server.connectionCount == 1)
+    }
+
     @Test func whatArrivesKeepsItAlive() {
         let pair = pair(client: .seconds(10), server: .seconds(10))
         let handle = connected(pair)

@@ -124,7 +124,7 @@ extension Connection {
 
     /// A peer that sends and never acknowledges is as good as silent, and would cost more.
     private mutating func endIfUnheard(at now: Instant) {
-        guard isEstablished, let since = path.recovery.unacknowledgedSince, now - since >= idleTimeout else { return }
+        guard isEstablished, let idleTimeout, let since = path.recovery.unacknowledgedSince, now - since >= idleTimeout else { return }
         fail(ProtocolViolation(code: .protocolViolation, reason: "the peer sends but acknowledges nothing"), at: now)
     }
 

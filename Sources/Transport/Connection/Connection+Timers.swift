@@ -22,15 +22,14 @@ extension Connection {
         }
     }
 
-    /// The smaller of both sides' idle timeouts (RFC 9000 section 10.1).
-    var idleTimeout: Interval {
+    /// The smaller of both sides' idle timeouts, where zero is none; nil when neither has one (RFC 9000 section 10.1).
+    var idleTimeout: Interval? {
         let peer = Interval.milliseconds(Int64(min(peerParameters.idleTimeoutMilliseconds, 86_400_000)))
-        return peer > .zero ? min(configuration.idleTimeout, peer) : configuration.idleTimeout
+        return [configuration.idleTimeout, peer].filter { $0 > .zero }.min()
     }
 
     mutating func armIdle(at now: Instant) {
-        let idle = idleTimeout
-        timers[.idle] = now + idle
+        timers[.idle] = idleTimeout.map { now + $0 }
         idleArmedBySend = false
         if let keepAlive { timers[.keepAlive] = now + keepAlive }
     }
@@ -39,8 +38,7 @@ extension Connection {
     /// connection gets its full time.
     mutating func armIdleBySend(at now: Instant) {
         guard !idleArmedBySend else { return }
-        let idle = idleTimeout
-        timers[.idle] = now + idle
+        timers[.idle] = idleTimeout.map { now + $0 }
         idleArmedBySend = true
     }
 

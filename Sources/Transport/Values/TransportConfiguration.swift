@@ -2,7 +2,8 @@ import MastTimebase
 
 /// Limits and times of an endpoint. Every bound has its reason beside it.
 public struct TransportConfiguration: Sendable {
-    /// A connection with nothing received for this long is over. NAT mappings of 30 s are common.
+    /// A connection with nothing received for this long is over; zero: no limit of ours, and then the peer's counts alone. NAT mappings
+    /// of 30 s are common.
     public var idleTimeout: Interval = .seconds(30)
     /// How long an initiator tries.
     public var handshakeTimeout: Interval = .seconds(10)
