@@ -47,7 +47,6 @@ package struct PcapNGParser: Sendable {
 
     package init() {}
 
-    package var interfaceCount: Int { earlierInterfaces + interfaces.count }
     /// Of the first interface of this section.
     package var firstLinkType: LinkType? { interfaces.first?.linkType }
 

@@ -258,8 +258,11 @@ private final class NIOSocketHandler: ChannelInboundHandler {
     init(_ socket: NIOSocket) { self.socket = socket }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) { socket.received(unwrapInboundIn(data)) }
+    // called from outside: NIO
     func channelReadComplete(context: ChannelHandlerContext) { socket.readComplete() }
+    // called from outside: NIO
     func channelWritabilityChanged(context: ChannelHandlerContext) { socket.readComplete() }
+    // called from outside: NIO
     func channelInactive(context: ChannelHandlerContext) { socket.isGone(0) }
     func errorCaught(context: ChannelHandlerContext, error: any Error) {}
 }

@@ -90,6 +90,5 @@ package struct ReplayPace: Sendable {
     package var limit: Int?
     package init() {}
 
-    package static let speeds: ClosedRange<Int64> = 1...1_000_000
     package static let mostRounds = 10_000
 }

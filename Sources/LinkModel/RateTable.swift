@@ -25,9 +25,6 @@ package struct RateTable: Sendable {
     /// More columns than any measuring program writes; those beyond are not looked at.
     private static let mostColumns = 1_024
 
-    /// The name of the rate's column; nil where there is no heading.
-    package var rateName: String? { hasHeading ? rate.name : nil }
-
     /// - Parameter column: the rate's column, by its name in the heading or by its number, from 1.
     /// - Throws: a `RateSeriesError` that lists the columns where the choice is open.
     private init(firstLine line: ArraySlice<UInt8>, column chosen: String?) throws(RateSeriesError) {

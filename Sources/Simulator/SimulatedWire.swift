@@ -2,15 +2,14 @@ import MastTimebase
 import MastTransport
 import Synchronization
 
-/// The simplest network: every datagram takes the same time and is lost with the same probability, unless a
-/// filter says otherwise. Links that behave like captured ones are the link model's.
+/// The simplest network: every datagram takes the same time and is lost with the same probability. Links that
+/// behave like captured ones are the link model's.
 package final class SimulatedWire: SimulatedCarrier {
     private struct State {
         var drivers: [NetworkAddress: SimulatedDriver] = [:]  // lookup only
         var delay: Interval
         var loss: Probability
         var chance: SeededGenerator
-        var filter: (@Sendable (Transmit, NetworkAddress) -> Bool)?
         var carried: UInt64 = 0
         var dropped: UInt64 = 0
         var digest = FNV1a64()
@@ -31,8 +30,6 @@ package final class SimulatedWire: SimulatedCarrier {
     package func addresses(of name: String) -> [NetworkAddress]? { state.withLock { $0.names[name] } }
     package func setLoss(_ loss: Probability) { state.withLock { $0.loss = loss } }
     package func setDelay(_ delay: Interval) { state.withLock { $0.delay = delay } }
-    /// Datagrams for which `filter` says false are lost; the second argument is the source.
-    package func setFilter(_ filter: (@Sendable (Transmit, NetworkAddress) -> Bool)?) { state.withLock { $0.filter = filter } }
     package var carried: UInt64 { state.withLock { $0.carried } }
     package var dropped: UInt64 { state.withLock { $0.dropped } }
     /// Of times, addresses and bytes of all datagrams so far, in order.
@@ -46,7 +43,7 @@ package final class SimulatedWire: SimulatedCarrier {
             state.digest.combine(UInt64(source.port) << 16 | UInt64(datagram.destination.port))
             state.digest.combine(datagram.payload)
             let isLost = state.chance.chance(state.loss)
-            guard !isLost, state.filter?(datagram, source) ?? true, let driver = state.drivers[datagram.destination] else {
+            guard !isLost, let driver = state.drivers[datagram.destination] else {
                 state.dropped += 1
                 return nil
             }

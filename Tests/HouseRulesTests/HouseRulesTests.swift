@@ -12,6 +12,7 @@ import Testing
     @Test func pureCodeNeverWalksInHashOrder() throws { try expectKept(HashOrderRule()) }
     @Test func nothingThatAPeerSendsReachesATrap() throws { try expectKept(TrapRule()) }
     @Test func callsAndNodesStayOnTheirExecutor() throws { try expectKept(ConcurrencyRule()) }
+    @Test func nothingIsDeclaredThatNothingNames() throws { try expectKept(DeadDeclarationRule()) }
     @Test func transportIsBuiltFloorOnFloor() throws { try expectKept(FloorRule()) }
 
     @Test func filesAreShortAndNamedAfterWhatTheyHold() throws {

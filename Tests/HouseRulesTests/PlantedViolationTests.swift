@@ -165,4 +165,13 @@ import Testing
             violation?.description
                 == "Sources/Timebase/X.swift:2: pure code reads a clock (`Date`). Instead: take `at now: Instant` as the last parameter")
     }
+
+    @Test(arguments: ["package func unused() {}", "    let nowhere = 1", "struct Ghost {}", "private static var spare: Int { 1 }"])
+    func aDeadDeclarationIsFound(line: String) { #expect(count(DeadDeclarationRule(), "Sources/RPC/X.swift", line) == 1) }
+
+    @Test(arguments: [
+        "public func unused() {}", "let used = 1\nprint(used)", "let told = 1\nlet text = \"\\(told)\"\nprint(text)", "override func unused() {}",
+        "func unused() {}  // called from outside: by the loop", "if let value = f() { g(value) }\nfunc f() {}\nfunc g() {}\ng(f)",
+    ])
+    func aDeclarationInUseIsNotDead(text: String) { #expect(count(DeadDeclarationRule(), "Sources/RPC/X.swift", text) == 0) }
 }

@@ -71,7 +71,6 @@ package struct EnvelopeReader {
     }
 
     package var remaining: Int { bytes.endIndex - index }
-    package var consumed: Int { index - bytes.startIndex }
 
     package mutating func u8() throws(EnvelopeViolation) -> UInt8 {
         guard index < bytes.endIndex else { throw EnvelopeViolation("envelope ends early") }

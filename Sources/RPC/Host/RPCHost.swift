@@ -251,21 +251,6 @@ public final class RPCHost: Sendable {
     /// For the key log, if there is one.
     func nameMethod(_ path: String, _ number: UInt32) { secretLog?.add(method: path, number: number) }
 
-    /// Appends up to `limit` datagrams to `output`.
-    /// - Returns: true when there may be more.
-    package func pollTransmits(into output: inout [Transmit], limit: Int, at now: Instant) -> Bool {
-        let (transmits, effects) = core.withLock { core in
-            var transmits: [Transmit] = []
-            while transmits.count < limit, let transmit = core.endpoint.pollTransmit(at: now) { transmits.append(transmit) }
-            core.drainEvents(at: now)
-            return (transmits, core.takeEffects())
-        }
-        for effect in effects { effect.perform(self) }
-        logKeys()
-        output.append(contentsOf: transmits)
-        return transmits.count == limit
-    }
-
     package var nextWakeup: Instant? { core.withLock { core in core.nextWakeup() } }
 
     /// A driver's turn after it has handed over what came, under one lock: does what is due, and appends up to `limit`

@@ -20,8 +20,6 @@ package struct SendBuffer: Sendable {
     /// Stream offset of the first byte kept, and of the byte after the last.
     package private(set) var base: UInt64 = 0
     package private(set) var end: UInt64 = 0
-    /// Pieces, for who wants to know what is copied.
-    package var pieceCount: Int { pieces.count }
 
     package init() {}
 

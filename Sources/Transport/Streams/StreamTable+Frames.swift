@@ -21,10 +21,10 @@ extension StreamTable {
         return accept(id)
     }
 
-    package enum Arrival: Equatable { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
+    package enum News: Equatable { case nothing, opened(deadlineMicroseconds: UInt64?, stopped: UInt64?), readable }
 
     /// - Parameter clock: without one no window grows.
-    package mutating func receive(_ frame: StreamFrame, _ clock: WindowGrowth.Clock? = nil) throws(ProtocolViolation) -> Arrival {
+    package mutating func receive(_ frame: StreamFrame, _ clock: WindowGrowth.Clock? = nil) throws(ProtocolViolation) -> News {
         guard let stream = try locate(frame.id) else { return .nothing }
         let wasReadable = stream.receive.isReadable
         let before = piecesOverhead
@@ -35,7 +35,7 @@ extension StreamTable {
             if stream.receive.limitPending { enqueueControl(stream) }
         }
         if fresh > 0 || piecesOverhead > before { lastGrown = frame.id }
-        var arrival = Arrival.nothing
+        var arrival = News.nothing
         // The frame at offset 0 carries the deadline: the call is announced with it, not before.
         if !stream.announced, frame.offset == 0 {
             stream.announced = true
