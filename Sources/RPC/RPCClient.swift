@@ -23,7 +23,8 @@ public final class RPCClient: Sendable {
 
     public func call<Q, R>(_ method: Unary<Q, R>, _ request: Q, options: CallOptions = CallOptions()) async throws(RPCError) -> R {
         let call = open(.cbor)
-        let request = try self.request(.unary, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
+        let request = try self.request(
+            .unary, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
         return try call.decode(R.self, try await single(call, request))
     }
 
@@ -32,7 +33,8 @@ public final class RPCClient: Sendable {
         _ method: ServerStream<Q, R>, _ request: Q, options: CallOptions = CallOptions(), _ body: (ResponseStream<R>) async throws -> T
     ) async throws -> T {
         let call = open(.cbor)
-        let request = try self.request(.serverStream, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
+        let request = try self.request(
+            .serverStream, method.path, method.number, method.semantics, .cbor, message: try call.encode(request), options)
         start(call, request)
         defer { call.release() }
         return try await body(ResponseStream(call: call))
@@ -89,7 +91,7 @@ public final class RPCClient: Sendable {
         case .failed(let error): return error
         case .cancelled: return RPCError(.cancelled, "the caller cancelled", effect: .none, cause: .cancelled)
         default:
-            let reason = host.touch(flush: false) { [peer] core, _ in core.peers[peer]?.lastFailure }
+            let reason = host.touch(flush: false) { [peer] core, _ in core.dialer[peer]?.lastFailure }
             return RPCError(
                 .deadlineExceeded, "no answer from \(target)\(reason.map { " (\($0))" } ?? "")", effect: .none, cause: .unreachable)
         }
@@ -97,13 +99,13 @@ public final class RPCClient: Sendable {
 
     /// The connection that calls use now, if one is up.
     public var connection: PeerConnection? {
-        host.touch(flush: false) { [peer] core, _ in core.peers[peer]?.ready.flatMap { core.connections[$0]?.info } }
+        host.touch(flush: false) { [peer] core, _ in core.dialer[peer]?.ready.flatMap { core.connections[$0]?.info } }
             .map { PeerConnection(host: host, info: $0) }
     }
 
     /// The transport's figures of the current connection.
     public var connectionStatistics: ConnectionStatistics? {
-        host.touch(flush: false) { [peer] core, _ in core.peers[peer]?.ready.flatMap { core.endpoint.statistics($0) } }
+        host.touch(flush: false) { [peer] core, _ in core.dialer[peer]?.ready.flatMap { core.endpoint.statistics($0) } }
     }
 
     /// Pings the peer this often while nothing comes from it, also when no call is open; nil ends that. Holds for
@@ -126,7 +128,8 @@ public final class RPCClient: Sendable {
     }
 
     func request(
-        _ kind: CallKind, _ path: String, _ number: UInt32, _ semantics: CallSemantics, _ codec: PayloadCodec, message: [UInt8]?, _ options: CallOptions
+        _ kind: CallKind, _ path: String, _ number: UInt32, _ semantics: CallSemantics, _ codec: PayloadCodec, message: [UInt8]?,
+        _ options: CallOptions
     ) throws(RPCError) -> CallRequest {
         if let message, message.count > host.envelope.messageBytes { throw Self.tooLarge(message.count, host) }
         if !options.metadata.isEmpty {
@@ -151,7 +154,7 @@ public final class RPCClient: Sendable {
 
     /// Start and outcome in one suspension.
     func single(_ call: OpenCall, _ request: CallRequest) async throws(RPCError) -> MessageBytes {
-        let result: Result<MessageBytes?, RPCError> = await withTaskCancellationHandler {
+        let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { [peer] core, now in core.startCall(call.id, request, waiter, peer: peer, at: now) }
                 if Task.isCancelled { call.cancel() }
@@ -159,8 +162,11 @@ public final class RPCClient: Sendable {
         } onCancel: {
             call.cancel()
         }
-        guard let bytes = try result.get() else { throw Self.empty }
-        return bytes
+        switch result {
+        case .success(let message?): return message
+        case .success(nil): throw Self.empty
+        case .failure(let failure): throw failure.error
+        }
     }
 
     static func expectOne(_ call: OpenCall) async throws(RPCError) -> MessageBytes {

@@ -58,7 +58,7 @@ struct OpenCall: Sendable {
     let codec: PayloadCodec
 
     func next() async throws(RPCError) -> MessageBytes? {
-        let result: Result<MessageBytes?, RPCError> = await withTaskCancellationHandler {
+        let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextResponse(id, waiter, at: now) }
                 if Task.isCancelled { cancel() }
@@ -66,12 +66,15 @@ struct OpenCall: Sendable {
         } onCancel: {
             cancel()
         }
-        return try result.get()
+        switch result {
+        case .success(let message): return message
+        case .failure(let failure): throw failure.error
+        }
     }
 
     func send(_ message: [UInt8]) async throws(RPCError) {
         guard message.count <= host.envelope.messageBytes else { throw RPCClient.tooLarge(message.count, host) }
-        let error = await withTaskCancellationHandler {
+        let failure = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.send(id, message, waiter, at: now) }
                 if Task.isCancelled { cancel() }
@@ -79,7 +82,7 @@ struct OpenCall: Sendable {
         } onCancel: {
             cancel()
         }
-        if let error { throw error }
+        if let failure { throw failure.error }
     }
 
     func finish() { host.touch { core, now in core.send(id, nil, nil, at: now) } }

@@ -99,3 +99,13 @@ import Testing
         #expect(next(&admission, where: { _, running in running == 0 }) == 1)
     }
 }
+
+extension ServerAdmission {
+    fileprivate mutating func running(_ connection: ConnectionHandle, of source: TrafficSource) -> Int {
+        place(connection, of: source).running
+    }
+    fileprivate mutating func begin(_ connection: ConnectionHandle, of source: TrafficSource) -> Bool {
+        begin(place(connection, of: source))
+    }
+    fileprivate mutating func finished(_ connection: ConnectionHandle, of source: TrafficSource) { finished(place(connection, of: source)) }
+}

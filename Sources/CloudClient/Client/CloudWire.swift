@@ -159,7 +159,7 @@ package final class RPCWire: CloudWire {
 
     package func adopt(route: UInt32) {
         let forwarder = control.address.map { [$0] } ?? []
-        host.withEndpoint { endpoint, _ in (endpoint.localRoutes, endpoint.forwarderAddresses) = ([route], forwarder) }
+        host.forwarding.join(route, through: forwarder)
     }
 
     package func run(_ request: RunRequest, on node: NodeContact, until deadline: Instant) async throws(RPCError) -> RunResult {
@@ -198,8 +198,7 @@ package final class RPCWire: CloudWire {
 
     package func ping(_ node: NodeContact?) {
         let client = node.map(client) ?? control
-        guard let handle = client.connection?.handle else { return }
-        host.withEndpoint { endpoint, now in endpoint.ping(handle, at: now) }
+        client.connection?.ping()
     }
 
     package func drop(_ node: NodeContact) { client(node).close(reason: "no answer") }

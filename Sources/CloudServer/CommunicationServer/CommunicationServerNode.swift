@@ -195,7 +195,7 @@ package actor CommunicationServerNode {
     }
 
     func release(_ route: UInt32, _ connection: PeerConnection) {
-        if routes.release(connection, route: route) { host.withEndpoint { endpoint, _ in endpoint.forwarder.remove(route) } }
+        if routes.release(connection, route: route) { host.forwarding.remove(route) }
     }
 
     private func moved(_ connection: PeerConnection, to address: NetworkAddress) {
@@ -214,7 +214,7 @@ package actor CommunicationServerNode {
     }
 
     private func forward(_ route: UInt32, to address: NetworkAddress) -> Bool {
-        host.withEndpoint { endpoint, now in endpoint.forwarder.set(route, address: address, at: now) }
+        host.forwarding.set(route, to: address)
     }
 
     // MARK: Silence

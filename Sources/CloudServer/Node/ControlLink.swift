@@ -37,9 +37,7 @@ struct ControlLink: Sendable {
                 let reply = try await client.call(
                     ControlMethods.register, await node.registration(), options: options(within: .seconds(5)))
                 let forwarder = client.address.map { [$0] } ?? []
-                host.withEndpoint { endpoint, _ in
-                    (endpoint.localRoutes, endpoint.forwarderAddresses) = ([reply.route], forwarder)
-                }
+                host.forwarding.join(reply.route, through: forwarder)
                 log.info("registered", metadata: ["route": "\(reply.route)", "seenAt": "\(reply.observedAddress)"])
                 lastComplaint = ""
                 backoff = Self.firstBackoff

@@ -16,11 +16,4 @@ extension RPCHost {
         }
         if !Task.isCancelled { close(reason: reason) }
     }
-
-    private var isSending: Bool {
-        let handles = connections.map(\.handle)
-        return withEndpoint { endpoint, _ in
-            handles.contains { endpoint.statistics($0)?.oldestUnacknowledged != nil }
-        }
-    }
 }

@@ -6,7 +6,7 @@ import MastTransport
 /// A session belongs to one authenticated peer. Within it, a sequence number is new, running (the second
 /// attempt joins the first), done (its result is replayed) or forgotten: then nobody can say whether it ran,
 /// and it is never run again. The caller tells which outcomes it still needs, which frees the rest.
-package struct DuplicateFilter: Sendable {
+package struct DuplicateFilter {
     package struct Limits: Sendable {
         /// Running calls of one session; more are refused, with no effect.
         package var running = 4_096
@@ -54,7 +54,8 @@ package struct DuplicateFilter: Sendable {
         var state: State
     }
 
-    private struct Session: Sendable {
+    /// A class, because changing a value within a dictionary allocates.
+    private final class Session {
         /// Sorted by sequence.
         var records: [Record] = []
         var running = 0
@@ -62,6 +63,8 @@ package struct DuplicateFilter: Sendable {
         /// Everything below that is not in `records` is forgotten.
         var floor: UInt64 = 0
         var lastUsed: Instant
+
+        init(lastUsed: Instant) { self.lastUsed = lastUsed }
 
         func index(_ sequence: UInt64) -> (index: Int, found: Bool) {
             var low = 0
@@ -75,7 +78,7 @@ package struct DuplicateFilter: Sendable {
 
         /// - Parameter isForeign: another attempt, whose first went to somebody else.
         /// - Returns: the verdict, and how many bytes of results are kept no longer.
-        mutating func admit(
+        func admit(
             _ sequence: UInt64, firstIncomplete: UInt64, isForeign: Bool, atMost limit: Int, call: UInt64, at now: Instant
         ) -> (Verdict, freed: Int) {
             lastUsed = now
@@ -95,7 +98,7 @@ package struct DuplicateFilter: Sendable {
         }
 
         /// - Returns: how many more bytes of results are kept.
-        mutating func complete(_ sequence: UInt64, _ outcome: Outcome?, keeping most: Int) -> Int {
+        func complete(_ sequence: UInt64, _ outcome: Outcome?, keeping most: Int) -> Int {
             let (index, found) = index(sequence)
             guard found, case .running = records[index].state else { return 0 }
             running -= 1
@@ -108,14 +111,14 @@ package struct DuplicateFilter: Sendable {
             return outcome.frames.count - (records.count - running > most ? forgetOldest() : 0)
         }
 
-        mutating func withdraw(_ sequence: UInt64) {
+        func withdraw(_ sequence: UInt64) {
             let (index, found) = index(sequence)
             guard found, case .running = records[index].state else { return }
             running -= 1
             records.remove(at: index)
         }
 
-        private mutating func release(below sequence: UInt64) -> Int {
+        private func release(below sequence: UInt64) -> Int {
             guard sequence > floor else { return 0 }
             floor = sequence
             forgotten.removeAll(below: sequence)
@@ -132,7 +135,7 @@ package struct DuplicateFilter: Sendable {
             return freed
         }
 
-        private mutating func forgetOldest() -> Int {
+        private func forgetOldest() -> Int {
             for index in records.indices {
                 if case .done(let outcome) = records[index].state {
                     forgotten.insert(records[index].sequence)
@@ -164,17 +167,17 @@ package struct DuplicateFilter: Sendable {
         guard let id = header.id else { return .new }
         let isRetry = header.attempt > 1
         sweep(at: now)
-        if sessions[owner] == nil {
+        let known = sessions[owner]
+        let session = known ?? Session(lastUsed: now)
+        if known == nil {
             guard makeRoom() else { return .overloaded }
             queue.append((owner, now))
-            sessions[owner] = Session(lastUsed: now)
+            sessions[owner] = session
             if isRetry, evictedEarly { return .forgotten }
         }
-        // In place: taking a session out and putting it back would hash its owner's key twice more.
-        guard let (verdict, freed) = sessions[owner]?.admit(
+        let (verdict, freed) = session.admit(
             id.sequence, firstIncomplete: header.firstIncomplete, isForeign: isRetry && header.earlierIncarnation != incarnation,
             atMost: limits.running, call: call, at: now)
-        else { return .overloaded }
         keptBytes -= freed
         return verdict
     }

@@ -66,10 +66,11 @@ package struct FrameReader: Sendable {
         return Frame(kind: head.kind, payload: buffer[head.payload..<end])
     }
 
-    /// The payload that `next` gave last, for longer: in the buffer it came in, where that holds nothing else, or copied.
+    /// The payload that `next` gave last, for longer: in the buffer it came in, where that holds little else, or copied.
     package mutating func keep(_ payload: consuming ArraySlice<UInt8>) -> ArraySlice<UInt8> {
-        guard start == buffer.count, buffer.capacity - payload.count <= Self.slack else { return ArraySlice(Array(payload)) }
-        (buffer, start) = ([], 0)
+        guard buffer.capacity - payload.count <= Self.slack else { return ArraySlice(Array(payload)) }
+        // Else a trailer is behind it, with which this reader is done.
+        if start == buffer.count { (buffer, start) = ([], 0) }
         return payload
     }
 

@@ -5,7 +5,7 @@ import MastTransport
 extension HostCore {
     /// The call is complete enough to run.
     mutating func dispatch(_ call: ServerRecord, request: MessageBytes?, at now: Instant) {
-        guard let header = call.call.header, let handler = call.handler, server != nil, incoming != nil, call.calls.isOpen else {
+        guard let header = call.call.header, let handler = call.handler, server != nil, workers.canWork, call.calls.isOpen else {
             return refuse(call, Trailer(code: .unavailable, effect: .none, message: "not serving"), at: now)
         }
         if let deadline = call.deadline, deadline <= now {
@@ -35,7 +35,8 @@ extension HostCore {
         }
         (call.request, call.requestBytes) = (request, request?.count ?? 0)
         call.pipe?.keepCut(&endpoint)
-        if mayStart(call.connection, of: call.source, beside: admission.running(call.connection, of: call.source)), admission.begin(call.connection, of: call.source) { return start(call) }
+        let place = admission.place(call.connection, of: call.source)
+        if mayStart(call.connection, of: call.source, beside: place.running), admission.begin(place) { return start(call, at: place) }
         call.state = .waiting
         call.progressAt = now
         admission.wait(call.id, on: call.connection, of: call.source)
@@ -54,10 +55,10 @@ extension HostCore {
 
     /// A slot is free, or answers have been read: as many of those that wait as may.
     mutating func startWaiting(at now: Instant) {
-        guard admission.waiting > 0, server != nil, incoming != nil else { return }
+        guard admission.waiting > 0, server != nil, workers.canWork else { return }
         while let id = nextWaiting() {
             guard let call = serverCalls[id], case .waiting = call.state else { continue }
-            start(call)
+            start(call, at: admission.place(call.connection, of: call.source))
         }
         armAdmission(at: now)
     }
@@ -76,22 +77,17 @@ extension HostCore {
         admissionTimer = timers.set(.admission, at: now + .milliseconds(50))
     }
 
-    private mutating func start(_ call: ServerRecord) {
-        guard let header = call.call.header, let handler = call.handler, let incoming, call.calls.isOpen else { return }
+    private mutating func start(_ call: ServerRecord, at place: ServerAdmission.Place) {
+        guard let header = call.call.header, let handler = call.handler, workers.canWork, call.calls.isOpen else { return }
         statistics.served += 1
+        call.place = place
         call.state = .running
         call.hasTask = true
-        let started = IncomingCall(
-            id: call.id, handler: handler.position, codec: header.codec, request: call.request, connection: call.calls.info, callID: header.id,
-            attempt: Int(header.attempt), deadline: call.deadline, metadata: header.metadata)
+        let incoming = IncomingCall(
+            id: call.id, handler: handler.position, codec: header.codec, request: call.request, connection: call.calls.info,
+            callID: header.id, attempt: Int(header.attempt), deadline: call.deadline, metadata: header.metadata)
         call.request = nil
-        guard let worker = idle.take(), let waiter = worker.idle else {
-            effects.append(.incoming(incoming, started))
-            return
-        }
-        worker.idle = nil
-        call.worker = worker
-        effects.append(.work(waiter, started))
+        workers.answer(call, incoming, &effects)
     }
 
     /// A call that waits does so no longer, and never ran. An attempt that joined it takes its place.

@@ -7,7 +7,8 @@ extension HostCore {
         var trailer = trailer
         trailer.incarnation = endpoint.incarnation
         var frames: [UInt8] = []
-        frames.reserveCapacity((message.map { FrameReader.wireBytes(payload: $0.count) } ?? 0) + FrameReader.wireBytes(payload: Trailer.plainBytes))
+        let length = message.map { FrameReader.wireBytes(payload: $0.count) } ?? 0
+        frames.reserveCapacity(length + FrameReader.wireBytes(payload: Trailer.plainBytes))
         if let message { FrameReader.append(FrameKind.message, message, to: &frames) }
         trailer.append(to: &frames, limits: configuration.envelope)
         return frames
@@ -27,8 +28,8 @@ extension HostCore {
     }
 
     /// The handler has answered.
-    mutating func answer(_ id: UInt64, _ message: [UInt8]?, _ trailer: Trailer, at now: Instant) {
-        guard let call = serverCalls[id], case .running = call.state else { return }
+    mutating func answer(_ call: ServerRecord, _ message: [UInt8]?, _ trailer: Trailer, at now: Instant) {
+        guard case .running = call.state else { return }
         call.state = .answered
         let frames = frames(message, trailer)
         if let (owner, sequence) = call.remembered {
@@ -47,17 +48,17 @@ extension HostCore {
     }
 
     /// The handler's task is over.
-    mutating func retire(_ id: UInt64, at now: Instant) {
-        guard let call = serverCalls[id], !call.isRetired else { return }
+    mutating func retire(_ call: ServerRecord, at now: Instant) {
+        guard !call.isRetired else { return }
         call.isRetired = true
         endpoint.charge(call.source, held: -call.chargedApart)
         call.chargedApart = 0
-        admission.finished(call.connection, of: call.source)
+        if let place = call.place { admission.finished(place) }
         forgetIfDone(call, at: now)
         startWaiting(at: now)
-        if runningHandlers == 0 {
-            for wait in waits.keys.sorted() {
-                if case .drained = waits[wait]?.kind { endWait(wait, .drained) }
+        if runningHandlers == 0, !waits.isEmpty {
+            for wait in waits.ids {
+                if case .drained = waits[wait] { endWait(wait, .drained) }
             }
         }
     }

@@ -25,7 +25,7 @@ extension HostCore {
     ///   comes is fetched by `nextResponse`.
     mutating func startCall(_ id: UInt64, _ request: CallRequest, _ waiter: MessageWaiter? = nil, peer peerID: UInt64, at now: Instant) {
         statistics.callsStarted += 1
-        let peer = peers[peerID] ?? Peer(id: 0, target: .bound(ConnectionHandle(number: 0)), link: .closed, session: SessionID(high: 0, low: 0))
+        let peer = dialer[peerID] ?? .gone
         var header = RequestHeader(method: request.method, codec: request.codec, semantics: request.semantics)
         header.metadata = request.metadata
         if request.semantics == .atMostOnce { header.id = CallID(session: peer.session, sequence: peer.takeSequence()) }
@@ -49,7 +49,8 @@ extension HostCore {
 
     mutating func nextResponse(_ id: UInt64, _ waiter: MessageWaiter, at now: Instant) {
         guard let call = clientCalls[id] else {
-            effects.append(.message(waiter, .failure(RPCError(.cancelled, "the call is over", effect: .unknown, cause: .cancelled))))
+            let over = RPCError(.cancelled, "the call is over", effect: .unknown, cause: .cancelled)
+            effects.append(.message(waiter, .failure(CallFailure(over))))
             return
         }
         call.readers.append(waiter)
@@ -62,7 +63,9 @@ extension HostCore {
         guard let call = clientCalls[id], call.end == nil else {
             // Once the answer is there, more requests are of no interest.
             if let waiter {
-                if case .failure(let error) = clientCalls[id]?.end { effects.append(.outcome(waiter, error)) } else { effects.append(.outcome(waiter, nil)) }
+                var failure: CallFailure?
+                if case .failure(let error) = clientCalls[id]?.end { failure = CallFailure(error) }
+                effects.append(.outcome(waiter, failure))
             }
             return
         }
@@ -296,7 +299,7 @@ extension HostCore {
             } else {
                 switch call.end {
                 case .success?: effects.append(.message(reader, .success(nil)))
-                case .failure(let error)?: effects.append(.message(reader, .failure(error)))
+                case .failure(let error)?: effects.append(.message(reader, .failure(CallFailure(error))))
                 case nil: return
                 }
             }

@@ -2,121 +2,35 @@ import Collections
 import MastTimebase
 import MastTransport
 
-/// The client's view of one party it calls: how to reach it, and its retry budget and session. A class only to
-/// stay in place; the host's lock guards it.
-final class Peer {
-    enum Target: Hashable {
-        /// - Parameter host: a name is looked up anew for each dialling.
-        case dial(HostPort, PublicKey, route: UInt32, control: UInt64?)
-        /// A connection that the peer may have made; never dialled again.
-        case bound(ConnectionHandle)
-    }
-
-    enum Link: Equatable {
-        case idle
-        /// See `dialing`.
-        case connecting
-        case ready(ConnectionHandle)
-        /// Between two attempts to connect.
-        case backingOff
-        case closed
-    }
-
-    let id: UInt64
-    let target: Target
-    var link: Link
-    var dialing: Dialing?
-    /// Clients of the application that share this record; with the last it goes, once nothing of it is under way.
-    var users = 0
-    /// Calls that wait for a connection or a free stream, in order.
-    var waiting: Deque<UInt64> = []
-    /// `Wait`s for the connection.
-    var waiters: [UInt64] = []
-    var pings: Deque<UInt64> = []
-    var backoff = Backoff()
-    var redialTimer: TimerQueue<HostCore.Timer>.Token?
-    var budget = RetryBudget()
-    let session: SessionID
-    var nextSequence: UInt64 = 1
-    /// Sequence numbers whose outcome is still needed, ascending.
-    var outstanding: Deque<UInt64> = []
-    /// Wanted even without calls.
-    var keepAlive: Interval?
-    /// The last reason why no connection came up.
-    var lastFailure: String?
-
-    /// Nobody holds it, and nothing of it is under way.
-    var isUnused: Bool {
-        guard users == 0, link == .idle || link == .closed else { return false }
-        return !isWanted && pings.isEmpty && outstanding.isEmpty
-    }
-
-    init(id: UInt64, target: Target, link: Link, session: SessionID) {
-        (self.id, self.target, self.link, self.session) = (id, target, link, session)
-    }
-
-    func takeSequence() -> UInt64 {
-        defer { nextSequence += 1 }
-        outstanding.append(nextSequence)
-        return nextSequence
-    }
-
-    func settle(_ sequence: UInt64) {
-        if outstanding.first == sequence { outstanding.removeFirst() } else { outstanding.removeAll { $0 == sequence } }
-    }
-
-    /// Calls that time out together do so in the order in which they queued.
-    func leaveQueue(_ call: UInt64) {
-        if waiting.first == call { waiting.removeFirst() } else if !waiting.isEmpty { waiting.removeAll { $0 == call } }
-    }
-
-    var firstIncomplete: UInt64 { outstanding.first ?? nextSequence }
-    var isWanted: Bool { !waiting.isEmpty || !waiters.isEmpty }
-    var ready: ConnectionHandle? { if case .ready(let handle) = link { handle } else { nil } }
-}
-
+// To whom calls go: which of them waits for which connection, and what follows when one comes or goes.
 extension HostCore {
-    /// The peer's record, counted as in use until `release`.
+    /// The peer's record, counted as in use until `release`; 0 when its connection is gone.
     mutating func makePeer(_ target: Peer.Target) -> UInt64 {
-        if let known = dialled[target].flatMap({ peers[$0] }) {
-            known.users += 1
-            return known.id
-        }
-        if case .bound(let handle) = target, let known = connections[handle]?.peer {
+        var calls: CallMultiplexer?
+        if case .bound(let handle) = target { calls = connections[handle] }
+        if let known = dialer.peer(target) ?? calls?.peer {
             known.users += 1
             return known.id
         }
         let peer = Peer(id: makeID(), target: target, link: .idle, session: SessionID(high: chance.next(), low: chance.next()))
         peer.users = 1
-        switch target {
-        case .dial(_, _, _, let control):
-            dialled[target] = peer.id
-            if let control { peers[control]?.users += 1 }
-        case .bound(let handle):
-            guard connections[handle] != nil else { return 0 }
+        if case .bound(let handle) = target {
+            guard let calls else { return 0 }
             peer.link = .ready(handle)
-            connections[handle]?.peer = peer
+            calls.peer = peer
         }
-        peers[peer.id] = peer
+        dialer.add(peer)
         return peer.id
     }
 
     /// A client of it is gone.
     mutating func release(_ id: UInt64) {
-        guard let peer = peers[id] else { return }
+        guard let peer = dialer[id] else { return }
         peer.users -= 1
         forgetIfUnused(peer)
     }
 
-    /// Without this the records of all peers ever dialled would stay for ever.
-    mutating func forgetIfUnused(_ peer: Peer) {
-        guard peer.isUnused, peers[peer.id] === peer else { return }
-        peers[peer.id] = nil
-        timers.cancel(peer.redialTimer)
-        guard case .dial(_, _, _, let control) = peer.target else { return }
-        dialled[peer.target] = nil
-        if let control { release(control) }
-    }
+    mutating func forgetIfUnused(_ peer: Peer) { dialer.forgetIfUnused(peer, &timers) }
 
     static var connectionClosed: RPCError { RPCError(.unavailable, "the connection is closed", effect: .none, cause: .closed) }
 
@@ -129,7 +43,7 @@ extension HostCore {
 
     private mutating func dial(_ peer: Peer, at now: Instant) {
         guard case .dial(let host, _, _, let control) = peer.target else { return }
-        if let control, let forwarder = peers[control] {
+        if let control, let forwarder = dialer[control] {
             guard let handle = forwarder.ready, let address = endpoint.remoteAddress(handle) else {
                 // The forwarder must know us first: come back when it does.
                 wake(forwarder, at: now)
@@ -161,7 +75,7 @@ extension HostCore {
         switch owner {
         case .wait(let id): keyAddressesArrived(id, result, at: now)
         case .peer(let id, let generation):
-            guard let peer = peers[id], peer.dialing?.generation == generation else { return }
+            guard let peer = dialer[id], peer.dialing?.generation == generation else { return }
             switch result {
             case .success(let addresses):
                 peer.dialing?.lookedUp(addresses)
@@ -171,18 +85,10 @@ extension HostCore {
         }
     }
 
-    /// The next address, if there is one; the one after it follows in a while.
-    mutating func tryNext(_ peer: Peer, at now: Instant) {
-        guard case .dial(_, let key, let route, let control) = peer.target, let address = peer.dialing?.next() else { return }
-        timers.cancel(peer.dialing?.timer)
-        let handle = endpoint.connect(to: address, peerKey: key, route: route, control: control.flatMap { peers[$0]?.ready }, at: now)
-        peer.dialing?.began(handle)
-        dialers[handle] = peer.id
-        if peer.dialing?.hasMore ?? false { peer.dialing?.timer = timers.set(.nextAddress(peer.id), at: now + Dialing.attemptDelay) }
-    }
+    mutating func tryNext(_ peer: Peer, at now: Instant) { dialer.tryNext(peer, &endpoint, &timers, at: now) }
 
     mutating func redial(_ id: UInt64, at now: Instant) {
-        guard let peer = peers[id], peer.link == .backingOff else { return }
+        guard let peer = dialer[id], peer.link == .backingOff else { return }
         peer.redialTimer = nil
         peer.link = .idle
         if peer.isWanted { dial(peer, at: now) } else { forgetIfUnused(peer) }
@@ -190,27 +96,18 @@ extension HostCore {
 
     /// The system or the network says that a datagram did not get through: worth trying another address, and worth telling.
     mutating func hinted(_ handle: ConnectionHandle, _ hint: PathHint, at now: Instant) {
-        guard let peer = dialers[handle].flatMap({ peers[$0] }) else { return }
+        guard let peer = dialer.owner(handle) else { return }
         peer.lastFailure = hint.description
         if peer.dialing?.hasMore ?? false { tryNext(peer, at: now) }
     }
 
     /// Our connection is up; what else is under way to the peer is not needed.
     mutating func dialled(_ handle: ConnectionHandle, at now: Instant) {
-        guard let peer = dialers.removeValue(forKey: handle).flatMap({ peers[$0] }), let dialing = peer.dialing else { return }
-        timers.cancel(dialing.timer)
-        peer.dialing = nil
-        for other in dialing.attempts where other != handle {
-            dialers[other] = nil
-            endpoint.close(other, code: 0, reason: "another address answered first", at: now)
-        }
+        guard let peer = dialer.won(handle, &endpoint, &timers, at: now) else { return }
         connections[handle]?.peer = peer
-        peer.link = .ready(handle)
-        peer.backoff.reset()
-        peer.lastFailure = nil
         if peer.keepAlive != nil, let calls = connections[handle] { keepAlive(calls, peer, at: now) }
         for waiter in peer.waiters {
-            if case .pong = waits[waiter]?.kind {
+            if case .pong = waits[waiter] {
                 peer.pings.append(waiter)
                 endpoint.ping(handle, at: now)
             } else {
@@ -229,9 +126,7 @@ extension HostCore {
 
     /// The connection is gone, or never came.
     mutating func hungUp(_ handle: ConnectionHandle, _ owner: Peer?, _ reason: CloseReason, at now: Instant) {
-        if let peer = dialers.removeValue(forKey: handle).flatMap({ peers[$0] }) {
-            peer.dialing?.ended(handle)
-            peer.lastFailure = reason.description
+        if let peer = dialer.lost(handle, reason) {
             if peer.dialing?.hasMore ?? false { return tryNext(peer, at: now) }
             if peer.dialing?.isOver ?? false { notReached(peer, reason.description, isFinal: false, at: now) }
             return
@@ -241,7 +136,7 @@ extension HostCore {
         if case .bound = peer.target {
             // Every later call gets the same answer: the record need not be kept.
             peer.link = .closed
-            peers[peer.id] = nil
+            dialer.remove(peer)
             for call in peer.waiting { failClient(call, Self.connectionClosed, at: now) }
             return
         }
@@ -272,13 +167,13 @@ extension HostCore {
     }
 
     mutating func setKeepAlive(_ id: UInt64, _ interval: Interval?, at now: Instant) {
-        guard let peer = peers[id] else { return }
+        guard let peer = dialer[id] else { return }
         peer.keepAlive = interval
         if let calls = peer.ready.flatMap({ connections[$0] }) { keepAlive(calls, peer, at: now) }
     }
 
     mutating func closePeer(_ id: UInt64, reason: String, at now: Instant) {
-        guard let peer = peers[id] else { return }
+        guard let peer = dialer[id] else { return }
         if let handle = peer.ready { endpoint.close(handle, code: 0, reason: reason, at: now) }
         for attempt in peer.dialing?.attempts ?? [] { endpoint.close(attempt, code: 0, reason: reason, at: now) }
     }

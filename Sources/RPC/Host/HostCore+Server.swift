@@ -76,57 +76,33 @@ extension HostCore {
 
     // MARK: from the handler's side
 
-    /// A new worker has begun with that call.
-    /// - Returns: whether nobody wants it any more.
-    func hired(_ worker: Worker, for id: UInt64) -> Bool {
-        guard let call = serverCalls[id] else { return true }
-        call.worker = worker
-        return call.isCancelled
-    }
+    /// A new worker's task has begun.
+    /// - Returns: whether nobody wants its call any more.
+    func began(_ worker: Worker) -> Bool { workers.began(worker) }
 
-    /// The worker has answered its call: `waiter` resumes with the next, or with nil.
+    /// The worker has answered its call: `waiter` resumes when there is another, or when none will come.
     /// - Parameter isCancelled: its task is, and no other handler may run in it.
     mutating func finish(
-        _ id: UInt64, _ message: [UInt8]?, _ trailer: Trailer, _ worker: Worker, _ waiter: Worker.Waiter, isCancelled: Bool, at now: Instant
+        _ worker: Worker, _ message: [UInt8]?, _ trailer: Trailer, _ waiter: Worker.Waiter, isCancelled: Bool, at now: Instant
     ) {
-        let wasStopped = serverCalls[id]?.isCancelled ?? true
-        answer(id, message, trailer, at: now)
-        serverCalls[id]?.worker = nil
-        if !wasStopped, !isCancelled, idle.hasRoom {
-            worker.idle = waiter
-            idle.add(worker)
-        } else {
-            dismiss(worker, waiter)
-        }
-        retire(id, at: now)
+        let call = worker.call
+        let wasStopped = call?.isCancelled ?? true
+        if let call { answer(call, message, trailer, at: now) }
+        // Before the call is retired: the next that waits may take this worker.
+        workers.done(worker, waiter, canGoOn: !wasStopped && !isCancelled, &effects)
+        if let call { retire(call, at: now) }
     }
 
-    /// The worker's task may end once nobody is about to cancel it.
-    private mutating func dismiss(_ worker: Worker, _ waiter: Worker.Waiter) {
-        if worker.cancellations > 0 { worker.leaving = waiter } else { effects.append(.work(waiter, nil)) }
-    }
-
-    mutating func cancelled(_ worker: Worker) {
-        worker.cancellations -= 1
-        guard worker.cancellations == 0, let waiter = worker.leaving else { return }
-        worker.leaving = nil
-        effects.append(.work(waiter, nil))
-    }
+    mutating func stopped(_ worker: Worker) { workers.stopped(worker, &effects) }
 
     /// Whoever is idle ends, and whoever finishes after it.
-    mutating func dismissWorkers() {
-        for worker in idle.end() {
-            guard let waiter = worker.idle else { continue }
-            worker.idle = nil
-            dismiss(worker, waiter)
-        }
-    }
+    mutating func dismissWorkers() { workers.dismissIdle(&effects) }
 
     func isPastDeadline(_ id: UInt64) -> Bool { serverCalls[id]?.isPastDeadline ?? false }
 
     mutating func nextRequest(_ id: UInt64, _ waiter: MessageWaiter, at now: Instant) {
         guard let call = serverCalls[id] else {
-            effects.append(.message(waiter, .failure(Self.callGone)))
+            effects.append(.message(waiter, .failure(CallFailure(Self.callGone))))
             return
         }
         call.readers.append(waiter)
@@ -138,7 +114,7 @@ extension HostCore {
 
     mutating func sendResponse(_ id: UInt64, _ message: [UInt8], _ waiter: OutcomeWaiter, at now: Instant) {
         guard let call = serverCalls[id], !call.isCancelled, call.pipe?.isSent == false else {
-            effects.append(.outcome(waiter, Self.callGone))
+            effects.append(.outcome(waiter, CallFailure(Self.callGone)))
             return
         }
         call.pipe?.queue(FrameKind.message, message)
@@ -158,7 +134,7 @@ extension HostCore {
     private mutating func serveRequestReaders(_ call: ServerRecord) {
         while let reader = call.readers.first {
             if call.isCancelled {
-                effects.append(.message(reader, .failure(Self.callGone)))
+                effects.append(.message(reader, .failure(CallFailure(Self.callGone))))
             } else if let message = call.inbox.popFirst() {
                 call.inboxBytes -= message.count + 64
                 call.pipe?.releaseMessage(&endpoint, count: message.count)
@@ -260,26 +236,21 @@ extension HostCore {
     private mutating func stop(_ call: ServerRecord) {
         call.isCancelled = true
         serveRequestReaders(call)
-        while let writer = call.writers.popFirst() { effects.append(.outcome(writer, Self.callGone)) }
-        guard let worker = call.worker else { return }
-        worker.cancellations += 1
-        effects.append(.cancel(worker))
+        while let writer = call.writers.popFirst() { effects.append(.outcome(writer, CallFailure(Self.callGone))) }
+        workers.stop(call, &effects)
     }
 
     // MARK: serving
 
-    mutating func startServing(_ server: RPCServer, _ incoming: AsyncStream<IncomingCall>.Continuation) -> Bool {
-        guard self.incoming == nil, !isClosed else { return false }
-        (self.server, self.incoming, isDraining) = (server, incoming, false)
-        idle.begin()
+    mutating func startServing(_ server: RPCServer, _ hiring: AsyncStream<Worker>.Continuation) -> Bool {
+        guard !isClosed, workers.begin(hiring) else { return false }
+        (self.server, isDraining) = (server, false)
         admission.limits = .init(slots: server.limits.maxConcurrentCalls, perConnection: server.limits.maxConcurrentCallsPerConnection)
         return true
     }
 
     mutating func stopServing() {
-        dismissWorkers()
-        if let incoming { effects.append(.finishServing(incoming)) }
-        incoming = nil
+        workers.end(&effects)
         server = nil
     }
 
@@ -294,8 +265,9 @@ extension HostCore {
             guard let call = serverCalls[id], call.hasTask, !call.isRetired else { continue }
             if let (owner, sequence) = call.remembered { filter.withdraw(owner, sequence: sequence) }
             call.remembered = nil
-            answer(id, nil, Trailer(code: .unavailable, effect: .none, message: "shutting down"), at: now)
-            retire(id, at: now)
+            call.worker?.call = nil
+            answer(call, nil, Trailer(code: .unavailable, effect: .none, message: "shutting down"), at: now)
+            retire(call, at: now)
         }
     }
 

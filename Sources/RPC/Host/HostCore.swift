@@ -22,12 +22,6 @@ struct HostCore: ~Copyable {
         case answers(ConnectionHandle)
     }
 
-    struct Wait {
-        var kind: WaitKind
-        var waiter: CheckedContinuation<WaitOutcome, Never>
-        var timer: TimerQueue<Timer>.Token?
-    }
-
     let configuration: HostConfiguration
     var endpoint: Endpoint
     var timers = TimerQueue<Timer>()
@@ -38,20 +32,14 @@ struct HostCore: ~Copyable {
     var nextID: UInt64 = 1
 
     var connections: [ConnectionHandle: CallMultiplexer] = [:]  // lookup only
-    var peers: [UInt64: Peer] = [:]  // lookup only
-    /// Peers that we dial, by target.
-    var dialled: [Peer.Target: UInt64] = [:]  // lookup only
-    /// Whose a handshake is that we began.
-    var dialers: [ConnectionHandle: UInt64] = [:]  // lookup only
+    var dialer = Dialer()
     var clientCalls: [UInt64: ClientRecord] = [:]  // lookup only
     var serverCalls: [UInt64: ServerRecord] = [:]  // lookup only
-    var waits: [UInt64: Wait] = [:]  // lookup only
+    var waits = Waits()
     var subscribers: [(id: UInt64, stream: AsyncStream<ConnectionEvent>.Continuation)] = []
 
     var server: RPCServer?
-    /// For calls that no idle worker takes.
-    var incoming: AsyncStream<IncomingCall>.Continuation?
-    var idle = IdleWorkers()
+    var workers = Workers()
     var isDraining = false
     /// Which of the calls that came may run.
     var admission = ServerAdmission(limits: .init())
@@ -102,10 +90,10 @@ struct HostCore: ~Copyable {
             case .clientDeadline(let id): clientDeadlinePassed(id, at: now)
             case .clientRetry(let id): if let call = clientCalls[id] { startAttempt(call, at: now) }
             case .redial(let peer): redial(peer, at: now)
-            case .nextAddress(let id): if let peer = peers[id] { tryNext(peer, at: now) }
+            case .nextAddress(let id): if let peer = dialer[id] { tryNext(peer, at: now) }
             case .nextKeyAddress(let id): askNextForKey(id, at: now)
             case .wait(let id):
-                if case .key(let search) = waits[id]?.kind { endWait(id, search.outcome) } else { endWait(id, .elapsed) }
+                if case .key(let search) = waits[id] { endWait(id, search.outcome) } else { endWait(id, .elapsed) }
             case .serverDeadline(let id): serverDeadlinePassed(id, at: now)
             case .admission:
                 admissionTimer = nil
@@ -171,7 +159,7 @@ struct HostCore: ~Copyable {
             handle: handle, peerKey: peerKey, address: endpoint.remoteAddress(handle) ?? NetworkAddress(ipv4: 0, port: 0),
             isInitiator: isInitiator, incarnation: endpoint.peerIncarnation(handle) ?? 0,
             handshakeHash: endpoint.handshakeHash(handle) ?? [])
-        guard !isInitiator || dialers[handle] != nil else {
+        guard !isInitiator || dialer.isWanted(handle) else {
             return endpoint.close(handle, code: 0, reason: "another address answered first", at: now)
         }
         connections[handle] = CallMultiplexer(info, source: endpoint.source(handle) ?? TrafficSource(info.address))
@@ -199,53 +187,7 @@ struct HostCore: ~Copyable {
         for subscriber in subscribers { effects.append(.connection(subscriber.stream, info, change)) }
     }
 
-    // MARK: waits
-
-    mutating func beginWait(_ id: UInt64, _ kind: WaitKind, _ waiter: CheckedContinuation<WaitOutcome, Never>, until deadline: Instant, at now: Instant) {
-        guard !isClosed else {
-            effects.append(.wait(waiter, .failed(Self.hostClosed)))
-            return
-        }
-        waits[id] = Wait(kind: kind, waiter: waiter, timer: deadline == .distantFuture ? nil : timers.set(.wait(id), at: deadline))
-        switch kind {
-        case .sleep: break
-        case .connected(let peer):
-            guard let peer = peers[peer] else { return endWait(id, .failed(Self.connectionClosed)) }
-            if let handle = peer.ready { return endWait(id, .connected(handle)) }
-            peer.waiters.append(id)
-            wake(peer, at: now)
-        case .pong(let peer):
-            guard let peer = peers[peer] else { return endWait(id, .failed(Self.connectionClosed)) }
-            if let handle = peer.ready {
-                peer.pings.append(id)
-                endpoint.ping(handle, at: now)
-            } else {
-                peer.waiters.append(id)
-                wake(peer, at: now)
-            }
-        case .key(let search):
-            if case .name(let name) = search.host.host {
-                effects.append(.lookUp(.wait(id), name: name, port: search.host.port))
-            } else {
-                askNextForKey(id, at: now)
-            }
-        case .drained: if runningHandlers == 0 { endWait(id, .drained) }
-        }
-    }
-
-    mutating func endWait(_ id: UInt64, _ outcome: WaitOutcome) {
-        guard let wait = waits.removeValue(forKey: id) else { return }
-        timers.cancel(wait.timer)
-        switch wait.kind {
-        case .connected(let peer), .pong(let peer):
-            peers[peer]?.waiters.removeAll { $0 == id }
-            peers[peer]?.pings.removeAll { $0 == id }
-            if let peer = peers[peer] { forgetIfUnused(peer) }
-        case .key(let search): timers.cancel(search.timer)
-        default: break
-        }
-        effects.append(.wait(wait.waiter, outcome))
-    }
+    // MARK: the end
 
     static var hostClosed: RPCError { RPCError(.unavailable, "this host is closed", effect: .none, cause: .closed) }
 
@@ -256,7 +198,7 @@ struct HostCore: ~Copyable {
         for handle in connections.keys.sorted() { endpoint.close(handle, code: 0, reason: reason, at: now) }
         drainEvents(at: now)
         for id in clientCalls.keys.sorted() { failClient(id, Self.hostClosed, at: now) }
-        for id in waits.keys.sorted() { endWait(id, .failed(Self.hostClosed)) }
+        for id in waits.ids { endWait(id, .failed(Self.hostClosed)) }
         stopServing()
     }
 }

@@ -2,19 +2,25 @@ import MastTimebase
 import MastTransport
 
 /// The core resumes each that it is given once; a checked one would be an object for each call.
-typealias MessageWaiter = UnsafeContinuation<Result<MessageBytes?, RPCError>, Never>
-typealias OutcomeWaiter = UnsafeContinuation<RPCError?, Never>
+typealias MessageWaiter = UnsafeContinuation<Result<MessageBytes?, CallFailure>, Never>
+typealias OutcomeWaiter = UnsafeContinuation<CallFailure?, Never>
+
+/// Why a call failed, in one word: what most calls never carry need not be copied with each.
+final class CallFailure: Error {
+    let error: RPCError
+    init(_ error: RPCError) { self.error = error }
+}
 
 /// What the core wants done once its lock is free, in this order.
 enum HostEffect {
-    case message(MessageWaiter, Result<MessageBytes?, RPCError>)
-    case outcome(OutcomeWaiter, RPCError?)
-    case wait(CheckedContinuation<WaitOutcome, Never>, WaitOutcome)
-    /// The worker's next call, or nil for the end.
-    case work(Worker.Waiter, IncomingCall?)
+    case message(MessageWaiter, Result<MessageBytes?, CallFailure>)
+    case outcome(OutcomeWaiter, CallFailure?)
+    indirect case wait(CheckedContinuation<WaitOutcome, Never>, WaitOutcome)
+    /// There is a call for a worker, or none will come.
+    case work(Worker.Waiter, Bool)
     case cancel(Worker)
-    case incoming(AsyncStream<IncomingCall>.Continuation, IncomingCall)
-    case finishServing(AsyncStream<IncomingCall>.Continuation)
+    case hire(AsyncStream<Worker>.Continuation, Worker)
+    case finishServing(AsyncStream<Worker>.Continuation)
     case connection(AsyncStream<ConnectionEvent>.Continuation, ConnectionInfo, ConnectionChange)
     case protocolError(PublicKey?, String)
     case lookUp(LookupOwner, name: String, port: UInt16)
@@ -24,11 +30,11 @@ enum HostEffect {
         case .message(let waiter, let result): waiter.resume(returning: result)
         case .outcome(let waiter, let error): waiter.resume(returning: error)
         case .wait(let waiter, let outcome): waiter.resume(returning: outcome)
-        case .work(let waiter, let call): waiter.resume(returning: call)
+        case .work(let waiter, let goesOn): waiter.resume(returning: goesOn)
         case .cancel(let worker):
-            worker.task.cancel()
-            host.touch(flush: false) { core, _ in core.cancelled(worker) }
-        case .incoming(let stream, let call): stream.yield(call)
+            worker.task?.cancel()
+            host.touch(flush: false) { core, _ in core.stopped(worker) }
+        case .hire(let stream, let worker): stream.yield(worker)
         case .finishServing(let stream): stream.finish()
         case .connection(let stream, let info, let change):
             let connection = PeerConnection(host: host, info: info)

@@ -11,7 +11,8 @@ final class ConnectionInfo: Sendable {
     let handshakeHash: [UInt8]
 
     init(
-        handle: ConnectionHandle, peerKey: PublicKey, address: NetworkAddress, isInitiator: Bool, incarnation: UInt64, handshakeHash: [UInt8]
+        handle: ConnectionHandle, peerKey: PublicKey, address: NetworkAddress, isInitiator: Bool, incarnation: UInt64,
+        handshakeHash: [UInt8]
     ) {
         (self.handle, self.peerKey, self.address, self.isInitiator) = (handle, peerKey, address, isInitiator)
         (self.incarnation, self.handshakeHash) = (incarnation, handshakeHash)
@@ -19,7 +20,8 @@ final class ConnectionInfo: Sendable {
 
     func moved(to address: NetworkAddress) -> ConnectionInfo {
         ConnectionInfo(
-            handle: handle, peerKey: peerKey, address: address, isInitiator: isInitiator, incarnation: incarnation, handshakeHash: handshakeHash)
+            handle: handle, peerKey: peerKey, address: address, isInitiator: isInitiator, incarnation: incarnation,
+            handshakeHash: handshakeHash)
     }
 }
 

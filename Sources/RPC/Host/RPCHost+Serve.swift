@@ -6,15 +6,16 @@ extension RPCHost {
     /// cancels them. For a graceful end call `drain` first.
     /// - Throws: `RPCError` when this host serves already or is closed.
     public func serve(_ server: RPCServer) async throws {
-        let (calls, continuation) = AsyncStream.makeStream(of: IncomingCall.self, bufferingPolicy: .unbounded)  // the core admits at most `maxConcurrentCalls`
+        // The core admits at most `maxConcurrentCalls`.
+        let (workers, continuation) = AsyncStream.makeStream(of: Worker.self, bufferingPolicy: .unbounded)
         guard touch({ core, _ in core.startServing(server, continuation) }) else {
             throw RPCError(.failedPrecondition, "this host serves already, or is closed", effect: .none)
         }
         for handler in server.handlers { nameMethod(handler.path, handler.id) }
         await withTaskExecutorPreference(server.placement == .socketThread ? driver.handlerExecutor : nil) {
             await withDiscardingTaskGroup { group in
-                for await call in calls {
-                    group.addTask { await self.work(call, server) }
+                for await worker in workers {
+                    group.addTask { await self.work(worker, server) }
                 }
                 touch { core, _ in core.dismissWorkers() }
             }
@@ -37,18 +38,19 @@ extension RPCHost {
     }
 
     /// A worker's life: a call, and the next when there is one.
-    private func work(_ first: IncomingCall, _ server: RPCServer) async {
+    private func work(_ worker: Worker, _ server: RPCServer) async {
         await withUnsafeCurrentTask { task in
             guard let task else { return }
-            let worker = Worker(task)
-            if touch(flush: false, { core, _ in core.hired(worker, for: first.id) }) { task.cancel() }
-            var next: IncomingCall? = first
-            while let call = next {
+            worker.task = task
+            if touch(flush: false, { core, _ in core.began(worker) }) { task.cancel() }
+            while let call = worker.next {
+                worker.next = nil
                 let (message, trailer) = await handle(call, server)
                 let isCancelled = task.isCancelled
-                next = await withUnsafeContinuation { waiter in
-                    touch { core, now in core.finish(call.id, message, trailer, worker, waiter, isCancelled: isCancelled, at: now) }
+                let goesOn = await withUnsafeContinuation { waiter in
+                    touch { core, now in core.finish(worker, message, trailer, waiter, isCancelled: isCancelled, at: now) }
                 }
+                guard goesOn else { return }
             }
         }
     }
@@ -109,21 +111,25 @@ struct HandlerCall: Sendable {
     }
 
     func nextRequest() async throws -> MessageBytes? {
-        try await withTaskCancellationHandler {
+        let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextRequest(id, waiter, at: now) }
                 if Task.isCancelled { stop() }
             }
         } onCancel: {
             stop()
-        }.get()
+        }
+        switch result {
+        case .success(let message): return message
+        case .failure(let failure): throw failure.error
+        }
     }
 
     func send(_ message: [UInt8]) async throws {
         guard message.count <= host.envelope.messageBytes else {
             throw RPCError(.resourceExhausted, "a response of \(message.count) bytes is over the limit of \(host.envelope.messageBytes)")
         }
-        let error = await withTaskCancellationHandler {
+        let failure = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.sendResponse(id, message, waiter, at: now) }
                 if Task.isCancelled { stop() }
@@ -131,7 +137,7 @@ struct HandlerCall: Sendable {
         } onCancel: {
             stop()
         }
-        if let error { throw error }
+        if let failure { throw failure.error }
     }
 
     private func stop() { host.touch { [id] core, _ in core.stopHandler(id) } }

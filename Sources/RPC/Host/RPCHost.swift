@@ -54,7 +54,7 @@ public final class RPCHost: Sendable {
     }
 
     /// Records of peers that clients of this host stand for, or that something is under way with.
-    package var peerCount: Int { touch(flush: false) { core, _ in core.peers.count } }
+    package var peerCount: Int { touch(flush: false) { core, _ in core.dialer.count } }
 
     // MARK: clients
 
@@ -256,7 +256,9 @@ public final class RPCHost: Sendable {
     /// A driver's turn after it has handed over what came, under one lock: does what is due, and appends up to `limit`
     /// datagrams to `output`.
     /// - Returns: whether there may be more to send, and when to come back.
-    package func turn(into output: inout [Transmit], _ effects: inout HostEffects, limit: Int, at now: Instant) -> (more: Bool, wakeup: Instant?) {
+    package func turn(
+        into output: inout [Transmit], _ effects: inout HostEffects, limit: Int, at now: Instant
+    ) -> (more: Bool, wakeup: Instant?) {
         let before = output.count
         let wakeup = core.withLock { core in
             if let due = core.nextWakeup(), due <= now { core.handleTimeout(at: now) }

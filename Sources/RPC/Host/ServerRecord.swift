@@ -53,6 +53,8 @@ final class ServerRecord {
     var requestsFinished = false
     var readers = ShortQueue<MessageWaiter>()
     var writers = ShortQueue<OutcomeWaiter>()
+    /// Where it is counted as running.
+    var place: ServerAdmission.Place?
     /// Whose task the handler is in.
     var worker: Worker?
 

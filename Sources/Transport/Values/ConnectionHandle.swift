@@ -4,4 +4,6 @@ package struct ConnectionHandle: Hashable, Comparable, Sendable, CustomStringCon
     package init(number: UInt64) { self.number = number }
     package static func < (a: ConnectionHandle, b: ConnectionHandle) -> Bool { a.number < b.number }
     package var description: String { "c\(number)" }
+    /// As its number: see `StreamID`.
+    package func _rawHashValue(seed: Int) -> Int { number._rawHashValue(seed: seed) }
 }

@@ -25,4 +25,7 @@ package struct TrafficSource: Hashable, Comparable, Sendable {
 
     /// The source as a number, for tables that are indexed by a keyed hash of it.
     package var word: UInt64 { UInt64(kind) << 62 ^ number }
+
+    /// As that number: see `StreamID`.
+    package func _rawHashValue(seed: Int) -> Int { word._rawHashValue(seed: seed) }
 }

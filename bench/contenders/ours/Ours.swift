@@ -51,6 +51,7 @@ struct Ours: AsyncParsableCommand {
         @Option var records: String
         @Option var credential: String
         @Flag var forwarded = false
+        @Flag(help: "Call from Swift's own threads rather than from the socket's.") var taskThreads = false
 
         func run() async throws {
             guard let address = NetworkAddress(connect) else { throw ValidationError("--connect takes ADDR:PORT") }
@@ -61,7 +62,7 @@ struct Ours: AsyncParsableCommand {
             }
             try await ContenderProgram.client(workload: workload, records: records) { workload in
                 // As a caller does who waits for answers: it shares the socket's thread.
-                try await withUDPHost(placement: .socketThread) { host in
+                try await withUDPHost(placement: taskThreads ? .taskThreads : .socketThread) { host in
                     var contender = OurContender(host: host, address: address, key: key)
                     if forwarded, let route = UInt32(words[2]) {
                         let (control, _) = try await Forwarder.join(host, at: address, key: keys[0])

@@ -55,7 +55,7 @@ enum Forwarder {
             attach.handle { (_: Int, context: CallContext) in
                 let route = UInt32.random(in: 1 ... .max)
                 let address = context.connection.address
-                guard host.withEndpoint({ endpoint, now in endpoint.forwarder.set(route, address: address, at: now) }) else {
+                guard host.forwarding.set(route, to: address) else {
                     throw RPCError(.resourceExhausted, "no route is free")
                 }
                 return route
@@ -67,7 +67,7 @@ enum Forwarder {
     static func join(_ host: RPCHost, at address: NetworkAddress, key: PublicKey) async throws -> (control: RPCClient, route: UInt32) {
         let control = host.client(to: address, peerKey: key)
         let route = try await control.call(attach, 0, options: CallOptions(deadline: .in(.seconds(30))))
-        host.withEndpoint { endpoint, _ in endpoint.localRoutes = [route] }
+        host.forwarding.join(route, through: [])
         return (control, route)
     }
 }

@@ -152,8 +152,8 @@ struct CBORDecoding: Decoder {
     }
 
     func value<T: Decodable>(_ type: T.Type) throws -> T {
-        if T.self == String.self, let value = try text() as? T { return value }
         if T.self == ByteString.self, let value = ByteString(try byteString()) as? T { return value }
+        if T.self == String.self, let value = try text() as? T { return value }
         if T.self == [UInt8].self, let value = try byteString() as? T { return value }
         if T.self == Int.self, let value = try integer(Int.self) as? T { return value }
         return try T(from: self)
