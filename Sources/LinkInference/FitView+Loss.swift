@@ -124,10 +124,12 @@ extension FitView {
         var ranges: [LostRanges] = []
         var places: [Int32: Int] = [:]  // lookup only
         var isCounted = Array(repeating: false, count: events.count)
+        var cuts = SegmentCuts()
         for (index, event) in events.enumerated() where event.marks.contains(.tcp) {
             if event.direction != curve.direction, event.newlyAcknowledged > 0 { heard[event.flow, default: 0] += 1 }
             guard event.direction == curve.direction, event.payloadBytes > 0 else { continue }
             segments += 1
+            let cut = curve.source == .acknowledgements ? cuts.take(event) : []
             if let before = last.updateValue(event.time, forKey: event.flow), event.time - before > Self.soon { alone += 1 }
             let isAgain = event.marks.contains(.retransmission)
             if isAgain { again += 1 }
@@ -161,7 +163,7 @@ extension FitView {
                 places[event.flow] = place
                 ranges.append(LostRanges())
             }
-            _ = ranges[place].add(from: event.sequence, to: end)
+            if cut.count > 1 { for part in cut { _ = ranges[place].add(from: part.from, to: part.to) } } else { _ = ranges[place].add(from: event.sequence, to: end) }
             // The original is one that was sent and not seen.
             if isAgain { passed += 1 } else { segments += 1 }
             isCounted[index] = isAgain
@@ -175,7 +177,7 @@ extension FitView {
             }
         if segments >= 20, curve.source != .acknowledgements, doubtful * 1_000 <= segments,
             curve.source != .unplaced || byTimer * 1_000 <= segments,
-            var numbered = numberedSegments(curve.direction, bySequence: lost - passed, excluding: isInOutage)
+            var numbered = numberedSegments(curve.direction, bySequence: lost - passed, hasOutages: !stops.isEmpty, excluding: isInOutage)
         {
             let missing = numbered.lost
             numbered.lost += passed
@@ -201,9 +203,10 @@ extension FitView {
         }
         // A thousandth is more than what is stated may be off.
         if doubt == nil, doubtful * 1_000 > segments {
-            let (why, most) = curve.source == .unplaced ? ("\(doubtful) of them by a timer, so that their acknowledgements may have been lost instead", lost)
-                : ("\(doubtful) more while their acknowledgements were cut off, lost or not", lost + doubtful)
-            return (count, basis, "\(lost) of \(segments) TCP segments were sent again, and \(why)", Double(min(segments, most)) / Double(segments))
+            let why = curve.source == .unplaced ? "\(doubtful) of them by a timer, or while a direction was cut off, so that their acknowledgements may have been lost instead"
+                : "\(doubtful) more while their acknowledgements were cut off, lost or not"
+            // Inside the path what was lost before it, and came again, is told by its sequence alone.
+            return (count, basis, "\(lost) of \(segments) TCP segments were sent again, and \(why)", curve.source == .unplaced ? nil : Double(min(segments, lost + doubtful)) / Double(segments))
         }
         return (count, basis, doubt, nil)
     }

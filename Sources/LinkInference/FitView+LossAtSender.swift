@@ -39,3 +39,26 @@ extension FitView {
         return count * 20 >= lost * 19 ? bursts : nil
     }
 }
+
+/// How a TCP sender cut its data into segments: small ones that were lost are sent again as one (RFC 9293 section 3.8.6.2.1).
+struct SegmentCuts {
+    private struct Segment: Hashable { var (flow, sequence): (Int32, UInt32) }
+    private var sizes: [Segment: Int32] = [:] // lookup only
+
+    /// - Returns: what it was sent as before, where that was several segments.
+    mutating func take(_ event: Timeline.Event) -> [(from: UInt32, to: UInt32)] {
+        let known = sizes[Segment(flow: event.flow, sequence: event.sequence)]
+        if known == nil || event.marks.contains(.retransmission) == false { sizes[Segment(flow: event.flow, sequence: event.sequence)] = event.payloadBytes }
+        guard let known, known < event.payloadBytes else { return [] }
+        var parts: [(from: UInt32, to: UInt32)] = []
+        let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+        var from = event.sequence
+        while Int32(bitPattern: end &- from) > 0, let size = sizes[Segment(flow: event.flow, sequence: from)], size > 0 {
+            let to = from &+ UInt32(bitPattern: size)
+            guard Int32(bitPattern: end &- to) >= 0 else { break }
+            parts.append((from, to))
+            from = to
+        }
+        return parts
+    }
+}

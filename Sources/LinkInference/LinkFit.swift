@@ -135,6 +135,7 @@ package struct LinkFit: Sendable, Hashable {
         for curve in [up, down] {
             outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, isBaseRTTBound: base.isBound, queue: queue).find()
         }
+        outages = Self.once(outages)
         outages.sort { ($0.start, $0.direction?.rawValue ?? 2) < ($1.start, $1.direction?.rawValue ?? 2) }
 
         self.window = window
@@ -147,6 +148,22 @@ package struct LinkFit: Sendable, Hashable {
         handovers = HandoverFinder(view: view, outages: outages, migrations: migrations, baseRTT: base.value).find()
         self.up = view.direction(up, upCapacity, outages, queue, way: base.value / 2)
         self.down = view.direction(down, downCapacity, outages, queue, way: base.value / 2)
+    }
+}
+
+extension LinkFit {
+    /// Each stop once: what one direction's packets tell of it and what the other's answers do. The surer edges stay.
+    private static func once(_ outages: [Outage]) -> [Outage] {
+        var kept: [Outage] = []
+        for outage in outages {
+            let same = kept.firstIndex {
+                $0.kind == outage.kind && $0.direction == outage.direction && outage.direction != nil && outage.kind != .senderIdle
+                    && $0.start <= outage.start + outage.length && outage.start <= $0.start + $0.length
+            }
+            guard let same else { kept.append(outage); continue }
+            if outage.startUncertainty + outage.endUncertainty < kept[same].startUncertainty + kept[same].endUncertainty { kept[same] = outage }
+        }
+        return kept
     }
 }
 

@@ -56,8 +56,10 @@ extension FitView {
     /// TCP's packets that did not come, by the numbering of the connections that carry nearly all of its data: also those that were
     /// sent again and lost again, or ended a message, which the sequence does not show. nil where numbers do not tell.
     ///
-    /// - Parameter bySequence: segments that the sequence shows to be missing. A count that others share leaves out more.
-    func numberedSegments(_ direction: FlowDirection, bySequence: Int, excluding isExcluded: (Timeline.Event) -> Bool) -> LinkFit.LossCount? {
+    /// - Parameters:
+    ///   - bySequence: segments that the sequence shows to be missing. A count that others share leaves out more.
+    ///   - hasOutages: of which some may be in it by mistake: of them the sequence tells no time.
+    func numberedSegments(_ direction: FlowDirection, bySequence: Int, hasOutages: Bool, excluding isExcluded: (Timeline.Event) -> Bool) -> LinkFit.LossCount? {
         var counters: [NumberCounter] = []
         var places: [Int32: Int] = [:]  // lookup only
         for flow in weightyFlows where flows[flow].tcp != nil {
@@ -93,7 +95,7 @@ extension FitView {
         let share = Double(count.lost) / Double(max(1, count.packets))
         // What was sent again is lost as often as the rest, and so are acknowledgements among it.
         let most = Double(bySequence) * (1.1 + 2 * share) * Double(packets) / Double(carrying) + 3
-        guard count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return nil }
+        guard hasOutages || count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return nil }
         guard count.lost > 0 else { return count }
         let others = NumberIndex(events)
         return counted.contains { others.bear(counters[$0].gaps, besides: counters[$0].flow, direction) } ? nil : count

@@ -102,6 +102,8 @@ extension OutageFinder {
         }
         guard let heard else { return nil }
         let most = max(.zero, last.time - heard - trip)
+        // What it had heard may have waited as well, where the other direction is full.
+        if view.isBulkBothWays { return (.zero, most) }
         return (later.second.map { min(most, max(.zero, last.time - $0 - trip)) } ?? .zero, most)
     }
 

@@ -90,6 +90,8 @@ struct OutageFinder {
             let start = max(.zero, (verdict.start ?? gap.start) - way)
             let end = max(start, (verdict.end ?? gap.end) - way)
             let placing = verdict.kind == .senderIdle ? .zero : isPlaced && curve.source != .unplaced ? wayUncertainty : max(wayUncertainty, baseRTT / 2)
+            // Acknowledgements that wait behind data tell late, by a time that varies.
+            let waiting = curve.source == .acknowledgements && verdict.kind != .senderIdle && view.isBulkBothWays ? queue.longestWait(around: gap.start) : .zero
             // On real traffic (bench/inference) the edges of a few drops in a hundred lay outside, by up to half as much again.
             let margin = { (known: Interval) in verdict.kind == .drop ? known + known / 2 : known }
             append(
@@ -97,16 +99,16 @@ struct OutageFinder {
                 LinkFit.Outage(
                     direction: verdict.directionReason == nil ? verdict.direction ?? curve.direction : nil, start: start, length: end - start,
                     kind: verdict.kind, evidence: verdict.evidence,
-                    startUncertainty: margin(max(sparse, verdict.startUncertainty, placing) + aside),
-                    endUncertainty: margin(max(gap.spacing, verdict.endUncertainty, placing) + aside), basis: verdict.basis, directionReason: verdict.directionReason))
+                    startUncertainty: margin(max(sparse, verdict.startUncertainty, placing) + aside) + waiting,
+                    endUncertainty: margin(max(gap.spacing, verdict.endUncertainty, placing) + aside) + waiting, basis: verdict.basis, directionReason: verdict.directionReason))
             guard let also = verdict.also else { continue }
             let from = max(.zero, also.start - way)
             append(
                 to: &outages,
                 LinkFit.Outage(
                     direction: (verdict.direction ?? curve.direction).other, start: from, length: max(.zero, also.end - way - from), kind: verdict.kind,
-                    evidence: verdict.evidence, startUncertainty: max(sparse, verdict.startUncertainty, placing, .milliseconds(25)),
-                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing),
+                    evidence: verdict.evidence, startUncertainty: max(sparse, verdict.startUncertainty, placing, .milliseconds(25)) + waiting,
+                    endUncertainty: max(gap.spacing, verdict.endUncertainty, placing) + waiting,
                     basis: also.basis))
         }
         return outages + refusals(beside: outages)

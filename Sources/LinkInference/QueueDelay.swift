@@ -64,6 +64,11 @@ struct QueueDelay: Sendable {
         return samples[low - 1].wait
     }
 
+    /// The longest within a second; zero where none was seen.
+    func longestWait(around time: Interval) -> Interval {
+        samples.lazy.filter { ($0.time - time).magnitude <= .seconds(1) }.map(\.wait).max() ?? .zero
+    }
+
     /// By how much it grew between the last two round trips that ended by `time`, and so may have grown since; nil where they are long ago.
     func change(before time: Interval) -> Interval? {
         let known = samples.prefix { $0.time <= time }.suffix(2)
