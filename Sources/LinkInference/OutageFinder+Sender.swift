@@ -207,7 +207,7 @@ extension OutageFinder {
 
     /// All had arrived, and nobody said so.
     private func wayBackCut(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isMany: Bool) -> Verdict? {
-        let isTold = answers.missing.map { isBeyondBursts($0, of: usualBurstOfAnswers(sender), sender.silent) }
+        let isTold = answers.missing.map { $0 >= 2 && isBeyondBursts($0, of: usualBurstOfAnswers(sender), sender.silent) }
             ?? (sender.sentAgain.count >= 2 && sender.outstanding >= 10_000)
         guard isTold, answers.missing != nil && !isMany || sender.missing < 3_000 else { return nil }
         // What was heard first answered what was sent a round trip before, or data that had stood in a queue.

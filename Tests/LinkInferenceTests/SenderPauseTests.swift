@@ -69,7 +69,7 @@ import Testing
     @Test("throughput with pauses between is no capacity, though packets of each burst waited")
     func burstsAreNoCapacity() throws {
         let profile = LinkProfile(service: .constant(.kilobitsPerSecond(7_300)), delay: .milliseconds(10))
-        let pauses = (1..<40).map { Instant.zero + .milliseconds(350 * $0 - 200) ..< Instant.zero + .milliseconds(350 * $0) }
+        let pauses = (1..<40).map { Instant.zero + .milliseconds(350 * $0 - 310) ..< Instant.zero + .milliseconds(350 * $0) }
         let world = RecordedWorld.repairedDownload(LinkScenario(up: profile, down: profile, seed: 3), window: 90, until: .zero + .seconds(14), recordedAt: .client, pauses: pauses)
         let fit = try LinkFit(world.timeline)
         #expect(fit.down.isLowerBound || abs(fit.down.capacity.inMegabitsPerSecond - 7.3) < 0.2, "\(fit.down.capacity.inMegabitsPerSecond): \(fit.down.capacityBasis)")
@@ -81,8 +81,11 @@ import Testing
         Self.opened(&world, atServer: true, .milliseconds(50))
         struct Record { var at: Instant; var isUp: Bool; var number: Int; var made: Instant }
         var records: [Record] = []
-        for number in 0..<2_400 {
-            let sent = Instant.zero + .milliseconds(100) + .microseconds(2_400) * Int64(number)
+        var chance = SeededGenerator(seed: 6)
+        var sent = Instant.zero + .milliseconds(100)
+        for number in 0..<4_000 {
+            // At no pace that recurs.
+            sent += .microseconds(800 + Int64(chance.next(below: 3_200)))
             let made = sent + .milliseconds(25)
             // Their own queue holds up to a second of them, and lets go of them within another.
             let phase = made.sinceStart.nanoseconds % 4_000_000_000
