@@ -13,6 +13,9 @@ struct Dialer: ~Copyable {
     var count: Int { peers.count }
     subscript(_ id: UInt64) -> Peer? { peers[id] }
 
+    /// Peers that wait to be dialled again, oldest first.
+    var backingOff: [Peer] { peers.keys.sorted().compactMap { peers[$0] }.filter { $0.link == .backingOff } }
+
     // MARK: records
 
     /// Of somebody who is dialled.

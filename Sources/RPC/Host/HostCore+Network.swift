@@ -6,11 +6,10 @@ extension HostCore {
     mutating func networkChanged(to addresses: [NetworkAddress]?, moved: [NetworkAddress], at now: Instant) {
         endpoint.pathChanged(to: addresses, moved: moved, at: now)
         // Who waits to dial again waited for this.
-        for id in peers.keys.sorted() {
-            guard let peer = peers[id], peer.link == .backingOff else { continue }
+        for peer in dialer.backingOff {
             timers.cancel(peer.redialTimer)
             peer.backoff.reset()
-            redial(id, at: now)
+            redial(peer.id, at: now)
         }
     }
 }
