@@ -114,6 +114,7 @@ void mast_close(int descriptor) {
 
 #ifdef __linux__
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/epoll.h>
@@ -432,6 +433,17 @@ int mast_poll_wait(struct mast_poll *poll, int64_t nanoseconds, struct mast_even
 
 void mast_poll_be_punctual(void) { prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0); }
 
+int mast_udp_steer(int socket, const uint64_t *instructions, int count) {
+    struct sock_filter filters[64];
+    if (count < 1 || count > 64) return -EINVAL;
+    for (int index = 0; index < count; index++) {
+        uint64_t word = instructions[index];
+        filters[index] = (struct sock_filter){(uint16_t)word, (uint8_t)(word >> 16), (uint8_t)(word >> 24), (uint32_t)(word >> 32)};
+    }
+    struct sock_fprog program = {(unsigned short)count, filters};
+    return setsockopt(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
+}
+
 int mast_network_open(void) {
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
     if (fd < 0) return -errno;
@@ -495,6 +507,7 @@ int mast_network_source(const struct mast_endpoint *destination, struct mast_end
 #else
 
 // Elsewhere sockets stand on another loop; these are never called there.
+int mast_udp_steer(int socket, const uint64_t *instructions, int count) { return -ENOSYS; }
 int mast_network_open(void) { return -ENOSYS; }
 int mast_network_ask(int socket, int what) { return -ENOSYS; }
 int mast_network_receive(int socket, uint8_t *bytes, size_t size) { return -ENOSYS; }

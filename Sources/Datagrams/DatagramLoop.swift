@@ -96,9 +96,14 @@ package protocol DatagramSocket: AnyObject {
     func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress, mark: ECNCodepoint)
     func flush()
     func close()
+    /// Of sockets that share a port: chooses the one that takes a datagram, for all of them.
+    /// - Parameter program: of the classic packet filter; see `mast_udp_steer`.
+    /// - Returns: false where the system cannot.
+    func steer(_ program: [UInt64]) -> Bool
 }
 
 extension DatagramSocket {
+    package func steer(_ program: [UInt64]) -> Bool { false }
     package func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) { send(bytes, to: destination, mark: .notCapable) }
     package func send(_ bytes: [UInt8], to destination: NetworkAddress, mark: ECNCodepoint = .notCapable) {
         bytes.withUnsafeBytes { send($0, to: destination, mark: mark) }

@@ -63,6 +63,8 @@
             pendingBytes += bytes.count
         }
 
+        func steer(_ program: [UInt64]) -> Bool { descriptor >= 0 && mast_udp_steer(descriptor, program, Int32(program.count)) == 0 }
+
         func flush() {
             let count = pending
             (pending, pendingBytes) = (0, 0)

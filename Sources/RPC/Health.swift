@@ -48,16 +48,21 @@ extension Health.Drops {
 
 extension RPCHost {
     func datagramReport() -> Health.Datagrams {
-        var report = touch(flush: false) { core, _ in
-            let counters = core.endpoint.counters
-            return Health.Datagrams(
-                received: counters.received, receivedBytes: counters.receivedBytes, sent: counters.sent, sentBytes: counters.sentBytes,
-                forwarded: counters.forwarded, dropped: counters.dropped, droppedBy: Health.Drops(counters), handshakes: counters.handshakes,
-                cookiesSent: counters.cookiesSent, resetsSent: counters.resetsSent, connections: core.endpoint.connectionCount,
-                halfOpen: core.endpoint.halfOpenCount, ownFaults: counters.ownFaults, residentBytes: nil)
+        var (counters, connections, halfOpen) = (EndpointCounters(), 0, 0)
+        for shard in shards {
+            let (more, count, half) = shard.touch(flush: false) { core, _ in
+                (core.endpoint.counters, core.endpoint.connectionCount, core.endpoint.halfOpenCount)
+            }
+            counters.add(more)
+            (connections, halfOpen) = (connections + count, halfOpen + half)
         }
+        var report = Health.Datagrams(
+            received: counters.received, receivedBytes: counters.receivedBytes, sent: counters.sent, sentBytes: counters.sentBytes,
+            forwarded: counters.forwarded, dropped: counters.dropped, droppedBy: Health.Drops(counters), handshakes: counters.handshakes,
+            cookiesSent: counters.cookiesSent, resetsSent: counters.resetsSent, connections: connections, halfOpen: halfOpen,
+            ownFaults: counters.ownFaults, residentBytes: nil)
         report.residentBytes = driver.residentMemoryBytes()
-        report.socket = driver.socketReport()
+        report.socket = socketReport
         return report
     }
 }

@@ -10,6 +10,7 @@ package final class UDPEndpointDriver: EndpointDriver {
         var address = NetworkAddress(ipv4: 0, port: 0)
         var counters = SocketCounters()
         var networkChanges: UInt64 = 0
+        var handedOver: UInt64 = 0
         var stalls: (count: UInt64, longest: Interval) = (0, .zero)
     }
 
@@ -25,7 +26,7 @@ package final class UDPEndpointDriver: EndpointDriver {
         func wake() { box.load()?.loop.wake() }
     }
 
-    private let clock = SystemClock()
+    private let clock: SystemClock
     private let state = Mutex(State())
     /// Set once. Every call and every answer of the host asks for it, from any thread, so it is behind no lock.
     private let loop = LoopReference()
@@ -36,7 +37,9 @@ package final class UDPEndpointDriver: EndpointDriver {
 
     let executor: LoopExecutor
 
-    init() {
+    /// - Parameter clock: the same for all cores of a host.
+    init(clock: SystemClock = SystemClock()) {
+        self.clock = clock
         let loop = loop
         executor = LoopExecutor(clock: clock, thread: thread) { loop.wake() }
     }
@@ -50,11 +53,11 @@ package final class UDPEndpointDriver: EndpointDriver {
 
     /// As of the socket's last turn.
     package func socketReport() -> SocketReport? {
-        let (counters, changes, stalls) = state.withLock { ($0.counters, $0.networkChanges, $0.stalls) }
+        let (counters, changes, handedOver, stalls) = state.withLock { ($0.counters, $0.networkChanges, $0.handedOver, $0.stalls) }
         return SocketReport(
             notSent: counters.failures.map { .init(errno: $0.code, reason: SocketError.text($0.code), count: $0.count) },
             unusable: counters.unusable, networkErrors: counters.networkErrors, reopened: counters.reopened,
-            networkChanges: changes, stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
+            networkChanges: changes, handedOver: handedOver, stalls: stalls.count, longestStallMs: stalls.longest.inSeconds * 1_000)
     }
 
     package func scheduleFlush() {
@@ -86,9 +89,9 @@ package final class UDPEndpointDriver: EndpointDriver {
     func noteNetworkChange() { state.withLock { $0.networkChanges += 1 } }
 
     /// On the loop's thread.
-    func note(_ counters: SocketCounters) {
+    func note(_ counters: SocketCounters, handedOver: UInt64) {
         let stalls = (executor.stalls, executor.longestStall)
-        state.withLock { ($0.counters, $0.stalls) = (counters, stalls) }
+        state.withLock { ($0.counters, $0.stalls, $0.handedOver) = (counters, stalls, handedOver) }
     }
 }
 
@@ -115,13 +118,32 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     private var transmits: [Transmit] = []
     private var ways = Ways { LocalSource.of(datagramsTo: $0) }
     private var effects = HostEffects()
+    /// Which of the host's cores this is, and what others' sockets got for each.
+    private let shard: Int
+    private let inboxes: [ShardInbox]
+    private let wakeShard: (Int) -> Void
+    private var handedOver: UInt64 = 0
+    /// Empty but while it is handed on.
+    private var handed: [ReceivedDatagram] = []
 
-    init(host: RPCHost, driver: UDPEndpointDriver) { (self.host, self.driver) = (host, driver) }
+    /// - Parameter inboxes: one for each core; none for a host of one.
+    init(host: RPCHost, driver: UDPEndpointDriver, shard: Int = 0, inboxes: [ShardInbox] = [], wakeShard: @escaping (Int) -> Void = { _ in }) {
+        (self.host, self.driver, self.shard, self.inboxes, self.wakeShard) = (host, driver, shard, inboxes, wakeShard)
+    }
 
     func use(_ socket: any DatagramSocket) { self.socket = socket }
 
+    func steer(_ program: [UInt64]) -> Bool { socket?.steer(program) ?? false }
+
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
         let takenAt = notes.age.map { driver.now() - $0 }
+        if inboxes.count > 1 {
+            switch ShardChoice(of: bytes, shards: inboxes.count) {
+            case .one(shard): break
+            case .one(let other): return handOver(bytes, from: source, notes.mark, takenAt, to: other)
+            case .all: for other in inboxes.indices where other != shard { handOver(bytes, from: source, notes.mark, takenAt, to: other) }
+            }
+        }
         if arrived < arrivals.count {
             (arrivals[arrived].source, arrivals[arrived].mark, arrivals[arrived].takenAt) = (source, notes.mark, takenAt)
             arrivals[arrived].bytes.removeAll(keepingCapacity: true)
@@ -131,6 +153,20 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
         }
         arrived += 1
         if arrived >= Self.received { deliver() }
+    }
+
+    private func handOver(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, _ mark: ECNCodepoint, _ takenAt: Instant?, to other: Int) {
+        handedOver += 1
+        if inboxes[other].put(ReceivedDatagram(bytes: Array(bytes), source: source, mark: mark, takenAt: takenAt)) { wakeShard(other) }
+    }
+
+    /// What other cores' sockets got for this one.
+    private func takeHanded() {
+        guard inboxes.count > 1 else { return }
+        inboxes[shard].take(into: &handed)
+        guard !handed.isEmpty else { return }
+        host.receive(&handed, count: handed.count, &effects, at: driver.now())
+        handed.removeAll(keepingCapacity: true)
     }
 
     func failed(_ code: Int32, to destination: NetworkAddress, on socket: any DatagramSocket) {
@@ -158,6 +194,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func turn(at now: Instant) -> Instant? {
         deliver()
+        takeHanded()
         _ = driver.executor.run()
         // The host's clock is the driver's, which began before the loop's.
         let begin = driver.now()
@@ -173,7 +210,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
                     socket.send(transmit.payload, to: transmit.destination, mark: transmit.mark)
                 }
                 socket.flush()
-                driver.note(socket.counters)
+                driver.note(socket.counters, handedOver: handedOver)
             }
             transmits.removeAll(keepingCapacity: true)
             // What was resumed may have something to send.

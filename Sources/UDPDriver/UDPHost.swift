@@ -25,72 +25,47 @@ package enum SocketLoop: Sendable, CaseIterable {
 ///   - placement: where `body` and the tasks it starts run. On the socket's thread a call is sent, and its answer taken, without
 ///     a change of threads: for a body that waits rather than computes. One that blocks that thread, or keeps it for long, stops
 ///     the host.
+///   - cores: how many threads serve, each with a socket, a lock and connections of its own (Linux; elsewhere one). A new connection
+///     comes to one of them by chance and stays there, wherever its packets come from; its handlers run on that thread. Clients of this
+///     host are on the first. Limits of memory and connections are shared out; `statistics` and `connections` are of all. Each core
+///     counts as a run of its own: a call that is made once at most, and whose connection was lost, ends as *unknown* when the new
+///     connection comes to another core. For hosts that peers reach directly, not through a forwarder.
 ///
 /// Where the environment names a file in `MAST_KEYLOG`, the keys of its connections are appended to it, and a warning says so.
 ///
 /// - Throws: ``UDPDriverError`` when the socket or the key log cannot be opened, else what `body` throws.
 public func withUDPHost<R: Sendable>(
     bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
-    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, _ body: @Sendable (RPCHost) async throws -> R
+    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, cores: Int = 1, _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
     try await withUDPHost(
-        bind: bind, identity: identity, configuration: configuration, logger: logger, placement: placement, loop: .system, body)
+        bind: bind, identity: identity, configuration: configuration, logger: logger, placement: placement, cores: cores, loop: .system, body)
 }
 
 package func withUDPHost<R: Sendable>(
     bind: NetworkAddress? = nil, identity: StaticKeyPair? = nil, configuration: HostConfiguration = .init(),
-    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, loop kind: SocketLoop,
+    logger: Logger? = nil, placement: RPCServer.Placement = .taskThreads, cores: Int = 1, loop kind: SocketLoop,
     _ body: @Sendable (RPCHost) async throws -> R
 ) async throws -> R {
-    let driver = UDPEndpointDriver()
     var configuration = configuration
     if !Processor.hasAES, configuration.transport.cipherSuites == CipherSuite.standard { configuration.transport.cipherSuites.reverse() }
     let keyLog = try KeyLogFile.asked(logger)
     var generator = SystemRandomNumberGenerator()
-    let host = RPCHost(
-        identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, entropy: SystemChance(), driver: driver,
-        logger: logger, secretLog: keyLog)
-    let pump = HostPump(host: host, driver: driver)
-    let loop = try makeLoop(kind, pump, logger)
+    var shards = HostShards(HostShards.possible(cores, kind), logger: logger)
+    let first: HostShard
     do {
-        let local = try await loop.run {
-            driver.claimThread()
-            let socket = try open(bind, on: loop)
-            pump.use(socket)
-            return socket.localAddress
-        }
-        driver.attach(loop, at: local)
+        try shards.begin(identity: identity ?? StaticKeyPair(using: &generator), configuration: configuration, kind: kind, keyLog: keyLog)
+        first = try await shards.open(bind)
     } catch {
-        await loop.stop()
+        await shards.stop()
         throw UDPDriverError("\(error)")
     }
-    driver.scheduleFlush()
+    first.driver.scheduleFlush()
     let result: Result<R, any Error>
     do {
         result = .success(
-            try await withTaskExecutorPreference(placement == .socketThread ? driver.executor : nil) { try await body(host) })
+            try await withTaskExecutorPreference(placement == .socketThread ? first.driver.executor : nil) { try await body(first.host) })
     } catch { result = .failure(error) }
-    host.close(reason: "closing")
-    _ = try? await loop.run { pump.finish() }
-    await loop.stop()
+    await shards.close(reason: "closing")
     return try result.get()
-}
-
-private func makeLoop(_ kind: SocketLoop, _ pump: HostPump, _ logger: Logger?) throws(UDPDriverError) -> any DatagramLoop {
-    let log = logger.map { SocketLog($0) }
-    do {
-        return kind == .nio ? NIODatagramLoop(pump, log: log, hearsNetwork: true) : try DatagramLoops.make(pump, log: log, hearsNetwork: true)
-    } catch { throw UDPDriverError("cannot have sockets: \(error)") }
-}
-
-/// On the loop's thread.
-private func open(_ bind: NetworkAddress?, on loop: any DatagramLoop) throws(SocketError) -> any DatagramSocket {
-    let abilities: SocketAbilities = [.whole, .notes]
-    if let bind { return try loop.open(bind, abilities) }
-    do throws(SocketError) {
-        return try loop.open(NetworkAddress(high: 0, low: 0, port: 0), abilities)
-    } catch {
-        // A system without IPv6.
-        return try loop.open(NetworkAddress(ipv4: 0, port: 0), abilities)
-    }
 }

@@ -26,6 +26,9 @@ enum {
 };
 // A bound, non-blocking socket. An unspecified IPv6 address also takes IPv4. `bound` gets its address.
 int mast_udp_open(const struct mast_endpoint *address, int abilities, struct mast_endpoint *bound);
+// Among sockets that share a port, the one that takes a datagram is chosen by this program of the classic packet filter: instructions
+// as code 16 bits, jump if true 8, jump if false 8, operand 32, from the low end. 0, or -errno where the system cannot.
+int mast_udp_steer(int socket, const uint64_t *instructions, int count);
 // Whether the socket's addresses are IPv6's.
 int mast_udp_is_ipv6(int socket);
 void mast_close(int descriptor);

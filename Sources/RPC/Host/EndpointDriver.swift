@@ -52,18 +52,36 @@ public struct SocketReport: Codable, Sendable {
     public var reopened: UInt64
     /// How often the system said that interfaces, addresses or routes of this machine changed.
     public var networkChanges: UInt64
+    /// Of a host of several cores: datagrams that one core's socket got and another's connection was for.
+    public var handedOver: UInt64
     /// How often a handler kept the socket's thread for longer than 10 ms, and for how long at most. Such methods are to be
     /// ``MethodHandler/offloaded``.
     public var stalls: UInt64
     public var longestStallMs: Double
 
     package init(
-        notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64, networkChanges: UInt64 = 0, stalls: UInt64 = 0,
+        notSent: [NotSent], unusable: UInt64, networkErrors: UInt64, reopened: UInt64, networkChanges: UInt64 = 0, handedOver: UInt64 = 0, stalls: UInt64 = 0,
         longestStallMs: Double = 0
     ) {
         (self.notSent, self.unusable, self.networkErrors, self.reopened) = (notSent, unusable, networkErrors, reopened)
-        self.networkChanges = networkChanges
+        (self.networkChanges, self.handedOver) = (networkChanges, handedOver)
         (self.stalls, self.longestStallMs) = (stalls, longestStallMs)
+    }
+}
+
+extension SocketReport {
+    /// Another core's: by reason, the longest of the stalls, and the most that any core heard of the network, which all hear of.
+    mutating func add(_ other: SocketReport) {
+        for more in other.notSent {
+            if let index = notSent.firstIndex(where: { $0.errno == more.errno }) { notSent[index].count += more.count } else { notSent.append(more) }
+        }
+        unusable += other.unusable
+        networkErrors += other.networkErrors
+        reopened += other.reopened
+        networkChanges = max(networkChanges, other.networkChanges)
+        handedOver += other.handedOver
+        stalls += other.stalls
+        longestStallMs = max(longestStallMs, other.longestStallMs)
     }
 }
 

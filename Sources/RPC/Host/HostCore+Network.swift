@@ -15,8 +15,12 @@ extension HostCore {
 }
 
 extension RPCHost {
-    /// What became of the socket's datagrams; nil where there is no socket.
-    package var socketReport: SocketReport? { driver.socketReport() }
+    /// What became of the datagrams of this host's sockets; nil where there is none.
+    package var socketReport: SocketReport? {
+        shards.compactMap { $0.driver.socketReport() }.reduce(into: nil as SocketReport?) { sum, report in
+            if sum == nil { sum = report } else { sum?.add(report) }
+        }
+    }
 
     /// The system says that this machine's network changed: whatever waits for an answer is sent again at once, and whoever
     /// waits to dial again does so now.

@@ -2,10 +2,8 @@ import MastTimebase
 import MastTransport
 
 extension RPCHost {
-    /// Serves until the task is cancelled or `drain` has ended. Handlers are this task's children: cancelling it
-    /// cancels them. For a graceful end call `drain` first.
-    /// - Throws: `RPCError` when this host serves already or is closed.
-    public func serve(_ server: RPCServer) async throws {
+    /// See `serve`, of this core alone.
+    func serveAlone(_ server: RPCServer) async throws {
         // The core admits at most `maxConcurrentCalls`.
         let (workers, continuation) = AsyncStream.makeStream(of: Worker.self, bufferingPolicy: .unbounded)
         guard touch({ core, _ in core.startServing(server, continuation) }) else {
@@ -26,9 +24,8 @@ extension RPCHost {
         }
     }
 
-    /// Refuses new calls (`unavailable`, no effect), lets running ones finish for at most `grace`, cancels the
-    /// rest and ends `serve`.
-    public func drain(grace: Interval) async {
+    /// See `drain`, of this core alone.
+    func drainAlone(grace: Interval) async {
         touch { core, now in core.beginDraining(at: now) }
         _ = await wait(.drained, until: now() + grace)
         touch { core, _ in

@@ -15,6 +15,8 @@ public final class RPCHost: Sendable {
     let logger: Logger?
     private let secretLog: (any SecretLog)?
     let envelope: EnvelopeLimits
+    /// The other cores of this host.
+    let group = HostGroup()
     private let ids = Atomic<UInt64>(1)
     /// The key by which peers know this host.
     public let publicKey: PublicKey
@@ -43,7 +45,8 @@ public final class RPCHost: Sendable {
     public func now() -> Instant { driver.now() }
     public func wallTime() -> WallTime { driver.wallTime() }
 
-    public var statistics: HostStatistics {
+    /// Of this core alone.
+    package var ownStatistics: HostStatistics {
         touch(flush: false) { core, _ in
             var statistics = core.statistics
             statistics.runningHandlers = core.runningHandlers
@@ -86,6 +89,8 @@ public final class RPCHost: Sendable {
 
     /// Calls back to a peer over a connection that is up, whoever made it. It ends with that connection.
     public func client(on connection: PeerConnection) -> RPCClient {
+        // Another core's.
+        guard connection.host === self else { return connection.host.client(on: connection) }
         let handle = connection.handle
         let peer = touch(flush: false) { core, _ in core.makePeer(.bound(handle)) }
         return RPCClient(host: self, peer: peer, target: connection.address.description, peerKey: connection.peerKey)
@@ -103,6 +108,8 @@ public final class RPCHost: Sendable {
     }
 
     package func peerKey(at host: HostPort, expecting expected: PublicKey? = nil, within limit: Interval = .seconds(5)) async throws(RPCError) -> PublicKey {
+        // Answers about keys come to the first core.
+        if let first = shards.first, first !== self { return try await first.peerKey(at: host, expecting: expected, within: limit) }
         switch await wait(.key(KeySearch(host, expected: expected)), until: now() + limit) {
         case .key(let key): return key
         case .failed(let error): throw error
@@ -112,8 +119,8 @@ public final class RPCHost: Sendable {
 
     // MARK: connections
 
-    /// All established connections, oldest first.
-    public var connections: [PeerConnection] {
+    /// Of this core alone, oldest first.
+    var ownConnections: [PeerConnection] {
         touch(flush: false) { core, _ in core.connections.keys.sorted().compactMap { core.connections[$0]?.info } }
             .map { PeerConnection(host: self, info: $0) }
     }
@@ -135,8 +142,7 @@ public final class RPCHost: Sendable {
         touch { core, now in body(&core.endpoint, now) }
     }
 
-    /// Closes every connection, so that peers know at once, and fails what waits. The host stays closed.
-    public func close(reason: String = "") {
+    func closeAlone(reason: String) {
         touch { core, now in core.close(reason: reason, at: now) }
     }
 

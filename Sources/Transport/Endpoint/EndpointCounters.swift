@@ -16,6 +16,21 @@ package struct EndpointCounters: Sendable {
     private var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
 
     package init() {}
+    package mutating func add(_ other: EndpointCounters) {
+        received += other.received
+        receivedBytes += other.receivedBytes
+        sent += other.sent
+        sentBytes += other.sentBytes
+        forwarded += other.forwarded
+        forwardedBytes += other.forwardedBytes
+        cookiesSent += other.cookiesSent
+        resetsSent += other.resetsSent
+        handshakes += other.handshakes
+        displaced += other.displaced
+        ownFaults += other.ownFaults
+        for index in drops.indices { drops[index] += other.drops[index] }
+    }
+
     package mutating func drop(_ reason: DropReason) { drops[reason.rawValue] += 1 }
     package func dropped(_ reason: DropReason) -> UInt64 { drops[reason.rawValue] }
     package var dropped: UInt64 { drops.reduce(0, +) }

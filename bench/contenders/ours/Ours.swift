@@ -19,12 +19,13 @@ struct Ours: AsyncParsableCommand {
 
     struct Server: AsyncParsableCommand {
         @Option var listen: String
+        @Option(help: "Threads that serve.") var cores = 1
         @Flag(help: "Listen behind a forwarder, as a station does behind the communication server.") var forwarded = false
 
         func run() async throws {
             guard let address = NetworkAddress(listen) else { throw ValidationError("--listen takes ADDR:PORT") }
             guard forwarded else {
-                return try await withUDPHost(bind: address) { host in
+                return try await withUDPHost(bind: address, cores: cores) { host in
                     ContenderProgram.ready(credential: "\(host.publicKey)")
                     try await host.serve(TransferService.server)
                 }
