@@ -150,6 +150,8 @@ package struct DuplicateFilter {
     package let limits: Limits
     package let incarnation: UInt64
     private var sessions: [Owner: Session] = [:]  // lookup only
+    /// Found last, and mostly next: hashing a key takes longer than comparing it with itself.
+    private var latest: (owner: Owner, session: Session)?
     /// Every session once, with the moment it was put there; a second chance for those used since.
     private var queue: [(owner: Owner, since: Instant)] = []
     private var queueStart = 0
@@ -167,7 +169,7 @@ package struct DuplicateFilter {
         guard let id = header.id else { return .new }
         let isRetry = header.attempt > 1
         sweep(at: now)
-        let known = sessions[owner]
+        let known = find(owner)
         let session = known ?? Session(lastUsed: now)
         if known == nil {
             guard makeRoom() else { return .overloaded }
@@ -186,12 +188,19 @@ package struct DuplicateFilter {
     package mutating func complete(_ owner: Owner, sequence: UInt64, outcome: Outcome?) {
         var outcome = outcome
         if let bytes = outcome?.frames.count, bytes > limits.resultBytes || keptBytes + bytes > limits.totalBytes { outcome = nil }
-        keptBytes += sessions[owner]?.complete(sequence, outcome, keeping: limits.done) ?? 0
+        keptBytes += find(owner)?.complete(sequence, outcome, keeping: limits.done) ?? 0
     }
 
     /// The call was refused before its handler ran: it may come again.
     package mutating func withdraw(_ owner: Owner, sequence: UInt64) {
         sessions[owner]?.withdraw(sequence)
+    }
+
+    private mutating func find(_ owner: Owner) -> Session? {
+        if let latest, latest.owner == owner { return latest.session }
+        guard let session = sessions[owner] else { return nil }
+        latest = (owner, session)
+        return session
     }
 
     /// The call never ran, and another attempt of it takes its place.
@@ -249,6 +258,7 @@ package struct DuplicateFilter {
 
     private mutating func drop(_ owner: Owner) {
         guard let session = sessions.removeValue(forKey: owner) else { return }
+        if latest?.session === session { latest = nil }
         for record in session.records {
             if case .done(let outcome) = record.state { keptBytes -= outcome.frames.count }
         }

@@ -10,12 +10,13 @@ struct Workers: ~Copyable {
     /// Whoever has answered stays for another call.
     private var areKept = false
 
-    var canWork: Bool { hiring != nil }
+    /// Whether there is `hiring`, which each call asks and which is dear to look at.
+    private(set) var canWork = false
 
     /// - Returns: false when they work already.
     mutating func begin(_ hiring: AsyncStream<Worker>.Continuation) -> Bool {
-        guard self.hiring == nil else { return false }
-        (self.hiring, areKept) = (hiring, true)
+        guard !canWork else { return false }
+        (self.hiring, canWork, areKept) = (hiring, true, true)
         return true
     }
 
@@ -23,7 +24,7 @@ struct Workers: ~Copyable {
     mutating func end(_ effects: inout [HostEffect]) {
         dismissIdle(&effects)
         if let hiring { effects.append(.finishServing(hiring)) }
-        hiring = nil
+        (hiring, canWork) = (nil, false)
     }
 
     /// Whoever is idle ends, and from now on whoever has answered.
@@ -39,13 +40,15 @@ struct Workers: ~Copyable {
 
     /// The call goes to one of them.
     mutating func answer(_ call: ServerRecord, _ incoming: IncomingCall, _ effects: inout [HostEffect]) {
-        guard let hiring else { return }
         let worker = idle.popLast() ?? Worker()
         worker.next = incoming
         (call.worker, worker.call) = (worker, call)
-        guard let waiter = worker.idle else { return effects.append(.hire(hiring, worker)) }
-        worker.idle = nil
-        effects.append(.work(waiter, true))
+        if let waiter = worker.idle {
+            worker.idle = nil
+            effects.append(.work(waiter, true))
+        } else if let hiring {
+            effects.append(.hire(hiring, worker))
+        }
     }
 
     /// A worker is done with its call: `waiter` resumes when there is another, or when none will come.
