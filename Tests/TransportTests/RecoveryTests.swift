@@ -136,4 +136,22 @@ import Testing
         #expect(concluded(&recovery) == ["-1", "-2"])
         #expect(!recovery.rtt.hasSample && recovery.window == 10 * PathMTU.base && recovery.sent.bytesInFlight == Self.bytes)
     }
+
+    /// One loss in front keeps all behind it for a while. At a quarter of a million packets a second that is more than the table takes.
+    @Test func aLossInFrontOfAFastSendersPacketsStopsNothing() throws {
+        var recovery = recovery()
+        send(1, &recovery)
+        var (now, blocked) = (at(1), 0)
+        for order in 1...UInt64(Recovery.mostPackets + 5_000) {
+            if case .later = recovery.maySend(Self.bytes, at: now) {
+                blocked += 1
+                continue
+            }
+            recovery.onSent(bytes: Self.bytes, full: Self.bytes, isCopied: false, frames: [], at: now)
+            _ = try recovery.onAcknowledgement(ack(order...order), at: now)
+            while recovery.nextConcluded() != nil {}
+            now = now + .microseconds(4)
+        }
+        #expect(blocked == 0 && recovery.sent.count < Recovery.mostPackets && recovery.isSound)
+    }
 }

@@ -54,7 +54,7 @@ package struct Recovery: Sendable {
     private let largestDatagram: Int
 
     /// The table of sent packets is bounded, whatever their size.
-    private static let mostPackets = 65_536
+    package static let mostPackets = 65_536
 
     package init(_ configuration: TransportConfiguration, firstNumber: UInt64 = 0) {
         rtt = RTTEstimator(initial: configuration.initialRTT)
@@ -78,7 +78,12 @@ package struct Recovery: Sendable {
     package mutating func maySend(_ bytes: Int, at now: Instant) -> Permission {
         let inFlight = sent.bytesInFlight
         if inFlight > 0, inFlight + bytes > controller.window { return .later }
-        guard sent.count < Self.mostPackets else { return .later }
+        if sent.count >= Self.mostPackets {
+            // A loss in front, kept for its late arrival, has everything behind it kept too. With nothing under way no acknowledgement
+            // would come that ends this.
+            sent.prune(lostBefore: now)
+            guard sent.count < Self.mostPackets else { return .later }
+        }
         return pacer.blockedUntil(bytes: bytes, window: controller.window, rtt: rtt, slowStart: controller.isInSlowStart, at: now)
             .map { .at($0) } ?? .now
     }
