@@ -4,8 +4,8 @@ import MastTimebase
 ///
 ///     released ≤ released + whole ≤ taken ≤ ready ≤ highest ≤ limit
 package struct ReceiveStream: Sendable {
-    /// Pieces held at most: one more than there are gaps. A window of full packets of which every other is lost has 450.
-    package static let maximumPieces = 2_048
+    /// Pieces held at most: one more than there are gaps. The largest window, of full packets of which every other is lost, has 7,000.
+    package static let maximumPieces = 8_192
     /// What a piece takes beside its bytes: a place in the list, and an allocation.
     package static let pieceOverhead = 64
 
