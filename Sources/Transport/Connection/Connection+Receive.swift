@@ -195,7 +195,7 @@ extension Connection {
         guard let sample = try path.recovery.onAcknowledgement(ack, at: now) else { return }
         protection?.onAcknowledged(sample.largest)
         if let sentAt = sample.sentAt { statistics.newestAcknowledged = max(statistics.newestAcknowledged ?? sentAt, sentAt) }
-        streams.sendBuffer = max(SendStream.bufferLimit, 2 * path.recovery.window)
+        streams.sendBuffer = min(SendStream.mostBuffered, max(SendStream.bufferLimit, 2 * path.recovery.window))
         settleConcluded(at: now)
         timers[.loss] = path.recovery.lossTime
         armProbe(at: now)

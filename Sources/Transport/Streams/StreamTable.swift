@@ -11,6 +11,8 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     let streamLimit: UInt64
     /// What a stream may have accepted and not seen acknowledged, bytes: its owner raises it with the congestion window.
     package var sendBuffer = SendStream.bufferLimit
+    /// Unacknowledged bytes of all streams above which none is given more than the least: half of what holds back a peer's next calls.
+    private static let mostAhead = 16 << 20
     private var ours = StreamStore()
     private var theirs = StreamStore()
     /// Streams that can send as far as the connection's credit is concerned, in turn; and those that wait for it.
@@ -105,7 +107,9 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
 
     package mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard let stream = find(id) else { return 0 }
-        let accepted = stream.send.write(bytes, fin: fin, limit: sendBuffer)
+        // Beside others that have much under way a stream gets the least: answers that nobody has acknowledged are bounded by connection.
+        let limit = unacknowledged < Self.mostAhead ? sendBuffer : SendStream.bufferLimit
+        let accepted = stream.send.write(bytes, fin: fin, limit: limit)
         unacknowledged += accepted
         requestTurn(stream)
         enqueue(stream)
