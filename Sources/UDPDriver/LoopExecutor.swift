@@ -14,8 +14,9 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
 
     /// As long as a timer may be late without harm.
     static let stall = Interval.milliseconds(10)
-    /// Jobs run before the socket has its turn: a few for each call of a full batch.
+    /// Jobs run before the socket has its turn: a few for each call of a full batch, and no longer than a timer may be late.
     private static let jobsInTurn = 512
+    private static let timeInTurn = Interval.milliseconds(2)
 
     private let state = Mutex(State())
     private let wake: @Sendable () -> Void
@@ -63,8 +64,11 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
             }
             guard !taken.isEmpty else { break }
             var begin = clock.now()
-            for job in taken {
-                job.runSynchronously(on: asUnownedTaskExecutor())
+            let start = begin
+            var done = 0
+            while done < taken.count, begin - start < Self.timeInTurn {
+                taken[done].runSynchronously(on: asUnownedTaskExecutor())
+                done += 1
                 let end = clock.now()
                 if end - begin > Self.stall {
                     stalls += 1
@@ -72,8 +76,12 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
                 }
                 begin = end
             }
-            ran += taken.count
+            ran += done
+            let isOverdue = done < taken.count
+            // The rest first, next time: datagrams that come meanwhile must not wait for it.
+            if isOverdue { own.insert(contentsOf: taken[done...], at: 0) }
             taken.removeAll(keepingCapacity: true)
+            if isOverdue { break }
         }
         return ran > 0
     }

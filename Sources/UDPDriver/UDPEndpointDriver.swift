@@ -104,6 +104,8 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     private static let batch = 64
     /// Datagrams received under one lock.
     private static let received = 256
+    /// Handlers run, and what they say is sent, for so long before the socket is read again.
+    private static let timeInTurn = Interval.milliseconds(4)
     /// Batches sent before the socket is read again.
     private static let batchesInTurn = 16
 
@@ -214,7 +216,11 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
             }
             transmits.removeAll(keepingCapacity: true)
             // What was resumed may have something to send.
-            if driver.executor.run() || driver.takeFlushWanted() { continue }
+            if driver.executor.run() || driver.takeFlushWanted() {
+                // What comes meanwhile is not to wait for handlers.
+                if driver.now() - begin >= Self.timeInTurn { return now }
+                continue
+            }
             if !more { return wakeup.map { now + ($0 - begin) } }
         }
         return now

@@ -183,11 +183,11 @@ import Testing
         for index in 0..<600 as Range<UInt64> { peer.send(data(2, 1 + 2 * index, 1)) }
         let told = peer.events.contains { if case .overdrawn(_, StreamID(rawValue: 2)) = $0 { true } else { false } }
         #expect(told)
-        // Beyond what any honest sender needs: hoarding.
+        // Beyond what the largest window has when every other packet is lost: hoarding.
         let hoarder = try self.peer { ($0.streamWindow, $0.connectionWindow) = (1 << 20, 4 << 20) }
-        for index in 0..<2_048 as Range<UInt64> { hoarder.send(data(0, 1 + 2 * index, 1)) }
+        for index in 0..<8_192 as Range<UInt64> { hoarder.send(data(0, 1 + 2 * index, 1)) }
         #expect(hoarder.closeCode == nil)
-        hoarder.send(data(0, 1 + 2 * 2_048, 1))
+        hoarder.send(data(0, 1 + 2 * 8_192, 1))
         #expect(hoarder.closeCode == 0x0A)
     }
 

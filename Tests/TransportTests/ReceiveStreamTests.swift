@@ -311,7 +311,7 @@ import Testing
         for index in 0..<UInt64(ReceiveStream.maximumPieces) { _ = try receive(1 + 2 * index, 1, fin: false, &stream) }
         #expect(ReceiveStream.maximumPieces == 8_192 && stream.piecesOverhead == 8_192 * 64)
         #expect(throws: ProtocolViolation(code: .protocolViolation, reason: "too many stream fragments")) {
-            try receive(1 + 2 * 2_048, 1, fin: false, &stream)
+            try receive(1 + 2 * 8_192, 1, fin: false, &stream)
         }
     }
 

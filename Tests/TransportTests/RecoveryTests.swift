@@ -154,4 +154,14 @@ import Testing
         }
         #expect(blocked == 0 && recovery.sent.count < Recovery.mostPackets && recovery.isSound)
     }
+
+    /// A paced sender's packets leave while less than a window is under way: they count as long as there was more to send.
+    @Test(arguments: [true, false]) func whatIsAcknowledgedGrowsTheWindowUnlessThereWasNothingMoreToSend(more: Bool) throws {
+        var recovery = recovery()
+        send(3, &recovery)
+        if !more { recovery.onNothingToSend(full: Self.bytes) }
+        let before = recovery.window
+        _ = try recovery.onAcknowledgement(ack(0...2), at: at(50))
+        #expect(recovery.window == before + (more ? 3 * Self.bytes : 0))
+    }
 }

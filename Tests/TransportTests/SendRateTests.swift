@@ -37,14 +37,14 @@ import Testing
         #expect(statistics?.bytesInFlight == sent.reduce(0) { $0 + $1.payload.count })
     }
 
-    /// Of the first burst only what found half the window in use makes it grow: five packets of ten.
+    /// There was more to send, so every packet of the first window makes it grow (RFC 9002 section 7.3.1).
     @Test func slowStartGrowsByWhatIsAcknowledged() {
         send(1_000_000)
         pair.run(for: .zero)
         let sizes = sent.map(\.payload.count)
         pair.run(for: .milliseconds(40))
         #expect(sizes.count == 10)
-        #expect(statistics?.congestionWindow == 12_000 + sizes.suffix(5).reduce(0, +))
+        #expect(statistics?.congestionWindow == 12_000 + sizes.reduce(0, +))
     }
 
     /// In slow start half a window in use is use enough: five full packets.
@@ -99,5 +99,35 @@ import Testing
             return false
         }
         #expect(most > 0.9 && most <= 1)
+    }
+
+    /// RFC 9438 figure 1's convex part: after a loss in slow start a long fast path is filled again within seconds.
+    @Test func aLossInSlowStartIsMadeGoodWithinSeconds() throws {
+        let link = LinkProfile(service: .constant(.megabitsPerSecond(20)), delay: .milliseconds(25), queue: .dropTail(QueueLimit(bytes: 250_000)))
+        var configuration = TransportConfiguration()
+        configuration.logsKeys = true
+        let pair = Pair(scenario: LinkScenario(up: link, down: link, seed: 4), configuration: configuration)
+        let tap = Wiretap(pair)
+        var lost = 0
+        tap.passes = { packet in
+            guard packet.side == .client, packet.bytes > 0, packet.payload.count > 1_000 else { return true }
+            lost += 1
+            return !(41...43).contains(lost)
+        }
+        let handle = connected(pair)
+        let opened = pair.client.openStream(handle, deadline: nil, at: pair.now)
+        let stream = try #require(opened)
+        let piece = [UInt8](repeating: 1, count: 65_536)
+        let start = pair.now
+        var received = 0
+        pair.run(for: .seconds(12)) { pair in
+            while pair.client.write(handle, stream, piece[...], fin: false, at: pair.now) == piece.count {}
+            guard let server = pair.accepted else { return false }
+            var output: [UInt8] = []
+            _ = pair.server.read(server, stream, into: &output, at: pair.now)
+            if pair.now - start >= .seconds(8) { received += output.count }
+            return false
+        }
+        #expect(Double(received) * 8 / 4 / 1e6 > 17, "Mbit/s of 20, from the eighth second on")
     }
 }

@@ -7,8 +7,8 @@
 
     /// The kernel's choice among sockets that share a port is ours, for any bytes.
     @Suite(.timeLimit(.minutes(1))) struct SteeringTests {
+        // Touched on the loop's thread only.
         private final class Counter: DatagramHandler, @unchecked Sendable {
-            // Touched on the loop's thread only.
             var sockets: [any DatagramSocket] = []
             var got: [(bytes: [UInt8], socket: Int)] = []
 

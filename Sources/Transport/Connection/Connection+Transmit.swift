@@ -96,6 +96,7 @@ extension Connection {
         guard room >= 64 else { return nil }
         let isProbe = probesPending > 0
         let wantsData = elicitPending || !pings.isEmpty || streams.hasSendable
+        if !wantsData { path.recovery.onNothingToSend(full: datagramSize) }
         let carriesData = wantsData && (isProbe || mayCarryData(at: now))
         guard carriesData || acknowledgeNow else { return nil }
 

@@ -50,6 +50,8 @@ package struct Recovery: Sendable {
     private var controller: any CongestionController
     private var pacer: Pacer
     private var concluded: Deque<Concluded> = []
+    /// Packets below this number were under way when there was nothing more to send: they say nothing of the window.
+    private var idleBefore: UInt64 = 0
     private let initialRTT: Interval
     private let largestDatagram: Int
 
@@ -108,6 +110,13 @@ package struct Recovery: Sendable {
         if unacknowledgedSince == nil { unacknowledgedSince = now }
     }
 
+    /// Everything that there was to send is sent, and the window had room for more (RFC 9002 section 7.8). A sender that waits for its
+    /// pacer is none of that: most of its packets leave while less than a window is under way.
+    /// - Parameter full: bytes of a full packet.
+    package mutating func onNothingToSend(full: Int) {
+        if sent.bytesInFlight + 3 * full < controller.window { idleBefore = sent.nextNumber }
+    }
+
     /// How large a packet should be tried that carries nothing; nil when none is due.
     package mutating func sizeToTry(peer: Int, at now: Instant) -> Int? { mtu.attempt(peer: peer, at: now) }
 
@@ -160,7 +169,7 @@ package struct Recovery: Sendable {
         _ = mtu.onAcknowledged(packet.number, bytes: packet.bytes)
         guard packet.state == .outstanding else { return }
         sample.acknowledgedBytes += packet.bytes
-        controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: rtt, limited: packet.windowLimited, at: now)
+        controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: rtt, limited: packet.windowLimited || packet.number >= idleBefore, at: now)
     }
 
     /// `lossTime` has come, or something was acknowledged.

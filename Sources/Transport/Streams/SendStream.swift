@@ -8,7 +8,9 @@ import MastTimebase
 package struct SendStream: Sendable {
     /// Bytes accepted and not yet acknowledged, unless more can be under way: one bandwidth-delay product of 40 Mbit/s × 200 ms.
     package static let bufferLimit = 1 << 20
-    /// And at most: eight such.
+    /// Beside streams that have much under way: a message or a few.
+    package static let leastBuffered = 64 << 10
+    /// And at most: eight of the first.
     package static let mostBuffered = 8 << 20
     /// What this stream was allowed when it was last written to.
     private var allowed = Self.bufferLimit

@@ -107,8 +107,9 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
 
     package mutating func write(_ id: StreamID, _ bytes: ArraySlice<UInt8>, fin: Bool) -> Int {
         guard let stream = find(id) else { return 0 }
-        // Beside others that have much under way a stream gets the least: answers that nobody has acknowledged are bounded by connection.
-        let limit = unacknowledged < Self.mostAhead ? sendBuffer : SendStream.bufferLimit
+        // Beside others that have much under way a stream gets little: a peer that acknowledges nothing of a thousand answers holds no
+        // more than a few large ones would take.
+        let limit = unacknowledged < Self.mostAhead ? sendBuffer : SendStream.leastBuffered
         let accepted = stream.send.write(bytes, fin: fin, limit: limit)
         unacknowledged += accepted
         requestTurn(stream)
