@@ -7,7 +7,7 @@ public struct CallContext: Sendable {
     public let connection: PeerConnection
     /// The method's path.
     public let method: String
-    /// Nil unless the method is `atMostOnce`.
+    /// Nil unless the method, or its caller, wants it at most once.
     public let callID: CallID?
     /// On the host's clock. Calls made by the handler inherit it by themselves.
     public let deadline: Instant?

@@ -11,7 +11,8 @@ extension HostCore {
         if let deadline = call.deadline, deadline <= now {
             return refuse(call, Trailer(code: .deadlineExceeded, effect: .none, message: "the deadline passed before the call could run"), at: now)
         }
-        if handler.semantics == .atMostOnce, let id = header.id {
+        // Whoever of both wants it once has it once: a caller may ask for more care than its method needs.
+        if handler.semantics == .atMostOnce || header.semantics == .atMostOnce, let id = header.id {
             let owner = DuplicateFilter.Owner(peer: call.calls.info.peerKey, session: id.session)
             switch filter.admit(owner, header: header, call: call.id, at: now) {
             case .new: call.remembered = (owner, id.sequence)
