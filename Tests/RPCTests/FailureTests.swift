@@ -243,6 +243,12 @@ private enum Slow {
                     #expect(error?.code == .aborted && error?.effect == .unknown && error?.cause == .peerRestarted)
                 }
                 group.addTask { do { let value = try await client.call(Slow.read, Line(text: "r")).text; #expect(value == "r") } }
+                group.addTask {
+                    // Its method may run again; its caller wants it not to.
+                    let careful = Unary<Line, Line>(Slow.read.path, .atMostOnce)
+                    let error = await failure { _ = try await client.call(careful, Line(text: "c")) }
+                    #expect(error?.code == .aborted && error?.effect == .unknown && error?.cause == .peerRestarted)
+                }
                 try await here.host.sleep(for: .seconds(1))
                 there.driver.kill()
                 let again = world.node(1, life: 7)
@@ -254,6 +260,7 @@ private enum Slow {
         }
         #expect(journal.all.filter { $0 == "begin i" }.count == 1)
         #expect(journal.all.filter { $0 == "begin r" }.count == 2)
+        #expect(journal.all.filter { $0 == "begin c" }.count == 1)
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64])
