@@ -104,7 +104,16 @@ import Testing
         try await withUDPHost(bind: .loopback(port: 0), cores: 2) { server in
             async let serving: Void = server.serve(Self.server)
             try await withUDPHost(bind: .loopback(port: 0)) { host in
-                _ = try await host.client(to: server.localAddress, peerKey: server.publicKey).call(Self.say, "", options: Self.options)
+                let client = host.client(to: server.localAddress, peerKey: server.publicKey)
+                // Serving begins in a task of its own, on one core after the other.
+                for attempt in 0..<1_000 {
+                    do {
+                        _ = try await client.call(Self.say, "", options: Self.options)
+                        break
+                    } catch let error as RPCError where error.code == .unavailable && attempt < 999 {
+                        try await host.sleep(for: .milliseconds(10))
+                    }
+                }
             }
             await server.drain(grace: .seconds(10))
             try await serving
