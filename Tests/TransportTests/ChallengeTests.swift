@@ -115,7 +115,7 @@ import Testing
 
     @Test func withEveryPacketFromThereMoreMayGo() throws {
         let stage = Stage()
-        let handle = try downloading(stage)
+        let handle = try downloading(stage, bytes: 1_000_000)
         var came = 0
         for _ in 0..<5 {
             let packet = stage.puppet.packet(stage.puppet.acknowledgement + [.ping], padding: 1_000)
@@ -124,7 +124,7 @@ import Testing
             stage.run(for: .milliseconds(10))
             #expect(stage.bytes(to: elsewhere) <= 3 * came)
         }
-        #expect(stage.bytes(to: elsewhere) > came, "copies of what goes to the path")
+        #expect(stage.bytes(to: elsewhere) > 2 * came, "copies of what goes to the path")
         #expect(stage.address(handle) == home)
         #expect(stage.sent.contains { $0.destination == elsewhere && $0.frames.contains { if case .stream = $0 { true } else { false } } })
     }

@@ -25,7 +25,8 @@ extension Connection {
     /// The smaller of both sides' idle timeouts, where zero is none; nil when neither has one (RFC 9000 section 10.1).
     var idleTimeout: Interval? {
         let peer = Interval.milliseconds(Int64(min(peerParameters.idleTimeoutMilliseconds, 86_400_000)))
-        return [configuration.idleTimeout, peer].filter { $0 > .zero }.min()
+        guard configuration.idleTimeout > .zero else { return peer > .zero ? peer : nil }
+        return peer > .zero ? min(configuration.idleTimeout, peer) : configuration.idleTimeout
     }
 
     mutating func armIdle(at now: Instant) {

@@ -14,7 +14,8 @@ package struct PathMTU: Sendable {
     package static let base = 1_200
     /// Payloads tried, largest first: Ethernet's 1,500 bytes less IPv6's and UDP's 48; what tunnels leave of it (WireGuard's and
     /// IPsec's 1,420, GTP's and stacked ones' 1,360); IPv6's least, 1,280.
-    package static let sizes = [1_452, 1_372, 1_312, 1_232]
+    package static let sizes = [largest, 1_372, 1_312, 1_232]
+    private static let largest = 1_452
     /// A size that was lost so many times is refused (MAX_PROBES).
     package static let attempts = 3
     /// After so long a refused size is tried again (PMTU_RAISE_TIMER).
@@ -47,10 +48,11 @@ package struct PathMTU: Sendable {
     /// How large an attempt is due; nil when none is.
     /// - Parameter peer: what the peer takes.
     package mutating func attempt(peer: Int, at now: Instant) -> Int? {
-        guard attempted == nil, fullPackets >= Self.worthwhile else { return nil }
+        let most = min(ceiling, peer, Self.largest)
+        // Asked for each packet: there is nothing more to find most of the time.
+        guard most > size, attempted == nil, fullPackets >= Self.worthwhile else { return nil }
         if refused < Int.max, now - refusedAt >= Self.raiseAfter { refused = .max }
-        let most = min(ceiling, peer)
-        return ([most] + Self.sizes).first { $0 <= most && $0 > size && $0 < refused && $0 <= Self.sizes[0] }
+        return most < refused ? most : Self.sizes.first { $0 < most && $0 > size && $0 < refused }
     }
 
     /// Nearly full is full: headers are reckoned at their largest.

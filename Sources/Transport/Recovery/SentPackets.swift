@@ -60,13 +60,7 @@ package struct SentPackets: Sendable {
 
     /// The position of the first packet whose number is not below `number`; `count` when there is none.
     package func index(from number: UInt64) -> Int {
-        var low = 0
-        var high = packets.count
-        while low < high {
-            let middle = (low + high) / 2
-            if packets[middle].number < number { low = middle + 1 } else { high = middle }
-        }
-        return low
+        firstIndex(of: packets.count) { packets[$0].number < number }
     }
 
     package mutating func append(bytes: Int, windowLimited: Bool, isCopied: Bool, triesSize: Bool = false, frames: SentFrames, at now: Instant) {

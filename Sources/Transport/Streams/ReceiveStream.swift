@@ -122,16 +122,8 @@ package struct ReceiveStream: Sendable {
 
     private func pieceEnd(_ index: Int) -> UInt64 { pieces[index].offset + UInt64(pieces[index].bytes.count) }
 
-    /// Of the first piece that ends after `offset` (binary search).
-    private func pieceIndex(endingAfter offset: UInt64) -> Int {
-        var low = 0
-        var high = pieces.count
-        while low < high {
-            let middle = (low + high) / 2
-            if pieceEnd(middle) <= offset { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
+    /// Of the first piece that ends after `offset`.
+    private func pieceIndex(endingAfter offset: UInt64) -> Int { firstIndex(of: pieces.count) { pieceEnd($0) <= offset } }
 
     /// What the pieces take beside their bytes.
     package var piecesOverhead: Int { pieces.count * Self.pieceOverhead }

@@ -67,14 +67,6 @@ package struct SendBuffer: Sendable {
         }
     }
 
-    /// The piece that holds `offset` (binary search; new bytes are in one of the last pieces).
-    private func index(of offset: UInt64) -> Int {
-        var low = 0
-        var high = pieces.count
-        while low < high {
-            let middle = (low + high) / 2
-            if pieces[middle].end <= offset { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
+    /// The piece that holds `offset`.
+    private func index(of offset: UInt64) -> Int { firstIndex(of: pieces.count) { pieces[$0].end <= offset } }
 }

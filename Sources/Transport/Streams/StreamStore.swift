@@ -32,13 +32,5 @@ struct StreamStore {
     /// In order of their numbers.
     var streams: some Sequence<Stream> { entries.lazy.map(\.stream) }
 
-    private func index(from id: StreamID) -> Int {
-        var low = 0
-        var high = entries.count
-        while low < high {
-            let middle = (low + high) / 2
-            if entries[middle].id < id { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
+    private func index(from id: StreamID) -> Int { firstIndex(of: entries.count) { entries[$0].id < id } }
 }

@@ -12,13 +12,7 @@ package struct RangeSet64: Sendable, Equatable {
 
     /// Index of the first range that ends after `value` (binary search).
     private func index(after value: UInt64) -> Int {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].upperBound <= value { low = middle + 1 } else { high = middle }
-        }
-        return low
+        firstIndex(of: ranges.count) { ranges[$0].upperBound <= value }
     }
 
     package func contains(_ value: UInt64) -> Bool {
