@@ -134,6 +134,8 @@ extension FitView {
         }
         var progress = Array(repeating: Progress(), count: flows.count)
         var (toServer, toClient): ([Turn], [Turn]) = ([], [])
+        // Turns that are much shorter than a flow's first.
+        var short = (toServer: 0, toClient: 0)
         for event in allEvents {
             let number = Int(event.flow)
             guard !progress[number].isOver, !event.marks.contains(.tcp) else { continue }
@@ -158,11 +160,11 @@ extension FitView {
             if event.direction == .down {
                 let first = progress[number].first.toServer ?? turn.rtt
                 progress[number].first.toServer = first
-                if turn.rtt * 2 >= first { toServer.append(turn) }
+                if turn.rtt * 2 >= first { toServer.append(turn) } else if turn.rtt <= Self.ownWork { short.toServer += 1 }
             } else {
                 let first = progress[number].first.toClient ?? turn.rtt
                 progress[number].first.toClient = first
-                if turn.rtt * 2 >= first { toClient.append(turn) }
+                if turn.rtt * 2 >= first { toClient.append(turn) } else if turn.rtt <= Self.ownWork { short.toClient += 1 }
             }
         }
         func low(_ turns: [Turn]) -> Turn? {
@@ -171,9 +173,10 @@ extension FitView {
         }
         guard let server = low(toServer), let client = low(toClient) else { return nil }
         // Beside the capture point there is no path, only the end's own work.
+        func isOwnWork(_ rtt: Interval, _ short: Int) -> Bool { rtt <= Self.ownWork || rtt <= Self.slowOwnWork && short >= 2 }
         switch vantage {
-        case .client where client.rtt <= Self.ownWork: return (server.rtt, Int64(server.bytes.out), Int64(server.bytes.back))
-        case .server where server.rtt <= Self.ownWork: return (client.rtt, Int64(client.bytes.back), Int64(client.bytes.out))
+        case .client where isOwnWork(client.rtt, short.toClient): return (server.rtt, Int64(server.bytes.out), Int64(server.bytes.back))
+        case .server where isOwnWork(server.rtt, short.toServer): return (client.rtt, Int64(client.bytes.back), Int64(client.bytes.out))
         case .client: return (server.rtt + client.rtt, Int64(server.bytes.out), Int64(server.bytes.back))
         case .server: return (server.rtt + client.rtt, Int64(client.bytes.back), Int64(client.bytes.out))
         case .between, .unknown: return (server.rtt + client.rtt, 0, 0)
@@ -182,6 +185,8 @@ extension FitView {
 
     private static let mostOfHandshake = 8
     private static let ownWork = Interval.milliseconds(2)
+    /// What keys take that are made in a handshake, where the same end answers sooner later on.
+    private static let slowOwnWork = Interval.milliseconds(5)
 
     /// TCP flows of weight, and those between the same hosts, which go the same way; without the former all.
     private var besideWeighty: [Int] {

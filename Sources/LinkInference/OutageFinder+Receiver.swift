@@ -76,8 +76,8 @@ extension OutageFinder {
         verdict.startUncertainty = waited.map { ($0.most - $0.least) / 2 + .milliseconds(5) } ?? queueUncertainty(gap)
         // Whoever had ended a message may have paused before what was lost.
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
-        if isByTimer, points[gap.before].bytes * 10 < full * 9 {
-            let latest = max(start, earliest)
+        if points[gap.before].bytes * 10 < full * 9 {
+            let latest = max(start, isByTimer ? earliest : gap.end - gap.spacing * Int64(missing) / 2)
             verdict.startUncertainty = verdict.startUncertainty + (latest - start) / 2
             verdict.start = start + (latest - start) / 2
         }

@@ -68,16 +68,18 @@ struct OutageFinder {
 
     func find() -> [LinkFit.Outage] {
         // Acknowledgements stop when the data does: they are no evidence of their own. Offered load is the
-        // sender's alone.
-        guard curve.carriesData else { return [] }
-        if curve.source == .offered { return view.isMostlyQUIC(curve.direction) ? findQUICSender() : [] }
+        // sender's alone, and what a QUIC receiver answers is sealed: whether it or the link paused is not told.
+        guard curve.carriesData, curve.source != .offered else { return [] }
         var outages: [LinkFit.Outage] = []
         var judged = Interval.zero
+        lazy var late = curve.isMostlyTCP ? curve.lateness(view) : nil
         for index in points.indices.dropFirst() where points[index].time - points[index - 1].time >= LinkFit.shortestOutage / 2 {
-            guard points[index - 1].time >= judged, let gap = gap(before: index - 1, after: index), let verdict = judge(gap),
+            guard points[index - 1].time >= judged, let gap = gap(before: index - 1, after: index), var verdict = judge(gap),
                 gap.length >= LinkFit.shortestOutage || verdict.isCertain
             else { continue }
             judged = verdict.goesOnUntil ?? judged
+            // What ended the pause may have waited, as what came before it had.
+            if verdict.evidence == .stampsOfTheEnd, let late = late?[index] { verdict.end = max(gap.start, gap.end - late - .milliseconds(1)) }
             // A clock that was set is no link's doing, nor is an end that is gone.
             if view.events[points[index].event].marks.contains(.breaks) || isRecorders(gap) { continue }
             let isPlaced = curve.source != .unplaced || verdict.isSeenAfterLink
@@ -232,17 +234,21 @@ struct OutageFinder {
             guard isBeyondBursts(numbered, of: Self.assumedBurst, gap.length) else { return nil }
             return paced(gap, .drop, .numbersMissing, "\(numbered) packets are missing in the sender's numbering after the silence")
         }
-        let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
-        if full >= 1_000, last.bytes * 10 >= full * 9, gap.spacing <= .milliseconds(20) {
-            // Uncounted datagrams may have been lost, and their sender's timers run.
+        // Where a recorder joined several they are longer than any of a link's own.
+        let full = min(Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0, 1_500)
+        if full >= 1_000, gap.spacing <= .milliseconds(20) {
             // One sender may have paused, or waited for its timer; several did not stop and go on together.
             let together = max(baseRTT, .milliseconds(30))
-            guard flowsThatStopped(gap) >= 2, numbered ?? 0 == 0,
+            if flowsThatStopped(gap, full: full) >= 2, numbered ?? 0 == 0,
                 bytes(from: gap.end, for: together) * 10 >= bytes(from: gap.start - together, for: together) * 6
-            else { return nil }
-            var verdict = Verdict(.hold, .bulkResumed, .zero, "several transfers stopped together, inside a message, and went on at their full rate")
-            verdict.isSeenAfterLink = true
-            return verdict
+            {
+                var verdict = Verdict(.hold, .bulkResumed, .zero, "several transfers stopped together, inside a message, and went on at their full rate")
+                verdict.isSeenAfterLink = true
+                verdict.startUncertainty = gap.longest
+                return verdict
+            }
+            // Uncounted datagrams may have been lost, and their sender's timers run.
+            if last.bytes * 10 >= full * 9 { return nil }
         }
         if (burst - ordinary) * 2 >= expected, expected >= 8 {
             return Verdict(.hold, .burstFollowed, .zero, "a burst of what was missing followed the silence")
@@ -254,11 +260,15 @@ struct OutageFinder {
         return nil
     }
 
-    /// Flows that were busy until the silence, and went on at its end.
-    private func flowsThatStopped(_ gap: Gap) -> Int {
-        var (before, both) = (Set<Int32>(), Set<Int32>()) // lookup only
-        for point in points[...gap.before].suffix(200) where gap.start - point.time <= .milliseconds(300) && point.bytes >= 1_000 { before.insert(view.events[point.event].flow) }
-        for point in points[gap.after...].prefix(200) where point.time - gap.end <= .milliseconds(100) && before.contains(view.events[point.event].flow) { both.insert(view.events[point.event].flow) }
+    /// Flows that were inside a message until the silence, and went on at its end. What else is sent beside them, as acknowledgements are,
+    /// may be the last before it.
+    private func flowsThatStopped(_ gap: Gap, full: Int) -> Int {
+        var (latest, inside, both) = (Set<Int32>(), Set<Int32>(), Set<Int32>()) // lookup only
+        for point in points[...gap.before].suffix(200).reversed() where gap.start - point.time <= .milliseconds(300) {
+            let flow = view.events[point.event].flow
+            if latest.insert(flow).inserted, point.bytes * 10 >= full * 9 { inside.insert(flow) }
+        }
+        for point in points[gap.after...].prefix(200) where point.time - gap.end <= .milliseconds(100) && inside.contains(view.events[point.event].flow) { both.insert(view.events[point.event].flow) }
         return both.count
     }
 
