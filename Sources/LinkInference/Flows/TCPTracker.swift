@@ -188,7 +188,9 @@ package struct TCPTracker: Sendable {
         if tcp.flags.contains(.ack) {
             // One that advances may say again what it said before (RFC 2018 section 4).
             let isAdvance = peer.acknowledged.map { distance($0, tcp.acknowledgement) != 0 } ?? true
-            let isKnown = !isAdvance && tcp.sack.map { peer.scoreboard.holdsMore(than: $0.first) } ?? false
+            // One that was overtaken tells what was new when it was made.
+            let isOvertaken = tcp.timestamp.map { stamp in side.newestStamp.map { distance($0, stamp.value) < 0 } ?? false } ?? false
+            let isKnown = !isAdvance && !isOvertaken && tcp.sack.map { peer.scoreboard.holdsMore(than: $0.first) } ?? false
             observation.newlyDelivered = peer.scoreboard.take(tcp.acknowledgement, before: peer.acknowledged, next: peer.next, tcp.sack)
             acknowledge(tcp, side: &side, peer: &peer, repeats: isKnown, at: now, &observation)
         }
@@ -291,7 +293,8 @@ package struct TCPTracker: Sendable {
         let isOld = ahead == -1 && (side.acknowledged.map { distance($0, tcp.sequence) < 0 } ?? true)
         // What comes sooner is a timer's, whose acknowledgement is on its way.
         let isIdle = side.lastAt.map { now - $0 >= keepAlivePause } ?? true
-        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld && isIdle || window == 0 {
+        // Its one byte is nobody's data, which is pushed (RFC 9293 section 3.9.1.2).
+        if tcp.payloadBytes <= 1, !tcp.flags.contains(.fin), isOld && isIdle && !tcp.flags.contains(.psh) || window == 0 {
             if isOld { side.keepAlives += 1 } else { side.windowProbes += 1 }
             return
         }
