@@ -44,10 +44,12 @@ struct CapacityEstimate: Sendable {
         switch curve.source {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
-            if let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, view, bins, waited) {
+            // Of transfers both ways one's acknowledgements share a queue with the other's data, and are dropped from it as chance has it.
+            let isShared = curve.source == .acknowledgements && view.isBulkBothWays
+            if !isShared, let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, view, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
-            } else if curve.source != .unplaced, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
+            } else if curve.source != .unplaced, !isShared, let busy = Self.busyMedian(bins, curve, view, waited, peak) {
                 (capacity, isLowerBound) = (busy, false)
                 basis = "throughput in 100 ms steps of a transfer that kept the link busy"
             } else if curve.source == .unplaced {
@@ -84,9 +86,7 @@ struct CapacityEstimate: Sendable {
         let seen = bins.indices.filter { waited[$0] != nil && bins[$0] > 0 }
         guard seen.count >= fewestSteps else {
             if curve.hasTrains(at: rate) { return true }
-            // A full queue drops again and again, and goes on at its pace where the air leaves a hole in the sender's.
-            guard !curve.isMostlyTCP, let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return false }
-            return numbered.bursts * 200 >= numbered.seen && !view.leavesHoles(curve.direction)
+            return !curve.isMostlyTCP && isRefusedAgainAndAgain(curve, view)
         }
         let full = seen.filter { waited[$0] == true }
         // Packets waited while less passed: whatever recurs in the spacing is not the link's rate.
@@ -110,15 +110,21 @@ struct CapacityEstimate: Sendable {
             for place in from..<index { isIn[place] = true }
         }
         index = 0
+        var stopped = 0
         while index < isIn.count {
             guard bins[first + index] == 0 else { index += 1; continue }
             let from = index
             while index < isIn.count, bins[first + index] == 0 { index += 1 }
             guard index - from >= 2 else { continue }
-            for place in max(0, from - 1)..<min(isIn.count, index + 1) { isIn[place] = false }
+            for place in max(0, from - 1)..<min(isIn.count, index + 1) {
+                isIn[place] = false
+                stopped += 1
+            }
         }
         var (bytes, steps) = (0, 0)
         for place in isIn.indices where isIn[place] { (bytes, steps) = (bytes + bins[first + place], steps + 1) }
+        // What nothing tells of may have been slower than the rest.
+        guard (isIn.count - steps - stopped) * 5 <= isIn.count else { return nil }
         return steps >= fewestSteps && bytes > 0 ? Rate(bitsPerSecond: Int64(clamping: bytes) * 80 / Int64(steps)) : nil
     }
 
@@ -182,20 +188,27 @@ struct CapacityEstimate: Sendable {
 
     /// A sender that nobody answers keeps a pace of its own: even and without a loss, that pace is all that is seen.
     private static func isOpenLoop(_ curve: DeliveryCurve, _ view: FitView, _ bins: [Int], _ rate: Rate) -> Bool {
-        guard !curve.isMostlyTCP else { return false }
+        guard !curve.isMostlyTCP, !isAnswered(curve, view) else { return false }
+        let busy = bins.filter { $0 > 0 }
+        let even = busy.filter { (Int64($0) * 80 - rate.bitsPerSecond).magnitude * 20 <= rate.bitsPerSecond.magnitude }
+        guard even.count * 10 >= busy.count * 8 else { return false }
+        return !isRefusedAgainAndAgain(curve, view)
+    }
+
+    private static func isAnswered(_ curve: DeliveryCurve, _ view: FitView) -> Bool {
         var packets = (there: 0, back: 0)
         for number in view.weightyFlows {
             packets.there += view.packets(of: number, curve.direction)
             packets.back += view.packets(of: number, curve.direction.other)
         }
-        guard packets.back * 50 < packets.there else { return false }
-        let busy = bins.filter { $0 > 0 }
-        let even = busy.filter { (Int64($0) * 80 - rate.bitsPerSecond).magnitude * 20 <= rate.bitsPerSecond.magnitude }
-        guard even.count * 10 >= busy.count * 8 else { return false }
-        guard let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return true }
-        // An outage takes many at once; a full queue drops again and again, and goes on at its pace where the air leaves a
-        // hole in the sender's.
-        return numbered.bursts * 200 < numbered.seen || view.leavesHoles(curve.direction)
+        return packets.back * 50 >= packets.there
+    }
+
+    /// By the numbering of datagrams: an outage takes many at once; a full queue drops again and again, and goes on at its pace where the
+    /// air leaves a hole in the sender's.
+    private static func isRefusedAgainAndAgain(_ curve: DeliveryCurve, _ view: FitView) -> Bool {
+        guard let numbered = view.missingDatagrams(curve.direction, excluding: { _ in false }) else { return false }
+        return numbered.bursts * 200 >= numbered.seen && !view.leavesHoles(curve.direction)
     }
 
     /// The fullest group of runs whose rates lie within `tolerance` of each other.
@@ -239,7 +252,7 @@ struct CapacityEstimate: Sendable {
             return mean(bins, waited, from: full[0], to: full[full.count - 1])
         }
         // Without waits nothing tells a full link from a sender that losses held back, but for datagrams that are counted.
-        guard !curve.isMostlyTCP, !view.isMostlyQUIC(curve.direction) else { return nil }
+        guard !curve.isMostlyTCP, !view.isMostlyQUIC(curve.direction), isAnswered(curve, view) || isRefusedAgainAndAgain(curve, view) else { return nil }
         // A pace the application chose is even; a radio link's is not.
         let sorted = bins.sorted()
         guard sorted[bins.count * 9 / 10] * 10 >= sorted[bins.count / 2] * 13 else { return nil }

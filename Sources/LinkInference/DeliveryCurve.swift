@@ -35,8 +35,10 @@ struct DeliveryCurve: Sendable {
         var tcpPayload = 0
         var payload = 0
         var bytes = 0
+        var carrying = 0
         for event in view.events where event.direction == direction {
             bytes += Int(event.ipBytes)
+            if event.payloadBytes > 0 { carrying += Int(event.ipBytes) }
             payload += Int(event.payloadBytes)
             if event.marks.contains(.tcp) { tcpPayload += Int(event.payloadBytes) }
         }
@@ -53,13 +55,15 @@ struct DeliveryCurve: Sendable {
         } else {
             source = isMostlyTCP && carriesData ? .acknowledgements : .offered
         }
+        // Acknowledgements of another transfer's data may be lost unseen.
+        let wireBytes = view.isBulkBothWays ? carrying : bytes
         var points: [Point] = []
         for index in view.events.indices {
             let event = view.events[index]
             if source == .acknowledgements {
                 guard event.direction != direction, event.newlyAcknowledged > 0 else { continue }
                 // Acknowledged payload, with the share of headers that the direction's packets carry.
-                let wire = payload > 0 ? Int(event.newlyAcknowledged) * bytes / payload : 0
+                let wire = payload > 0 ? Int(event.newlyAcknowledged) * wireBytes / payload : 0
                 points.append(Point(time: view.time(event), bytes: wire, event: index))
             } else if event.direction == direction {
                 points.append(Point(time: view.time(event), bytes: Int(event.ipBytes), event: index))

@@ -64,6 +64,7 @@ extension FitView {
     private static let soon = Interval.milliseconds(30)
     /// One in so many lost is less than what is stated may be off.
     private static let slightShare = 1_500
+    private static let fewestBursts = 10
 
     private func rtpLosses(_ curve: DeliveryCurve, _ isInOutage: (Timeline.Event) -> Bool) -> (received: Int, count: LinkFit.LossCount) {
         var received = 0
@@ -95,10 +96,26 @@ extension FitView {
         // Where acknowledgements were lost or late, what is sent again may not have been.
         let stops = outages.filter { $0.kind != .senderIdle }
         let sentInto = stops.map { tops(of: $0, curve, way) }
+        let sent = SentTimes(self, curve, way: way)
+        let parts = stops.map { $0.concerns(curve.direction) && curve.source != .acknowledgements ? sent.parts(of: $0, self) : [:] }
+        /// When it was sent before; at its sender alone.
+        var sentBefore = SegmentTimes()
         /// The outage that it repairs what was sent into, however long the repair took; sooner one of this direction.
-        func repaired(_ event: Timeline.Event) -> LinkFit.Outage? {
+        func repaired(_ event: Timeline.Event, sentBefore: Interval?) -> LinkFit.Outage? {
             var found: LinkFit.Outage?
-            for (outage, tops) in zip(stops, sentInto) where outage.start <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
+            for ((outage, tops), parts) in zip(zip(stops, sentInto), parts)
+            where outage.start - outage.startUncertainty <= time(event) && time(event) <= outage.start + outage.length + .seconds(60) {
+                if outage.concerns(curve.direction) {
+                    if let sentBefore {
+                        if sent.isSent(into: outage, at: sentBefore) { return outage }
+                        continue
+                    }
+                    if let part = parts[event.flow] {
+                        let isIn = part.from.map { Int32(bitPattern: event.sequence &- $0) >= 0 } ?? true && part.to.map { Int32(bitPattern: $0 &- event.sequence) > 0 } ?? true
+                        if isIn { return outage }
+                        continue
+                    }
+                }
                 guard let top = tops[event.flow], Int32(bitPattern: top &- event.sequence) > 0 else { continue }
                 if outage.concerns(curve.direction) { return outage }
                 found = found ?? outage
@@ -132,6 +149,7 @@ extension FitView {
             let cut = curve.source == .acknowledgements ? cuts.take(event) : []
             if let before = last.updateValue(event.time, forKey: event.flow), event.time - before > Self.soon { alone += 1 }
             let isAgain = event.marks.contains(.retransmission)
+            let before = curve.source == .acknowledgements ? sentBefore.take(event, at: time(event)) : nil
             if isAgain { again += 1 }
             guard isAgain || event.marks.contains(.filledLoss) else { continue }
             let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
@@ -143,8 +161,12 @@ extension FitView {
                     continue
                 }
             }
-            if let outage = repaired(event) {
-                if outage.concerns(curve.direction) { continue }
+            if let outage = repaired(event, sentBefore: before) {
+                if outage.concerns(curve.direction) {
+                    // What it took is no part of what the link was offered beside it.
+                    if curve.source == .acknowledgements { segments -= 1 }
+                    continue
+                }
                 // Only its acknowledgements waited, or were lost.
                 guard isToldOfDuplicates(event.flow, outage) else {
                     doubtful += 1
@@ -175,14 +197,19 @@ extension FitView {
             } else {
                 "\(lost) of \(segments) TCP segments were sent again" + (again > lost ? "; \(again - lost) more in vain or into an outage" : "")
             }
-        if segments >= 20, curve.source != .acknowledgements, doubtful * 1_000 <= segments,
-            curve.source != .unplaced || byTimer * 1_000 <= segments,
-            var numbered = numberedSegments(curve.direction, bySequence: lost - passed, hasOutages: !stops.isEmpty, excluding: isInOutage)
-        {
-            let missing = numbered.lost
-            numbered.lost += passed
-            if passed > 0 { numbered.bursts = 0 }
-            return (numbered, "\(missing) of \(numbered.packets) packets are missing in the numbering of the TCP sender's packets" + (passed > 0 ? ", and \(passed) that passed here were sent again" : ""), nil, nil)
+        if segments >= 20, curve.source != .acknowledgements, doubtful * 1_000 <= segments, curve.source != .unplaced || byTimer * 1_000 <= segments {
+            let numbered = numberedSegments(
+                curve.direction, bySequence: lost - passed, hasOutages: !stops.isEmpty,
+                excluding: { index in stops.contains { $0.concerns(curve.direction) && sent.isSent(into: $0, before: index) ?? isInOutage(events[index]) } })
+            if var count = numbered.count {
+                let missing = count.lost
+                count.lost += passed
+                if passed > 0 { count.bursts = 0 }
+                return (count, "\(missing) of \(count.packets) packets are missing in the numbering of the TCP sender's packets" + (passed > 0 ? ", and \(passed) that passed here were sent again" : ""), nil, nil)
+            }
+            if numbered.isMore {
+                return (LinkFit.LossCount(), "", "more packets are missing in the numbering of the TCP sender's packets than its sequence shows: ends of messages, or others' packets", nil)
+            }
         }
         // Seen after the link, what was sent again and lost again is not seen, nor is the last of a message, which comes as if for the first time.
         if segments >= 20, curve.source != .acknowledgements, !curve.isBulk, lost == 0 || alone * 4 > segments {
@@ -196,6 +223,9 @@ extension FitView {
         }
         var count = LinkFit.LossCount(packets: segments, lost: lost, bursts: ranges.reduce(0) { $0 + $1.bursts })
         if curve.source == .acknowledgements, let bursts = burstsAsSent(curve.direction, isCounted, lost: lost) { count.bursts = bursts }
+        // In which order several lost theirs is not told, and few bursts beside an outage may be what is left of more.
+        if curve.source != .acknowledgements, ranges.count > 1 { count.bursts = 0 }
+        if count.bursts < Self.fewestBursts, stops.contains(where: { $0.concerns(curve.direction) }) { count.bursts = 0 }
         // Inside the path an outage does not show, and what a timer sent may have been cut off by one, it or its acknowledgements.
         if curve.source == .unplaced {
             doubtful += byTimer

@@ -40,6 +40,15 @@ extension FitView {
     }
 }
 
+/// When a TCP sender sent each of its segments last.
+struct SegmentTimes {
+    private struct Segment: Hashable { var (flow, sequence): (Int32, UInt32) }
+    private var times: [Segment: Interval] = [:] // lookup only
+
+    /// - Returns: when it was sent before; nil: never, or cut otherwise.
+    mutating func take(_ event: Timeline.Event, at time: Interval) -> Interval? { times.updateValue(time, forKey: Segment(flow: event.flow, sequence: event.sequence)) }
+}
+
 /// How a TCP sender cut its data into segments: small ones that were lost are sent again as one (RFC 9293 section 3.8.6.2.1).
 struct SegmentCuts {
     private struct Segment: Hashable { var (flow, sequence): (Int32, UInt32) }
@@ -48,7 +57,8 @@ struct SegmentCuts {
     /// - Returns: what it was sent as before, where that was several segments.
     mutating func take(_ event: Timeline.Event) -> [(from: UInt32, to: UInt32)] {
         let known = sizes[Segment(flow: event.flow, sequence: event.sequence)]
-        if known == nil || event.marks.contains(.retransmission) == false { sizes[Segment(flow: event.flow, sequence: event.sequence)] = event.payloadBytes }
+        // From then on it is one.
+        defer { sizes[Segment(flow: event.flow, sequence: event.sequence)] = event.payloadBytes }
         guard let known, known < event.payloadBytes else { return [] }
         var parts: [(from: UInt32, to: UInt32)] = []
         let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)

@@ -54,12 +54,13 @@ extension FitView {
 
 extension FitView {
     /// TCP's packets that did not come, by the numbering of the connections that carry nearly all of its data: also those that were
-    /// sent again and lost again, or ended a message, which the sequence does not show. nil where numbers do not tell.
+    /// sent again and lost again, or ended a message, which the sequence does not show. nil where numbers do not tell; `isMore`: they leave out more than the sequence does.
     ///
     /// - Parameters:
     ///   - bySequence: segments that the sequence shows to be missing. A count that others share leaves out more.
     ///   - hasOutages: of which some may be in it by mistake: of them the sequence tells no time.
-    func numberedSegments(_ direction: FlowDirection, bySequence: Int, hasOutages: Bool, excluding isExcluded: (Timeline.Event) -> Bool) -> LinkFit.LossCount? {
+    ///   - isExcluded: whether what is missing before an event is another's doing.
+    func numberedSegments(_ direction: FlowDirection, bySequence: Int, hasOutages: Bool, excluding isExcluded: (Int) -> Bool) -> (count: LinkFit.LossCount?, isMore: Bool) {
         var counters: [NumberCounter] = []
         var places: [Int32: Int] = [:]  // lookup only
         for flow in weightyFlows where flows[flow].tcp != nil {
@@ -75,14 +76,14 @@ extension FitView {
             if event.payloadBytes > 0 { carrying += 1 }
             guard let place = places[event.flow] else { continue }
             // Several that a host put together bear one number.
-            guard event.ipBytes <= Self.mostOfPacket else { return nil }
+            guard event.ipBytes <= Self.mostOfPacket else { return (nil, false) }
             own[place].packets += 1
             if event.payloadBytes > 0 { own[place].segments += 1 }
-            counters[place].take(event, at: index, isExcluded: isExcluded(event))
+            counters[place].take(event, at: index, isExcluded: isExcluded(index))
         }
         // A full queue takes what comes by itself, as acknowledgements do, and not all of what comes together.
         let counted = counters.indices.filter { counters[$0].numbering.isTrustworthy && own[$0].segments * 4 >= own[$0].packets && own[$0].segments > 0 }
-        guard carrying > 0, counted.reduce(0, { $0 + own[$1].segments }) * 10 >= carrying * 9 else { return nil }
+        guard carrying > 0, counted.reduce(0, { $0 + own[$1].segments }) * 10 >= carrying * 9 else { return (nil, false) }
         var count = LinkFit.LossCount()
         for place in counted {
             let gaps = counters[place].gaps.filter { !$0.isExcluded }
@@ -91,14 +92,16 @@ extension FitView {
             count.packets += own[place].packets
             packets += own[place].packets
         }
+        // In which order several lost theirs is not told.
+        if counted.count > 1 { count.bursts = 0 }
         count.packets += count.lost
         let share = Double(count.lost) / Double(max(1, count.packets))
         // What was sent again is lost as often as the rest, and so are acknowledgements among it.
         let most = Double(bySequence) * (1.1 + 2 * share) * Double(packets) / Double(carrying) + 3
-        guard hasOutages || count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return nil }
-        guard count.lost > 0 else { return count }
+        guard hasOutages || count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return (nil, Double(count.lost) > most) }
+        guard count.lost > 0 else { return (count, false) }
         let others = NumberIndex(events)
-        return counted.contains { others.bear(counters[$0].gaps, besides: counters[$0].flow, direction) } ? nil : count
+        return counted.contains { others.bear(counters[$0].gaps, besides: counters[$0].flow, direction) } ? (nil, false) : (count, false)
     }
 
     /// Of a link's own, in bytes of IP.

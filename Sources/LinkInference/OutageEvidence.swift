@@ -12,8 +12,6 @@ package enum OutageEvidence: String, Sendable, Hashable, CaseIterable {
     // TCP, at its sender.
     case allAcknowledged, acknowledgedWithoutRepair, echoesWaited, repaired, segmentsRefused
     case answersMissing, answersRepeatedInVain, answersLate, answersTogether
-    // QUIC, at its sender.
-    case quicFullPace, quicSlowPace
     // Both ends.
     case lostBetweenEnds, lateBetweenEnds
 

@@ -4,8 +4,9 @@ import MastTimebase
 /// Outages too short to empty the queue, so that no silence tells of them. A full queue takes a packet each time that one leaves
 /// it; where none of many was taken, over a time in which several left, it was not the queue that refused them.
 extension OutageFinder {
-    /// Fewer in a row a radio's burst may take.
-    private static let fewestRefused = 9
+    /// Fewer in a row a radio's burst may take that is left with one in seven packets, or a transfer's first, too large window.
+    private static let fewestRefused = 30
+    private static let shortestRefusal = Interval.milliseconds(50)
     /// Of a flow, without which little is in a row.
     private static let fewestSegments = 100
     /// Packets that leave the queue meanwhile.
@@ -90,7 +91,7 @@ extension OutageFinder {
     ///
     /// - Parameter from: at the link.
     private func isNoQueue(_ count: Int, from: Interval, for time: Interval, _ size: Int, _ flow: Int32) -> Bool {
-        guard count >= Self.fewestRefused, bytes(from: from + wayToCapture, for: time) >= size * Self.fewestLeaving else { return false }
+        guard count >= Self.fewestRefused, time >= Self.shortestRefusal, bytes(from: from + wayToCapture, for: time) >= size * Self.fewestLeaving else { return false }
         let gap = Gap(before: 0, after: 0, start: from, end: from + time, spacing: .zero, longest: .zero, isRegular: false)
         return isBeyondTCPBursts(count, flow, gap)
     }

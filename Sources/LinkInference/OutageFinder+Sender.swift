@@ -58,6 +58,8 @@ extension OutageFinder {
         if isMost, let verdict = wayBackCut(gap, sender, answers, isMany: isMany) { return verdict }
         if isMost, answers.lateness == nil, let verdict = wayBackBurst(gap, sender, answers) { return verdict }
         if answers.waited >= Self.fewestWaited { return nil }
+        // Of what stood in a queue answers would have come all through it.
+        if max(queue.wait(before: gap.start) ?? .zero, (answers.age ?? .zero) - baseRTT) > sender.silent { return nil }
         if isMany { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
@@ -339,6 +341,9 @@ extension OutageFinder {
         return nil
     }
 
+    private static let fewestBursts = 5
+    private static let surelyNoBurst = 20
+
     /// Whether so many missing segments are too many for the mean of those lost in a row elsewhere in the flow.
     func isBeyondTCPBursts(_ missing: Int, _ flow: Int32, _ gap: Gap) -> Bool {
         guard missing >= 9 else { return false }
@@ -349,6 +354,8 @@ extension OutageFinder {
             lost += 1
             if event.marks.contains(.beginsLossBurst) { bursts += 1 }
         }
-        return bursts == 0 || missing * bursts >= 9 * lost
+        // Few bursts tell little of the next. One that a radio leaves with one packet in seven is seldom so long.
+        guard bursts >= Self.fewestBursts else { return missing >= Self.surelyNoBurst || gap.length >= .milliseconds(500) && missing * bursts >= 9 * lost }
+        return missing * bursts >= 9 * lost
     }
 }

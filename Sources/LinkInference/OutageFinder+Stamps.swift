@@ -120,6 +120,8 @@ extension OutageFinder {
             guard end - start >= LinkFit.shortestOutage else { return nil }
             // A radio's burst may take a few in a row.
             guard isHeld || isBeyondBursts(heard - unheard, of: 1, end - start) else { return nil }
+            // Whoever has nothing to send echoes nothing, and then the newest alone.
+            guard isHeld || !hasEndedMessage(next.flow, before: own[heard].at) || isSentAgain(next.flow, at: own[heard].at) else { return nil }
             var verdict = Verdict(
                 isHeld ? .hold : .drop, isHeld ? .echoesLate : .echoesNever, isHeld ? max(.milliseconds(20), baseRTT / 2) : max(half, .milliseconds(5)),
                 isHeld ? "the sender heard acknowledgements late: it echoed their timestamps after the silence" : "the sender never heard of the silence's acknowledgements: it echoed none of their timestamps")
@@ -132,6 +134,22 @@ extension OutageFinder {
             return verdict
         }
         return nil
+    }
+
+    /// Whether the newest data of a flow before `time` was less than a whole segment: its sender had no more.
+    private func hasEndedMessage(_ flow: Int32, before time: Instant) -> Bool {
+        var (newest, segment) = (Timeline.Event?.none, Int32(0))
+        for event in view.events.lazy.filter({ $0.flow == flow && $0.direction == curve.direction && $0.payloadBytes > 0 }) {
+            guard event.time < time else { break }
+            segment = max(segment, event.payloadBytes)
+            if newest.map({ Int32(bitPattern: event.sequence &+ UInt32(bitPattern: event.payloadBytes) &- $0.sequence &- UInt32(bitPattern: $0.payloadBytes)) > 0 }) ?? true { newest = event }
+        }
+        return newest.map { $0.payloadBytes * 10 < segment * 9 } ?? true
+    }
+
+    /// Whether the receiver's own data that passed then had been sent before: a hold would have let go of the first.
+    private func isSentAgain(_ flow: Int32, at time: Instant) -> Bool {
+        view.events.contains { $0.flow == flow && $0.direction != curve.direction && $0.time == time && $0.marks.contains(.retransmission) }
     }
 
     /// What was sent from here and heard first after a silence, and what was sent before it in vain. An echo tells of what came in order

@@ -17,6 +17,8 @@ package struct SilentEnd: Sendable, Hashable {
     /// Fewer may be a transfer's end that the capture does not hold.
     private static let fewestTries = 3
     private static let shortest = Interval.seconds(1)
+    /// By how much one end of a call outlasts the other.
+    private static let longestGoodbye = Interval.seconds(5)
 
     static func find(_ flows: [FlowState]) -> [SilentEnd] {
         var found: [SilentEnd] = []
@@ -33,8 +35,9 @@ package struct SilentEnd: Sendable, Hashable {
                     // A receiver must acknowledge: what comes again and again was not heard.
                     guard (direction == .up ? flow.tcp?.up : flow.tcp?.down)?.causes.timeout ?? 0 > 0 else { continue }
                 } else {
-                    // Whoever spoke so often before would have spoken.
-                    guard other.packets >= 5, flow.last - heard >= max(.seconds(2), (heard - flow.first) / Int64(other.packets) * 20) else { continue }
+                    // Whoever spoke so often before would have spoken, unless it was done: QUIC says goodbye under seal, and a call hangs up
+                    // at one end first.
+                    guard !flow.isQUIC, other.packets >= 5, flow.last - heard >= max(longestGoodbye, (heard - flow.first) / Int64(other.packets) * 20) else { continue }
                 }
                 let (end, peer) = direction == .up ? (flow.server, flow.client) : (flow.client, flow.server)
                 found.append(SilentEnd(at: heard, end: end, peer: peer, unanswered: side.unanswered, until: flow.last))
