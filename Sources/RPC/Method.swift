@@ -23,10 +23,10 @@ public struct Unary<Request: Codable & Sendable, Response: Codable & Sendable>: 
         (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
-    public func handle(_ body: @escaping @Sendable (Request) async throws -> Response) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (Request) async throws -> Response) -> MethodHandler {
         handle { request, _ in try await body(request) }
     }
-    public func handle(_ body: @escaping @Sendable (Request, CallContext) async throws -> Response) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (Request, CallContext) async throws -> Response) -> MethodHandler {
         MethodHandler(path, .unary, semantics, Request.self, Response.self) { call, context in
             try call.codec.encode(try await body(try call.decodeRequest(Request.self), context))
         }
@@ -44,10 +44,10 @@ public struct ServerStream<Request: Codable & Sendable, Response: Codable & Send
         (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
-    public func handle(_ body: @escaping @Sendable (Request, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (Request, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {
         handle { request, writer, _ in try await body(request, writer) }
     }
-    public func handle(_ body: @escaping @Sendable (Request, ResponseWriter<Response>, CallContext) async throws -> Void) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (Request, ResponseWriter<Response>, CallContext) async throws -> Void) -> MethodHandler {
         MethodHandler(path, .serverStream, semantics, Request.self, Response.self) { call, context in
             try await body(try call.decodeRequest(Request.self), ResponseWriter(call: call), context)
             return nil
@@ -66,10 +66,10 @@ public struct ClientStream<Request: Codable & Sendable, Response: Codable & Send
         (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
-    public func handle(_ body: @escaping @Sendable (RequestStream<Request>) async throws -> Response) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (RequestStream<Request>) async throws -> Response) -> MethodHandler {
         handle { requests, _ in try await body(requests) }
     }
-    public func handle(_ body: @escaping @Sendable (RequestStream<Request>, CallContext) async throws -> Response) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (RequestStream<Request>, CallContext) async throws -> Response) -> MethodHandler {
         MethodHandler(path, .clientStream, semantics, Request.self, Response.self) { call, context in
             try call.codec.encode(try await body(RequestStream(call: call), context))
         }
@@ -87,11 +87,11 @@ public struct BidiStream<Request: Codable & Sendable, Response: Codable & Sendab
         (self.path, self.semantics, number) = (path, semantics, methodID(path))
     }
 
-    public func handle(_ body: @escaping @Sendable (RequestStream<Request>, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {
+    public func handle(_ body: nonisolated(nonsending) @escaping @Sendable (RequestStream<Request>, ResponseWriter<Response>) async throws -> Void) -> MethodHandler {
         handle { requests, writer, _ in try await body(requests, writer) }
     }
     public func handle(
-        _ body: @escaping @Sendable (RequestStream<Request>, ResponseWriter<Response>, CallContext) async throws -> Void
+        _ body: nonisolated(nonsending) @escaping @Sendable (RequestStream<Request>, ResponseWriter<Response>, CallContext) async throws -> Void
     ) -> MethodHandler {
         MethodHandler(path, .bidiStream, semantics, Request.self, Response.self) { call, context in
             try await body(RequestStream(call: call), ResponseWriter(call: call), context)
@@ -110,7 +110,7 @@ public struct MethodHandler: Sendable {
     var isBuiltIn = false
     var isOffloaded = false
     let describe: @Sendable () -> MethodDescription
-    let body: @Sendable (HandlerCall, CallContext) async throws -> [UInt8]?
+    let body: nonisolated(nonsending) @Sendable (HandlerCall, CallContext) async throws -> [UInt8]?
 
     /// The same, run on Swift's own threads rather than on the one that moves the host's datagrams: for handlers that compute.
     public var offloaded: MethodHandler {
@@ -121,7 +121,7 @@ public struct MethodHandler: Sendable {
 
     init<Q: Codable & Sendable, R: Codable & Sendable>(
         _ path: String, _ kind: CallKind, _ semantics: CallSemantics, _ request: Q.Type, _ response: R.Type,
-        _ body: @escaping @Sendable (HandlerCall, CallContext) async throws -> [UInt8]?
+        _ body: nonisolated(nonsending) @escaping @Sendable (HandlerCall, CallContext) async throws -> [UInt8]?
     ) {
         self.path = path
         self.kind = kind

@@ -153,7 +153,7 @@ public final class RPCClient: Sendable {
     }
 
     /// Start and outcome in one suspension.
-    func single(_ call: OpenCall, _ request: CallRequest) async throws(RPCError) -> MessageBytes {
+    nonisolated(nonsending) func single(_ call: OpenCall, _ request: CallRequest) async throws(RPCError) -> MessageBytes {
         let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { [peer] core, now in core.startCall(call.id, request, waiter, peer: peer, at: now) }
@@ -169,7 +169,7 @@ public final class RPCClient: Sendable {
         }
     }
 
-    static func expectOne(_ call: OpenCall) async throws(RPCError) -> MessageBytes {
+    nonisolated(nonsending) static func expectOne(_ call: OpenCall) async throws(RPCError) -> MessageBytes {
         guard let bytes = try await call.next() else { throw empty }
         return bytes
     }

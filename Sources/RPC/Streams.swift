@@ -57,7 +57,7 @@ struct OpenCall: Sendable {
     let id: UInt64
     let codec: PayloadCodec
 
-    func next() async throws(RPCError) -> MessageBytes? {
+    nonisolated(nonsending) func next() async throws(RPCError) -> MessageBytes? {
         let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextResponse(id, waiter, at: now) }
@@ -72,7 +72,7 @@ struct OpenCall: Sendable {
         }
     }
 
-    func send(_ message: [UInt8]) async throws(RPCError) {
+    nonisolated(nonsending) func send(_ message: [UInt8]) async throws(RPCError) {
         guard message.count <= host.envelope.messageBytes else { throw RPCClient.tooLarge(message.count, host) }
         let failure = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in

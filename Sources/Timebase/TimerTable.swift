@@ -19,10 +19,11 @@ public struct TimerTable<Reason: CaseIterable & RawRepresentable & Sendable>: Se
 
     /// Takes the first reason (in case order) that is due at `now` and clears it; nil when none is.
     public mutating func takeDue(at now: Instant) -> Reason? {
-        for reason in Reason.allCases {
-            if let deadline = deadlines[reason.rawValue], deadline <= now {
-                deadlines[reason.rawValue] = nil
-                return reason
+        // By number: going through `allCases` would allocate at each step.
+        for number in deadlines.indices {
+            if let deadline = deadlines[number], deadline <= now {
+                deadlines[number] = nil
+                return Reason(rawValue: number)
             }
         }
         return nil

@@ -26,9 +26,9 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private(set) var stalls: UInt64 = 0
     private(set) var longestStall = Interval.zero
     /// What that thread wants of itself: behind no lock, and waking nobody.
-    private var own: [UnownedJob] = []
+    @exclusivity(unchecked) private var own: [UnownedJob] = []
     /// Being run.
-    private var taken: [UnownedJob] = []
+    @exclusivity(unchecked) private var taken: [UnownedJob] = []
     private var isStopped = false
 
     init(clock: SystemClock, thread: LoopThread, wake: @escaping @Sendable () -> Void) {

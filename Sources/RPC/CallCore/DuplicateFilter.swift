@@ -54,12 +54,12 @@ package struct DuplicateFilter {
         var state: State
     }
 
-    /// A class, because changing a value within a dictionary allocates.
+    /// A class, because changing a value within a dictionary allocates. The filter's owner has exclusivity.
     private final class Session {
         /// Sorted by sequence.
-        var records: [Record] = []
+        @exclusivity(unchecked) var records: [Record] = []
         var running = 0
-        var forgotten = SequenceRanges()
+        @exclusivity(unchecked) var forgotten = SequenceRanges()
         /// Everything below that is not in `records` is forgotten.
         var floor: UInt64 = 0
         var lastUsed: Instant

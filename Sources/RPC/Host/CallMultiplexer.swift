@@ -13,13 +13,13 @@ final class CallMultiplexer {
     var peer: Peer?
     /// Whom what the peer makes us hold is counted for.
     var source: TrafficSource
-    var answers = AnswerBook()
+    @exclusivity(unchecked) var answers = AnswerBook()
     /// Our calls on it.
     private(set) var openCalls = 0
     /// The connection is established.
     private(set) var isOpen = true
     /// By the streams' numbers, which are hashed faster than what wraps them.
-    private var streams: [UInt64: Owner] = [:]  // lookup only
+    @exclusivity(unchecked) private var streams: [UInt64: Owner] = [:]  // lookup only
 
     init(_ info: ConnectionInfo, source: TrafficSource) { (self.info, self.source) = (info, source) }
 

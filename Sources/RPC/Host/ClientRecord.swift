@@ -3,18 +3,18 @@ import MastTimebase
 import MastTransport
 
 /// One outgoing call in the core: its state machine, its stream, and who waits for it. A class only to stay in
-/// place; the host's lock guards it.
+/// place; the host's lock guards it, and with it exclusivity.
 final class ClientRecord {
     let id: UInt64
     let peer: Peer
-    var call: ClientCall
+    @exclusivity(unchecked) var call: ClientCall
     let deadline: Instant
     let failFast: Bool
     let trace: CallTrace?
     var deadlineTimer: TimerQueue<HostCore.Timer>.Token?
     var retryTimer: TimerQueue<HostCore.Timer>.Token?
-    var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
-    var pipe: CallPipe?
+    @exclusivity(unchecked) var backoff = Backoff(first: .milliseconds(50), limit: .seconds(2))
+    @exclusivity(unchecked) var pipe: CallPipe?
     /// Whose stream that is.
     var calls: CallMultiplexer?
     /// Incarnation of the host that the open attempt went to, and what its connection had retransmitted by then.
@@ -22,14 +22,14 @@ final class ClientRecord {
     var retransmitsBefore: UInt64 = 0
 
     /// Responses not yet fetched.
-    var inbox = ShortQueue<MessageBytes>()
+    @exclusivity(unchecked) var inbox = ShortQueue<MessageBytes>()
     var inboxBytes = 0
     /// The record goes with the outcome.
     var isOneShot = false
     /// Set when the call is over; the inbox may still hold messages.
     var end: Result<Metadata, RPCError>?
-    var readers = ShortQueue<MessageWaiter>()
-    var writers = ShortQueue<OutcomeWaiter>()
+    @exclusivity(unchecked) var readers = ShortQueue<MessageWaiter>()
+    @exclusivity(unchecked) var writers = ShortQueue<OutcomeWaiter>()
 
     init(id: UInt64, peer: Peer, call: ClientCall, request: CallRequest) {
         (self.id, self.peer, self.call) = (id, peer, call)

@@ -85,8 +85,7 @@ extension HostCore {
         call.state = .running
         call.hasTask = true
         let incoming = IncomingCall(
-            id: call.id, handler: handler.position, codec: header.codec, request: call.request, connection: call.calls.info,
-            callID: header.id, attempt: Int(header.attempt), deadline: call.deadline, metadata: header.metadata)
+            id: call.id, handler: handler.position, header: header, request: call.request, connection: call.calls.info, deadline: call.deadline)
         call.request = nil
         workers.answer(call, incoming, &effects)
     }

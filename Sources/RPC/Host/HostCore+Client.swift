@@ -135,7 +135,7 @@ extension HostCore {
 
     /// False when the peer allows no more streams now.
     mutating func openAttempt(_ call: ClientRecord, at now: Instant) -> Bool {
-        guard let handle = call.peer.ready, let calls = connections[handle] else { return false }
+        guard let handle = call.peer.ready, let calls = calls(handle) else { return false }
         guard let stream = endpoint.openStream(handle, deadline: call.deadline, at: now) else { return false }
         let info = calls.info
         call.calls = calls

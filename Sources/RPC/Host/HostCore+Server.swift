@@ -5,7 +5,7 @@ import MastTransport
 extension HostCore {
     /// A peer opened a stream: a call begins.
     mutating func accept(_ handle: ConnectionHandle, _ stream: StreamID, deadline: Instant?, at now: Instant) {
-        guard let calls = connections[handle] else { return }
+        guard let calls = calls(handle) else { return }
         let call = ServerRecord(
             id: makeID(), deadline: deadline, pipe: CallPipe(connection: handle, stream: stream, limits: configuration.envelope),
             calls: calls, at: now)

@@ -32,6 +32,8 @@ struct HostCore: ~Copyable {
     var nextID: UInt64 = 1
 
     var connections: [ConnectionHandle: CallMultiplexer] = [:]  // lookup only
+    /// Asked for last, and mostly next.
+    private var recent: CallMultiplexer?
     var dialer = Dialer()
     var clientCalls: [UInt64: ClientRecord] = [:]  // lookup only
     var serverCalls: [UInt64: ServerRecord] = [:]  // lookup only
@@ -105,6 +107,13 @@ struct HostCore: ~Copyable {
 
     // MARK: events of the endpoint
 
+    /// The calls of an open connection.
+    mutating func calls(_ handle: ConnectionHandle) -> CallMultiplexer? {
+        if let recent, recent.handle == handle, recent.isOpen { return recent }
+        recent = connections[handle]
+        return recent
+    }
+
     mutating func drainEvents(at now: Instant) {
         while let event = endpoint.pollEvent() {
             switch event {
@@ -112,19 +121,19 @@ struct HostCore: ~Copyable {
             case .accepted(let handle, let peerKey): opened(handle, peerKey, isInitiator: false, at: now)
             case .streamOpened(let handle, let stream, let deadline): accept(handle, stream, deadline: deadline, at: now)
             case .streamReadable(let handle, let stream):
-                switch connections[handle]?[stream] {
+                switch calls(handle)?[stream] {
                 case .client(let call): pumpClient(call, at: now)
                 case .server(let call): pumpServer(call, at: now)
                 case nil: break
                 }
             case .streamWritable(let handle, let stream):
-                switch connections[handle]?[stream] {
+                switch calls(handle)?[stream] {
                 case .client(let call): flushClient(call, at: now)
                 case .server(let call): flushServer(call, at: now)
                 case nil: break
                 }
             case .streamStopped(let handle, let stream, let code):
-                switch connections[handle]?[stream] {
+                switch calls(handle)?[stream] {
                 case .client(let call): clientStopped(call, code: code, at: now)
                 case .server(let call): cancelServer(call, at: now)
                 case nil: break
@@ -142,7 +151,7 @@ struct HostCore: ~Copyable {
             case .hinted(let handle, let hint): hinted(handle, hint, at: now)
             case .peerKey(let address, let key): keyArrived(from: address, key, at: now)
             case .overdrawn(let handle, let stream):
-                switch connections[handle]?[stream] {
+                switch calls(handle)?[stream] {
                 case .client(let call): clientOverdrawn(call, at: now)
                 case .server(let call): serverOverdrawn(call, at: now)
                 case nil:

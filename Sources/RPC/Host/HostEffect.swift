@@ -88,19 +88,24 @@ enum WaitOutcome: Sendable {
     case failed(RPCError)
 }
 
-/// A call whose handler is to start.
-struct IncomingCall: Sendable {
-    var id: UInt64
+/// A call whose handler is to start. A class, because it is handed on several times.
+final class IncomingCall: Sendable {
+    let id: UInt64
     /// Its place among the server's.
-    var handler: Int
-    var codec: PayloadCodec
+    let handler: Int
+    let codec: PayloadCodec
     /// The request of a method that has exactly one.
-    var request: MessageBytes?
-    var connection: ConnectionInfo
-    var callID: CallID?
-    var attempt: Int
-    var deadline: Instant?
-    var metadata: Metadata
+    let request: MessageBytes?
+    let connection: ConnectionInfo
+    let callID: CallID?
+    let attempt: Int
+    let deadline: Instant?
+    let metadata: Metadata
+
+    init(id: UInt64, handler: Int, header: RequestHeader, request: MessageBytes?, connection: ConnectionInfo, deadline: Instant?) {
+        (self.id, self.handler, self.request, self.connection, self.deadline) = (id, handler, request, connection, deadline)
+        (codec, callID, attempt, metadata) = (header.codec, header.id, Int(header.attempt), header.metadata)
+    }
 }
 
 enum ConnectionChange: Sendable {

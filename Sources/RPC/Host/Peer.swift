@@ -29,17 +29,17 @@ final class Peer {
     /// Clients of the application that share this record; with the last it goes, once nothing of it is under way.
     var users = 0
     /// Calls that wait for a connection or a free stream, in order.
-    var waiting: Deque<UInt64> = []
+    @exclusivity(unchecked) var waiting: Deque<UInt64> = []
     /// `Wait`s for the connection.
     var waiters: [UInt64] = []
     var pings: Deque<UInt64> = []
     var backoff = Backoff()
     var redialTimer: TimerQueue<HostCore.Timer>.Token?
-    var budget = RetryBudget()
+    @exclusivity(unchecked) var budget = RetryBudget()
     let session: SessionID
     var nextSequence: UInt64 = 1
     /// Sequence numbers whose outcome is still needed, ascending.
-    var outstanding: Deque<UInt64> = []
+    @exclusivity(unchecked) var outstanding: Deque<UInt64> = []
     /// Wanted even without calls.
     var keepAlive: Interval?
     /// The last reason why no connection came up.

@@ -35,7 +35,7 @@ extension RPCHost {
     }
 
     /// A worker's life: a call, and the next when there is one.
-    private func work(_ worker: Worker, _ server: RPCServer) async {
+    private nonisolated(nonsending) func work(_ worker: Worker, _ server: RPCServer) async {
         await withUnsafeCurrentTask { task in
             guard let task else { return }
             worker.task = task
@@ -53,7 +53,7 @@ extension RPCHost {
     }
 
     /// The handler's answer.
-    private func handle(_ call: IncomingCall, _ server: RPCServer) async -> ([UInt8]?, Trailer) {
+    private nonisolated(nonsending) func handle(_ call: IncomingCall, _ server: RPCServer) async -> ([UInt8]?, Trailer) {
         let handler = server.handlers[call.handler]
         let context = CallContext(
             connection: PeerConnection(host: self, info: call.connection), method: handler.path, callID: call.callID,
@@ -107,7 +107,7 @@ struct HandlerCall: Sendable {
         }
     }
 
-    func nextRequest() async throws -> MessageBytes? {
+    nonisolated(nonsending) func nextRequest() async throws -> MessageBytes? {
         let result: Result<MessageBytes?, CallFailure> = await withTaskCancellationHandler {
             await withUnsafeContinuation { waiter in
                 host.touch { core, now in core.nextRequest(id, waiter, at: now) }
@@ -122,7 +122,7 @@ struct HandlerCall: Sendable {
         }
     }
 
-    func send(_ message: [UInt8]) async throws {
+    nonisolated(nonsending) func send(_ message: [UInt8]) async throws {
         guard message.count <= host.envelope.messageBytes else {
             throw RPCError(.resourceExhausted, "a response of \(message.count) bytes is over the limit of \(host.envelope.messageBytes)")
         }

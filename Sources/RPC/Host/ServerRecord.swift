@@ -2,7 +2,7 @@ import Collections
 import MastTimebase
 import MastTransport
 
-/// One incoming call in the core. A class only to stay in place; the host's lock guards it.
+/// One incoming call in the core. A class only to stay in place; the host's lock guards it, and with it exclusivity.
 final class ServerRecord {
     enum State {
         case awaitingRequest
@@ -17,10 +17,10 @@ final class ServerRecord {
 
     let id: UInt64
     let deadline: Instant?
-    var state = State.awaitingRequest
-    var call = ServerCall()
+    @exclusivity(unchecked) var state = State.awaitingRequest
+    @exclusivity(unchecked) var call = ServerCall()
     /// Nil once the stream is gone.
-    var pipe: CallPipe?
+    @exclusivity(unchecked) var pipe: CallPipe?
     var handler: ServedMethod?
     var deadlineTimer: TimerQueue<HostCore.Timer>.Token?
     /// When bytes of it came last, or when it began to wait for a handler.
@@ -28,7 +28,7 @@ final class ServerRecord {
     /// Under which name its outcome is remembered.
     var remembered: (owner: DuplicateFilter.Owner, sequence: UInt64)?
     /// Second attempts waiting for this one's answer.
-    var joined: [ServerRecord] = []
+    @exclusivity(unchecked) var joined: [ServerRecord] = []
     var isCancelled = false
     var isPastDeadline = false
     /// A task was started for it.
@@ -48,11 +48,11 @@ final class ServerRecord {
     var pendingNoted = 0
 
     /// Requests not yet fetched.
-    var inbox: Deque<MessageBytes> = []
+    @exclusivity(unchecked) var inbox: Deque<MessageBytes> = []
     var inboxBytes = 0
     var requestsFinished = false
-    var readers = ShortQueue<MessageWaiter>()
-    var writers = ShortQueue<OutcomeWaiter>()
+    @exclusivity(unchecked) var readers = ShortQueue<MessageWaiter>()
+    @exclusivity(unchecked) var writers = ShortQueue<OutcomeWaiter>()
     /// Where it is counted as running.
     var place: ServerAdmission.Place?
     /// Whose task the handler is in.

@@ -148,8 +148,13 @@ extension Connection {
         guard let last = received.last else { return }
         let largest = last.upperBound - 1
         let told = stamps.isEmpty ? [] : stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
+        let ranges = received.count
         writer.ackFrame(
-            path: path.identifier, ranges: received.ranges.reversed().lazy.map { $0.lowerBound...($0.upperBound - 1) },
+            path: path.identifier, count: ranges,
+            range: { [received] index in
+                let range = received[ranges - 1 - index]
+                return range.lowerBound...(range.upperBound - 1)
+            },
             delayMicroseconds: UInt64(max(0, (now - largestReceivedAt).microseconds)), marks: marks == ECNCounts() ? nil : marks, timestamps: told)
         // Told once: should this be lost, the next ones tell of later packets.
         if !stamps.isEmpty { stamps.removeAll(keepingCapacity: true) }

@@ -25,7 +25,7 @@ extension Endpoint {
 
     /// As `read`, but the bytes count as held until `release`, or until the stream is over or stopped.
     package mutating func take(_ handle: ConnectionHandle, _ stream: StreamID, into output: inout [UInt8], at now: Instant) -> StreamReadState {
-        guard let slot = slots[handle] else { return .reset(code: 0) }
+        guard let slot = find(handle) else { return .reset(code: 0) }
         let state = slot.connection.streams.take(stream, into: &output)
         settle(slot)
         return state
@@ -33,7 +33,7 @@ extension Endpoint {
 
     /// The application is done with `bytes` of what it took, and with `overhead` of what it stated beside them.
     package mutating func release(_ handle: ConnectionHandle, _ stream: StreamID, _ bytes: Int, overhead: Int = 0) {
-        guard bytes > 0 || overhead > 0, let slot = slots[handle] else { return }
+        guard bytes > 0 || overhead > 0, let slot = find(handle) else { return }
         slot.connection.streams.release(stream, bytes, overhead: overhead)
         settle(slot)
     }
@@ -41,7 +41,7 @@ extension Endpoint {
     /// Of what was taken, `bytes` are a whole message that waits for its consumer, and takes `overhead` besides. That may
     /// take long, and must not stop the streams beside it: up to a bound their credit returns now.
     package mutating func complete(_ handle: ConnectionHandle, _ stream: StreamID, _ bytes: Int, overhead: Int = 0) {
-        guard let slot = slots[handle] else { return }
+        guard let slot = find(handle) else { return }
         slot.connection.streams.complete(stream, bytes, overhead: overhead)
         settle(slot)
     }
@@ -49,7 +49,7 @@ extension Endpoint {
     /// What was taken is the beginning of a message of which `bytes` are still to come. They may come even if the windows
     /// have no room for them, one large message after the other.
     package mutating func expect(_ handle: ConnectionHandle, _ stream: StreamID, more bytes: Int) {
-        guard let slot = slots[handle] else { return }
+        guard let slot = find(handle) else { return }
         slot.connection.streams.expect(stream, more: bytes)
         settle(slot)
     }

@@ -73,7 +73,7 @@ extension Endpoint {
 
     private mutating func receiveData(_ bytes: inout [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
-        guard let slot = byLocalID[destination] else {
+        guard let slot = find(destination) else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
             if bytes.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
                 var writer = ByteWriter(capacity: PacketHeader.resetSize)
@@ -90,6 +90,12 @@ extension Endpoint {
         if reason == nil { refresh(slot, at: now) }
         settle(slot)
         return reason
+    }
+
+    private mutating func find(_ id: ConnectionID) -> Slot? {
+        if let recent, recent.connection.localID == id, !recent.isRetired { return recent }
+        recent = byLocalID[id]
+        return recent
     }
 
     /// A stateless reset names the ID that *we* send to; only the token that its owner gave us makes it count.

@@ -46,8 +46,14 @@ extension Endpoint {
         outgoing.append(Transmit(payload: payload, destination: destination))
     }
 
+    mutating func find(_ handle: ConnectionHandle) -> Slot? {
+        if let recent, recent.connection.handle == handle, !recent.isRetired { return recent }
+        recent = slots[handle]
+        return recent
+    }
+
     mutating func with(_ handle: ConnectionHandle, _ body: (inout Connection) -> Void) {
-        guard let slot = slots[handle] else { return }
+        guard let slot = find(handle) else { return }
         body(&slot.connection)
         settle(slot)
     }
@@ -102,6 +108,7 @@ extension Endpoint {
         guard slot.connection.isClosed else { return }
         discharge(slot)
         slot.isRetired = true
+        if recent === slot { recent = nil }
         let handle = slot.connection.handle
         slots[handle] = nil
         byLocalID[slot.connection.localID] = nil

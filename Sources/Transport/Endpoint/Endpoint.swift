@@ -69,6 +69,8 @@ package struct Endpoint: ~Copyable {
     package internal(set) var unread: SourceLedger
 
     var slots: [ConnectionHandle: Slot] = [:]  // lookup only
+    /// Asked for last, and mostly next.
+    var recent: Slot?
     var byLocalID: [ConnectionID: Slot] = [:]  // lookup only
     /// By what would reset it: the ID we send to and its token, which nobody else knows.
     var byReset: [ResetName: ConnectionHandle] = [:]  // lookup only
@@ -187,7 +189,7 @@ package struct Endpoint: ~Copyable {
 
     /// Nil when the connection is not established or the peer's limit is reached (`streamsAvailable` follows).
     package mutating func openStream(_ handle: ConnectionHandle, deadline: Instant?, at now: Instant) -> StreamID? {
-        guard let slot = slots[handle] else { return nil }
+        guard let slot = find(handle) else { return nil }
         return slot.connection.open(deadline: deadline)
     }
 

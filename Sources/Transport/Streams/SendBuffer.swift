@@ -16,7 +16,10 @@ package struct SendBuffer: Sendable {
     /// What joined pieces grow to.
     private static let joinedLimit = 16_384
 
-    private var pieces: Deque<Piece> = []
+    /// The first piece, which mostly is the only one, needs no list.
+    private var front: Piece?
+    /// Empty unless there is a front.
+    private var others: Deque<Piece> = []
     /// Stream offset of the first byte kept, and of the byte after the last.
     package private(set) var base: UInt64 = 0
     package private(set) var end: UInt64 = 0
@@ -29,26 +32,31 @@ package struct SendBuffer: Sendable {
     package mutating func append(_ bytes: ArraySlice<UInt8>) {
         guard !bytes.isEmpty else { return }
         defer { end += UInt64(bytes.count) }
-        guard bytes.count < Self.smallPiece else {
-            pieces.append(Piece(offset: end, bytes: bytes, isJoined: false))
+        // Alone, whatever its size: a small message is seldom followed by another before it is acknowledged.
+        guard front != nil else {
+            front = Piece(offset: end, bytes: bytes, isJoined: false)
             return
         }
-        if let last = pieces.indices.last, pieces[last].isJoined, pieces[last].bytes.count + bytes.count <= Self.joinedLimit {
-            pieces[last].bytes.append(contentsOf: bytes)
+        guard bytes.count < Self.smallPiece else {
+            others.append(Piece(offset: end, bytes: bytes, isJoined: false))
+            return
+        }
+        if let last = others.indices.last, others[last].isJoined, others[last].bytes.count + bytes.count <= Self.joinedLimit {
+            others[last].bytes.append(contentsOf: bytes)
         } else {
-            pieces.append(Piece(offset: end, bytes: Array(bytes)[...], isJoined: true))
+            others.append(Piece(offset: end, bytes: Array(bytes)[...], isJoined: true))
         }
     }
 
     /// What is below `offset` is not needed again.
     package mutating func discard(below offset: UInt64) {
         base = max(base, min(offset, end))
-        while let first = pieces.first, first.end <= base { pieces.removeFirst() }
+        while let first = front, first.end <= base { front = others.popFirst() }
     }
 
     /// Nothing is needed again; the next byte, if any came, would stand at `offset`.
     package mutating func removeAll(at offset: UInt64) {
-        pieces = []
+        (front, others) = (nil, [])
         (base, end) = (offset, offset)
     }
 
@@ -57,8 +65,7 @@ package struct SendBuffer: Sendable {
         guard range.lowerBound >= base, range.upperBound <= end, !range.isEmpty else { return }
         var index = index(of: range.lowerBound)
         var from = range.lowerBound
-        while from < range.upperBound, index < pieces.count {
-            let piece = pieces[index]
+        while from < range.upperBound, let piece = piece(index) {
             let to = min(range.upperBound, piece.end)
             let start = piece.bytes.startIndex + Int(from - piece.offset)
             writer.append(piece.bytes[start..<(start + Int(to - from))])
@@ -67,6 +74,11 @@ package struct SendBuffer: Sendable {
         }
     }
 
+    private func piece(_ index: Int) -> Piece? { index == 0 ? front : index <= others.count ? others[index - 1] : nil }
+
     /// The piece that holds `offset`.
-    private func index(of offset: UInt64) -> Int { firstIndex(of: pieces.count) { pieces[$0].end <= offset } }
+    private func index(of offset: UInt64) -> Int {
+        if let front, offset < front.end { return 0 }
+        return 1 + firstIndex(of: others.count) { others[$0].end <= offset }
+    }
 }

@@ -19,7 +19,7 @@ package struct AckFrame: Sendable, Equatable {
     /// Whose numbers these are.
     package var path: UInt32
     /// Newest first, disjoint, descending; closed ranges of packet numbers.
-    package var ranges: [ClosedRange<UInt64>]
+    package var ranges: ShortArray<ClosedRange<UInt64>>
     /// How long the receiver held the largest back, in microseconds.
     package var delayMicroseconds: UInt64
     /// Nil when the receiver cannot read marks, or none came.
@@ -28,13 +28,19 @@ package struct AckFrame: Sendable, Equatable {
     package var timestamps: [ReceiveTimestamp]
 
     package init(
-        path: UInt32 = 0, ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
+        path: UInt32 = 0, ranges: ShortArray<ClosedRange<UInt64>>, delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
     ) {
         self.path = path
         self.ranges = ranges
         self.delayMicroseconds = delayMicroseconds
         self.marks = marks
         self.timestamps = timestamps
+    }
+
+    package init(
+        path: UInt32 = 0, ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
+    ) {
+        self.init(path: path, ranges: ShortArray(ranges), delayMicroseconds: delayMicroseconds, marks: marks, timestamps: timestamps)
     }
 
     /// As many ranges as a sender may state: enough for a bad burst, small enough to check in microseconds.

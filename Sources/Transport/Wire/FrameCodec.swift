@@ -75,8 +75,7 @@ package struct FrameReader: Sendable {
         let delay = try number("ack delay")
         let more = try number("ack range count")
         guard more < UInt64(AckFrame.maximumRanges) else { throw ProtocolViolation(code: .frameEncoding, reason: "too many ack ranges") }
-        var ranges: [ClosedRange<UInt64>] = []
-        ranges.reserveCapacity(Int(more) + 1)
+        var ranges = ShortArray<ClosedRange<UInt64>>()
         let first = try number("first ack range")
         guard first <= largest else { throw .malformed("first ack range") }
         var smallest = largest - first
@@ -134,7 +133,9 @@ extension ByteWriter {
         switch frame {
         case .ping: varInt(FrameType.ping)
         case .ack(let ack):
-            ackFrame(path: ack.path, ranges: ack.ranges, delayMicroseconds: ack.delayMicroseconds, marks: ack.marks, timestamps: ack.timestamps)
+            ackFrame(
+                path: ack.path, count: ack.ranges.count, range: { ack.ranges[$0] }, delayMicroseconds: ack.delayMicroseconds, marks: ack.marks,
+                timestamps: ack.timestamps)
         case .stream(let stream):
             streamHeader(
                 id: stream.id, offset: stream.offset, count: stream.data.count, fin: stream.fin, deadlineMicroseconds: stream.deadlineMicroseconds)
@@ -176,12 +177,13 @@ extension ByteWriter {
     private mutating func varInts(_ values: UInt64...) { for value in values { varInt(value) } }
 
     /// An acknowledgement, without an `AckFrame` to make first.
-    /// - Parameter ranges: newest first, disjoint, descending.
+    /// - Parameter range: `count` of them by position: newest first, disjoint, descending.
     mutating func ackFrame(
-        path: UInt32, ranges: some RandomAccessCollection<ClosedRange<UInt64>>, delayMicroseconds: UInt64, marks: ECNCounts?,
+        path: UInt32, count: Int, range: (Int) -> ClosedRange<UInt64>, delayMicroseconds: UInt64, marks: ECNCounts?,
         timestamps: [ReceiveTimestamp]
     ) {
-        guard let first = ranges.first else { return }
+        guard count > 0 else { return }
+        let first = range(0)
         var type = FrameType.ack
         if marks != nil { type |= FrameType.ackMarks }
         if !timestamps.isEmpty { type |= FrameType.ackTimestamps }
@@ -189,13 +191,14 @@ extension ByteWriter {
         varInt(UInt64(path))
         varInt(first.upperBound)
         varInt(delayMicroseconds)
-        varInt(UInt64(ranges.count - 1))
+        varInt(UInt64(count - 1))
         varInt(first.upperBound - first.lowerBound)
         var smallest = first.lowerBound
-        for range in ranges.dropFirst() {
-            varInt(smallest - range.upperBound - 2)
-            varInt(range.upperBound - range.lowerBound)
-            smallest = range.lowerBound
+        for index in 1..<count {
+            let next = range(index)
+            varInt(smallest - next.upperBound - 2)
+            varInt(next.upperBound - next.lowerBound)
+            smallest = next.lowerBound
         }
         if let marks { varInts(marks.ect0, marks.ect1, marks.ce) }
         if !timestamps.isEmpty { write(timestamps, largest: first.upperBound) }

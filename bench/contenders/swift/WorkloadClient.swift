@@ -6,8 +6,18 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
     private let peer: Peer
     private let workload: Workload
     private let pattern: Pattern
+    /// Kept as numbers while the workload runs: writing them out is not what is measured.
+    private struct Record {
+        var kind: String
+        var intended, start, end: UInt64
+        var ok: Bool
+        var up, down: Int
+
+        var line: String { "\(kind),\(intended),\(start),\(end),\(ok ? 1 : 0),\(up),\(down)\n" }
+    }
+
     private struct State {
-        var records = "kind,intendedNs,startNs,endNs,ok,bytesUp,bytesDown\n"
+        var records: [Record] = []
         var summary = Summary()
         var begun = 0
     }
@@ -60,7 +70,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
             state.summary.calls += 1
             if !ok { state.summary.failed += 1 }
             state.summary.firstFailure = state.summary.firstFailure ?? failure
-            state.records += "\(kind),\(intended),\(start),\(end),\(ok ? 1 : 0),\(ok ? up : 0),\(ok ? down : 0)\n"
+            state.records.append(Record(kind: kind, intended: intended, start: start, end: end, ok: ok, up: ok ? up : 0, down: ok ? down : 0))
         }
     }
 
@@ -103,7 +113,8 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
                 slice.withLock { slice in
                     slice.bytes += bytes
                     guard now >= min(slice.start + Self.sliceNanoseconds, until) else { return }
-                    state.withLock { $0.records += "bulk,\(slice.start),\(slice.start),\(now),1,0,\(slice.bytes)\n" }
+                    let record = Record(kind: "bulk", intended: slice.start, start: slice.start, end: now, ok: true, up: 0, down: slice.bytes)
+                    state.withLock { $0.records.append(record) }
                     slice = (now, 0)
                 }
             }
@@ -245,7 +256,7 @@ public final class WorkloadClient<Peer: Contender>: Sendable {
             state.summary.cpuSeconds = spent
             state.summary.details = peer.details
             state.summary.verified = state.summary.failed == 0 && state.summary.calls > 0 && state.summary.firstFailure == nil
-            return (state.summary, state.records)
+            return (state.summary, "kind,intendedNs,startNs,endNs,ok,bytesUp,bytesDown\n" + state.records.map(\.line).joined())
         }
     }
 
