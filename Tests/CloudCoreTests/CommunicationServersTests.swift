@@ -85,4 +85,22 @@ import Testing
         let late = try ServerChoice(try list(4, [servers[1]]), given: servers[0], root: root.publicKey)
         #expect(late.dialled == servers[1])
     }
+
+    @Test("The way that was given by hand stands for the list's own way to that server, and the others follow")
+    func relayAndOthers() throws {
+        let relay = CommunicationServer(address: .loopback(port: 99), key: servers[1].key)
+        var choice = try ServerChoice(try list(3, servers), given: relay, root: root.publicKey)
+        var order: [CommunicationServer] = []
+        for _ in 0..<4 {
+            order.append(choice.dialled)
+            #expect(choice.better == (choice.dialled == relay ? nil : relay) && choice.hasOthers)
+            choice.next()
+        }
+        #expect(order == [relay, servers[0], servers[2], relay])
+        // A list that has the dialled one goes on from there.
+        choice.moved()
+        choice.next()
+        try choice.take(try list(4, [servers[2], servers[0]]), root: root.publicKey)
+        #expect(choice.dialled == servers[0] && choice.better == servers[2])
+    }
 }

@@ -55,6 +55,7 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         ("an unknown application is final when a fresh placement says so", [
             Step(5, a, .unknownApplication, .lookUp), Step(9, a, .unknownApplication, .fail(.unknownApplication)),
         ]),
+        ("a fresh placement is asked for once in a round", [Step(5, a, .unknownApplication, .lookUp), Step(9, a, .noReplica, .run(on: b)), Step(12, b, .noReplica, .run(on: center)), Step(15, center, .noReplica, .wait(until: ms(115)))]),
         ("a denied request is final", [Step(5, a, .denied, .fail(.denied))]),
         ("what no node can load is final", [Step(5, a, .unrunnable, .fail(.unrunnable))]),
         ("a node that refuses a fresh ticket is not the last word", [

@@ -98,28 +98,85 @@ import Testing
             signingKey: cast.stationSigning.publicKey, addresses: [])
         #expect(request.isAuthentic(verifier: token.verifier))
         #expect(!request.isAuthentic(verifier: token.secret))
-        var changed = request
-        changed.name = "station-b"
-        #expect(!changed.isAuthentic(verifier: token.verifier))
-        changed = request
-        changed.signingKey = ByteString(cast.clientSigning.publicKey.bytes)
-        #expect(!changed.isAuthentic(verifier: token.verifier))
+        let changes: [(inout JoinRequest) -> Void] = [
+            { $0.name = "station-b" }, { $0.tokenID = ByteString([1]) }, { $0.transportKey = ByteString(cast.clientKeys.publicKey.bytes) },
+            { $0.signingKey = ByteString(cast.clientSigning.publicKey.bytes) }, { $0.addresses = ["10.0.0.1:1"] }, { $0.code = ByteString([]) },
+        ]
+        for change in changes {
+            var changed = request
+            change(&changed)
+            #expect(!changed.isAuthentic(verifier: token.verifier))
+        }
     }
 
-    @Test func `a profile opens to the keys it was made of, and names a field that is wrong`() throws {
-        let profile = ClientProfile(
+    @Test func `a token's parts have their sizes`() throws {
+        var generator = SeededGenerator(seed: 3)
+        let token = JoinToken(
+            rootKey: cast.root.publicKey, communicationServer: .loopback(port: 4433),
+            communicationServerKey: cast.stationKeys.publicKey, notAfter: cast.now, using: &generator)
+        #expect(token.tokenID.count == 16 && token.secret.count == 32 && JoinToken.defaultLifetime == .seconds(3_600))
+        let changes: [(inout JoinToken) -> Void] = [
+            { $0.tokenID.removeLast() }, { $0.tokenID.append(0) }, { $0.secret.removeLast() }, { $0.secret.append(0) },
+        ]
+        for change in changes {
+            var changed = token
+            change(&changed)
+            #expect(throws: TrustError.self) { try JoinToken(text: changed.text) }
+        }
+        // Nothing may follow.
+        let longer = "mast1." + Base64URL.encode(try #require(Base64URL.decode(String(token.text.dropFirst(6)))) + [0])
+        #expect(throws: TrustError.malformed("record: bytes follow its end")) { try JoinToken(text: longer) }
+        // A text of more than 4,096 bytes is not even decoded.
+        let isNone = TrustError.malformed("join token: it begins with \"mast1.\" and is printed by the center")
+        #expect(throws: isNone) { try JoinToken(text: "mast1." + String(repeating: "A", count: 4_091)) }
+        do {
+            _ = try JoinToken(text: "mast1." + String(repeating: "A", count: 4_090))
+            Issue.record("zeros are no token")
+        } catch { #expect(error != isNone) }
+    }
+
+    @Test func `an operator's proof has at most 128 characters`() {
+        for (count, isRead) in [(128, true), (132, false)] { #expect((IdentityProof(operatorProof: String(repeating: "A", count: count)) != nil) == isRead) }
+    }
+
+    private func profile() throws -> ClientProfile {
+        ClientProfile(
             userName: "ada", communicationServer: .loopback(port: 4433), communicationServerKey: cast.stationKeys.publicKey,
             servers: try SignedRecord(
                 CommunicationServers(number: 1, servers: [.init(address: .loopback(port: 4433), key: cast.stationKeys.publicKey)]), signedBy: cast.root),
             rootKey: cast.root.publicKey, identity: cast.clientKeys, signing: cast.clientSigning,
             userRecord: try SignedRecord(cast.user, signedBy: cast.root))
-        let opened = try profile.opened()
+    }
+
+    @Test func `a profile opens to the keys it was made of`() throws {
+        let opened = try profile().opened()
         #expect(opened.identity.publicKey == cast.clientKeys.publicKey)
         #expect(opened.signing.publicKey == cast.clientSigning.publicKey)
-        #expect(opened.communicationServer == .loopback(port: 4433))
-        var broken = profile
-        broken.rootKey = "?"
-        #expect(throws: TrustError.malformed("profile field rootKey")) { try broken.opened() }
+        #expect(opened.communicationServer == .loopback(port: 4433) && opened.communicationServerKey == cast.stationKeys.publicKey)
+        let device = try #require(cast.user.devices.first)
+        for scope in [IdentityProof.Scope.runs, .operation] {
+            try opened.proof(scope, handshakeHash: hash).verify(device: device, handshakeHash: hash, scope: scope)
+        }
+    }
+
+    @Test func `a profile names the field that is wrong`() throws {
+        let short = Base64URL.encode([1, 2, 3])
+        let fields: [(name: String, wrong: String, path: WritableKeyPath<ClientProfile, String>)] = [
+            ("communicationServer", "nowhere", \.communicationServer), ("communicationServerKey", short, \.communicationServerKey),
+            ("communicationServerKey", "?", \.communicationServerKey), ("rootKey", "?", \.rootKey), ("rootKey", short, \.rootKey),
+            ("transportPrivateKey", short, \.transportPrivateKey), ("transportPrivateKey", "?", \.transportPrivateKey),
+            ("signingPrivateKey", short, \.signingPrivateKey), ("signingPrivateKey", "?", \.signingPrivateKey),
+        ]
+        for field in fields {
+            var broken = try profile()
+            broken[keyPath: field.path] = field.wrong
+            #expect(throws: TrustError.malformed("profile field \(field.name)")) { try broken.opened() }
+        }
+        for version in [1, 3] {
+            var other = try profile()
+            other.formatVersion = version
+            #expect(throws: TrustError.malformed("profile: format version \(version) is not known here")) { try other.opened() }
+        }
     }
 
     @Test func `a key pair's text never shows the private half`() {

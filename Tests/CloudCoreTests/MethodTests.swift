@@ -23,6 +23,31 @@ import Testing
             #expect(error.effect == .none && error.retryAfter == .milliseconds(5))
         }
         #expect(RunRefusal(RPCError(.unavailable, "elsewhere")) == nil)
+        // What is longer than any refusal is not read.
+        let name = "refusal stopping"
+        for (count, isRead) in [(name.utf8.count, true), (256, true), (257, false)] {
+            let detail = ByteString(Array((name + String(repeating: " ", count: count - name.utf8.count)).utf8))
+            #expect((RunRefusal(RPCError(.unavailable, "", detail: detail)) == .stopping) == isRead, "\(count) bytes")
+        }
+        for text in ["", "refusal", "refusal nothing", "Refusal stopping", "stopping"] {
+            #expect(RunRefusal(RPCError(.unavailable, "", detail: ByteString(Array(text.utf8)))) == nil)
+        }
+    }
+
+    @Test func `a refusal has the status that says whether another node may be asked`() {
+        let codes: [(RunRefusal, StatusCode)] = [
+            (.noReplica, .unavailable), (.unknownApplication, .notFound), (.overloaded, .resourceExhausted), (.stopping, .unavailable), (.ticketNeeded, .unauthenticated),
+            (.notGranted, .permissionDenied), (.badRequest, .invalidArgument), (.runIDInUse, .alreadyExists), (.engineFailure, .internal), (.unloadable, .failedPrecondition),
+        ]
+        for (refusal, code) in codes { #expect(refusal.error("").code == code) }
+    }
+
+    /// Peers of other versions rely on them.
+    @Test func `what one message may carry stays so`() {
+        #expect(UploadChunk.maximumBytes == 262_144 && ReplicaChunk.maximumBytes == 65_536 && MerkleRoot.leafBytes == 65_536)
+        #expect(CenterStatus.mostContradictions == 64 && ReplicaTrouble.mostReported == 16 && ReleaseIndex.versionsKept == 3)
+        #expect(Quota() == Quota(concurrentRuns: 64, fuelPerRun: 100_000_000_000))
+        #expect(CommunicationServers.most == 8 && RevocationLog.mostSerials == 65_536 && RevocationLog.mostNodes == 16_384)
     }
 
     @Test func `numbers of state only rise when joined`() {

@@ -132,6 +132,57 @@ private struct Nodes {
         else { return #expect(Bool(false), "another question, or the same node") }
     }
 
+    @Test func `A receipt is the answer to what was asked, of whom it was asked, or it says what differs`() throws {
+        let receipt = try nodes.receipt("a").verified(root: nodes.cast.root.publicKey).receipt
+        let id = try nodes.id("a")
+        try receipt.check(nodes.question, from: id)
+        let other = ContentDigest(of: [9])
+        let changes: [(field: String, change: (inout Receipt.Question) -> Void)] = [
+            ("run id", { $0.runID = RunID(rawValue: "r2") }), ("user", { $0.userID = "u2" }), ("application", { $0.application = other }),
+            ("entry", { $0.entry = "walk" }), ("input", { $0.input = other }), ("limits", { $0.limits.fuel = 1 }),
+        ]
+        for (field, change) in changes {
+            var asked = nodes.question
+            change(&asked)
+            #expect(throws: TrustError.contradicted(of: "run receipt", field: field)) { try receipt.check(asked, from: id) }
+        }
+        #expect(throws: TrustError.contradicted(of: "run receipt", field: "node")) { try receipt.check(nodes.question, from: nodes.id("b")) }
+    }
+
+    @Test func `Output and trap are the receipt's own, to the last byte`() throws {
+        let root = nodes.cast.root.publicKey
+        let answered = try nodes.receipt("a", [3, 4]).verified(root: root).receipt
+        let trapped = try nodes.receipt("a", trap: "unreachable").verified(root: root).receipt
+        try answered.check(output: [3, 4])
+        try trapped.check(trap: RunTrap(kind: "unreachable", message: "in the engine's words"))
+        let noOutput = TrustError.contradicted(of: "run receipt", field: "output")
+        for wrong in [[3], [3, 5], [3, 4, 0], []] as [[UInt8]] { #expect(throws: noOutput) { try answered.check(output: wrong) } }
+        #expect(throws: noOutput) { try trapped.check(output: []) }
+        let noTrap = TrustError.contradicted(of: "run receipt", field: "trap")
+        #expect(throws: noTrap) { try trapped.check(trap: RunTrap(kind: "outOfFuel", message: "")) }
+        #expect(throws: noTrap) { try answered.check(trap: RunTrap(kind: "unreachable", message: "")) }
+        // The root alone does not do: the size is stated beside it.
+        var lying = answered
+        lying.outcome = .output(MerkleRoot(of: [3, 4]), bytes: 3)
+        #expect(throws: noOutput) { try lying.check(output: [3, 4]) }
+        let exhausted = try nodes.receipt("a", trap: "outOfMemory").verified(root: root).receipt
+        #expect(trapped.isDeterministic && answered.isDeterministic && !exhausted.isDeterministic)
+    }
+
+    @Test func `A file of a receipt ends with it, and larger ones than any are not looked at`() throws {
+        let receipt = try nodes.receipt("a")
+        #expect(throws: TrustError.malformed("record: bytes follow its end")) { try AttestedReceipt(fileBytes: receipt.fileBytes + [0]) }
+        for (isReceipt, count, isTooLarge) in [(true, 2_048, false), (true, 2_049, true), (false, 2_048, false), (false, 2_049, true)] {
+            var large = receipt
+            let zeros = ByteString([UInt8](repeating: 0, count: count))
+            if isReceipt { large.receipt.payload = zeros } else { large.node.payload = zeros }
+            do {
+                _ = try large.verified(root: nodes.cast.root.publicKey)
+                Issue.record("zeros are no receipt")
+            } catch { #expect((error == .malformed("run receipt: too large")) == isTooLarge) }
+        }
+    }
+
     // MARK: Who leaves placement
 
     @Test func `A report shows something only if two nodes of the cloud signed different answers`() throws {
@@ -215,5 +266,48 @@ private struct Nodes {
         #expect(try signed.verified(by: nodes.cast.root.publicKey) == log)
         #expect(try log.isSuspended(nodes.id("a")) && !log.contains(nodes.id("a")) && log.keepsFromRuns(nodes.id("a")))
         #expect(try log.keepsFromRuns(nodes.id("c")) && !log.isSuspended(nodes.id("c")) && !log.keepsFromRuns(nodes.id("d")))
+    }
+
+    @Test func `What was cleared leaves room for what comes after, pair by pair`() throws {
+        var ledger = try ledger((1...8).map { (("a", 1), ("b", 2), "r\($0)") })
+        func add(_ run: String, isCleared: Bool = false) throws -> Bool {
+            let (divergence, finding) = try nodes.divergence(("a", 1), ("b", 2), run: run)
+            return ledger.add(divergence, finding, at: nodes.cast.now, isCleared: isCleared) != nil
+        }
+        #expect(try !add("r9"))
+        // As many cleared ones are kept for reading.
+        for number in 11...18 { #expect(try add("r\(number)", isCleared: true)) }
+        #expect(try !add("r19", isCleared: true))
+        #expect(try ledger.clear(nodes.id("c")).isEmpty && ledger.clear(nodes.id("b")).count == 8)
+        #expect(try add("r9") && ledger.witnesses(against: nodes.id("a")) == [nodes.id("b")])
+    }
+
+    @Test func `A full ledger lets go of the oldest that was cleared, else of the oldest`() throws {
+        // What is looked at is who and which run: the same two receipts serve for all.
+        let (divergence, finding) = try nodes.divergence(("a", 1), ("b", 2))
+        var ledger = DivergenceLedger()
+        func entry(_ number: Int) -> Divergence.Finding {
+            var other = finding
+            other.first.receipt.question.runID = RunID(rawValue: "\(number)")
+            // Eight of a pair are taken, so that many pairs are needed.
+            var keys = other.first.node.transportKey.bytes
+            (keys[0], keys[1]) = (UInt8((number / 8) % 256), UInt8(number / 2_048))
+            if let key = PublicKey(bytes: keys) { other.first.node.transportKey = key }
+            return other
+        }
+        for number in 0..<1_024 { #expect(ledger.add(divergence, entry(number), at: nodes.cast.now, isCleared: number == 5)?.dropped == []) }
+        let runs = { (entries: [DivergenceLedger.Entry]?) in entries?.map(\.finding.first.receipt.question.runID.rawValue) }
+        #expect(runs(ledger.add(divergence, entry(1_024), at: nodes.cast.now)?.dropped) == ["5"])
+        #expect(runs(ledger.add(divergence, entry(1_025), at: nodes.cast.now)?.dropped) == ["0"] && ledger.entries.count == 1_024)
+    }
+
+    @Test func `An operator reads of a contradiction who said what`() throws {
+        let (divergence, finding) = try nodes.divergence(("a", 1), ("b", 2))
+        var ledger = DivergenceLedger()
+        let entry = try #require(ledger.add(divergence, finding, at: nodes.cast.now)?.added)
+        let told = CenterStatus.Contradiction(entry)
+        #expect(told.names == ["a", "b"] && told.fields == ["output"] && told.runID.rawValue == "r1" && told.userID == "u1" && !told.isCleared)
+        #expect(try told.nodes == [nodes.id("a"), nodes.id("b")] && told.application == ContentDigest(of: [1]))
+        #expect(told.statements == ([1, 2] as [UInt8]).map { "1 bytes of root \(MerkleRoot(of: [$0])), fuel 7" } && told.reportedMilliseconds == nodes.cast.now.milliseconds)
     }
 }

@@ -115,10 +115,13 @@ def refused(complaints, contents, spans, owners, places):
         spot = starts[line - 1] + column - 1
         holding = [(last - first, p.number) for first, last, p in spans[file] if first <= spot < last]
         on_line = [p.number for p in places if p.file == file and p.line <= line <= p.last]
-        if "missing return" in message or "initialized" in message or "initializing" in message:
-            # Told where the value is missed, not where it is no longer given: what no longer happens before.
+        if any(words in message for words in ("missing return", "initialized", "initializing", "isn't called on all paths")):
+            # Told where the value is missed, not where it is no longer given: what no longer happens before. Or it is set
+            # twice, as what follows no longer ends the way there.
             before = [p for p in places if p.file == file and p.line <= line]
             gone = [p for p in before if p.function == before[-1].function and p.line > line - 60 and p.kind in ("go on", "remove", "no turn", "truth")]
+            if "only be initialized once" in message:
+                gone += [p for p in places if p.file == file and line <= p.line < line + 10 and p.function == before[-1].function and p.kind == "go on"]
             drop |= {p.number for p in gone}
             if gone: continue
         if holding: drop.add(min(holding)[1])

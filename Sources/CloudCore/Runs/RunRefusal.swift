@@ -58,7 +58,7 @@ package enum RunRefusal: String, Codable, Hashable, Sendable {
 
     private static func words(_ error: RPCError) -> [Substring] {
         guard let detail = error.detail, detail.bytes.count <= 256 else { return [] }
-        let words = String(decoding: detail.bytes, as: UTF8.self).split(separator: " ", maxSplits: 2)
+        let words = String(decoding: detail.bytes, as: UTF8.self).split(separator: " ")
         return words.first == "refusal" ? Array(words.dropFirst()) : []
     }
 }
