@@ -45,6 +45,7 @@ let package = Package(
         .executable(name: "bench", targets: ["bench"]),
         .executable(name: "bench-ours", targets: ["bench-ours"]),
         .executable(name: "bench-attack", targets: ["bench-attack"]),
+        .executable(name: "bench-controllers", targets: ["bench-controllers"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -114,6 +115,10 @@ let package = Package(
         .executableTarget(
             name: "bench-ours", dependencies: ["BenchContender", "MastCalls", "MastTransport", arguments],
             path: "bench/contenders/ours", swiftSettings: settings),
+        // Without a host: transport and link alone.
+        .executableTarget(
+            name: "bench-controllers", dependencies: ["MastTransport", "MastLinkModel", "MastTimebase", collections, arguments],
+            path: "bench/control", swiftSettings: settings),
         // Knows servers only by the wire.
         .executableTarget(
             name: "bench-attack",

@@ -34,7 +34,7 @@ import Testing
         #expect(cubic.window == 11_000)
         cubic.acknowledge(500)
         #expect(cubic.window == 11_500 && cubic.isInSlowStart)
-        cubic.onSent(bytes: 1_000, at: .zero)
+        cubic.onSent(bytes: 1_000, inFlight: 1_000, at: .zero)
         #expect(cubic.window == 11_500)
     }
 
@@ -267,7 +267,7 @@ extension Cubic {
         _ bytes: Int, sent: Instant = .zero + .seconds(50), limited: Bool = true, at now: Instant = .zero,
         rtt: Interval = .milliseconds(100)
     ) {
-        onAcknowledged(bytes: bytes, sentAt: sent, rtt: RTTEstimator(initial: rtt), limited: limited, at: now)
+        onArrival(ArrivedPacket(bytes: bytes, sentAt: sent, isLimited: limited), rtt: RTTEstimator(initial: rtt), at: now)
     }
 
     fileprivate mutating func lose(sent: Instant = .zero, at now: Instant = .zero) {

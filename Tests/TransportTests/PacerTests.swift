@@ -153,3 +153,11 @@ import Testing
         #expect(Double(sent) >= 0.95 * limit - 2 * Double(Self.datagram))
     }
 }
+
+extension Pacer {
+    /// As most controllers pace: RFC 9002 section 7.7.
+    fileprivate mutating func blockedUntil(bytes: Int, window: Int, rtt: RTTEstimator, slowStart: Bool, at now: Instant) -> Instant? {
+        let rate = rtt.hasSample ? PacingRate(bytes: Int64(clamping: Int128(window) * (slowStart ? 8 : 5) / 4), per: rtt.smoothed) : nil
+        return blockedUntil(bytes: bytes, rate: rate, at: now)
+    }
+}

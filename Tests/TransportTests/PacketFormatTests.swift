@@ -252,7 +252,7 @@ import Testing
         var marked = plain
         marked.marks = ECNCounts(ect0: 5, ect1: 0, ce: 1)
         var timed = plain
-        timed.timestamps = [(100, 900), (99, 900), (98, 870), (55, 400), (54, 1)].map { ReceiveTimestamp(number: $0.0, steps: $0.1) }
+        timed.timestamps = ShortArray([(100, 900), (99, 900), (98, 870), (55, 400), (54, 1)].map { ReceiveTimestamp(number: $0.0, steps: $0.1) })
         var both = timed
         both.marks = marked.marks
         for (ack, type) in [(plain, 0x02), (marked, 0x03), (timed, 0x06), (both, 0x07)] as [(AckFrame, UInt8)] {

@@ -10,6 +10,7 @@ import Testing
 
     private func recovery(_ change: (inout TransportConfiguration) -> Void = { _ in }) -> Recovery {
         var configuration = TransportConfiguration()
+        configuration.congestionControl = .cubic
         change(&configuration)
         var recovery = Recovery(configuration)
         recovery.begin(at: Self.first)

@@ -15,6 +15,7 @@ import Testing
         var configuration = TransportConfiguration()
         configuration.logsKeys = true
         configuration.maximumDatagramSize = 1_200
+        configuration.congestionControl = .cubic
         pair = Pair(configuration: configuration)
         tap = Wiretap(pair)
         handle = connected(pair)

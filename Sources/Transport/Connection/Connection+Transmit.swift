@@ -147,7 +147,9 @@ extension Connection {
     private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout SentFrames, at now: Instant) {
         guard let last = received.last else { return }
         let largest = last.upperBound - 1
-        let told = stamps.isEmpty ? [] : stamps.prefix(Int(clamping: peerParameters.timestampsPerAck)).filter { $0.number <= largest }
+        var told = ShortArray<ReceiveTimestamp>()
+        let most = Int(clamping: peerParameters.timestampsPerAck)
+        for stamp in stamps where stamp.number <= largest && told.count < most { told.append(stamp) }
         let ranges = received.count
         writer.ackFrame(
             path: path.identifier, count: ranges,

@@ -17,7 +17,7 @@ extension Endpoint {
         parameters.versions = configuration.versions
         parameters.suites = configuration.cipherSuites
         parameters.maximumDatagramSize = Self.largestDatagram
-        parameters.timestampsPerAck = configuration.timestampsPerAck
+        parameters.timestampsPerAck = max(configuration.timestampsPerAck, configuration.congestionControl.timestampsPerAck)
         return parameters
     }
 

@@ -3,6 +3,15 @@ extension CongestionControl {
     func make(datagramSize: Int, maximumWindow: Int) -> any CongestionController {
         switch self {
         case .cubic: Cubic(datagramSize: datagramSize, maximumWindow: maximumWindow)
+        case .delayTarget: DelayTarget(datagramSize: datagramSize, maximumWindow: maximumWindow)
+        }
+    }
+
+    /// Receive times that it asks the peer for, in each acknowledgement.
+    var timestampsPerAck: UInt64 {
+        switch self {
+        case .cubic: 0
+        case .delayTarget: 32
         }
     }
 }

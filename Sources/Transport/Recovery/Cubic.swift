@@ -1,6 +1,6 @@
 import MastTimebase
 
-/// CUBIC (RFC 9438) with a floor of two datagrams and undo of a spurious cut.
+/// CUBIC (RFC 9438) with HyStart++ (RFC 9406), a floor of two datagrams and undo of a spurious cut.
 package struct Cubic: CongestionController {
     /// Section 4.1: C = 0.4, β = 0.7.
     private static let c = 0.4
@@ -18,6 +18,7 @@ package struct Cubic: CongestionController {
     private var windowEstimate = 0.0
     private var recoveryStart: Instant?
     private var beforeCut: Saved?
+    private var slowStart = HyStart()
 
     private struct Saved {
         var window: Int
@@ -35,20 +36,24 @@ package struct Cubic: CongestionController {
 
     package var isInSlowStart: Bool { window < slowStartThreshold }
 
-    package mutating func onSent(bytes: Int, at now: Instant) {}
-
-    package mutating func onAcknowledged(bytes: Int, sentAt: Instant, rtt: RTTEstimator, limited: Bool, at now: Instant) {
-        if let recoveryStart, sentAt <= recoveryStart { return }
+    package mutating func onArrival(_ packet: ArrivedPacket, rtt: RTTEstimator, at now: Instant) {
+        if let recoveryStart, packet.sentAt <= recoveryStart { return }
         // RFC 9438 section 5.8 and RFC 9002 section 7.8: no growth that was not needed.
-        guard limited else {
+        guard packet.isLimited else {
             epochStart = nil
             return
         }
         if isInSlowStart {
-            window = min(maximumWindow, window + bytes)
+            slowStart.onArrival(sentAt: packet.sentAt)
+            window = min(maximumWindow, window + packet.bytes / slowStart.divisor)
             return
         }
-        avoidCongestion(acked: bytes, rtt: rtt.smoothed, at: now)
+        avoidCongestion(acked: packet.bytes, rtt: rtt.smoothed, at: now)
+    }
+
+    package mutating func onAcknowledgement(_ state: FlightState, at now: Instant) {
+        guard isInSlowStart, state.arrivedBytes > 0, let latest = state.rtt.latest else { return }
+        if slowStart.onAcknowledgement(latest, at: now) { slowStartThreshold = window }
     }
 
     /// Section 4.2: w(t) = C (t − K)³ + w_max, in datagrams, never below the Reno-friendly estimate (4.3).

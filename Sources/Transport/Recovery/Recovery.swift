@@ -86,8 +86,7 @@ package struct Recovery: Sendable {
             sent.prune(lostBefore: now)
             guard sent.count < Self.mostPackets else { return .later }
         }
-        return pacer.blockedUntil(bytes: bytes, window: controller.window, rtt: rtt, slowStart: controller.isInSlowStart, at: now)
-            .map { .at($0) } ?? .now
+        return pacer.blockedUntil(bytes: bytes, rate: controller.pacing(rtt), at: now).map { .at($0) } ?? .now
     }
 
     /// The next number is used and nothing is remembered of it: what asks for no acknowledgement may never get one.
@@ -104,7 +103,7 @@ package struct Recovery: Sendable {
         let limited = controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * full >= window
         if triesSize { mtu.onAttempt(bytes) } else { mtu.onSent(bytes: bytes) }
         sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
-        controller.onSent(bytes: bytes, at: now)
+        controller.onSent(bytes: bytes, inFlight: inFlight, at: now)
         pacer.onSent(bytes: bytes)
         lastSent = now
         if unacknowledgedSince == nil { unacknowledgedSince = now }
@@ -131,6 +130,7 @@ package struct Recovery: Sendable {
         var sample = AckSample(largest: largest)
         var isNew = false
         var spurious: UInt64?
+        let times = ArrivalTimes(ack.timestamps)
         for range in ack.ranges {
             var index = sent.index(from: range.lowerBound)
             while index < sent.count, sent.number(at: index) <= range.upperBound {
@@ -142,7 +142,7 @@ package struct Recovery: Sendable {
                 isNew = true
                 if packet.number == largest { sample.sentAt = packet.sentAt }
                 if packet.state == .lost { spurious = max(spurious ?? 0, largest - packet.number) }
-                onArrival(packet, &sample, at: now)
+                onArrival(packet, times[packet.number], &sample, at: now)
                 concluded.append(Concluded(packet: packet, arrived: true))
             }
         }
@@ -159,21 +159,31 @@ package struct Recovery: Sendable {
             detector.onSpuriousLoss(distance: spurious)
             controller.onSpuriousLoss(at: now)
         }
-        detectLosses(at: now)
+        let lost = concludeLosses(at: now)
+        controller.onAcknowledgement(
+            FlightState(rtt: rtt, inFlight: sent.bytesInFlight, arrivedBytes: sample.acknowledgedBytes, lostBytes: lost), at: now)
         sent.prune(lostBefore: now - max(rtt.smoothed * 3, .milliseconds(300)))
         return sample
     }
 
-    private mutating func onArrival(_ packet: SentPacket, _ sample: inout AckSample, at now: Instant) {
+    private mutating func onArrival(_ packet: SentPacket, _ received: Interval?, _ sample: inout AckSample, at now: Instant) {
         if packet.triesSize { mtu.onAttemptAcknowledged(packet.bytes) }
         _ = mtu.onAcknowledged(packet.number, bytes: packet.bytes)
         guard packet.state == .outstanding else { return }
         sample.acknowledgedBytes += packet.bytes
-        controller.onAcknowledged(bytes: packet.bytes, sentAt: packet.sentAt, rtt: rtt, limited: packet.windowLimited || packet.number >= idleBefore, at: now)
+        let isLimited = packet.windowLimited || packet.number >= idleBefore
+        controller.onArrival(
+            ArrivedPacket(bytes: packet.bytes, sentAt: packet.sentAt, receivedAt: received, isLimited: isLimited), rtt: rtt, at: now)
     }
 
-    /// `lossTime` has come, or something was acknowledged.
+    /// `lossTime` has come.
     package mutating func detectLosses(at now: Instant) {
+        let lost = concludeLosses(at: now)
+        controller.onAcknowledgement(FlightState(rtt: rtt, inFlight: sent.bytesInFlight, arrivedBytes: 0, lostBytes: lost), at: now)
+    }
+
+    /// - Returns: bytes of what is lost.
+    private mutating func concludeLosses(at now: Instant) -> Int {
         let (lost, again) = detector.detect(in: sent, rtt: rtt, at: now)
         lossTime = again
         var bytes = 0
@@ -191,6 +201,7 @@ package struct Recovery: Sendable {
             latest = max(latest, packet.sentAt)
         }
         if bytes > 0 { controller.onLoss(bytes: bytes, latestSentAt: latest, at: now) }
+        return bytes
     }
 
     /// In the order of numbers: first what arrived, then what is lost.

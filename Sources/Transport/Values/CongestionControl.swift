@@ -1,5 +1,7 @@
 /// The congestion controllers that there are, by name.
 public enum CongestionControl: String, Sendable, CaseIterable {
-    /// RFC 9438.
+    /// RFC 9438 with HyStart++ (RFC 9406): fills the queue until something is lost.
     case cubic
+    /// What the link delivers and a short queue; random loss does not slow it.
+    case delayTarget = "delay-target"
 }

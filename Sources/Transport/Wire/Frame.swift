@@ -25,10 +25,10 @@ package struct AckFrame: Sendable, Equatable {
     /// Nil when the receiver cannot read marks, or none came.
     package var marks: ECNCounts?
     /// When some of the acknowledged packets came, newest first.
-    package var timestamps: [ReceiveTimestamp]
+    package var timestamps: ShortArray<ReceiveTimestamp>
 
     package init(
-        path: UInt32 = 0, ranges: ShortArray<ClosedRange<UInt64>>, delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
+        path: UInt32 = 0, ranges: ShortArray<ClosedRange<UInt64>>, delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: ShortArray<ReceiveTimestamp> = []
     ) {
         self.path = path
         self.ranges = ranges
@@ -38,7 +38,7 @@ package struct AckFrame: Sendable, Equatable {
     }
 
     package init(
-        path: UInt32 = 0, ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: [ReceiveTimestamp] = []
+        path: UInt32 = 0, ranges: [ClosedRange<UInt64>], delayMicroseconds: UInt64, marks: ECNCounts? = nil, timestamps: ShortArray<ReceiveTimestamp> = []
     ) {
         self.init(path: path, ranges: ShortArray(ranges), delayMicroseconds: delayMicroseconds, marks: marks, timestamps: timestamps)
     }

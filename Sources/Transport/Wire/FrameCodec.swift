@@ -92,14 +92,14 @@ package struct FrameReader: Sendable {
         }
         var marks: ECNCounts?
         if flags & FrameType.ackMarks != 0 { marks = ECNCounts(ect0: try number("ECT(0)"), ect1: try number("ECT(1)"), ce: try number("CE")) }
-        let timestamps = flags & FrameType.ackTimestamps != 0 ? try timestamps(largest: largest) : []
+        let timestamps = flags & FrameType.ackTimestamps != 0 ? try timestamps(largest: largest) : ShortArray()
         return AckFrame(path: path, ranges: ranges, delayMicroseconds: delay, marks: marks, timestamps: timestamps)
     }
 
     /// Ranges of consecutive numbers, newest first: (numbers passed over, count, steps each). The first step counts from the
     /// receiver's epoch, each further one back from the time before it.
-    private mutating func timestamps(largest: UInt64) throws(ProtocolViolation) -> [ReceiveTimestamp] {
-        var timestamps: [ReceiveTimestamp] = []
+    private mutating func timestamps(largest: UInt64) throws(ProtocolViolation) -> ShortArray<ReceiveTimestamp> {
+        var timestamps = ShortArray<ReceiveTimestamp>()
         var next: UInt64? = largest
         for _ in 0..<(try number("timestamp range count")) {
             let gap = try number("timestamp gap")
@@ -180,7 +180,7 @@ extension ByteWriter {
     /// - Parameter range: `count` of them by position: newest first, disjoint, descending.
     mutating func ackFrame(
         path: UInt32, count: Int, range: (Int) -> ClosedRange<UInt64>, delayMicroseconds: UInt64, marks: ECNCounts?,
-        timestamps: [ReceiveTimestamp]
+        timestamps: ShortArray<ReceiveTimestamp>
     ) {
         guard count > 0 else { return }
         let first = range(0)
@@ -204,23 +204,28 @@ extension ByteWriter {
         if !timestamps.isEmpty { write(timestamps, largest: first.upperBound) }
     }
 
-    private mutating func write(_ timestamps: [ReceiveTimestamp], largest: UInt64) {
-        var runs: [ArraySlice<ReceiveTimestamp>] = []
-        var start = timestamps.startIndex
-        for index in timestamps.indices where index + 1 == timestamps.endIndex || timestamps[index + 1].number + 1 != timestamps[index].number {
-            runs.append(timestamps[start...index])
-            start = index + 1
+    private mutating func write(_ timestamps: ShortArray<ReceiveTimestamp>, largest: UInt64) {
+        func end(from start: Int) -> Int {
+            var end = start + 1
+            while end < timestamps.count, timestamps[end].number + 1 == timestamps[end - 1].number { end += 1 }
+            return end
         }
-        varInt(UInt64(runs.count))
+        var runs: UInt64 = 0
+        var start = 0
+        while start < timestamps.count { (start, runs) = (end(from: start), runs + 1) }
+        varInt(runs)
         var next = largest
         var last: UInt64?
-        for run in runs {
-            varInts(next - (run.first?.number ?? next), UInt64(run.count))
-            for stamp in run {
+        start = 0
+        while start < timestamps.count {
+            let end = end(from: start)
+            varInts(next - timestamps[start].number, UInt64(end - start))
+            for stamp in timestamps[start..<end] {
                 varInt(last.map { $0 - stamp.steps } ?? stamp.steps)
                 last = stamp.steps
             }
-            next = (run.last?.number ?? 1) &- 1
+            next = timestamps[end - 1].number &- 1
+            start = end
         }
     }
 }

@@ -1,0 +1,183 @@
+import MastTimebase
+
+/// Keeps a short queue: in flight is what the path delivers in its own round trip and a target beside,
+///
+///     window = rate × (base round trip + target) + 4 datagrams
+///
+/// with the rate and the wait in the queue read from the peer's receive times. The target follows the path's own jitter: a radio that
+/// delivers in lumps needs more at hand than a wire. The four datagrams make flows that share a queue converge: whoever has less of it
+/// adds more in proportion (Vegas, Brakmo and Peterson 1995; FAST, Wei et al. 2006). Losses count only where a queue made them
+/// (`QueueLoss`): random ones do not slow the sender.
+///
+///     slow start ──a queue, or loss──▶ steady ◀──5 s without an empty queue── / two round trips ──▶ drain
+package struct DelayTarget: CongestionController {
+    /// All in nanoseconds where a time, and chosen on one half of the roads of `bench/controllers`.
+    private enum Constant {
+        static let leastTarget = 4e6
+        static let mostTarget = 40e6
+        /// The target in ninth deciles of the time between arrivals.
+        static let gaps = 8.0
+        static let datagrams = 4.0
+        /// Below this share of the target the queue counts as empty, and the window grows.
+        static let emptyShare = 0.5
+        /// Of what arrives, in the first round trip with an empty queue, and after it.
+        static let firstGrowth = 0.125
+        static let growth = 0.5
+        static let drainEvery = Interval.seconds(5)
+        static let drainShare = 0.75
+        /// The cushion's steps, in a round trip whose queue was empty once, and in others; they balance where one in eight is.
+        static let more = 1.4
+        static let less = 0.95
+        static let leastCushion = 0.25
+        static let mostCushion = 2.0
+    }
+
+    private let datagramSize: Int
+    private let maximumWindow: Int
+    package private(set) var window: Int
+    package private(set) var isInSlowStart = true
+
+    private var rate = DeliveryRate()
+    private var queueing = QueueingDelay()
+    private var loss = QueueLoss()
+    private var base = WindowedMinimum(over: .seconds(10))
+    /// Whether the peer tells receive times: then ours do not mix with them.
+    private var hasStamps = false
+    private var ignoresStamps = false
+    private var unstamped = 0
+    private var isLimited = false
+    private var roundStart = Instant.zero
+    private var newestSent = Instant.zero
+    private var rounds = 0
+    private var lastEmpty = Instant.zero
+    private var emptySince: Instant?
+    /// The drain that is on: when it ends, and the wait that it began with.
+    private var drain: (end: Instant, wait: Double, shortest: Double)?
+    /// How much of the target the path has shown to need.
+    private var cushion = 1.0
+
+    package init(datagramSize: Int, maximumWindow: Int) {
+        self.datagramSize = datagramSize
+        self.maximumWindow = maximumWindow
+        // RFC 9002 section 7.2: ten datagrams.
+        window = 10 * datagramSize
+    }
+
+    /// Nanoseconds of queue aimed at.
+    package var target: Double {
+        // A path of microseconds has no use for milliseconds.
+        let least = min(Constant.leastTarget, max(base.value.map { Double($0.nanoseconds) } ?? Constant.leastTarget, 0.5e6))
+        return min(max(rate.gap * Constant.gaps * cushion, least), Constant.mostTarget)
+    }
+
+    /// Bytes a second; nil before it is known.
+    package var deliveryRate: Double? { rate.value.map { $0 * 1e9 } }
+
+    /// Twice the window a round trip while the window must be filled at once, little more than the window where the queue is short.
+    package func pacing(_ rtt: RTTEstimator) -> PacingRate? {
+        guard rtt.hasSample else { return nil }
+        let gain = isInSlowStart ? 2 : min(2, 1.05 + min(target, loss.ceiling) / 10e6)
+        return PacingRate(bytes: Int64(Double(window) * gain), per: rtt.smoothed)
+    }
+
+    package mutating func onArrival(_ packet: ArrivedPacket, rtt: RTTEstimator, at now: Instant) {
+        if packet.isLimited { isLimited = true }
+        newestSent = max(newestSent, packet.sentAt)
+        loss.onArrival(bytes: packet.bytes)
+        if packet.receivedAt != nil, !ignoresStamps { hasStamps = true }
+        guard let received = hasStamps ? packet.receivedAt : now.sinceStart else {
+            unstamped = min(unstamped + packet.bytes, maximumWindow)
+            return
+        }
+        let at = Double(received.nanoseconds)
+        let transit = received - packet.sentAt.sinceStart
+        queueing.insert(transit, at: at, now: now)
+        rate.onArrival(bytes: packet.bytes + unstamped, at: at, heardAt: Double(now.nanoseconds), transit: Double(transit.nanoseconds))
+        unstamped = 0
+    }
+
+    package mutating func onLoss(bytes: Int, latestSentAt: Instant, at now: Instant) { loss.onLoss(bytes: bytes) }
+    package mutating func onSpuriousLoss(at now: Instant) { loss.onSpuriousLoss() }
+
+    package mutating func onAcknowledgement(_ state: FlightState, at now: Instant) {
+        guard state.arrivedBytes > 0, let latest = state.rtt.latest else { return }
+        defer { isLimited = false }
+        base.insert(latest, at: now)
+        guard let queue = queueing.current() else { return }
+        let roundTrip = Double((base.value ?? latest).nanoseconds)
+        let wish = target
+        rate.measure(roundTrip: roundTrip, busyAbove: (queueing.floor ?? 0) + wish / 10, isLimited: isLimited)
+        if newestSent > roundStart { endRound(wish, at: now) }
+        if queue < max(1e6, wish * Constant.emptyShare / 4) { lastEmpty = now }
+        drainIfDue(queue, wish, at: now)
+
+        let isDraining = drain != nil
+        let target = isDraining ? 0 : min(wish, loss.ceiling)
+        let isEmpty = queue < target * Constant.emptyShare
+        if !isEmpty { emptySince = nil }
+        let extra = isDraining ? 0 : Constant.datagrams * Double(datagramSize)
+        let wanted = rate.value.map { rate in
+            Int(min(rate * (roundTrip * (isDraining ? Constant.drainShare : 1) + target) + extra, Double(maximumWindow)))
+        }
+        window = min(maximumWindow, max(next(wanted, queue, target, isEmpty, arrived: state.arrivedBytes, at: now), 4 * datagramSize))
+    }
+
+    private mutating func next(_ wanted: Int?, _ queue: Double, _ target: Double, _ isEmpty: Bool, arrived: Int, at now: Instant) -> Int {
+        guard let wanted else {
+            // No rate yet, and losses all the same.
+            return loss.isLossy ? window / 2 : isLimited ? window + arrived : window
+        }
+        if isInSlowStart {
+            guard queue > target / 2 || loss.isLossy else { return isLimited ? window + arrived : window }
+            isInSlowStart = false
+            lastEmpty = now
+            return wanted
+        }
+        if drain != nil { return min(window, wanted) }
+        guard isLimited else { return window }
+        if isEmpty, !loss.isLossy {
+            let since = emptySince ?? now
+            emptySince = since
+            let gain = now - since > base.value ?? .zero ? Constant.growth : Constant.firstGrowth
+            // After losses as slowly as their ceiling rises.
+            return window + Int(Double(arrived) * gain * min(1, loss.ceiling / max(self.target, 1)))
+        }
+        if wanted > window { return min(wanted, window + arrived) }
+        return queue > target || loss.isLossy ? wanted : window
+    }
+
+    private mutating func endRound(_ target: Double, at now: Instant) {
+        roundStart = now
+        rounds += 1
+        if drain == nil, isLimited {
+            let isIdle = queueing.takeShortest() < max(0.5e6, target / 10)
+            cushion = isIdle ? min(Constant.mostCushion, cushion * Constant.more) : max(Constant.leastCushion, cushion * Constant.less)
+        }
+        loss.endRound(deepest: queueing.takeLongest(), target: target, most: Constant.mostTarget, datagramSize: datagramSize)
+        guard rounds >= 16, hasStamps, rate.value == nil else { return }
+        // Times that do not move are none.
+        (ignoresStamps, hasStamps) = (true, false)
+        (rate, queueing) = (DeliveryRate(), QueueingDelay())
+    }
+
+    /// The base round trip shows only with an empty queue; one that is never empty hides that the path has changed, or that we share it.
+    private mutating func drainIfDue(_ queue: Double, _ target: Double, at now: Instant) {
+        if var drain {
+            drain.shortest = min(drain.shortest, queue)
+            self.drain = drain
+            guard now >= drain.end || queue < 0.5e6 else { return }
+            self.drain = nil
+            lastEmpty = now
+            // Half of what was in flight is gone, and the wait is as long: it is none of ours.
+            guard drain.shortest > max(0.7 * drain.wait, 1e6), let base = base.value else { return }
+            queueing.raiseFloor(by: drain.shortest, at: now)
+            self.base.reset(to: base + .nanoseconds(Int64(drain.shortest)), at: now)
+        } else if !isInSlowStart, let base = base.value, now - lastEmpty > max(Constant.drainEvery, base * 50) {
+            drain = (now + base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9))), queue, queue)
+        }
+    }
+
+    package mutating func onPathChange(at now: Instant) {
+        self = DelayTarget(datagramSize: datagramSize, maximumWindow: maximumWindow)
+    }
+}

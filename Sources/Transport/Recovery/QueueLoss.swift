@@ -1,0 +1,45 @@
+import MastTimebase
+
+/// Whether losses are those of a full queue, and how short ours must stay below it. A radio loses at any queue; a queue loses when it is
+/// full. So only a round trip whose queue was about as long as it ever gets can tell of congestion, and what is lost in the others is
+/// taken off.
+package struct QueueLoss: Sendable {
+    /// Nanoseconds of queue that lose nothing; infinite where nothing says so.
+    package private(set) var ceiling = Double.infinity
+    /// Whether the last round trip lost more than 2 % (draft-ietf-ccwg-bbr's threshold) to a queue.
+    package private(set) var isLossy = false
+    private var longest = 0.0
+    private var elsewhere = 0.0
+    private var lost = 0
+    private var arrived = 0
+
+    private static let tolerated = 0.02
+    private static let leastPackets = 3
+    /// Nanoseconds.
+    private static let leastCeiling = 0.5e6
+
+    package init() {}
+
+    package mutating func onLoss(bytes: Int) { lost += bytes }
+    package mutating func onArrival(bytes: Int) { arrived += bytes }
+    package mutating func onSpuriousLoss() { (lost, isLossy) = (0, false) }
+
+    /// A round trip is over.
+    /// - Parameters:
+    ///   - deepest: the longest wait in it, nanoseconds.
+    ///   - target: what we aim at, nanoseconds.
+    ///   - most: a ceiling above is none.
+    package mutating func endRound(deepest: Double, target: Double, most: Double, datagramSize: Int) {
+        let share = Double(lost) / max(1, Double(lost + arrived))
+        longest = max(deepest, longest * 0.98)
+        let isDeep = deepest >= longest / 2
+        if !isDeep { elsewhere += (share - elsewhere) / 8 }
+        isLossy = isDeep && share - elsewhere * 1.5 > Self.tolerated && lost >= Self.leastPackets * datagramSize
+        if isLossy {
+            ceiling = max(min(ceiling, deepest, target) / 2, Self.leastCeiling)
+        } else {
+            ceiling = ceiling < most ? ceiling * 1.1 : .infinity
+        }
+        (lost, arrived) = (0, 0)
+    }
+}

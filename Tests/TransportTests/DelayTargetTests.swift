@@ -1,0 +1,141 @@
+import MastLinkModel
+import MastTimebase
+import MastTransport
+import TestKit
+import Testing
+
+/// A download through a queue in virtual time: how much of the link it uses, and how long packets wait.
+@Suite struct DelayTargetTests {
+    private struct Result {
+        /// Of the link's rate, from the third second on.
+        var share: Double
+        /// Milliseconds of wait that 95 in 100 packets stay below.
+        var wait: Double
+        var lost: Double
+    }
+
+    private func download(
+        _ control: CongestionControl = .delayTarget, mbit: Int64 = 20, roundTrip: Int64 = 40, queue: QueueDiscipline = .infinite, loss: LossModel = .none,
+        changes: [LinkChange] = [], seconds: Int64 = 12, seed: UInt64 = 3
+    ) throws -> Result {
+        let rate = Rate(bitsPerSecond: mbit * 1_000_000)
+        var down = LinkProfile(service: .constant(rate), delay: .milliseconds(roundTrip / 2), queue: queue, radioLoss: loss)
+        down.changes = changes
+        let up = LinkProfile(service: .constant(rate), delay: .milliseconds(roundTrip / 2), radioLoss: loss)
+        var configuration = TransportConfiguration()
+        configuration.congestionControl = control
+        let pair = Pair(seed: seed, scenario: LinkScenario(up: up, down: down, seed: seed), configuration: configuration)
+        pair.down.isRecording = true
+        let handle = connected(pair)
+        let opened = pair.client.openStream(handle, deadline: nil, at: pair.now)
+        let stream = try #require(opened)
+        _ = pair.client.write(handle, stream, [1][...], fin: true, at: pair.now)
+        let chunk = [UInt8](repeating: 7, count: 65_536)
+        var sink: [UInt8] = []
+        let end = pair.now + .seconds(seconds)
+        var server: ConnectionHandle?
+        while pair.now < end {
+            server = server ?? pair.accepted
+            if let server { while pair.server.write(server, stream, chunk[...], fin: false, at: pair.now) == chunk.count {} }
+            pair.run(for: .milliseconds(5))
+            sink.removeAll(keepingCapacity: true)
+            _ = pair.client.read(handle, stream, into: &sink, at: pair.now)
+        }
+        var events: [LinkEvent] = []
+        pair.down.takeEvents(&events)
+        let from = (end - .seconds(seconds - 2)).sinceStart
+        var bytes = 0
+        var waits: [Double] = []
+        for event in events where event.at.sinceStart > from {
+            if case .departure(let waited) = event.kind {
+                bytes += event.bytes
+                waits.append(Double(waited.nanoseconds) / 1e6)
+            }
+        }
+        waits.sort()
+        let counts = pair.down.statistics
+        return Result(
+            share: Double(bytes) * 8 / Double(seconds - 2) / 1e6 / Double(mbit), wait: waits.isEmpty ? 0 : waits[waits.count * 95 / 100],
+            lost: 1 - Double(counts.deliveredPackets) / Double(max(1, counts.offeredPackets)))
+    }
+
+    @Test(arguments: [(5, 40), (20, 20), (20, 40), (20, 100), (50, 40)] as [(Int64, Int64)])
+    func aDeepQueueStaysShortAndTheLinkFull(mbit: Int64, roundTrip: Int64) throws {
+        let result = try download(mbit: mbit, roundTrip: roundTrip)
+        #expect(result.share > 0.96 && result.wait < 35, "\(result)")
+    }
+
+    @Test func cubicFillsIt() throws {
+        let result = try download(.cubic)
+        #expect(result.share > 0.96 && result.wait > 150, "\(result)")
+    }
+
+    @Test(arguments: [0.001, 0.01, 0.02, 0.05]) func randomLossDoesNotSlow(share: Double) throws {
+        let result = try download(loss: .independent(Probability(share)))
+        #expect(result.share > 0.87 && result.wait < 35, "\(result)")
+    }
+
+    @Test(arguments: [(20, 50), (20, 20), (50, 50)] as [(Int64, Int)]) func aShallowQueueIsNotOverrun(mbit: Int64, packets: Int) throws {
+        let result = try download(mbit: mbit, queue: .dropTail(QueueLimit(packets: packets)))
+        #expect(result.share > 0.85 && result.lost < 0.03, "\(result)")
+    }
+
+    /// A satellite that is 15 ms further away is no queue of ours.
+    @Test func aLongerPathIsNotTakenForAQueue() throws {
+        let change = LinkChange(at: .seconds(4), .delay(.milliseconds(35)))
+        let result = try download(changes: [change], seconds: 20)
+        #expect(result.share > 0.8, "\(result)")
+    }
+
+    @Test func aSlowerLinkIsNoticedWithinARoundTripOrTwo() throws {
+        let change = LinkChange(at: .seconds(5), .rate(Rate(bitsPerSecond: 4_000_000)))
+        let result = try download(changes: [change])
+        #expect(result.wait < 120, "\(result)")
+    }
+
+    @Test func aFasterLinkIsUsed() throws {
+        let change = LinkChange(at: .seconds(4), .rate(Rate(bitsPerSecond: 60_000_000)))
+        let result = try download(changes: [change])
+        // Two of ten seconds at a third of the speed.
+        #expect(result.share > 2.3, "\(result)")
+    }
+
+    // MARK: what a peer tells
+
+    private func run(times: (Int) -> Interval?, losing: (Int) -> Bool = { _ in false }) -> DelayTarget {
+        var control = DelayTarget(datagramSize: 1_200, maximumWindow: 1 << 20)
+        var rtt = RTTEstimator(initial: .milliseconds(100))
+        for index in 0..<4_000 {
+            let sent = Instant.zero + .milliseconds(Int64(index))
+            let now = sent + .milliseconds(40)
+            rtt.update(sample: .milliseconds(40), ackDelay: .zero)
+            control.onArrival(ArrivedPacket(bytes: 1_200, sentAt: sent, receivedAt: times(index)), rtt: rtt, at: now)
+            if losing(index) { control.onLoss(bytes: 1_200, latestSentAt: sent, at: now) }
+            control.onAcknowledgement(FlightState(rtt: rtt, inFlight: 48_000, arrivedBytes: 1_200, lostBytes: 0), at: now)
+        }
+        return control
+    }
+
+    /// 1.2 MB a second, whatever clock it is told by, or by none.
+    @Test(arguments: [0, 123_456_789, nil] as [Int64?]) func theRateIsMeasured(clock: Int64?) {
+        let control = run(times: { index in clock.map { .milliseconds(Int64(index) + 20 + $0) } })
+        #expect(control.deliveryRate.map { (1.15e6...1.25e6).contains($0) } == true)
+    }
+
+    @Test func timesThatStandStillAreNotBelieved() {
+        let control = run(times: { _ in .milliseconds(5) })
+        #expect(control.deliveryRate.map { (1.15e6...1.25e6).contains($0) } == true)
+    }
+
+    @Test(arguments: [0, 1, 7, Int64.max]) func absurdTimesNeitherTrapNorPassTheMaximum(step: Int64) {
+        let control = run(times: { index in .nanoseconds(step &* Int64(index)) }, losing: { $0 % 3 == 0 })
+        #expect(control.window >= 4 * 1_200 && control.window <= 1 << 20)
+        #expect(control.pacing(RTTEstimator(initial: .milliseconds(100))) == nil, "no round trip, no pace")
+    }
+
+    @Test func anotherNetworkStartsOver() {
+        var control = run(times: { .milliseconds(Int64($0) + 20) })
+        control.onPathChange(at: .zero + .seconds(10))
+        #expect(control.window == 12_000 && control.isInSlowStart && control.deliveryRate == nil)
+    }
+}
