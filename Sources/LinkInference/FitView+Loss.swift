@@ -108,7 +108,8 @@ extension FitView {
                 if outage.concerns(curve.direction) {
                     if let sentBefore {
                         if sent.isSent(into: outage, at: sentBefore) { return outage }
-                        continue
+                        // What stood in the queue came late: a timer need not have waited for it.
+                        guard outage.kind == .hold, event.marks.contains(.byTimer), sentBefore < outage.start else { continue }
                     }
                     if let part = parts[event.flow] {
                         let isIn = part.from.map { Int32(bitPattern: event.sequence &- $0) >= 0 } ?? true && part.to.map { Int32(bitPattern: $0 &- event.sequence) > 0 } ?? true
