@@ -9,8 +9,9 @@ extension OutageFinder {
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
         let firstAfter = points[gap.after].event
         let skipped = skippedBytes(gap) / max(1, full - 52)
-        if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(skipped, gap, isByTimer: false, .segmentsMissing, "segments are missing in sequence after the silence") }
         let numbered = view.missing(after: points[gap.before].event, until: firstAfter)
+        // Small ones are more than their bytes tell.
+        if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(max(skipped, numbered ?? 0), gap, isByTimer: false, .segmentsMissing, "segments are missing in sequence after the silence") }
         if let numbered, isBeyondTCPBursts(numbered, last.flow, gap) {
             var verdict = lost(numbered, gap, isByTimer: true, .numbersMissing, "packets are missing in the sender's numbering after the silence")
             // What was acknowledged before comes again: that had not been heard.
@@ -76,7 +77,7 @@ extension OutageFinder {
         verdict.startUncertainty = waited.map { ($0.most - $0.least) / 2 + .milliseconds(5) } ?? queueUncertainty(gap)
         // Whoever had ended a message may have paused before what was lost.
         let full = Quantile.of(points[max(0, gap.before - 50)...gap.before].map(\.bytes), 0.8) ?? 0
-        if points[gap.before].bytes * 10 < full * 9 {
+        if points[gap.before].bytes * 10 < full * 9, gap.spacing * Int64(missing) * 5 / 4 < gap.length {
             let latest = max(start, isByTimer ? earliest : gap.end - gap.spacing * Int64(missing) / 2)
             verdict.startUncertainty = verdict.startUncertainty + (latest - start) / 2
             verdict.start = start + (latest - start) / 2
