@@ -9,50 +9,70 @@ struct CallPipe: Sendable {
     var frames: FrameReader
     /// How our receiving half ended, once it has.
     private(set) var ended: StreamReadState?
-    private var pending: [UInt8]
-    private var written = 0
+    private var pending = ShortQueue<ArraySlice<UInt8>>()
+    /// Bytes of them.
+    private(set) var pendingBytes = 0
     private var finishWhenWritten = false
     /// Everything, and the end of stream, was accepted by the transport; or we gave our half up.
     private(set) var isSent = false
     /// The transport knows how much of the frame that has begun is to come.
     private var isExpecting = false
+    /// The transport has the beginning of that frame, and gives it out when it is whole.
+    private var isGathering = false
+    /// Bytes that had come when that was looked at last.
+    private var arrived: UInt64 = 0
     /// Bytes of frames cut so far that the transport has not been told of.
     private var cut = 0
     /// What a message takes beside its bytes while it waits: an array's header, rounded by the allocator, and a place in a queue.
     static let messageOverhead = 64
 
     init(connection: ConnectionHandle, stream: StreamID, limits: EnvelopeLimits, opening: [UInt8] = []) {
-        (self.connection, self.stream, pending) = (connection, stream, opening)
+        (self.connection, self.stream) = (connection, stream)
         frames = FrameReader(limits: limits)
+        add(opening[...])
     }
 
-    var hasPending: Bool { written < pending.count }
-    var pendingBytes: Int { pending.count - written }
+    var hasPending: Bool { pendingBytes > 0 }
+    /// A frame has begun and not ended.
+    var hasPartialFrame: Bool { isGathering || frames.hasPartialFrame }
+
+    private mutating func add(_ bytes: ArraySlice<UInt8>) {
+        guard !bytes.isEmpty else { return }
+        pending.append(bytes)
+        pendingBytes += bytes.count
+    }
 
     mutating func queue(_ bytes: [UInt8], finish: Bool) {
         guard !isSent, !finishWhenWritten else { return }
-        if pending.isEmpty { pending = bytes } else { pending.append(contentsOf: bytes) }
+        add(bytes[...])
         finishWhenWritten = finish
     }
 
-    mutating func queue(_ kind: UInt8, _ payload: [UInt8]) { FrameReader.append(kind, payload, to: &pending) }
+    mutating func queue(_ kind: UInt8, _ payload: [UInt8]) {
+        var frame: [UInt8] = []
+        // A large message is not copied: its head goes before it.
+        let isSmall = payload.count < SendBuffer.smallPiece
+        FrameReader.append(kind, isSmall ? payload[...] : [], ofLength: payload.count, to: &frame)
+        add(frame[...])
+        if !isSmall { add(payload[...]) }
+    }
+
     mutating func finish() { finishWhenWritten = true }
 
     mutating func flush(into endpoint: inout Endpoint, at now: Instant) {
         guard !isSent, hasPending || finishWhenWritten else { return }
-        let count = endpoint.write(connection, stream, pending[written...], fin: finishWhenWritten, at: now)
-        written += min(max(count, 0), pending.count - written)
-        guard written == pending.count else {
-            // The rest of a large message stays; what was accepted need not.
-            if written > 256 << 10 {
-                pending.removeSubrange(..<written)
-                written = 0
-            }
-            return
+        var isFinished = false
+        while let piece = pending.first {
+            let fin = finishWhenWritten && piece.count == pendingBytes
+            let count = min(max(endpoint.write(connection, stream, piece, fin: fin, at: now), 0), piece.count)
+            pendingBytes -= count
+            guard count == piece.count else { return pending.replaceFirst(piece.dropFirst(count)) }
+            _ = pending.popFirst()
+            isFinished = fin
         }
-        pending.removeAll(keepingCapacity: false)
-        written = 0
-        if finishWhenWritten { isSent = true }
+        guard finishWhenWritten else { return }
+        if !isFinished { _ = endpoint.write(connection, stream, [], fin: true, at: now) }
+        isSent = true
     }
 
     /// Takes what has arrived into `frames`, where it counts as held. True when something had.
@@ -69,14 +89,23 @@ struct CallPipe: Sendable {
             ended = state
         } else if !isExpecting, let missing = frames.missing {
             isExpecting = true
-            endpoint.expect(connection, stream, more: missing)
+            isGathering = frames.giveBack { endpoint.gather(connection, stream, &$0, more: missing) }
+            if isGathering { arrived = endpoint.arrived(connection, stream) }
         }
         return moved
     }
 
+    /// Whether more has come of a message that is not given out before it is whole.
+    mutating func hasProgressed(_ endpoint: inout Endpoint) -> Bool {
+        guard isGathering else { return false }
+        let before = arrived
+        arrived = endpoint.arrived(connection, stream)
+        return arrived > before
+    }
+
     mutating func nextFrame() throws(EnvelopeViolation) -> FrameReader.Frame? {
         guard let frame = try frames.next() else { return nil }
-        isExpecting = false
+        (isExpecting, isGathering) = (false, false)
         cut += frames.frameBytes
         return frame
     }
@@ -112,7 +141,7 @@ struct CallPipe: Sendable {
     mutating func stopReading(_ endpoint: inout Endpoint, code: UInt64, limits: EnvelopeLimits, at now: Instant) {
         if ended == nil { endpoint.stopSending(connection, stream, code: code, at: now) }
         ended = ended ?? .reset(code: code)
-        frames = FrameReader(limits: limits)
+        (frames, isGathering) = (FrameReader(limits: limits), false)
     }
 
     /// Gives both halves up.
@@ -120,8 +149,7 @@ struct CallPipe: Sendable {
         if !isSent { endpoint.reset(connection, stream, code: code, at: now) }
         if ended == nil { endpoint.stopSending(connection, stream, code: code, at: now) }
         isSent = true
-        pending = []
-        written = 0
+        (pending, pendingBytes) = (.init(), 0)
     }
 
     /// The peer does not want the rest of what we send.
@@ -129,7 +157,6 @@ struct CallPipe: Sendable {
         guard !isSent else { return }
         endpoint.reset(connection, stream, code: code, at: now)
         isSent = true
-        pending = []
-        written = 0
+        (pending, pendingBytes) = (.init(), 0)
     }
 }

@@ -20,6 +20,13 @@ package struct FrameReader: Sendable {
         return fill(&buffer)
     }
 
+    /// Hands what has come of a frame that is not whole to `keep`, which may take it.
+    package mutating func giveBack<R>(_ keep: (inout [UInt8]) -> R) -> R {
+        if start > 0 { buffer.removeSubrange(0..<start) }
+        start = 0
+        return keep(&buffer)
+    }
+
     /// Bytes on the wire of the frame that `next` gave last.
     package private(set) var frameBytes = 0
 
@@ -81,10 +88,17 @@ package struct FrameReader: Sendable {
     package static func wireBytes(payload count: Int) -> Int { 1 + (count < 1 << 6 ? 1 : count < 1 << 14 ? 2 : count < 1 << 30 ? 4 : 8) + count }
 
     package static func append(_ kind: UInt8, _ payload: some Collection<UInt8>, to bytes: inout [UInt8]) {
+        append(kind, payload, ofLength: payload.count, to: &bytes)
+    }
+
+    /// - Parameter length: of the frame's payload, of which the caller may send some or all by itself.
+    static func append(_ kind: UInt8, _ payload: some Collection<UInt8>, ofLength length: Int, to bytes: inout [UInt8]) {
+        bytes.reserveCapacity(bytes.count + 9 + payload.count)
         var writer = EnvelopeWriter(bytes: bytes)
         bytes = []
         writer.u8(kind)
-        writer.field(payload)
+        writer.varint(UInt64(length))
+        writer.bytes.append(contentsOf: payload)
         bytes = writer.bytes
     }
 }

@@ -15,6 +15,9 @@ struct ShortQueue<Element> {
         if head == nil { head = element } else { rest.append(element) }
     }
 
+    /// There must be one.
+    mutating func replaceFirst(_ element: Element) { head = element }
+
     mutating func popFirst() -> Element? {
         guard let first = head else { return nil }
         head = rest.popFirst()

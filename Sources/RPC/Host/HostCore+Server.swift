@@ -177,6 +177,7 @@ extension HostCore {
         guard let call = serverCalls[id] else { return }
         call.deadlineTimer = nil
         let isLate = call.deadline.map { $0 <= now } ?? false
+        if call.pipe?.hasProgressed(&endpoint) == true, !call.isWaiting { call.progressAt = now }
         let isStuck = now - call.progressAt >= configuration.answers.patience
         switch call.state {
         case .running:
@@ -185,7 +186,7 @@ extension HostCore {
                 return stop(call)
             }
             // In the middle of a message, and not for want of a reader.
-            if isStuck, call.pipe?.frames.hasPartialFrame == true, call.inboxBytes <= configuration.envelope.inboxBytes {
+            if isStuck, call.pipe?.hasPartialFrame == true, call.inboxBytes <= configuration.envelope.inboxBytes {
                 statistics.stuck += 1
                 return cancelServer(call, at: now)
             }

@@ -54,6 +54,22 @@ extension Endpoint {
         settle(slot)
     }
 
+    /// As `expect`; what was taken of the message goes back with `beginning`, and comes again with the rest, in one piece. Messages
+    /// larger than that is good for stay with the caller.
+    package mutating func gather(_ handle: ConnectionHandle, _ stream: StreamID, _ beginning: inout [UInt8], more bytes: Int) -> Bool {
+        guard let slot = find(handle) else { return false }
+        defer { settle(slot) }
+        return slot.connection.streams.gather(stream, &beginning, more: bytes)
+    }
+
+    /// Bytes that have come on a stream, whoever has them.
+    package mutating func arrived(_ handle: ConnectionHandle, _ stream: StreamID) -> UInt64 {
+        find(handle)?.connection.streams.find(stream)?.receive.highest ?? 0
+    }
+
+    /// Bytes of a connection's streams copied in memory: into packets, and out of them until they were taken.
+    package func copied(_ handle: ConnectionHandle) -> (out: UInt64, in: UInt64) { slots[handle]?.connection.streams.copied ?? (0, 0) }
+
     /// Bytes of ours, on all its streams, that the peer has not acknowledged.
     package func unacknowledged(_ handle: ConnectionHandle) -> Int { slots[handle]?.connection.streams.unacknowledged ?? 0 }
 

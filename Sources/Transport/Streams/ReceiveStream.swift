@@ -10,6 +10,13 @@ package struct ReceiveStream: Sendable {
     package static let pieceOverhead = 64
 
     private var ready: [UInt8] = []
+    /// What stands in `ready` is the beginning of a message that ends here: it is nobody's before that, and what comes is put where
+    /// the message will be read. 0 for none.
+    private var readableFrom: UInt64 = 0
+    /// What came beyond that end.
+    private var later: [UInt8] = []
+    /// Memory taken for the rest of that message, bytes.
+    private var reserved = 0
     /// What waits for bytes before it: ascending, disjoint, and in memory of its own, so that a byte holds no packet.
     private var pieces: [(offset: UInt64, bytes: [UInt8])] = []
     /// Next offset to become ready.
@@ -39,8 +46,9 @@ package struct ReceiveStream: Sendable {
     private var stopped = false
     /// The peer has been told all it needs to know, and so have we.
     package var isDone: Bool { finDelivered || (stopped && (finalSize == nextOffset || resetCode != nil)) }
-    package var isReadable: Bool { !ready.isEmpty || (finalSize == nextOffset && !finDelivered) || (resetCode != nil && !finDelivered) }
+    package var isReadable: Bool { (!ready.isEmpty && isWhole) || (finalSize == nextOffset && !finDelivered) || (resetCode != nil && !finDelivered) }
     package var limitPending = false
+    private var isWhole: Bool { nextOffset >= readableFrom }
 
     package init(window: UInt64) {
         self.window = window
@@ -125,11 +133,17 @@ package struct ReceiveStream: Sendable {
     /// Of the first piece that ends after `offset`.
     private func pieceIndex(endingAfter offset: UInt64) -> Int { firstIndex(of: pieces.count) { pieceEnd($0) <= offset } }
 
-    /// What the pieces take beside their bytes.
-    package var piecesOverhead: Int { pieces.count * Self.pieceOverhead }
+    /// What the pieces take beside their bytes, and what is kept free for a message.
+    package var piecesOverhead: Int { pieces.count * Self.pieceOverhead + reserved }
 
     private mutating func append(_ data: ArraySlice<UInt8>) {
-        ready.append(contentsOf: data)
+        if readableFrom == 0 {
+            ready.append(contentsOf: data)
+        } else {
+            let ofMessage = readableFrom - min(readableFrom, nextOffset)
+            ready.append(contentsOf: data.prefix(Int(clamping: ofMessage)))
+            later.append(contentsOf: data.dropFirst(Int(clamping: ofMessage)))
+        }
         nextOffset += UInt64(data.count)
     }
 
@@ -146,8 +160,7 @@ package struct ReceiveStream: Sendable {
         if resetCode == nil, !finReceived || nextOffset < size || stopped {
             resetCode = code
             // Nobody will read it, and nobody knows when somebody asks.
-            ready = []
-            pieces = []
+            forget()
         }
         return fresh
     }
@@ -158,15 +171,28 @@ package struct ReceiveStream: Sendable {
             finDelivered = true
             return .reset(code: resetCode)
         }
+        guard isWhole || finalSize == nextOffset else { return .open }
         taken += UInt64(ready.count)
         if output.isEmpty { swap(&output, &ready) } else { output.append(contentsOf: ready) }
-        ready.removeAll(keepingCapacity: false)
-        if finalSize == nextOffset {
+        (ready, later, readableFrom, reserved) = (later, [], 0, 0)
+        if finalSize == nextOffset, ready.isEmpty {
             finDelivered = true
             return .finished
         }
         return .open
     }
+
+    /// What `take` gave last is the beginning of a message of which `missing` bytes are still to come: it comes back when all is there.
+    package mutating func putBack(_ bytes: inout [UInt8], missing: Int) {
+        guard resetCode == nil, !stopped, ready.isEmpty, missing > 0, UInt64(bytes.count) <= taken - released - whole else { return }
+        taken -= UInt64(bytes.count)
+        readableFrom = nextOffset + UInt64(missing)
+        reserved = missing
+        bytes.reserveCapacity(bytes.count + missing)
+        swap(&ready, &bytes)
+    }
+
+    private mutating func forget() { (ready, later, pieces, readableFrom, reserved) = ([], [], [], 0, 0) }
 
     /// - Returns: how many bytes of what was handed out were not reported whole before.
     package mutating func complete(_ bytes: UInt64, overhead more: Int) -> UInt64 {
@@ -214,14 +240,13 @@ package struct ReceiveStream: Sendable {
         guard stopCode == nil, resetCode == nil, finalSize == nil || finalSize != nextOffset else {
             // All there, or reset: nobody will come for the news.
             finDelivered = finDelivered || resetCode != nil || finalSize == nextOffset
-            ready = []
+            forget()
             return
         }
         stopCode = code
         stopPending = true
         stopped = true
-        ready = []
-        pieces = []
+        forget()
         nextOffset = highest
         taken = highest
     }

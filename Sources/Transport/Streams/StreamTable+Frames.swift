@@ -29,6 +29,7 @@ extension StreamTable {
         let wasReadable = stream.receive.isReadable
         let before = piecesOverhead
         let fresh = try changing(stream) { receive throws(ProtocolViolation) in try receive.receive(frame) }
+        copied.in += UInt64(frame.data.count)
         try incoming.receive(fresh, "data beyond the connection's limit", clock)
         if fresh > 0, incoming.isAtEase, let clock {
             stream.receive.grow(to: mostStreamWindow, clock)

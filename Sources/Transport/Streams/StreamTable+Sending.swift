@@ -73,6 +73,7 @@ extension StreamTable {
                 writer.streamHeader(
                     id: stream.id, offset: chunk.range.lowerBound, count: chunk.range.count, fin: chunk.fin, deadlineMicroseconds: remaining)
                 stream.send.copy(chunk, into: &writer)
+                copied.out += UInt64(chunk.range.count)
                 repairs = repairs || chunk.isRepair
                 sent.append(.stream(stream.id, chunk.range, fin: chunk.fin))
             }

@@ -16,6 +16,21 @@ extension StreamTable {
         serveTurns()
     }
 
+    /// As `expect`, and takes back in `beginning` what has come of that message: it is handed out again with the rest, in one piece.
+    /// - Returns: false when it is larger than what is gathered so, or too much is; then it stays with the caller.
+    package mutating func gather(_ id: StreamID, _ beginning: inout [UInt8], more bytes: Int) -> Bool {
+        expect(id, more: bytes)
+        guard let stream = find(id), beginning.count + bytes <= Self.mostGathered, piecesOverhead + bytes <= Self.mostReserved else { return false }
+        // To where the rest will be.
+        copied.in += UInt64(beginning.count)
+        changing(stream) { $0.putBack(&beginning, missing: bytes) }
+        return beginning.isEmpty
+    }
+
+    /// A message that is gathered before it is handed out, with its memory taken in advance; and that memory, of all streams.
+    private static var mostGathered: Int { 64 << 10 }
+    private static var mostReserved: Int { 1 << 20 }
+
     /// Streams looked at for their turn at once: what fits `assembly` is seldom more, and this runs for each packet.
     private static var turnsAtOnce: Int { 8 }
     /// Granted beyond a message's end, for what says that it was the last: its reader may not let go of it before.

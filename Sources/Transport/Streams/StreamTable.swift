@@ -40,6 +40,8 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     package var breach: String? { invariants.breach }
     /// Streams with a message that is not whole yet, in the order in which they are granted the rest of it; each once.
     var turns: Deque<Stream> = []
+    /// Bytes of streams copied in memory so far: into packets, and out of them until they are taken.
+    package internal(set) var copied: (out: UInt64, in: UInt64) = (0, 0)
     /// The stream to which the last new bytes came: whom to ask when too much is held.
     package internal(set) var lastGrown: StreamID?
     package internal(set) var maxStreams: UInt64
@@ -120,7 +122,9 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     /// Moves out what has arrived; `release` gives its credit back.
     package mutating func take(_ id: StreamID, into output: inout [UInt8]) -> StreamReadState {
         guard let stream = find(id) else { return .reset(code: 0) }
-        let state = stream.receive.take(into: &output)
+        let before = output.count
+        let state = changing(stream) { $0.take(into: &output) }
+        if before > 0 { copied.in += UInt64(output.count - before) }
         if case .reset = state { releaseAll(stream) }
         retireIfDone(stream)
         return state
