@@ -143,14 +143,14 @@ struct arrays {
 // As many as the kernel takes in one message, and bytes of them (UDP_MAX_SEGMENTS, and IPv4's largest payload).
 enum { MOST_SEGMENTS = 64, MOST_SEGMENTED = 65507 };
 
-struct mast_batch *mast_batch_new(int count, int size) {
+struct mast_batch *mast_batch_new(int count, int size, int has_memory) {
     struct mast_batch *batch = calloc(1, sizeof *batch);
     struct arrays *arrays = calloc(1, sizeof *arrays);
     if (batch == NULL || arrays == NULL) goto failed;
     batch->headers = arrays;
     batch->count = count;
     batch->size = size;
-    batch->bytes = malloc((size_t)count * (size_t)size);
+    batch->bytes = has_memory ? malloc((size_t)count * (size_t)size) : NULL;
     batch->offsets = calloc((size_t)count, sizeof *batch->offsets);
     batch->endpoints = calloc((size_t)count, sizeof *batch->endpoints);
     batch->lengths = calloc((size_t)count, sizeof *batch->lengths);
@@ -162,7 +162,7 @@ struct mast_batch *mast_batch_new(int count, int size) {
     batch->ages = calloc((size_t)count, sizeof *batch->ages);
     arrays->controls = calloc((size_t)count, sizeof *arrays->controls);
     arrays->datagrams = calloc((size_t)count, sizeof *arrays->datagrams);
-    if (batch->segments && batch->marks && batch->ages && arrays->controls && arrays->datagrams && batch->bytes && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
+    if (batch->segments && batch->marks && batch->ages && arrays->controls && arrays->datagrams && (batch->bytes || !has_memory) && batch->offsets && batch->endpoints && batch->lengths && arrays->messages && arrays->parts && arrays->names) return batch;
 failed:
     if (batch == NULL) {
         free(arrays);
@@ -512,7 +512,7 @@ int mast_network_open(void) { return -ENOSYS; }
 int mast_network_ask(int socket, int what) { return -ENOSYS; }
 int mast_network_receive(int socket, uint8_t *bytes, size_t size) { return -ENOSYS; }
 int mast_network_source(const struct mast_endpoint *destination, struct mast_endpoint *source) { return -ENOSYS; }
-struct mast_batch *mast_batch_new(int count, int size) { return NULL; }
+struct mast_batch *mast_batch_new(int count, int size, int has_memory) { return NULL; }
 void mast_batch_free(struct mast_batch *batch) {}
 int mast_udp_receive(int socket, struct mast_batch *batch) { return -ENOSYS; }
 int mast_udp_send(int socket, int is_ipv6, struct mast_batch *batch, int first, int end) { return -ENOSYS; }

@@ -54,8 +54,26 @@ package struct ArrivalNotes: Sendable, Equatable {
     }
 }
 
+/// Datagrams that came together, side by side in one piece of memory.
+package struct DatagramArrivals: ~Copyable {
+    package struct Place: Sendable {
+        package var range: Range<Int>
+        package var source: NetworkAddress
+        package var notes: ArrivalNotes
+    }
+
+    package var bytes: [UInt8]
+    package var places: [Place] = []
+
+    /// - Parameter size: bytes of that memory, of which the system gives none before it is written to.
+    init(size: Int) { bytes = [UInt8](unsafeUninitializedCapacity: size) { $1 = size } }
+}
+
 /// Whose datagrams they are. Its methods run on the loop's thread, one at a time.
 package protocol DatagramHandler: AnyObject {
+    /// Datagrams came. They may be changed where they are; the memory is the loop's again when this returns.
+    func received(_ arrivals: inout DatagramArrivals, on socket: any DatagramSocket)
+
     /// A datagram came. The bytes are gone when this returns.
     func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket)
 
@@ -75,6 +93,13 @@ package protocol DatagramHandler: AnyObject {
 }
 
 extension DatagramHandler {
+    package func received(_ arrivals: inout DatagramArrivals, on socket: any DatagramSocket) {
+        arrivals.bytes.withUnsafeBytes { bytes in
+            for place in arrivals.places {
+                received(UnsafeRawBufferPointer(rebasing: bytes[place.range]), from: place.source, on: socket, place.notes)
+            }
+        }
+    }
     package func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket) {}
     package func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
         received(bytes, from: source, on: socket)
@@ -94,6 +119,8 @@ package protocol DatagramSocket: AnyObject {
     /// Copies the bytes into the next batch, which leaves when it is full or flushed.
     /// - Parameter mark: as which it goes, where the system can say so.
     func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress, mark: ECNCodepoint)
+    /// Sends them all from where they are, where the system can.
+    func send(_ batch: borrowing DatagramBatch)
     func flush()
     func close()
     /// Of sockets that share a port: chooses the one that takes a datagram, for all of them.
@@ -103,6 +130,14 @@ package protocol DatagramSocket: AnyObject {
 }
 
 extension DatagramSocket {
+    package func send(_ batch: borrowing DatagramBatch) {
+        batch.bytes.withUnsafeBytes { bytes in
+            for datagram in batch.datagrams {
+                send(UnsafeRawBufferPointer(rebasing: bytes[datagram.range]), to: datagram.destination, mark: datagram.mark)
+            }
+        }
+        flush()
+    }
     package func steer(_ program: [UInt64]) -> Bool { false }
     package func send(_ bytes: UnsafeRawBufferPointer, to destination: NetworkAddress) { send(bytes, to: destination, mark: .notCapable) }
     package func send(_ bytes: [UInt8], to destination: NetworkAddress, mark: ECNCodepoint = .notCapable) {

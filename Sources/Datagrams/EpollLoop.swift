@@ -45,8 +45,11 @@
         /// Let go at the end: it knows whoever holds the loop.
         private var handler: (any DatagramHandler)?
         private let incoming: UnsafeMutablePointer<mast_batch>
+        /// What stands in `incoming`'s places.
+        private var arrivals = DatagramArrivals(size: Int(EpollLoop.receivePlaces.count) * Int(EpollLoop.receivePlaces.bytes))
         let outgoing: UnsafeMutablePointer<mast_batch>
-        private var sockets: [UInt64: EpollSocket] = [:]
+        /// A few.
+        private var sockets: [EpollSocket] = []
         private var nextTag: UInt64 = 1
         /// Whose datagrams stand in `outgoing`.
         var sender: EpollSocket?
@@ -59,8 +62,8 @@
         init(_ handler: sending any DatagramHandler, log: SocketLog?, isPunctual: Bool, hearsNetwork: Bool) throws(SocketError) {
             (self.handler, self.log, self.isPunctual) = (handler, log, isPunctual)
             guard let poll = mast_poll_new() else { throw SocketError(code: errno) }
-            guard let incoming = mast_batch_new(Self.receivePlaces.count, Self.receivePlaces.bytes),
-                let outgoing = mast_batch_new(Self.sendPlaces.count, Self.sendPlaces.bytes)
+            guard let incoming = mast_batch_new(Self.receivePlaces.count, Self.receivePlaces.bytes, 0),
+                let outgoing = mast_batch_new(Self.sendPlaces.count, Self.sendPlaces.bytes, 1)
             else {
                 mast_poll_free(poll)
                 throw SocketError(code: ENOMEM)
@@ -119,7 +122,7 @@
 
         func open(_ address: NetworkAddress, _ abilities: SocketAbilities) throws(SocketError) -> any DatagramSocket {
             let socket = try EpollSocket(self, tag: nextTag, address, abilities)
-            sockets[nextTag] = socket
+            sockets.append(socket)
             nextTag += 1
             return socket
         }
@@ -139,7 +142,7 @@
                     if let due = network?.due { next = min(next ?? due, due) }
                 }
             }
-            for socket in Array(sockets.values) { socket.close() }
+            for socket in sockets { socket.close() }
             handler = nil
             network = nil
             let rest = tasks.withLock { tasks in
@@ -162,7 +165,7 @@
                     continue
                 }
                 // An earlier event of this turn may have closed it.
-                guard let socket = sockets[event.tag] else { continue }
+                guard let socket = sockets.first(where: { $0.tag == event.tag }) else { continue }
                 if event.broken != 0 { socket.takeErrors() }
                 if event.writable != 0 { socket.continueSending() }
                 if event.readable != 0 || event.broken != 0 { read(socket) }
@@ -195,7 +198,12 @@
         private func read(_ socket: EpollSocket) {
             for _ in 0..<Self.readsInTurn {
                 guard socket.descriptor >= 0 else { return }
-                let count = mast_udp_receive(socket.descriptor, incoming)
+                let count = arrivals.bytes.withUnsafeMutableBufferPointer { bytes in
+                    // The places are cut out of this; nothing keeps them beyond the call.
+                    incoming.pointee.bytes = bytes.baseAddress
+                    defer { incoming.pointee.bytes = nil }
+                    return mast_udp_receive(socket.descriptor, incoming)
+                }
                 guard count != 0 else { return }
                 guard count > 0 else {
                     // An ICMP error that waits is told by the read as well; only the end of the socket matters here.
@@ -211,21 +219,31 @@
                         socket.counters.unusable += 1
                         continue
                     }
-                    let place = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: length)
+                    let place = batch.offsets[index]..<(batch.offsets[index] + length)
                     let age = batch.ages[index]
                     let notes = ArrivalNotes(
                         mark: ECNCodepoint(rawValue: batch.marks[index] & 3) ?? .notCapable, age: age < 0 ? nil : min(.nanoseconds(age), .seconds(1)),
                         isOfSeveral: batch.segments[index] < length)
-                    var start = 0
+                    var start = place.lowerBound
                     repeat {
-                        let end = min(length, start + max(1, batch.segments[index]))
+                        let end = min(place.upperBound, start + max(1, batch.segments[index]))
                         socket.counters.received += 1
-                        handler?.received(UnsafeRawBufferPointer(rebasing: place[start..<end]), from: source, on: socket, notes)
+                        arrivals.places.append(.init(range: start..<end, source: source, notes: notes))
                         start = end
-                    } while start < length
+                    } while start < place.upperBound
                 }
+                hand(to: handler, socket)
                 if count < Self.receivePlaces.count { return }
             }
+        }
+
+        /// Taken out for as long as the handler has it: it may want something of the loop.
+        private func hand(to handler: (any DatagramHandler)?, _ socket: EpollSocket) {
+            var taken = DatagramArrivals(size: 0)
+            swap(&taken, &arrivals)
+            if !taken.places.isEmpty { handler?.received(&taken, on: socket) }
+            taken.places.removeAll(keepingCapacity: true)
+            swap(&taken, &arrivals)
         }
 
         // MARK: for its sockets
@@ -243,6 +261,6 @@
         func wantWrite(_ socket: EpollSocket, _ wants: Bool) { _ = mast_poll_want_write(poll, socket.descriptor, socket.tag, wants ? 1 : 0) }
         func unwatch(_ socket: EpollSocket) { mast_poll_remove(poll, socket.descriptor) }
         func isBroken(_ socket: EpollSocket) { broken.append(socket) }
-        func forget(_ socket: EpollSocket) { sockets[socket.tag] = nil }
+        func forget(_ socket: EpollSocket) { sockets.removeAll { $0 === socket } }
     }
 #endif

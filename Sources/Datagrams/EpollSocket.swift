@@ -59,8 +59,42 @@
             batch.lengths[pending] = bytes.count
             batch.endpoints[pending] = destination.endpoint
             batch.marks[pending] = mark.rawValue
+            counters.copied += UInt64(bytes.count)
             pending += 1
             pendingBytes += bytes.count
+        }
+
+        func send(_ datagrams: borrowing DatagramBatch) {
+            loop.sender?.flush()
+            guard descriptor >= 0, backlog.isEmpty else {
+                return counters.fail(descriptor < 0 ? ENOTCONN : EAGAIN, count: UInt64(datagrams.count))
+            }
+            let most = Int(loop.outgoing.pointee.count)
+            var first = 0
+            datagrams.bytes.withUnsafeBytes { bytes in
+                let own = loop.outgoing.pointee.bytes
+                // The system takes them from here, before this returns.
+                loop.outgoing.pointee.bytes = UnsafeMutableRawPointer(mutating: bytes.baseAddress)?.assumingMemoryBound(to: UInt8.self)
+                defer { loop.outgoing.pointee.bytes = own }
+                while first < datagrams.count {
+                    let batch = loop.outgoing.pointee
+                    let count = min(most, datagrams.count - first)
+                    for index in 0..<count {
+                        let datagram = datagrams.datagrams[first + index]
+                        batch.offsets[index] = datagram.range.lowerBound
+                        batch.lengths[index] = datagram.range.count
+                        batch.endpoints[index] = datagram.destination.endpoint
+                        batch.marks[index] = datagram.mark.rawValue
+                    }
+                    first += count
+                    guard descriptor >= 0, backlog.isEmpty else {
+                        counters.fail(descriptor < 0 ? ENOTCONN : EAGAIN, count: UInt64(count))
+                        continue
+                    }
+                    pending = count
+                    flush()
+                }
+            }
         }
 
         func steer(_ program: [UInt64]) -> Bool { descriptor >= 0 && mast_udp_steer(descriptor, program, Int32(program.count)) == 0 }
@@ -108,6 +142,7 @@
             let batch = loop.outgoing.pointee
             for index in range {
                 let bytes = UnsafeRawBufferPointer(start: batch.bytes + batch.offsets[index], count: batch.lengths[index])
+                counters.copied += UInt64(bytes.count)
                 backlog.append((Array(bytes), NetworkAddress(batch.endpoints[index]), ECNCodepoint(rawValue: batch.marks[index]) ?? .notCapable))
             }
             loop.wantWrite(self, true)

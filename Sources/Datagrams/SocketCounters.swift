@@ -20,6 +20,8 @@ package struct SocketCounters: Sendable {
     package var networkErrors: UInt64 = 0
     /// How often the socket was gone and another took its place.
     package var reopened: UInt64 = 0
+    /// Bytes moved about in memory on their way out.
+    package var copied: UInt64 = 0
 
     /// Linux names 133 errors, and sending meets some dozen of them.
     private static let mostKinds = 32
@@ -47,5 +49,6 @@ package struct SocketCounters: Sendable {
         otherFailures += other.otherFailures
         networkErrors += other.networkErrors
         reopened += other.reopened
+        copied += other.copied
     }
 }

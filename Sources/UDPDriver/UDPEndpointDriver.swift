@@ -102,8 +102,6 @@ package final class UDPEndpointDriver: EndpointDriver {
 final class HostPump: DatagramHandler, @unchecked Sendable {
     /// Datagrams handed to the socket in one go, and taken from the host under one lock.
     private static let batch = 64
-    /// Datagrams received under one lock.
-    private static let received = 256
     /// Handlers run, and what they say is sent, for so long before the socket is read again.
     private static let timeInTurn = Interval.milliseconds(4)
     /// Batches sent before the socket is read again.
@@ -112,12 +110,9 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
     private let host: RPCHost
     private let driver: UDPEndpointDriver
     private var socket: (any DatagramSocket)?
-    /// What came and was not handed over yet, and behind it memory for what will come.
-    private var arrivals: [ReceivedDatagram] = []
-    private var arrived = 0
-    /// Memory of a larger datagram is not kept: seldom is one larger than a path's packets.
-    private static let keptCapacity = 4_096
-    private var transmits: [Transmit] = []
+    /// Of the datagrams at hand; kept for its memory.
+    private var places: [ReceivedPlace] = []
+    private var transmits = DatagramBatch()
     private var ways = Ways { LocalSource.of(datagramsTo: $0) }
     private var effects = HostEffects()
     /// Which of the host's cores this is, and what others' sockets got for each.
@@ -137,29 +132,39 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
 
     func steer(_ program: [UInt64]) -> Bool { socket?.steer(program) ?? false }
 
-    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
-        let takenAt = notes.age.map { driver.now() - $0 }
-        if inboxes.count > 1 {
-            switch ShardChoice(of: bytes, shards: inboxes.count) {
-            case .one(shard): break
-            case .one(let other): return handOver(bytes, from: source, notes.mark, takenAt, to: other)
-            case .all: for other in inboxes.indices where other != shard { handOver(bytes, from: source, notes.mark, takenAt, to: other) }
+    func received(_ arrivals: inout DatagramArrivals, on socket: any DatagramSocket) {
+        let now = driver.now()
+        places.removeAll(keepingCapacity: true)
+        for arrival in arrivals.places {
+            let place = ReceivedPlace(
+                range: arrival.range, source: arrival.source, mark: arrival.notes.mark, takenAt: arrival.notes.age.map { now - $0 })
+            guard inboxes.count > 1 else {
+                places.append(place)
+                continue
+            }
+            let choice = arrivals.bytes.withUnsafeBytes { ShardChoice(of: UnsafeRawBufferPointer(rebasing: $0[place.range]), shards: inboxes.count) }
+            switch choice {
+            case .one(shard): places.append(place)
+            case .one(let other): handOver(arrivals.bytes[place.range], place, to: other)
+            case .all:
+                for other in inboxes.indices where other != shard { handOver(arrivals.bytes[place.range], place, to: other) }
+                places.append(place)
             }
         }
-        if arrived < arrivals.count {
-            (arrivals[arrived].source, arrivals[arrived].mark, arrivals[arrived].takenAt) = (source, notes.mark, takenAt)
-            arrivals[arrived].bytes.removeAll(keepingCapacity: true)
-            arrivals[arrived].bytes.append(contentsOf: bytes)
-        } else {
-            arrivals.append(ReceivedDatagram(bytes: Array(bytes), source: source, mark: notes.mark, takenAt: takenAt))
-        }
-        arrived += 1
-        if arrived >= Self.received { deliver() }
+        host.receive(&arrivals.bytes, places, &effects, at: now)
     }
 
-    private func handOver(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, _ mark: ECNCodepoint, _ takenAt: Instant?, to other: Int) {
+    /// Of a loop that knows no batches.
+    func received(_ bytes: UnsafeRawBufferPointer, from source: NetworkAddress, on socket: any DatagramSocket, _ notes: ArrivalNotes) {
+        let now = driver.now()
+        var datagrams = [ReceivedDatagram(bytes: Array(bytes), source: source, mark: notes.mark, takenAt: notes.age.map { now - $0 })]
+        host.receive(&datagrams, count: 1, &effects, at: now)
+    }
+
+    private func handOver(_ bytes: ArraySlice<UInt8>, _ place: ReceivedPlace, to other: Int) {
         handedOver += 1
-        if inboxes[other].put(ReceivedDatagram(bytes: Array(bytes), source: source, mark: mark, takenAt: takenAt)) { wakeShard(other) }
+        let datagram = ReceivedDatagram(bytes: Array(bytes), source: place.source, mark: place.mark, takenAt: place.takenAt)
+        if inboxes[other].put(datagram) { wakeShard(other) }
     }
 
     /// What other cores' sockets got for this one.
@@ -187,15 +192,7 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
         }
     }
 
-    private func deliver() {
-        guard arrived > 0 else { return }
-        host.receive(&arrivals, count: arrived, &effects, at: driver.now())
-        for index in 0..<arrived where arrivals[index].bytes.capacity > Self.keptCapacity { arrivals[index].bytes = [] }
-        arrived = 0
-    }
-
     func turn(at now: Instant) -> Instant? {
-        deliver()
         takeHanded()
         _ = driver.executor.run()
         // The host's clock is the driver's, which began before the loop's.
@@ -207,14 +204,13 @@ final class HostPump: DatagramHandler, @unchecked Sendable {
             let room = socket.map { !$0.isFull } ?? false
             let (more, wakeup) = host.turn(into: &transmits, &effects, limit: room ? Self.batch : 0, at: driver.now())
             if let socket {
-                for transmit in transmits {
-                    if transmit.payload.first == PacketKind.initiation.rawValue { ways.note(transmit.destination) }
-                    socket.send(transmit.payload, to: transmit.destination, mark: transmit.mark)
+                for datagram in transmits.datagrams where transmits.bytes[datagram.range.lowerBound] == PacketKind.initiation.rawValue {
+                    ways.note(datagram.destination)
                 }
-                socket.flush()
+                if !transmits.isEmpty { socket.send(transmits) }
                 driver.note(socket.counters, handedOver: handedOver)
             }
-            transmits.removeAll(keepingCapacity: true)
+            transmits.removeAll()
             // What was resumed may have something to send.
             if driver.executor.run() || driver.takeFlushWanted() {
                 // What comes meanwhile is not to wait for handlers.

@@ -147,6 +147,12 @@ struct OpenLoop: Sendable {
         }
     }
 
+    /// From where they are.
+    func send(_ batch: DatagramBatch) async throws {
+        let socket = socket
+        try await loop.run { socket.socket.send(batch) }
+    }
+
     func counters() async throws -> SocketCounters {
         let socket = socket
         return try await loop.run { socket.socket.counters }

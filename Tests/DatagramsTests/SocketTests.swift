@@ -36,6 +36,36 @@ import Testing
         }
     }
 
+    /// Many more than one call of the system takes, of several sizes and to two destinations.
+    @Test func aBatchLeavesFromWhereItIs() async throws {
+        try await OpenLoop.with(.system) { sender in
+            try await OpenLoop.with(.system) { first in
+                try await OpenLoop.with(.system) { second in
+                    let sizes = [1_200, 1_200, 700, 1_300, 5]
+                    var batch = DatagramBatch()
+                    var expected: [NetworkAddress: [[UInt8]]] = [:]
+                    for number in 0..<150 {
+                        let bytes = [UInt8](repeating: UInt8(number), count: sizes[number % sizes.count])
+                        let destination = number / 20 % 2 == 0 ? first.address : second.address
+                        batch.append(bytes, to: destination)
+                        expected[destination, default: []].append(bytes)
+                    }
+                    try await sender.send(batch)
+                    for receiver in [first, second] {
+                        let wanted = expected[receiver.address] ?? []
+                        #expect(await receiver.peer.arrivals(wanted.count).map(\.bytes) == wanted)
+                    }
+                    #expect(try await sender.counters().sent == 150)
+                    #if os(Linux)
+                        #expect(try await sender.counters().copied == 0)
+                        try await sender.send([1, 2, 3], to: first.address)
+                        #expect(try await sender.counters().copied == 3)
+                    #endif
+                }
+            }
+        }
+    }
+
     /// More than fits one message goes as several.
     @Test func aBatchOfThousandsOfBytesPassesAsManyPieces() async throws {
         try await OpenLoop.with(.system) { sender in

@@ -33,6 +33,18 @@ import Testing
         #expect(table[.second] == nil && table.next == at(5))
     }
 
+    /// Whatever is set, moved and cleared: the least of what is there.
+    @Test func theNextIsAlwaysTheLeast() {
+        var random = SeededGenerator(seed: 7)
+        var table = TimerTable<Reason>()
+        for _ in 0..<2_000 {
+            let reason = Reason.allCases[Int(random.next() % 3)]
+            table[reason] = random.next() % 4 == 0 ? nil : at(Int64(random.next() % 6))
+            if random.next() % 5 == 0 { _ = table.takeDue(at: at(Int64(random.next() % 6))) }
+            #expect(table.next == Reason.allCases.compactMap { table[$0] }.min())
+        }
+    }
+
     @Test func isDueAtItsDeadlineAndNotBefore() {
         var table = table([(.second, 10)])
         #expect(table.takeDue(at: at(10) - .nanoseconds(1)) == nil)

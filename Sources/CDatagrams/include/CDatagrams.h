@@ -53,7 +53,8 @@ struct mast_batch {
     int is_plain;
     void *headers;
 };
-struct mast_batch *mast_batch_new(int count, int size);
+// Without memory, `bytes` is the caller's: it is set before each use, and NULL when the batch is freed.
+struct mast_batch *mast_batch_new(int count, int size, int has_memory);
 void mast_batch_free(struct mast_batch *batch);
 
 // Fills the batch from its front: how many places, 0 for none, or -errno.

@@ -97,3 +97,16 @@ package struct ReceivedDatagram: Sendable {
         (self.bytes, self.source, self.mark, self.takenAt) = (bytes, source, mark, takenAt)
     }
 }
+
+/// The same beside others in one piece of memory.
+package struct ReceivedPlace: Sendable {
+    package var range: Range<Int>
+    package var source: NetworkAddress
+    package var mark: ECNCodepoint
+    /// When the system took it; nil where it does not say.
+    package var takenAt: Instant?
+
+    package init(range: Range<Int>, source: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil) {
+        (self.range, self.source, self.mark, self.takenAt) = (range, source, mark, takenAt)
+    }
+}

@@ -80,6 +80,7 @@ struct HostCore: ~Copyable {
     // MARK: time
 
     mutating func nextWakeup() -> Instant? {
+        endpoint.forgetPassedWakeups()
         guard let ours = timers.next() else { return endpoint.nextWakeup }
         return endpoint.nextWakeup.map { min($0, ours) } ?? ours
     }

@@ -200,6 +200,20 @@ public final class RPCHost: Sendable {
         receive(&datagrams, count: count, &effects, at: now)
     }
 
+    /// - Parameters:
+    ///   - bytes: of several datagrams side by side, which are opened where they are; afterwards the memory is the caller's again.
+    ///   - places: one for each of them.
+    package func receive(_ bytes: inout [UInt8], _ places: [ReceivedPlace], _ effects: inout HostEffects, at now: Instant) {
+        core.withLock { core in
+            for place in places {
+                core.endpoint.receive(&bytes, in: place.range, from: place.source, mark: place.mark, takenAt: place.takenAt, at: now)
+                core.drainEvents(at: now)
+            }
+            core.takeEffects(into: &effects)
+        }
+        effects.perform(self)
+    }
+
     package func receive(_ datagrams: inout [ReceivedDatagram], count: Int, _ effects: inout HostEffects, at now: Instant) {
         core.withLock { core in
             for index in 0..<min(count, datagrams.count) {
@@ -263,12 +277,12 @@ public final class RPCHost: Sendable {
     /// datagrams to `output`.
     /// - Returns: whether there may be more to send, and when to come back.
     package func turn(
-        into output: inout [Transmit], _ effects: inout HostEffects, limit: Int, at now: Instant
+        into output: inout DatagramBatch, _ effects: inout HostEffects, limit: Int, at now: Instant
     ) -> (more: Bool, wakeup: Instant?) {
         let before = output.count
         let wakeup = core.withLock { core in
             if let due = core.nextWakeup(), due <= now { core.handleTimeout(at: now) }
-            while output.count - before < limit, let transmit = core.endpoint.pollTransmit(at: now) { output.append(transmit) }
+            while output.count - before < limit, core.endpoint.pollTransmit(into: &output, at: now) {}
             core.drainEvents(at: now)
             core.takeEffects(into: &effects)
             return core.nextWakeup()

@@ -83,7 +83,8 @@ extension Connection {
         var writer = ByteWriter.packet(capacity: 16)
         writer.frame(frame)
         let number = nextNumber
-        guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
+        guard seal(&writer, flags: 0, at: now) else { return nil }
+        let packet = writer.bytes
         path.recovery.passOver()
         note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
         statistics.packetsSent += 1
@@ -92,8 +93,9 @@ extension Connection {
     }
 
     /// The same bytes to each candidate that may have them; true when one may.
-    mutating func copyToCandidates(_ packet: [UInt8], at now: Instant) -> Bool {
+    mutating func copyToCandidates(_ writer: ByteWriter, at now: Instant) -> Bool {
         guard !candidates.isEmpty else { return false }
+        let packet = Array(writer.bytes[writer.start...])
         var isCopied = false
         for index in candidates.indices where candidates[index].address != path.address && candidates[index].allows(packet.count) {
             candidates[index].sent += packet.count

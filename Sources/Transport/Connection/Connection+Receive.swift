@@ -61,17 +61,20 @@ extension Connection {
         }
     }
 
-    mutating func receiveData(_ packet: inout [UInt8], from address: NetworkAddress, at now: Instant, random: UInt64) -> DropReason? {
-        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
+    /// - Parameter packets: where it stands, in `range`.
+    mutating func receiveData(
+        _ packets: inout [UInt8], in range: Range<Int>, from address: NetworkAddress, at now: Instant, random: UInt64
+    ) -> DropReason? {
+        guard range.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard protection != nil else { return .unexpected }
         if case .closed = phase { return .unknownConnection }
-        guard let truncated = PacketHeader.numberLow(of: packet) else { return .tooShort }
+        guard let truncated = PacketHeader.numberLow(packets, at: range.lowerBound) else { return .tooShort }
         let number = PacketNumber.widen(truncated, largest: replay.expected == 0 ? nil : replay.expected - 1)
         guard replay.accepts(number) else {
-            considerCopy(packet, number: number, from: address, random: random, at: now)
+            if !candidates.isEmpty { considerCopy(Array(packets[range]), number: number, from: address, random: random, at: now) }
             return .replayed
         }
-        guard protection?.open(&packet, number: number, path: path.identifier) == true else {
+        guard protection?.open(&packets, in: range, number: number, path: path.identifier) == true else {
             if protection?.isForgedOut == true { endForForgeries(at: now) }
             return .unauthentic
         }
@@ -81,10 +84,10 @@ extension Connection {
         marks.count(arrival.mark)
 
         statistics.packetsReceived += 1
-        statistics.bytesReceived += UInt64(packet.count)
+        statistics.bytesReceived += UInt64(range.count)
         statistics.lastReceived = now
         hintsInSilence = 0
-        note(.packetReceived(number: number, bytes: packet.count), at: now)
+        note(.packetReceived(number: number, bytes: range.count), at: now)
         if case .closing = phase {
             if closeRepliesLeft > 0 {
                 closeRepliesLeft -= 1
@@ -93,10 +96,11 @@ extension Connection {
             return nil
         }
         confirm(from: address, at: now)
-        consider(address, isNewest: isNewest, bytes: packet.count, random: random, at: now)
+        consider(address, isNewest: isNewest, bytes: range.count, random: random, at: now)
         armIdle(at: now)
 
-        var frames = FrameReader(packet: packet)
+        let ackNow = packets[range.lowerBound] & PacketHeader.ackNowBit != 0
+        var frames = FrameReader(packets, in: range)
         var elicits = false
         do throws(ProtocolViolation) {
             while let frame = try frames.next() {
@@ -107,7 +111,7 @@ extension Connection {
             fail(error, at: now)
             return nil
         }
-        acknowledge(number, elicits: elicits, ackNow: packet[0] & PacketHeader.ackNowBit != 0, at: now)
+        acknowledge(number, elicits: elicits, ackNow: ackNow, at: now)
         endIfUnheard(at: now)
         return nil
     }

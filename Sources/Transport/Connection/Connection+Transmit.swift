@@ -1,9 +1,22 @@
 import MastTimebase
 
 extension Connection {
-    /// The next datagram, or nil. Call until nil after every arrival, timeout or command.
-    mutating func pollTransmit(at now: Instant) -> Transmit? {
+    /// The next datagram, behind those in `batch`; false when there is none. Call until then after every arrival, timeout or command.
+    mutating func pollTransmit(into batch: inout DatagramBatch, at now: Instant) -> Bool {
         endIfBroken(at: now)
+        if isEstablished {
+            if let transmit = pollElsewhere(at: now) { batch.append(transmit.payload, to: transmit.destination) } else {
+                return isEstablished && nextPacket(into: &batch, at: now)
+            }
+            return true
+        }
+        guard let transmit = pollHandshake(at: now) else { return false }
+        batch.append(transmit.payload, to: transmit.destination)
+        return true
+    }
+
+    /// Before the connection is established, and after its end.
+    private mutating func pollHandshake(at now: Instant) -> Transmit? {
         switch phase {
         case .handshaking(var handshake):
             guard initiationPending else { return nil }
@@ -30,19 +43,16 @@ extension Connection {
             responsesSent += 1
             responseSentAt = now
             return account(response)
-        case .established:
-            if let transmit = pollElsewhere(at: now) { return transmit }
-            return isEstablished ? nextPacket(at: now) : nil
         case .closing:
             guard closePending, let closeFrame else { return nil }
             closePending = false
             var writer = ByteWriter.packet(capacity: 64)
             writer.frame(closeFrame)
-            guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
+            guard seal(&writer, flags: 0, at: now) else { return nil }
             // A number of its own each time: under one key none is used twice.
             path.recovery.passOver()
-            return account(packet)
-        case .closed: return nil
+            return account(writer.bytes)
+        case .established, .closed: return nil
         }
     }
 
@@ -53,18 +63,22 @@ extension Connection {
         return min(interval, .seconds(1))
     }
 
-    private mutating func account(_ packet: [UInt8]) -> Transmit {
+    private mutating func account(_ bytes: Int) {
         statistics.packetsSent += 1
-        statistics.bytesSent += UInt64(packet.count)
-        if !path.isValidated { path.sent += packet.count }
+        statistics.bytesSent += UInt64(bytes)
+        if !path.isValidated { path.sent += bytes }
+    }
+
+    private mutating func account(_ packet: [UInt8]) -> Transmit {
+        account(packet.count)
         return Transmit(payload: packet, destination: path.address)
     }
 
-    /// Nil when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
-    mutating func seal(_ packet: inout ByteWriter, flags: UInt8, at now: Instant) -> [UInt8]? {
+    /// False when the key may seal no more: the connection is over then (RFC 9001 section 6.6).
+    mutating func seal(_ packet: inout ByteWriter, flags: UInt8, at now: Instant) -> Bool {
         guard invariants.check(nextNumber >= unsealedNumber, "a packet number is used twice") else {
             finish(.violation(code: TransportErrorCode.internalError.rawValue, reason: "a packet number is used twice"), at: now)
-            return nil
+            return false
         }
         unsealedNumber = nextNumber + 1
         changeKeysIfDue(at: now)
@@ -75,9 +89,9 @@ extension Connection {
                 isWornOut ? ProtocolViolation(code: .aeadLimit, reason: "the peer never confirmed the key in use")
                 : ProtocolViolation(code: .internalError, reason: "packet protection failed")
             finish(.violation(code: violation.code.rawValue, reason: violation.reason), at: now)
-            return nil
+            return false
         }
-        return packet.bytes
+        return true
     }
 
     /// Whether the window and the pacer let a data packet go; a blocked pacer sets its timer.
@@ -91,25 +105,34 @@ extension Connection {
         }
     }
 
-    private mutating func nextPacket(at now: Instant) -> Transmit? {
+    private mutating func nextPacket(into batch: inout DatagramBatch, at now: Instant) -> Bool {
         let room = path.allowance(datagramSize)
-        guard room >= 64 else { return nil }
+        guard room >= 64 else { return false }
         let isProbe = probesPending > 0
         let wantsData = elicitPending || !pings.isEmpty || streams.hasSendable
         if !wantsData { path.recovery.onNothingToSend(full: datagramSize) }
         let carriesData = wantsData && (isProbe || mayCarryData(at: now))
-        guard carriesData || acknowledgeNow else { return nil }
+        guard carriesData || acknowledgeNow else { return false }
 
-        if carriesData, !isProbe, let transmit = trySize(at: now) { return transmit }
+        let size = carriesData && !isProbe ? sizeToTry(at: now) : nil
+        let limit = (size ?? room) - PacketHeader.tagSize
+        var writer = ByteWriter.packet(behind: &batch.bytes, capacity: limit - PacketHeader.dataHeaderSize)
+        let isMade =
+            size == nil
+            ? fill(&writer, limit: limit, carriesData: carriesData, isProbe: isProbe, at: now) : trySize(&writer, limit: limit, at: now)
+        if isMade { account(writer.count) } else { writer.drop() }
+        writer.giveBack(to: &batch.bytes)
+        if isMade { batch.close(to: path.address) }
+        return isMade
+    }
 
-        let limit = room - PacketHeader.tagSize
-        var writer = ByteWriter.packet(capacity: limit - PacketHeader.dataHeaderSize)
+    private mutating func fill(_ writer: inout ByteWriter, limit: Int, carriesData: Bool, isProbe: Bool, at now: Instant) -> Bool {
         var frames = SentFrames()
         if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, at: now) }
         var elicits = false
         var repairs = false
         if carriesData { elicits = writeData(&writer, &frames, limit: limit, isProbe: isProbe, repairs: &repairs, at: now) }
-        guard writer.count > PacketHeader.dataHeaderSize else { return nil }
+        guard writer.count > PacketHeader.dataHeaderSize else { return false }
         if isProbe, fillsProbe {
             fillsProbe = false
             writer.pad(to: limit)
@@ -119,29 +142,30 @@ extension Connection {
         let ackNow = elicits && (isProbe || !streams.hasSendable)
         skipNumberIfDue(at: now)
         let number = nextNumber
-        guard let packet = seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return nil }
-        let isCopied = copyToCandidates(packet, at: now)
+        guard seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return false }
+        let isCopied = copyToCandidates(writer, at: now)
         if repairs { statistics.packetsRetransmitted += 1 }
-        record(packet.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
-        note(.packetSent(number: number, bytes: packet.count, retransmission: repairs, probe: isProbe && elicits), at: now)
-        return account(packet)
+        record(writer.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
+        note(.packetSent(number: number, bytes: writer.count, retransmission: repairs, probe: isProbe && elicits), at: now)
+        return true
     }
 
-    /// A packet of nothing that is larger than those before, while more is to follow: what follows shows what became of it. It goes
-    /// in the place of a full packet, though the window may have no room for the few bytes more.
-    private mutating func trySize(at now: Instant) -> Transmit? {
-        guard path.isValidated, candidates.isEmpty, streams.hasSendable,
-            let size = path.recovery.sizeToTry(peer: Int(clamping: peerParameters.maximumDatagramSize), at: now)
-        else { return nil }
+    /// How large a packet of nothing may be that is larger than those before, while more is to follow: what follows shows what became
+    /// of it. It goes in the place of a full packet, though the window may have no room for the few bytes more.
+    private mutating func sizeToTry(at now: Instant) -> Int? {
+        guard path.isValidated, candidates.isEmpty, streams.hasSendable else { return nil }
+        return path.recovery.sizeToTry(peer: Int(clamping: peerParameters.maximumDatagramSize), at: now)
+    }
+
+    private mutating func trySize(_ writer: inout ByteWriter, limit: Int, at now: Instant) -> Bool {
         skipNumberIfDue(at: now)
         let number = nextNumber
-        var writer = ByteWriter.packet(capacity: size - PacketHeader.dataHeaderSize - PacketHeader.tagSize)
         writer.frame(.ping)
-        writer.append(repeatElement(0, count: size - PacketHeader.tagSize - writer.count))
-        guard let packet = seal(&writer, flags: 0, at: now) else { return nil }
-        record(packet.count, elicits: true, isCopied: false, triesSize: true, frames: SentFrames(), at: now)
-        note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
-        return account(packet)
+        writer.pad(to: limit)
+        guard seal(&writer, flags: 0, at: now) else { return false }
+        record(writer.count, elicits: true, isCopied: false, triesSize: true, frames: SentFrames(), at: now)
+        note(.packetSent(number: number, bytes: writer.count, retransmission: false, probe: false), at: now)
+        return true
     }
 
     private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout SentFrames, at now: Instant) {

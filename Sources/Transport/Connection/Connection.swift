@@ -287,7 +287,7 @@ struct Connection: ~Copyable {
         if isEstablished {
             var writer = ByteWriter.packet(capacity: 16)
             writer.frame(.close(code: TransportErrorCode.connectionRefused.rawValue, reason: ""))
-            farewell = seal(&writer, flags: 0, at: now).map { Transmit(payload: $0, destination: path.address) }
+            if seal(&writer, flags: 0, at: now) { farewell = Transmit(payload: writer.bytes, destination: path.address) }
             path.recovery.passOver()
         }
         finish(.displaced, at: now)

@@ -19,15 +19,34 @@ extension Endpoint {
     package mutating func receive(
         _ bytes: inout [UInt8], from address: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil, at now: Instant
     ) {
-        arrival = Arrival(mark: mark, takenAt: min(takenAt ?? now, now))
-        counters.received += 1
-        counters.receivedBytes += UInt64(bytes.count)
-        if let reason = dispatch(&bytes, from: address, at: now) { counters.drop(reason) }
+        receive(&bytes, in: 0..<bytes.count, from: address, mark: mark, takenAt: takenAt, at: now)
     }
 
-    private mutating func dispatch(_ bytes: inout [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
+    /// The same with one of several datagrams that stand side by side.
+    package mutating func receive(
+        _ bytes: inout [UInt8], in range: Range<Int>, from address: NetworkAddress, mark: ECNCodepoint = .notCapable, takenAt: Instant? = nil, at now: Instant
+    ) {
+        arrival = Arrival(mark: mark, takenAt: min(takenAt ?? now, now))
+        counters.received += 1
+        counters.receivedBytes += UInt64(range.count)
+        if let reason = dispatch(&bytes, in: range, from: address, at: now) { counters.drop(reason) }
+    }
+
+    private mutating func dispatch(_ bytes: inout [UInt8], in range: Range<Int>, from address: NetworkAddress, at now: Instant) -> DropReason? {
         // Before all else: what cannot be answered is neither answered nor sent on.
         guard address.isAnswerable else { return .badSource }
+        guard !range.isEmpty else { return .tooShort }
+        if PacketHeader.kind(bytes[range.lowerBound]) == .data, range.count > PacketHeader.destinationOffset + 8,
+            let destination = PacketHeader.identifier(bytes, at: range.lowerBound + PacketHeader.destinationOffset),
+            destination.route == 0 || localRoutes.contains(destination.route)
+        {
+            return receiveData(&bytes, in: range, destination, from: address, at: now)
+        }
+        return dispatch(range.count == bytes.count ? bytes : Array(bytes[range]), from: address, at: now)
+    }
+
+    /// What is not a connection's data for us is rare, or sent on: it has memory of its own.
+    private mutating func dispatch(_ bytes: [UInt8], from address: NetworkAddress, at now: Instant) -> DropReason? {
         guard let kind = PacketHeader.kind(of: bytes) else { return bytes.isEmpty ? .tooShort : .unknownKind }
         guard let destination = PacketHeader.destination(of: bytes) else { return .tooShort }
         if destination.route != 0, !localRoutes.contains(destination.route) {
@@ -41,7 +60,7 @@ extension Endpoint {
             }
         }
         switch kind {
-        case .data: return receiveData(&bytes, destination, from: address, at: now)
+        case .data: return .tooShort
         case .initiation: return receiveInitiation(bytes, destination, from: address, at: now)
         case .response, .cookieReply: return receiveHandshakeAnswer(kind, bytes, destination, from: address, at: now)
         case .reset: return receiveReset(bytes, at: now)
@@ -71,11 +90,13 @@ extension Endpoint {
         return nil
     }
 
-    private mutating func receiveData(_ bytes: inout [UInt8], _ destination: ConnectionID, from address: NetworkAddress, at now: Instant) -> DropReason? {
-        guard bytes.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
+    private mutating func receiveData(
+        _ bytes: inout [UInt8], in range: Range<Int>, _ destination: ConnectionID, from address: NetworkAddress, at now: Instant
+    ) -> DropReason? {
+        guard range.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return .tooShort }
         guard let slot = find(destination) else {
             // Shorter than what asked for it, and rarely: two endpoints cannot reset each other in a loop.
-            if bytes.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
+            if range.count > PacketHeader.resetSize, resetBudget.take(TrafficSource(address), at: now) {
                 var writer = ByteWriter(capacity: PacketHeader.resetSize)
                 writer.byte(PacketKind.reset.rawValue)
                 writer.integer(destination.rawValue)
@@ -86,7 +107,7 @@ extension Endpoint {
             return .unknownConnection
         }
         slot.connection.arrival = arrival
-        let reason = slot.connection.receiveData(&bytes, from: address, at: now, random: entropy.next())
+        let reason = slot.connection.receiveData(&bytes, in: range, from: address, at: now, random: entropy.next())
         if reason == nil { refresh(slot, at: now) }
         settle(slot)
         return reason

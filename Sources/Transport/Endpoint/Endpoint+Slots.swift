@@ -98,10 +98,13 @@ extension Endpoint {
             // As many as connections may begin between two of the driver's turns, for a driver that never takes them.
             if keysToLog.count > 65_536 { keysToLog.removeFirst(keysToLog.count - 65_536) }
         }
-        if let wakeup = slot.connection.nextWakeup, slot.scheduled.last.map({ wakeup < $0 }) ?? true {
-            slot.scheduled.append(wakeup)
-            wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))
-        }
+        schedule(slot)
+    }
+
+    mutating func schedule(_ slot: Slot) {
+        guard let wakeup = slot.connection.nextWakeup, slot.scheduled.last.map({ wakeup < $0 }) ?? true else { return }
+        slot.scheduled.append(wakeup)
+        wakeups.insert(Wakeup(time: wakeup, handle: slot.connection.handle))
     }
 
     mutating func retireIfClosed(_ slot: Slot) {

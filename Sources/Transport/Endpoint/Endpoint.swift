@@ -86,6 +86,8 @@ package struct Endpoint: ~Copyable {
     var ready: Deque<Slot> = []
     var wakeups = Heap<Wakeup>()
     var outgoing: Deque<Transmit> = []
+    /// Memory for callers that want one at a time.
+    private var single = DatagramBatch()
     var events: Deque<EndpointEvent> = []
     /// Of the datagram at hand.
     var arrival = Arrival()
@@ -245,27 +247,45 @@ package struct Endpoint: ~Copyable {
 
     // MARK: output
 
+    /// The next datagram in memory of its own; see `pollTransmit(into:at:)`.
     package mutating func pollTransmit(at now: Instant) -> Transmit? {
-        if let transmit = outgoing.popFirst() { return count(transmit) }
+        var batch = DatagramBatch()
+        swap(&batch, &single)
+        defer {
+            batch.removeAll()
+            swap(&batch, &single)
+        }
+        guard pollTransmit(into: &batch, at: now), let datagram = batch.datagrams.last else { return nil }
+        return Transmit(payload: Array(batch.bytes[datagram.range]), destination: datagram.destination, mark: datagram.mark)
+    }
+
+    /// Appends the next datagram to `batch`; false when there is none.
+    package mutating func pollTransmit(into batch: inout DatagramBatch, at now: Instant) -> Bool {
+        let before = batch.bytes.count
+        guard next(into: &batch, at: now) else { return false }
+        counters.sent += 1
+        counters.sentBytes += UInt64(batch.bytes.count - before)
+        return true
+    }
+
+    private mutating func next(into batch: inout DatagramBatch, at now: Instant) -> Bool {
+        if let transmit = outgoing.popFirst() {
+            batch.append(transmit.payload, to: transmit.destination, mark: transmit.mark)
+            return true
+        }
         while let slot = ready.popFirst() {
             guard !slot.isRetired else { continue }
-            if let transmit = slot.connection.pollTransmit(at: now) {
+            if slot.connection.pollTransmit(into: &batch, at: now) {
                 // Round robin between connections, one datagram each.
                 ready.append(slot)
                 collect(slot)
-                return count(transmit)
+                return true
             }
             slot.isQueued = false
             collect(slot)
             retireIfClosed(slot)
         }
-        return nil
-    }
-
-    private mutating func count(_ transmit: Transmit) -> Transmit {
-        counters.sent += 1
-        counters.sentBytes += UInt64(transmit.payload.count)
-        return transmit
+        return false
     }
 
     package mutating func pollEvent() -> EndpointEvent? { events.popFirst() }
@@ -287,6 +307,21 @@ package struct Endpoint: ~Copyable {
         let queries = keyQueries.map(\.nextAt).min()
         guard let first = wakeups.min?.time else { return queries }
         return queries.map { min($0, first) } ?? first
+    }
+
+    /// Takes out wake-ups in front whose timers have been cleared or moved since: nobody need wake up for them.
+    package mutating func forgetPassedWakeups() {
+        while let first = wakeups.min {
+            guard let slot = slots[first.handle] else {
+                _ = wakeups.popMin()
+                continue
+            }
+            let next = slot.connection.nextWakeup
+            guard next.map({ $0 > first.time }) ?? true else { return }
+            _ = wakeups.popMin()
+            if slot.scheduled.last == first.time { slot.scheduled.removeLast() }
+            schedule(slot)
+        }
     }
 
     package mutating func handleTimeout(at now: Instant) {

@@ -6,11 +6,12 @@ import Crypto
 
 /// An AEAD with one direction's key, in place. It belongs to its connection, which has one owner at a time.
 protocol PacketCipher: AnyObject, Sendable {
-    /// Encrypts what stands behind the first `header` bytes, which are authenticated, and appends the tag. False only if the
-    /// library fails.
-    func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool
-    /// Decrypts what stands between header and tag. False: the tag is another's, and what is there is noise.
-    func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool
+    /// Encrypts what stands behind the first `header` bytes from `start` on, which are authenticated, and appends the tag. False
+    /// only if the library fails.
+    func seal(_ packet: inout [UInt8], from start: Int, header: Int, nonce: PacketNonce) -> Bool
+    /// Decrypts what stands between header and tag of the packet in `range`. False: the tag is another's, and what is there is
+    /// noise.
+    func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool
 }
 
 /// Twelve bytes, as they are handed to a cipher.
@@ -49,27 +50,27 @@ struct PacketNonce {
 
         deinit { mast_cipher_free(cipher) }
 
-        func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
-            let payload = packet.count - header
+        func seal(_ packet: inout [UInt8], from start: Int, header: Int, nonce: PacketNonce) -> Bool {
+            let payload = packet.count - start - header
             guard payload >= 0 else { return false }
             packet.append(contentsOf: repeatElement(0, count: PacketHeader.tagSize))
-            return call(&packet, header, nonce) { mast_cipher_seal(cipher, $0, $1, header, $2, payload) }
+            return call(&packet, start, header, nonce) { mast_cipher_seal(cipher, $0, $1, header, $2, payload) }
         }
 
-        func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
-            let sealed = packet.count - header
-            guard sealed >= PacketHeader.tagSize else { return false }
-            return call(&packet, header, nonce) { mast_cipher_open(cipher, $0, $1, header, $2, sealed) }
+        func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool {
+            let sealed = range.count - header
+            guard sealed >= PacketHeader.tagSize, range.upperBound <= packet.count else { return false }
+            return call(&packet, range.lowerBound, header, nonce) { mast_cipher_open(cipher, $0, $1, header, $2, sealed) }
         }
 
         private func call(
-            _ packet: inout [UInt8], _ header: Int, _ nonce: PacketNonce, _ body: (UnsafePointer<UInt8>, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt8>) -> Int32
+            _ packet: inout [UInt8], _ from: Int, _ header: Int, _ nonce: PacketNonce, _ body: (UnsafePointer<UInt8>, UnsafePointer<UInt8>, UnsafeMutablePointer<UInt8>) -> Int32
         ) -> Bool {
             packet.withUnsafeMutableBufferPointer { bytes in
                 guard let start = bytes.baseAddress else { return false }
                 return nonce.withBytes { nonce in
                     guard let nonce = nonce.bindMemory(to: UInt8.self).baseAddress else { return false }
-                    return body(nonce, start, start + header) == 1
+                    return body(nonce, start + from, start + from + header) == 1
                 }
             }
         }
@@ -86,9 +87,9 @@ final class SwiftCryptoCipher: PacketCipher {
         self.key = SymmetricKey(data: key)
     }
 
-    func seal(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
-        let (clear, payload) = (Array(packet[..<header]), Array(packet[header...]))
-        packet.removeSubrange(header...)
+    func seal(_ packet: inout [UInt8], from start: Int, header: Int, nonce: PacketNonce) -> Bool {
+        let (clear, payload) = (Array(packet[start..<(start + header)]), Array(packet[(start + header)...]))
+        packet.removeSubrange((start + header)...)
         let nonce = nonce.withBytes { Array($0) }
         switch suite {
         case .aes128GCM, .aes256GCM:
@@ -105,23 +106,24 @@ final class SwiftCryptoCipher: PacketCipher {
         return true
     }
 
-    func open(_ packet: inout [UInt8], header: Int, nonce: PacketNonce) -> Bool {
-        guard packet.count >= header + PacketHeader.tagSize else { return false }
-        let end = packet.count - PacketHeader.tagSize
+    func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool {
+        guard range.count >= header + PacketHeader.tagSize, range.upperBound <= packet.count else { return false }
+        let (start, end) = (range.lowerBound + header, range.upperBound - PacketHeader.tagSize)
+        let (clear, sealed, tag) = (packet[range.lowerBound..<start], packet[start..<end], packet[end..<range.upperBound])
         let nonce = nonce.withBytes { Array($0) }
         switch suite {
         case .aes128GCM, .aes256GCM:
             guard let nonce = try? AES.GCM.Nonce(data: nonce),
-                let box = try? AES.GCM.SealedBox(nonce: nonce, ciphertext: packet[header..<end], tag: packet[end...]),
-                let payload = try? AES.GCM.open(box, using: key, authenticating: packet[..<header])
+                let box = try? AES.GCM.SealedBox(nonce: nonce, ciphertext: sealed, tag: tag),
+                let payload = try? AES.GCM.open(box, using: key, authenticating: clear)
             else { return false }
-            packet.replaceSubrange(header..<end, with: payload)
+            packet.replaceSubrange(start..<end, with: payload)
         case .chaCha20Poly1305:
             guard let nonce = try? ChaChaPoly.Nonce(data: nonce),
-                let box = try? ChaChaPoly.SealedBox(nonce: nonce, ciphertext: packet[header..<end], tag: packet[end...]),
-                let payload = try? ChaChaPoly.open(box, using: key, authenticating: packet[..<header])
+                let box = try? ChaChaPoly.SealedBox(nonce: nonce, ciphertext: sealed, tag: tag),
+                let payload = try? ChaChaPoly.open(box, using: key, authenticating: clear)
             else { return false }
-            packet.replaceSubrange(header..<end, with: payload)
+            packet.replaceSubrange(start..<end, with: payload)
         }
         return true
     }

@@ -61,15 +61,20 @@ package struct PacketKey: Sendable {
     /// Makes a whole data packet of `packet`, which holds room for the header and the frames behind it. False only if the
     /// cryptography library fails.
     package func seal(_ packet: inout ByteWriter, destination: ConnectionID, path: UInt32, number: UInt64, flags: UInt8) -> Bool {
-        PacketHeader.fillData(flags: flags, destination: destination, number: number, into: &packet.bytes)
-        return cipher.seal(&packet.bytes, header: PacketHeader.dataHeaderSize, nonce: nonce(path, number))
+        PacketHeader.fillData(flags: flags, destination: destination, number: number, into: &packet.bytes, at: packet.start)
+        return cipher.seal(&packet.bytes, from: packet.start, header: PacketHeader.dataHeaderSize, nonce: nonce(path, number))
     }
 
     /// Decrypts a whole data packet in place: its frames stand between header and tag. False: it is not authentic, and what is
     /// there now is noise.
     package func open(inPlace packet: inout [UInt8], path: UInt32, number: UInt64) -> Bool {
-        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return false }
-        return cipher.open(&packet, header: PacketHeader.dataHeaderSize, nonce: nonce(path, number))
+        open(&packet, in: 0..<packet.count, path: path, number: number)
+    }
+
+    /// The same with one of several that stand side by side.
+    func open(_ packet: inout [UInt8], in range: Range<Int>, path: UInt32, number: UInt64) -> Bool {
+        guard range.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return false }
+        return cipher.open(&packet, in: range, header: PacketHeader.dataHeaderSize, nonce: nonce(path, number))
     }
 
     /// The payload of a whole data packet; nil when it is not authentic.

@@ -57,20 +57,25 @@ package struct PacketProtection: Sendable {
 
     /// Opens an authentic packet in place; false for anything else, which is noise then.
     package mutating func open(_ packet: inout [UInt8], number: UInt64, path: UInt32) -> Bool {
-        guard packet.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize else { return false }
-        if packet[0] & PacketHeader.keyPhaseBit == receivePhase {
-            if receiveKey.open(inPlace: &packet, path: path, number: number) { return true }
+        open(&packet, in: 0..<packet.count, number: number, path: path)
+    }
+
+    /// The same with one of several that stand side by side.
+    mutating func open(_ packet: inout [UInt8], in range: Range<Int>, number: UInt64, path: UInt32) -> Bool {
+        guard range.count >= PacketHeader.dataHeaderSize + PacketHeader.tagSize, range.upperBound <= packet.count else { return false }
+        if packet[range.lowerBound] & PacketHeader.keyPhaseBit == receivePhase {
+            if receiveKey.open(&packet, in: range, path: path, number: number) { return true }
         } else {
             // A key that does not fit leaves noise behind: the first of two is tried on a copy.
             if let previousReceiveKey {
-                var copy = packet
+                var copy = Array(packet[range])
                 if previousReceiveKey.open(inPlace: &copy, path: path, number: number) {
-                    packet = copy
+                    packet.replaceSubrange(range, with: copy)
                     return true
                 }
             }
             let next = nextGeneration()
-            if next.key.open(inPlace: &packet, path: path, number: number) {
+            if next.key.open(&packet, in: range, path: path, number: number) {
                 previousReceiveKey = receiveKey
                 (receiveSecret, receiveKey) = next
                 nextReceive = nil

@@ -8,20 +8,29 @@ package struct SourceLedger: Sendable {
     package let perSource: Int
     package let inAll: Int
     private var bySource: [TrafficSource: Int] = [:]  // lookup only
+    /// Charged last, and mostly next: it is not in `bySource` meanwhile, and comparing takes less than hashing.
+    private var latest: TrafficSource?
+    private var latestBytes = 0
     package private(set) var total = 0
 
     package init(perSource: Int, inAll: Int) { (self.perSource, self.inAll) = (perSource, inAll) }
 
-    package subscript(_ source: TrafficSource) -> Int { bySource[source] ?? 0 }
+    package subscript(_ source: TrafficSource) -> Int { source == latest ? latestBytes : bySource[source] ?? 0 }
+
+    private mutating func attend(to source: TrafficSource) {
+        guard source != latest else { return }
+        if let latest, latestBytes != 0 { bySource[latest] = latestBytes }
+        (latest, latestBytes) = (source, bySource.removeValue(forKey: source) ?? 0)
+    }
 
     /// - Parameter change: negative ones are given back.
     /// - Returns: false when that is more than was charged; then only as much is given back.
     package mutating func charge(_ source: TrafficSource, _ change: Int) -> Bool {
-        let bytes = max(change, -self[source])
-        guard bytes != 0 else { return change == 0 }
+        guard change != 0 else { return true }
+        attend(to: source)
+        let bytes = max(change, -latestBytes)
         total += bytes
-        bySource[source, default: 0] += bytes
-        if bytes < 0, bySource[source] == 0 { bySource[source] = nil }
+        latestBytes += bytes
         return bytes == change
     }
 

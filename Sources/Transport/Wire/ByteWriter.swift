@@ -1,6 +1,8 @@
 /// Appends fields to a growing byte array; the writing twin of ``ByteReader``.
 package struct ByteWriter: Sendable {
     package var bytes: [UInt8]
+    /// What stands before it is another's.
+    package private(set) var start = 0
 
     package init(capacity: Int = 0) {
         bytes = []
@@ -15,7 +17,24 @@ package struct ByteWriter: Sendable {
         return writer
     }
 
-    package var count: Int { bytes.count }
+    /// For a data packet behind what stands in `others`, which is its again with `giveBack`.
+    package static func packet(behind others: inout [UInt8], capacity: Int) -> ByteWriter {
+        var writer = ByteWriter()
+        swap(&writer.bytes, &others)
+        writer.start = writer.bytes.count
+        let room = PacketHeader.dataHeaderSize + capacity + PacketHeader.tagSize
+        // Room for more of them than one, or each would move all before it.
+        if writer.bytes.capacity - writer.start < room { writer.bytes.reserveCapacity(max(2 * writer.bytes.capacity, writer.start + room)) }
+        writer.bytes.append(contentsOf: repeatElement(0, count: PacketHeader.dataHeaderSize))
+        return writer
+    }
+
+    package mutating func giveBack(to others: inout [UInt8]) { swap(&bytes, &others) }
+
+    /// Nothing comes of it.
+    package mutating func drop() { bytes.removeLast(count) }
+
+    package var count: Int { bytes.count - start }
 
     package mutating func byte(_ value: UInt8) { bytes.append(value) }
 
@@ -38,7 +57,7 @@ package struct ByteWriter: Sendable {
 
     /// Zeros, which are padding between frames, up to `count` bytes in all.
     package mutating func pad(to count: Int) {
-        if count > bytes.count { bytes.append(contentsOf: repeatElement(0, count: count - bytes.count)) }
+        if count > self.count { bytes.append(contentsOf: repeatElement(0, count: count - self.count)) }
     }
 
     package mutating func lengthPrefixed(_ more: some Collection<UInt8>) {

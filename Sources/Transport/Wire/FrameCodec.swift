@@ -26,9 +26,12 @@ package struct FrameReader: Sendable {
     package init(_ payload: [UInt8]) { reader = ByteReader(payload) }
 
     /// The frames of an opened data packet, which are not copied out of it.
-    package init(packet: [UInt8]) {
-        let payload = PacketHeader.payload(of: packet)
-        reader = ByteReader(packet, from: payload.lowerBound, to: payload.upperBound)
+    package init(packet: [UInt8]) { self.init(packet, in: 0..<packet.count) }
+
+    /// Of the one that stands in that range.
+    init(_ packets: [UInt8], in range: Range<Int>) {
+        let payload = PacketHeader.payload(in: range)
+        reader = ByteReader(packets, from: payload.lowerBound, to: payload.upperBound)
     }
 
     /// The next frame, or nil at the end. Anything malformed is the peer's fault: the packet was authentic.

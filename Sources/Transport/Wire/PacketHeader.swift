@@ -51,6 +51,10 @@ package enum PacketHeader {
 
     package static func kind(of bytes: [UInt8]) -> PacketKind? {
         guard let first = bytes.first else { return nil }
+        return kind(first)
+    }
+
+    static func kind(_ first: UInt8) -> PacketKind? {
         return first & ~flagBits == PacketKind.data.rawValue ? .data : PacketKind(rawValue: first)
     }
 
@@ -63,9 +67,14 @@ package enum PacketHeader {
     package static func version(of bytes: [UInt8]) -> UInt8? { bytes.count > versionOffset ? bytes[versionOffset] : nil }
 
     /// The low 32 bits of a data packet's number; nil when too short.
-    package static func numberLow(of bytes: [UInt8]) -> UInt32? {
-        guard bytes.count >= dataHeaderSize else { return nil }
-        return bytes[numberOffset..<(numberOffset + 4)].reduce(0) { $0 << 8 | UInt32($1) }
+    package static func numberLow(of bytes: [UInt8]) -> UInt32? { numberLow(bytes, at: 0) }
+
+    /// Of the packet that begins at `start`.
+    static func numberLow(_ bytes: [UInt8], at start: Int) -> UInt32? {
+        guard bytes.count - start >= dataHeaderSize else { return nil }
+        var value: UInt32 = 0
+        for index in (start + numberOffset)..<(start + numberOffset + 4) { value = value << 8 | UInt32(bytes[index]) }
+        return value
     }
 
     package static func identifier(_ bytes: [UInt8], at offset: Int) -> ConnectionID? {
@@ -84,16 +93,20 @@ package enum PacketHeader {
         writer.integer(source.rawValue)
     }
 
-    /// Writes the header of a data packet over the first ``dataHeaderSize`` bytes, which are there already.
-    package static func fillData(flags: UInt8, destination: ConnectionID, number: UInt64, into packet: inout [UInt8]) {
-        guard packet.count >= dataHeaderSize else { return }
+    /// Writes the header of a data packet over the first ``dataHeaderSize`` bytes from `start` on, which are there already.
+    package static func fillData(flags: UInt8, destination: ConnectionID, number: UInt64, into packet: inout [UInt8], at start: Int = 0) {
+        guard packet.count - start >= dataHeaderSize else { return }
         packet.withUnsafeMutableBytes { bytes in
-            bytes[0] = PacketKind.data.rawValue | flags & flagBits
-            bytes.storeBytes(of: destination.rawValue.bigEndian, toByteOffset: destinationOffset, as: UInt64.self)
-            bytes.storeBytes(of: UInt32(truncatingIfNeeded: number).bigEndian, toByteOffset: numberOffset, as: UInt32.self)
+            bytes[start] = PacketKind.data.rawValue | flags & flagBits
+            bytes.storeBytes(of: destination.rawValue.bigEndian, toByteOffset: start + destinationOffset, as: UInt64.self)
+            bytes.storeBytes(of: UInt32(truncatingIfNeeded: number).bigEndian, toByteOffset: start + numberOffset, as: UInt32.self)
         }
     }
 
     /// Where the frames of a data packet stand.
-    package static func payload(of packet: [UInt8]) -> Range<Int> { dataHeaderSize..<max(dataHeaderSize, packet.count - tagSize) }
+    package static func payload(of packet: [UInt8]) -> Range<Int> { payload(in: 0..<packet.count) }
+    static func payload(in packet: Range<Int>) -> Range<Int> {
+        let start = packet.lowerBound + dataHeaderSize
+        return start..<max(start, packet.upperBound - tagSize)
+    }
 }
