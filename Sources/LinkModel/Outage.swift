@@ -56,8 +56,15 @@ struct OutageTimeline: Sendable {
     var isEmpty: Bool { first == ends.count }
 
     init(_ outages: [Outage], mode: Outage.Mode) {
-        for outage in outages where outage.mode == mode {
-            insert(from: outage.start.nanoseconds, to: outage.end.nanoseconds)
+        // In order of time each is the last so far: chance may draw a million of them.
+        let stretches = outages.filter { $0.mode == mode }.map { ($0.start.nanoseconds, $0.end.nanoseconds) }.sorted { $0.0 < $1.0 }
+        for (start, end) in stretches where start < end {
+            if let last = ends.last, start <= last {
+                ends[ends.count - 1] = max(last, end)
+            } else {
+                starts.append(start)
+                ends.append(end)
+            }
         }
     }
 

@@ -24,6 +24,7 @@ import Testing
         #expect(late.isOff && late.best == noon && late.readings.count == 2)
         #expect(late.complaint == "this clock is 3600 s behind the cloud's: set it")
         #expect(CloudTime(own: noon, offset: hour).complaint?.contains("ahead of") == true)
+        #expect(CloudTime.isOff(.milliseconds(30_001)) && CloudTime.isOff(.milliseconds(-30_001)) && !CloudTime.isOff(nil))
         for fine in [CloudTime(own: noon), CloudTime(own: noon, offset: .seconds(30)), CloudTime(own: noon, offset: .seconds(-30))] {
             #expect(!fine.isOff && fine.best == noon && fine.readings == [noon] && fine.complaint == nil)
         }

@@ -23,7 +23,10 @@ import Testing
     func roundTrip() throws {
         let named = CommunicationServer(address: try HostPort("mast.example:4600"), key: servers[0].key)
         let read = try list(4, [named, servers[1]]).verified(by: root.publicKey)
-        #expect(read.number == 4 && read.servers == [named, servers[1]])
+        #expect(read.number == 4 && read.servers == [named, servers[1]] && read.first == named)
+        // Eight are as many as a list has.
+        let full = try list(5, Array(repeating: named, count: 8)).verified(by: root.publicKey)
+        #expect(full.servers.count == 8)
     }
 
     @Test("An empty list, and one with more than eight, is none")
@@ -83,7 +86,11 @@ import Testing
         #expect(choice.better == servers[0])
         // A token of before a move leads to the list's first.
         let late = try ServerChoice(try list(4, [servers[1]]), given: servers[0], root: root.publicKey)
-        #expect(late.dialled == servers[1])
+        #expect(late.dialled == servers[1] && late.hasOthers)
+        // And from there, when that does not answer, to where the token led.
+        var lost = late
+        lost.next()
+        #expect(lost.dialled == servers[0])
     }
 
     @Test("The way that was given by hand stands for the list's own way to that server, and the others follow")

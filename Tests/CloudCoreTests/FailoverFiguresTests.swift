@@ -127,6 +127,29 @@ private func ms(_ n: Int64) -> Instant { .zero + .milliseconds(n) }
         }
     }
 
+    /// Patience lasts for a round: in the next one it offers the run again, and pauses by the soonest wish.
+    @Test func `A round begins with nothing of the last but its count`() {
+        var policy = FailoverPolicy()
+        var run = FailoverPolicy.Run(deadline: ms(100_000))
+        let both = [a, b]
+        _ = policy.next(&run, candidates: both, at: .zero)
+        _ = policy.ended(&run, on: a, .declined, candidates: both, at: .zero)
+        #expect(policy.ended(&run, on: b, .refused(retryAfter: .milliseconds(50)), candidates: both, at: .zero) == .run(on: a) && run.isPatient)
+        #expect(policy.ended(&run, on: a, .refused(retryAfter: .milliseconds(70)), candidates: both, at: .zero) == .lookUp)
+        #expect(policy.next(&run, candidates: both, at: .zero) == .wait(until: ms(50)) && !run.isPatient)
+        #expect(policy.next(&run, candidates: both, at: ms(50)) == .run(on: a))
+        #expect(policy.ended(&run, on: a, .declined, candidates: both, at: ms(50)) == .run(on: b))
+        #expect(policy.ended(&run, on: b, .declined, candidates: both, at: ms(50)) == .run(on: a) && run.isPatient)
+    }
+
+    @Test func `A placement brings back the nodes that it lists, and no other`() {
+        var policy = FailoverPolicy()
+        policy.routeGone(a.nodeID, at: .zero)
+        policy.routeGone(b.nodeID, at: .zero)
+        policy.listed([a, center])
+        #expect(!policy.isAvoided(a.nodeID, at: ms(1)) && policy.isAvoided(b.nodeID, at: ms(1)))
+    }
+
     @Test func `Forty attempts or forty rounds are all, and two fresh tickets`() {
         var policy = FailoverPolicy()
         var run = FailoverPolicy.Run(deadline: .distantFuture)

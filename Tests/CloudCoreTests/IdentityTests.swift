@@ -135,6 +135,23 @@ import Testing
         } catch { #expect(error != isNone) }
     }
 
+    /// Other implementations sign the same bytes.
+    @Test func `what is signed begins with what it is`() throws {
+        func bytes(_ fields: [[UInt8]]) -> [UInt8] {
+            fields.flatMap { field in (0..<4).map { UInt8(truncatingIfNeeded: field.count >> (24 - 8 * $0)) } + field }
+        }
+        let key = cast.clientKeys.publicKey
+        let proof = try IdentityProof(handshakeHash: hash, clientKey: key, signedBy: cast.clientSigning)
+        let proven = bytes([Array("mast identity v1".utf8), hash, key.bytes, Array("runs".utf8)])
+        #expect(cast.clientSigning.publicKey.isValidSignature(proof.signature.bytes, of: proven))
+        let record = try SignedRecord(UsersNumber(StateNumber(epoch: 1, count: 5)), signedBy: cast.root)
+        let number = [UInt8](repeating: 0, count: 7) + [1] + [UInt8](repeating: 0, count: 7) + [5]
+        #expect(record.payload.bytes == number)
+        let signed = bytes([Array("mast record v1".utf8), Array("users number".utf8), number])
+        #expect(cast.root.publicKey.isValidSignature(record.signature.bytes, of: signed))
+        #expect(throws: TrustError.malformed("record: bytes follow its end")) { try SignedRecord<UsersNumber>(fileBytes: record.fileBytes + [0]) }
+    }
+
     @Test func `an operator's proof has at most 128 characters`() {
         for (count, isRead) in [(128, true), (132, false)] { #expect((IdentityProof(operatorProof: String(repeating: "A", count: count)) != nil) == isRead) }
     }

@@ -66,6 +66,11 @@ import Testing
         ).clockOffsetMilliseconds == 3)
         let quiet = RegisterReply(route: 7, heartbeatMilliseconds: 8, numbers: numbers, observedAddress: "x")
         #expect(quiet.runsTwice == nil && HeartbeatReply(numbers: numbers, heldRevocations: 3).runsTwice == nil)
+        // Nodes of earlier versions take presence for true.
+        let twice = HeartbeatReply(numbers: numbers, heldRevocations: 3, runsTwice: true)
+        #expect(twice.runsTwice == true && RegisterReply(route: 7, heartbeatMilliseconds: 8, numbers: numbers, observedAddress: "x", runsTwice: true).runsTwice == true)
+        let proof = try IdentityProof(handshakeHash: Array(repeating: 1, count: 32), clientKey: cast.clientKeys.publicKey, signedBy: cast.clientSigning)
+        #expect(!IdentityQuery(proof: proof, handshakeHash: ByteString([]), clientKey: ByteString([])).isLastResort)
     }
 
     @Test func `A client's messages carry what they are given`() throws {

@@ -47,7 +47,7 @@ import Testing
         #expect(UploadChunk.maximumBytes == 262_144 && ReplicaChunk.maximumBytes == 65_536 && MerkleRoot.leafBytes == 65_536)
         #expect(CenterStatus.mostContradictions == 64 && ReplicaTrouble.mostReported == 16 && ReleaseIndex.versionsKept == 3)
         #expect(Quota() == Quota(concurrentRuns: 64, fuelPerRun: 100_000_000_000))
-        #expect(CommunicationServers.most == 8 && RevocationLog.mostSerials == 65_536 && RevocationLog.mostNodes == 16_384)
+        #expect(CommunicationServers.most == 8 && maximumRecordBytes == 2_097_152 && Ticket.clockTolerance == .seconds(60) && RevocationLog.mostSerials == 65_536 && RevocationLog.mostNodes == 16_384)
     }
 
     @Test func `numbers of state only rise when joined`() {
@@ -61,6 +61,8 @@ import Testing
         let own = ApplicationLimits(fuel: 10, memoryBytes: 10, outputBytes: 10)
         let asked = ApplicationLimits(fuel: 5, memoryBytes: 50, outputBytes: 10)
         #expect(own.capped(by: asked) == ApplicationLimits(fuel: 5, memoryBytes: 10, outputBytes: 10))
+        let tight = ApplicationLimits(fuel: 20, memoryBytes: 2, outputBytes: 3)
+        #expect(own.capped(by: tight) == ApplicationLimits(fuel: 10, memoryBytes: 2, outputBytes: 3) && tight.capped(by: own) == own.capped(by: tight))
     }
 
     @Test func `messages survive the wire form`() throws {

@@ -167,12 +167,37 @@ import Testing
         #expect(firsts(choice, [view("c", 10, isCenter: true)]) == ["c"])
     }
 
+    /// Of two equally good ones the one in use stays: connected, and having run this application.
+    @Test func `The station in use is one of the two that are compared`() {
+        func firsts(_ choice: NodeChoice, _ views: [NodeChoice.View]) -> Int {
+            (1...100 as ClosedRange<UInt64>).reduce(into: 0) { count, seed in
+                var chance = SeededGenerator(seed: seed)
+                if choice.order(views, of: digest, at: .zero, using: &chance)[0] == views[0].candidate { count += 1 }
+            }
+        }
+        var warm = NodeChoice()
+        warm.ran(digest, on: a, took: ms(5))
+        #expect(firsts(warm, [view("a", 30), view("b", 30, isConnected: true), view("c", 30)]) == 100)
+        // Two of three need a handshake, and all take 24 ms.
+        let equals = [view("a", 24), view("b", 12, isConnected: false), view("c", 12, isConnected: false)]
+        var used = NodeChoice()
+        for name in ["a", "b", "c"] { used.ran(digest, on: NodeID(rawValue: name), took: ms(5)) }
+        #expect(firsts(used, equals) == 100)
+        // Nobody has run it: all three are as likely.
+        #expect((15...55).contains(firsts(NodeChoice(), equals)))
+        // It ran something else there.
+        var other = NodeChoice()
+        for name in ["a", "b", "c"] { other.ran(ContentDigest(of: [9]), on: NodeID(rawValue: name), took: ms(5)) }
+        #expect((15...55).contains(firsts(other, equals)))
+    }
+
     @Test func `What a peer says of its load is taken within bounds`() {
         let mad = NodeLoad(running: .max, queued: .max, capacity: .max, wait: .seconds(601))
         #expect(mad.busy == 2_097_152 && mad.threads == 1_048_576 && mad.wait == .seconds(600))
         let none = NodeLoad(running: -1, queued: -2, capacity: 0, wait: ms(-5))
         #expect(none.busy == 0 && none.threads == 1 && none.wait == .zero)
         #expect(NodeLoad(running: 3, queued: 4, capacity: 5).busy == 7 && NodeLoad(running: 3, queued: 4, capacity: 5).threads == 5)
+        #expect(NodeLoad().threads == 1 && NodeLoad().busy == 0 && NodeChoice.leastPatience == ms(10))
         let load = NodeLoad(running: 1, queued: 2, capacity: 3, wait: .microseconds(4))
         #expect(load.wireText == "1/2/3/4" && NodeLoad(wireText: load.wireText) == load)
     }

@@ -143,7 +143,7 @@ import Testing
     }
 
     @Test func `names that could be paths or options are none`() {
-        #expect(isValidName("word-count.v2") && isValidName("ada@example"))
-        for bad in ["", ".", "..", "a/b", "a b", "a\0", "ä", String(repeating: "x", count: 129)] { #expect(!isValidName(bad)) }
+        #expect(isValidName("word-count.v2") && isValidName("ada@example") && isValidName("azAZ09_") && isValidName(String(repeating: "x", count: 128)))
+        for bad in ["`", "{", "[", "/", ":", "", ".", "..", "a/b", "a b", "a\0", "ä", String(repeating: "x", count: 129)] { #expect(!isValidName(bad)) }
     }
 }

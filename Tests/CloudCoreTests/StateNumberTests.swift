@@ -51,6 +51,9 @@ import Testing
         let long = NodeHealth(version: String(repeating: "v", count: 33), diskFreeBytes: 5, troubles: Array(repeating: String(repeating: "t", count: 201), count: 9))
         let cut = NodeHealth(version: String(repeating: "v", count: 32), diskFreeBytes: 5, troubles: Array(repeating: String(repeating: "t", count: 200), count: 8))
         #expect(long.bounded == cut && cut.bounded == cut)
+        // A character of several bytes is not left out for being cut; its whole ones stay as they are.
+        let whole = NodeHealth(version: String(repeating: "ä", count: 16))
+        #expect(whole.bounded == whole)
     }
 
     @Test func `Of each name's versions the newest is said to be so`() {
