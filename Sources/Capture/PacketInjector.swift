@@ -36,7 +36,7 @@ package final class PacketInjector {
     }
 
     /// Where IP begins in a frame; nil if it does not, or is hidden behind more than VLAN tags.
-    static func ipOffset(_ frame: [UInt8], _ linkType: LinkType) -> Int? {
+    package static func ipOffset(_ frame: [UInt8], _ linkType: LinkType) -> Int? {
         func isIP(_ offset: Int) -> Int? { offset < frame.count && [4, 6].contains(frame[offset] >> 4) ? offset : nil }
         switch linkType {
         case .raw, .ipv4, .ipv6: return isIP(0)
