@@ -89,6 +89,18 @@ import Testing
         #expect(told13 == 1.2)
     }
 
+    /// Nor is the time in which there was nothing to send.
+    @Test func anApplicationsPauseIsNoPace() {
+        var path = Path()
+        path.receive(60, every: 1)
+        let before = path.measure()
+        path.rate.restart()
+        path.receive(1, every: 60)
+        path.receive(45, every: 1)
+        let after = path.measure()
+        #expect(before == 1.2 && after == 1.2)
+    }
+
     /// A peer that says that what took 100 ms came within 40 is believed no more than four times what we heard.
     @Test func aPeersTimesAreBoundedByOurs() {
         var path = Path()

@@ -9,6 +9,8 @@ struct FlowPlan {
     var further = Interval.zero
     /// Calls a second, at Poisson times.
     var calls = 0.0
+    /// Answers of so many bytes, each asked for when the one before is there, in place of a download that never ends.
+    var answers: Int?
 }
 
 /// Two endpoints: the client asks for a download that never ends, the server gives it.
@@ -24,6 +26,7 @@ final class Flow {
     private var accepted: ConnectionHandle?
     private var bulk: StreamID?
     private var download: StreamID?
+    private var left: Int?
     private var pending: [StreamID: Instant] = [:]
     private var callTimes: [Instant] = []
     private var nextCall = 0
@@ -103,13 +106,12 @@ final class Flow {
     func settle(at now: Instant) {
         while let event = client.pollEvent() {
             switch event {
-            case .connected:
-                download = client.openStream(handle, deadline: nil, at: now)
-                if let download { _ = client.write(handle, download, Self.request[...], fin: true, at: now) }
+            case .connected: ask(at: now)
             case .streamReadable(_, let stream):
                 sink.removeAll(keepingCapacity: true)
                 let state = client.read(handle, stream, into: &sink, at: now)
                 if state == .finished, let begun = pending.removeValue(forKey: stream) { latencies.append((begun, now - begun)) }
+                if state == .finished, stream == download { ask(at: now) }
             case .closed(_, let reason): fatalError("flow \(index) closed at \(now): \(reason)")
             default: break
             }
@@ -120,8 +122,8 @@ final class Flow {
             case .streamOpened(let handle, let stream, _), .streamReadable(let handle, let stream):
                 sink.removeAll(keepingCapacity: true)
                 guard server.read(handle, stream, into: &sink, at: now) == .finished else { continue }
-                if bulk == nil {
-                    bulk = stream
+                if bulk == nil || plan.answers != nil {
+                    (bulk, left) = (stream, plan.answers)
                     fill(at: now)
                 } else {
                     _ = server.write(handle, stream, Self.request[...], fin: true, at: now)
@@ -132,9 +134,24 @@ final class Flow {
         }
     }
 
+    private func ask(at now: Instant) {
+        download = client.openStream(handle, deadline: nil, at: now)
+        if let download { _ = client.write(handle, download, Self.request[...], fin: true, at: now) }
+    }
+
     private func fill(at now: Instant) {
         guard let accepted, let bulk else { return }
-        while server.write(accepted, bulk, Self.chunk[...], fin: false, at: now) == Self.chunk.count {}
+        guard var left else {
+            while server.write(accepted, bulk, Self.chunk[...], fin: false, at: now) == Self.chunk.count {}
+            return
+        }
+        while left > 0 {
+            let piece = min(left, Self.chunk.count)
+            let written = server.write(accepted, bulk, Self.chunk[..<piece], fin: piece == left, at: now)
+            left -= written
+            if written < piece { break }
+        }
+        self.left = left
     }
 
     /// Calls that had no answer.

@@ -33,6 +33,7 @@ struct Outcome: Codable, Sendable {
             case .alone: [FlowPlan(controller: controller, calls: 20)]
             case .twins: [FlowPlan(controller: controller), FlowPlan(controller: controller, start: .seconds(5))]
             case .cubic: [FlowPlan(controller: controller), FlowPlan(controller: .cubic, start: .seconds(1))]
+            case .answers: [FlowPlan](repeating: FlowPlan(controller: controller, answers: 200_000), count: 2)
             case .near:
                 [FlowPlan(controller: controller), FlowPlan(controller: controller, further: Interval.nanoseconds(road.scenario.down.delay.nanoseconds * 3))]
             }

@@ -12,6 +12,8 @@ struct Road: Sendable {
         case cubic
         /// Two of the same, with round trips of 1 : 4.
         case near
+        /// Two of the same, each with answers of 200 kB one after the other.
+        case answers
     }
 
     var name: String
@@ -66,7 +68,7 @@ extension Road {
                 roads.append(steady("loss-\(name)-\(rtt)ms", "loss", mbit: 20, rtt: rtt, queue: bytes(250_000), loss: loss, isTuned: rtt == 50))
             }
         }
-        for (share, name) in [(Share.twins, "twins"), (.cubic, "cubic"), (.near, "rtt1:4")] {
+        for (share, name) in [(Share.twins, "twins"), (.cubic, "cubic"), (.near, "rtt1:4"), (.answers, "answers")] {
             for (mbit, rtt) in [(20, 40), (20, 100), (100, 40), (5, 40)] as [(Int64, Int64)] {
                 for (size, times) in [("1bdp", 1), ("4bdp", 4)] {
                     roads.append(

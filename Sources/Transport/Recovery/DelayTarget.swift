@@ -46,6 +46,7 @@ package struct DelayTarget: CongestionController {
     private var ignoresStamps = false
     private var unstamped = 0
     private var isLimited = false
+    private var wasIdle = false
     private var roundStart = Instant.zero
     private var newestSent = Instant.zero
     private var rounds = 0
@@ -81,7 +82,12 @@ package struct DelayTarget: CongestionController {
     }
 
     package mutating func onArrival(_ packet: ArrivedPacket, rtt: RTTEstimator, at now: Instant) {
-        if packet.isLimited { isLimited = true }
+        if packet.isLimited {
+            isLimited = true
+            // The time in which there was nothing to send is none of the path's pace.
+            if wasIdle { rate.restart() }
+        }
+        wasIdle = !packet.isLimited
         newestSent = max(newestSent, packet.sentAt)
         loss.onArrival(bytes: packet.bytes)
         if packet.receivedAt != nil, !ignoresStamps { hasStamps = true }

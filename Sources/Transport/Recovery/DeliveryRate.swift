@@ -5,7 +5,7 @@ import MastTimebase
 /// is then no part of it (draft-ietf-ccwg-bbr section 4.1 has the same by our own clock).
 package struct DeliveryRate: Sendable {
     /// What came within half a millisecond: a radio delivers by its frames, and a receiver reads in batches.
-    private struct Arrival {
+    private struct Cluster {
         var at: Double
         var heardAt: Double
         var bytes: Double
@@ -26,7 +26,7 @@ package struct DeliveryRate: Sendable {
     package private(set) var value: Double?
     /// The ninth decile of the time between arrivals, nanoseconds.
     package private(set) var gap = 2e6
-    private var arrivals: Deque<Arrival> = []
+    private var arrivals: Deque<Cluster> = []
     private var measuredAt = -Double.infinity
 
     package init() {}
@@ -37,7 +37,7 @@ package struct DeliveryRate: Sendable {
     package mutating func onArrival(bytes: Int, at: Double, heardAt: Double, transit: Double) {
         let bytes = Double(bytes)
         guard let last = arrivals.last else {
-            arrivals.append(Arrival(at: at, heardAt: heardAt, bytes: bytes, transit: transit))
+            arrivals.append(Cluster(at: at, heardAt: heardAt, bytes: bytes, transit: transit))
             return
         }
         if at <= last.at + Self.together {
@@ -49,8 +49,11 @@ package struct DeliveryRate: Sendable {
         let passed = at - last.at
         learn(passed)
         if passed > Self.pause || arrivals.count >= Self.mostArrivals { arrivals.removeAll(keepingCapacity: true) }
-        arrivals.append(Arrival(at: at, heardAt: heardAt, bytes: bytes, transit: transit))
+        arrivals.append(Cluster(at: at, heardAt: heardAt, bytes: bytes, transit: transit))
     }
+
+    /// What is measured begins with the next arrival.
+    package mutating func restart() { arrivals.removeAll(keepingCapacity: true) }
 
     /// A quantile by stochastic approximation (Robbins and Monro): nine steps up weigh one down.
     private mutating func learn(_ passed: Double) {
