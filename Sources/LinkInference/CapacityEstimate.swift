@@ -111,11 +111,14 @@ struct CapacityEstimate: Sendable {
         }
         index = 0
         var stopped = 0
+        // Where many packets pass in a step, one without any is a stop.
+        let usual = Quantile.of((first...last).map { bins[$0] }, 0.5) ?? 0
+        let shortest = usual >= 10 * 1_500 ? 1 : 2
         while index < isIn.count {
             guard bins[first + index] == 0 else { index += 1; continue }
             let from = index
             while index < isIn.count, bins[first + index] == 0 { index += 1 }
-            guard index - from >= 2 else { continue }
+            guard index - from >= shortest else { continue }
             for place in max(0, from - 1)..<min(isIn.count, index + 1) {
                 isIn[place] = false
                 stopped += 1

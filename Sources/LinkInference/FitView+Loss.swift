@@ -100,6 +100,11 @@ extension FitView {
         let parts = stops.map { $0.concerns(curve.direction) && curve.source != .acknowledgements ? sent.parts(of: $0, self) : [:] }
         /// When it was sent before; at its sender alone.
         var sentBefore = SegmentTimes()
+        /// Sent before a hold, and again by a timer: nothing says whether it was lost.
+        func mayHaveWaited(_ event: Timeline.Event, _ sentBefore: Interval, _ hold: LinkFit.Outage) -> Bool {
+            hold.kind == .hold && event.marks.contains(.byTimer) && !sent.isSent(into: hold, at: sentBefore) && sentBefore < hold.start && sentBefore > hold.start - .seconds(5)
+                && !isToldOfDuplicates(event.flow, hold)
+        }
         /// The outage that it repairs what was sent into, however long the repair took; sooner one of this direction.
         func repaired(_ event: Timeline.Event, sentBefore: Interval?) -> LinkFit.Outage? {
             var found: LinkFit.Outage?
@@ -108,8 +113,9 @@ extension FitView {
                 if outage.concerns(curve.direction) {
                     if let sentBefore {
                         if sent.isSent(into: outage, at: sentBefore) { return outage }
-                        // What stood in the queue came late: a timer need not have waited for it.
-                        guard outage.kind == .hold, event.marks.contains(.byTimer), sentBefore < outage.start else { continue }
+                        // What stood in the queue came late, and a timer need not have waited for it.
+                        if mayHaveWaited(event, sentBefore, outage) { return outage }
+                        continue
                     }
                     if let part = parts[event.flow] {
                         let isIn = part.from.map { Int32(bitPattern: event.sequence &- $0) >= 0 } ?? true && part.to.map { Int32(bitPattern: $0 &- event.sequence) > 0 } ?? true
@@ -164,8 +170,12 @@ extension FitView {
             }
             if let outage = repaired(event, sentBefore: before) {
                 if outage.concerns(curve.direction) {
-                    // What it took is no part of what the link was offered beside it.
-                    if curve.source == .acknowledgements { segments -= 1 }
+                    if let before, mayHaveWaited(event, before, outage) {
+                        doubtful += 1
+                    } else if curve.source == .acknowledgements {
+                        // What it took is no part of what the link was offered beside it.
+                        segments -= 1
+                    }
                     continue
                 }
                 // Only its acknowledgements waited, or were lost.

@@ -111,7 +111,8 @@ extension OutageFinder {
             }
         }
         var outages: [LinkFit.Outage] = []
-        var index = 1
+        // Its beginning may be a window at once.
+        var index = Self.fewestSegments
         while index < segments.count {
             guard segments[index].isLost else {
                 index += 1

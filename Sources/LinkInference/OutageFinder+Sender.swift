@@ -60,7 +60,10 @@ extension OutageFinder {
         if answers.waited >= Self.fewestWaited { return nil }
         // Of what stood in a queue answers would have come all through it.
         if max(queue.wait(before: gap.start) ?? .zero, (answers.age ?? .zero) - baseRTT) > sender.silent { return nil }
-        if isMany { return drop(gap, sender, answers, isCertain: true) }
+        // What came soon after the first answer had come before: it waited, or its answers did, and was not lost.
+        let unrepaired = bytes(from: sender.silence.end + .microseconds(1), for: baseRTT * 9 / 10)
+        let isUnrepaired = unrepaired > (sender.sentAgain.count * 2 + 4) * (sender.segment + 52)
+        if isMany, !isUnrepaired { return drop(gap, sender, answers, isCertain: true) }
         guard !sender.sentAgain.isEmpty, sender.repaired * 2 >= sender.missing else {
             // Most of it would have to be sent again, were it lost.
             guard isMost, answers.missing ?? 0 < 3, sender.repaired * 4 < sender.missing || sender.missing == 0, sender.repaired * 2 < sender.outstanding else { return nil }
@@ -77,7 +80,7 @@ extension OutageFinder {
             return verdict
         }
         // One timer's run may follow a few lost packets: only what stayed away longer tells of the link.
-        guard isMost, sender.sentAgain.count >= 2, sender.missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
+        guard isMost, !isUnrepaired, sender.sentAgain.count >= 2, sender.missing >= 6_000, gap.length >= LinkFit.shortestOutage * 2 else { return nil }
         return drop(gap, sender, answers, isCertain: false)
     }
 

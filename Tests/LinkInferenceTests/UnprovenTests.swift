@@ -88,4 +88,25 @@ import Testing
         // 1,500 bytes each 2.44 ms.
         #expect(fit.up.isLowerBound && fit.up.capacity.inMegabitsPerSecond <= 4.92 * 1.01 && fit.up.capacity.inMegabitsPerSecond > 4.5, "\(fit.up.capacity.inMegabitsPerSecond): \(fit.up.capacityBasis)")
     }
+
+    @Test("where the numbering leaves out more than the sequence, ends of messages may have been lost: the sequence alone proves no share")
+    func endsOfMessages() throws {
+        var world = began()
+        var (sequence, number, now) = (UInt32(1), 1, Instant.zero + .milliseconds(100))
+        for message in 0..<60 {
+            for part in 0..<20 {
+                // The last nine of some are lost, and come again as if for the first time.
+                if message % 8 == 0, part == 11 {
+                    number += 9
+                    now += .milliseconds(200)
+                }
+                world.record(up: false, proto: 6, world.tcp(up: false, sequence: sequence, acknowledgement: 1, flags: 0x10, payload: 1_448), at: now, identification: number)
+                (sequence, number, now) = (sequence + 1_448, number + 1, now + .milliseconds(8))
+                world.record(up: true, proto: 6, world.tcp(up: true, sequence: 1, acknowledgement: sequence, flags: 0x10), at: now)
+            }
+            now += .milliseconds(20)
+        }
+        let fit = try LinkFit(world.timeline)
+        #expect(!fit.down.isLossKnown || abs(fit.down.loss - 72.0 / 1_272) < 0.001, "\(fit.down.lossBasis)")
+    }
 }
