@@ -7,7 +7,7 @@ import Testing
 /// whoever decides so changes `limits`. (The simulated wire and clock have most of it; `bench/counts` has a call's own.)
 struct AllocationTests {
     /// Allocations of one call after another, at most.
-    private static let limits = (optimised: 460.0, debug: 780.0)
+    private static let limits = (optimised: 380.0, debug: 780.0)
 
     private static var isCounted: Bool { allocations_are_counted() != 0 }
 
