@@ -21,7 +21,9 @@ public struct EnvelopeLimits: Sendable, Equatable {
 
 /// Writes envelope fields: big-endian numbers and RFC 9000 section 16 variable-length integers.
 package struct EnvelopeWriter {
-    package var bytes: [UInt8] = []
+    package var bytes: [UInt8]
+
+    package init(bytes: [UInt8] = []) { self.bytes = bytes }
 
     package mutating func u8(_ value: UInt8) { bytes.append(value) }
     package mutating func u32(_ value: UInt32) {
