@@ -36,6 +36,7 @@ import Testing
         for number in [[0x02, 0x81], [0x02, 0x83]] as [[UInt8]] { #expect(isRead(number + [0, 1, 1, 64] + Self.v4, .ppp)) }
         #expect(decode([0x57] + B.ipv6(B.udp()), .ppp).ip?.bytes == 51 && !isRead([0x00, 0x23] + Self.v4, .ppp) && !isRead([0x23] + Self.v4, .ppp))
         #expect(isRead([0x8F, 0, 8, 0] + Self.v4, .ppp) && isRead([0, 0, 0x21] + Self.v4, .pppWithDirection))
+        #expect(!isRead([0, 3, 0, 0x21] + Self.v4, .ppp) && !isRead([0xFF, 4, 0, 0x21] + Self.v4, .ppp) && !isRead([0, 0, 3, 0, 0x21] + Self.v4, .pppWithDirection))
         // Frame relay's address has two to four bytes.
         for (address, isThere) in [([0x18, 0x41], true), ([0x18, 0x40, 0x41], true), ([0x18, 0x40, 0x40, 0x41], true), ([0x19], false), ([0x18, 0x40, 0x40, 0x40, 0x41], false)] as [([UInt8], Bool)] {
             #expect(isRead(address + [3, 0xCC] + Self.v4, .frameRelay) == isThere, "\(address)")
@@ -119,6 +120,9 @@ import Testing
         #expect(frame.count == 14 + 31 && frame.suffix(3) == [1, 2, 3])
         let six = CaptureWriter.frame(datagram: [1, 2, 3], from: try #require(NetworkAddress("[2001:db8::1]:1")), to: to, linkType: .ethernet)
         #expect(six[12..<22] == [0x86, 0xDD, 0x60, 0, 0, 0, 0, 11, 17, 64])
+        // A checksum of 0 would mean that there is none: it is written as its other form.
+        let zeros = CaptureWriter.frame(datagram: [0, 0], from: from, to: to)
+        #expect(CaptureWriter.frame(datagram: Array(zeros[26..<28]), from: from, to: to)[26..<28] == [0xFF, 0xFF])
         // What no datagram holds is cut.
         let large = [UInt8](repeating: 1, count: 70_000)
         #expect(CaptureWriter.frame(datagram: large, from: from, to: to).count == 65_535)
@@ -155,5 +159,20 @@ import Testing
         // Four are a clock's that was set back.
         let stepped = try times(late: 4)
         #expect(stepped != stepped.sorted() && stepped.count == 24)
+    }
+
+    @Test func aSectionDescribesAsManyInterfacesAsANumberNames() throws {
+        var parser = PcapNGParser()
+        func take(_ block: [UInt8]) throws { _ = try parser.take(block.span) }
+        let section = B.section
+        _ = try parser.blockLength(section.span)
+        try take(section)
+        let interface = B.interface(linkType: 101)
+        for _ in 0..<65_536 { try take(interface) }
+        #expect(throws: PcapNGParser.Corruption.self) { try take(interface) }
+        // A new section counts anew.
+        try take(section)
+        try take(interface)
+        #expect(parser.firstLinkType == .raw)
     }
 }

@@ -151,7 +151,7 @@ import Testing
         // The destination alone counts.
         #expect(decode(B.ipv4(B.udp([0xC0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 4, 7, 7, 7, 7])), .raw).udp?.quicDestination == id)
         // RFC 9000 section 17.3.1: the bit 0x20 of a short header, in a datagram of at least 20 bytes.
-        for (first, count, spin) in [(0x40, 20, false), (0x60, 20, true), (0x60, 19, nil), (0x20, 20, nil), (0xE0, 20, nil)] as [(UInt8, Int, Bool?)] {
+        for (first, count, spin) in [(0x40, 20, false), (0x60, 20, true), (0x41, 20, false), (0x60, 19, nil), (0x20, 20, nil), (0xE0, 20, nil)] as [(UInt8, Int, Bool?)] {
             #expect(decode(B.ipv4(B.udp([first] + [UInt8](repeating: 0xFF, count: count - 1))), .raw).udp?.spin == spin)
         }
     }

@@ -44,6 +44,8 @@ import Testing
         (.wifiRadiotap, radiotap(isExtended: true) + wifi(), "radiotap with two words of presence"),
         (.wifiRadiotap, radiotap(flags: 0x20) + wifi(0x88, more: [0, 0, 0, 0]), "radiotap with a padded header"),
         (.wifiRadiotap, radiotap(isExtended: true).dropLast(2) + [0x20, 4] + wifi(0x88, more: [0, 0, 0, 0]), "both"),
+        (.wifiRadiotap, radiotap(flags: 0xDF) + wifi(0x88, more: [0, 0]), "radiotap with every other flag"),
+        (.wifiRadiotap, [0, 0] + B.little(9, 2) + B.little(4, 4) + [0x20] + wifi(0x88, more: [0, 0]), "radiotap without flags"),
         (.wifiPrism, B.little(0x44, 4) + B.little(144, 4) + [UInt8](repeating: 0, count: 136) + wifi(), "Prism of a little-endian host"),
         (.wifiPrism, B.big(0x44, 4) + B.big(144, 4) + [UInt8](repeating: 0, count: 136) + wifi(), "Prism of a big-endian host"),
         (.wifiPrism, B.big(0x8021_1001, 4) + B.big(64, 4) + [UInt8](repeating: 0, count: 56) + wifi(), "AVS under Prism's number"),

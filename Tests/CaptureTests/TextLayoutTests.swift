@@ -48,6 +48,7 @@ import Testing
         #expect(TextLayout.sparkline([], columns: 5) == "")
         #expect(TextLayout.sparkline([0, 1, 2, 3, 4, 5, 6, 7, 8], columns: 9) == " ▁▂▃▄▅▆▇█")
         #expect(TextLayout.sparkline([8, 0, 4, 4], columns: 2) == "██" && TextLayout.sparkline([8, 0, 4, 4, 0, 0], columns: 3) == "██ ")
+        #expect(TextLayout.sparkline([4, 4, 8], columns: 2) == "▆█")
         #expect(TextLayout.sparkline([1, 2], columns: 10) == "▄█" && TextLayout.sparkline([3, 1], columns: 0) == "█")
         #expect(TextLayout.sparkline([1, 4], columns: 2, top: 8) == "▁▄" && TextLayout.sparkline([99], columns: 1, top: 8) == "█")
         #expect(TextLayout.sparkline([0, -1], columns: 2) == "  " && TextLayout.sparkline([1], columns: 1, top: 0) == " ")

@@ -104,6 +104,8 @@ class Reader:
             return
         if not isinstance(node, dict): return
         kind = node.get("_kind", "")
+        # What a macro made lies in no file.
+        if "buffer_id" in node.get("range", {}): return
         if kind in ("tap_expr", "interpolated_string_literal_expr", "enum_element_decl", "if_config_decl", "macro_expansion_expr"): return
         if node.get("implicit") and (kind.endswith("_decl") and kind != "accessor_decl" or kind in ("default_argument_expr",)): return
         if kind == "accessor_decl" and node.get("implicit"): return

@@ -82,7 +82,9 @@ class Tree:
                         "-module-name", "-module-cache-path"):
                 kept += [each, next(given)]
             elif each.startswith("-D"): kept.append(each)
-        return [*kept, "-parse-as-library"]
+        # The driver says by itself where macros are.
+        host = pathlib.Path(shutil.which("swiftc")).resolve().parent.parent / "lib" / "swift" / "host"
+        return [*kept, "-in-process-plugin-server-path", str(host / "libSwiftInProcPluginServer.so"), "-plugin-path", str(host / "plugins"), "-parse-as-library"]
 
     def files(self):
         return sorted(self.sources.rglob("*.swift"))
