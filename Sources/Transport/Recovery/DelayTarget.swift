@@ -2,10 +2,10 @@ import MastTimebase
 
 /// Keeps a short queue: in flight is what the path delivers in its own round trip and a target beside,
 ///
-///     window = rate × (base round trip + target) + 4 datagrams
+///     window = rate × (base round trip + target) + 6 datagrams
 ///
 /// with the rate and the wait in the queue read from the peer's receive times. The target follows the path's own jitter: a radio that
-/// delivers in lumps needs more at hand than a wire. The four datagrams make flows that share a queue converge: whoever has less of it
+/// delivers in lumps needs more at hand than a wire. The six datagrams make flows that share a queue converge: whoever has less of it
 /// adds more in proportion (Vegas, Brakmo and Peterson 1995; FAST, Wei et al. 2006). Losses count only where a queue made them
 /// (`QueueLoss`): random ones do not slow the sender.
 ///
@@ -17,7 +17,7 @@ package struct DelayTarget: CongestionController {
         static let mostTarget = 40e6
         /// The target in ninth deciles of the time between arrivals.
         static let gaps = 8.0
-        static let datagrams = 4.0
+        static let datagrams = 6.0
         /// Below this share of the target the queue counts as empty, and the window grows.
         static let emptyShare = 0.5
         /// Of what arrives, in the first round trip with an empty queue, and after it.
@@ -28,7 +28,7 @@ package struct DelayTarget: CongestionController {
         /// The cushion's steps, in a round trip whose queue was empty once, and in others; they balance where one in eight is.
         static let more = 1.4
         static let less = 0.95
-        static let leastCushion = 0.25
+        static let leastCushion = 0.6
         static let mostCushion = 2.0
     }
 
