@@ -10,7 +10,7 @@ import Testing
         var tracker = TCPTracker()
 
         mutating func send(_ ms: Int64, _ number: UInt32, flags: TCPFlags = .ack, bytes: Int = 1_000) {
-            tracker.observe(TCPHeader(sequence: 1 + number * 1_000, acknowledgement: 1, flags: flags, window: 500, payloadBytes: bytes), .down, at: .zero + .milliseconds(ms))
+            _ = tracker.observe(TCPHeader(sequence: 1 + number * 1_000, acknowledgement: 1, flags: flags, window: 500, payloadBytes: bytes), .down, at: .zero + .milliseconds(ms))
         }
 
         /// - Parameters:
@@ -21,7 +21,7 @@ import Testing
             var header = TCPHeader(sequence: 1, acknowledgement: 1 + next * 1_000, flags: .ack, window: 500, payloadBytes: 0)
             if let sack { header.sack = ((1 + sack.0 * 1_000, 1 + sack.1 * 1_000), nil) }
             header.timestamp = (made, 0)
-            tracker.observe(header, .up, at: .zero + .milliseconds(ms))
+            _ = tracker.observe(header, .up, at: .zero + .milliseconds(ms))
         }
     }
 
@@ -47,7 +47,7 @@ import Testing
         session.send(0, 0)
         session.acknowledge(50, 1, made: 1_000)
         // The last byte of what was acknowledged.
-        session.tracker.observe(
+        _ = session.tracker.observe(
             TCPHeader(sequence: 1_000, acknowledgement: 1, flags: isPushed ? [.ack, .psh] : .ack, window: 500, payloadBytes: 1), .down, at: .zero + .seconds(2))
         #expect(session.tracker.down.keepAlives == (isPushed ? 0 : 1))
         #expect(session.tracker.down.retransmissions == (isPushed ? 1 : 0))

@@ -133,6 +133,20 @@ import Testing
         #expect(control.pacing(RTTEstimator(initial: .milliseconds(100))) == nil, "no round trip, no pace")
     }
 
+    /// Times that leap for longer than a drain waits for: nothing traps, and the base is what our own clock saw.
+    @Test(arguments: [Int64.max, 1 << 60, 90_000_000_000_000]) func timesThatLeapNeitherTrapNorFillThePath(leap: Int64) {
+        var control = DelayTarget(datagramSize: 1_200, maximumWindow: 1 << 24)
+        var rtt = RTTEstimator(initial: .milliseconds(100))
+        for index in 0..<20_000 {
+            let sent = Instant.zero + .milliseconds(Int64(index))
+            rtt.update(sample: .milliseconds(40), ackDelay: .zero)
+            let told = Interval.milliseconds(Int64(index)) + (index > 300 ? .nanoseconds(leap) : .zero)
+            control.onArrival(ArrivedPacket(bytes: 1_200, sentAt: sent, receivedAt: told), rtt: rtt, at: sent + .milliseconds(40))
+            control.onAcknowledgement(FlightState(rtt: rtt, inFlight: 48_000, arrivedBytes: 1_200, lostBytes: 0), at: sent + .milliseconds(40))
+        }
+        #expect(control.window < 1 << 20, "\(control.window)")
+    }
+
     @Test func anotherNetworkStartsOver() {
         var control = run(times: { .milliseconds(Int64($0) + 20) })
         control.onPathChange(at: .zero + .seconds(10))

@@ -52,8 +52,8 @@ package struct DelayTarget: CongestionController {
     private var rounds = 0
     private var lastEmpty = Instant.zero
     private var emptySince: Instant?
-    /// The drain that is on: when it ends, and the wait that it began with.
-    private var drain: (end: Instant, wait: Double, shortest: Double)?
+    /// The drain that is on: when it ends, the wait that it began with, and the least in it of that and of the round trip.
+    private var drain: (end: Instant, wait: Double, shortest: Double, roundTrip: Interval)?
     /// How much of the target the path has shown to need.
     private var cushion = 1.0
 
@@ -115,7 +115,7 @@ package struct DelayTarget: CongestionController {
         rate.measure(roundTrip: roundTrip, busyAbove: (queueing.floor ?? 0) + wish / 10, isLimited: isLimited)
         if newestSent > roundStart { endRound(wish, at: now) }
         if queue < max(1e6, wish * Constant.emptyShare / 4) { lastEmpty = now }
-        drainIfDue(queue, wish, at: now)
+        drainIfDue(queue, latest, at: now)
 
         let isDraining = drain != nil
         let target = isDraining ? 0 : min(wish, loss.ceiling)
@@ -167,19 +167,22 @@ package struct DelayTarget: CongestionController {
     }
 
     /// The base round trip shows only with an empty queue; one that is never empty hides that the path has changed, or that we share it.
-    private mutating func drainIfDue(_ queue: Double, _ target: Double, at now: Instant) {
+    private mutating func drainIfDue(_ queue: Double, _ latest: Interval, at now: Instant) {
         if var drain {
             drain.shortest = min(drain.shortest, queue)
+            drain.roundTrip = min(drain.roundTrip, latest)
             self.drain = drain
             guard now >= drain.end || queue < 0.5e6 else { return }
             self.drain = nil
             lastEmpty = now
-            // Half of what was in flight is gone, and the wait is as long: it is none of ours.
-            guard drain.shortest > max(0.7 * drain.wait, 1e6), let base = base.value else { return }
+            // A quarter of what was in flight is gone, and the wait is as long: it is none of ours. How much longer the path is, our own
+            // clock says: a peer that tells any times must not have us fill it.
+            guard drain.shortest > max(0.7 * drain.wait, 1e6) else { return }
             queueing.raiseFloor(by: drain.shortest, at: now)
-            self.base.reset(to: base + .nanoseconds(Int64(drain.shortest)), at: now)
+            base.reset(to: drain.roundTrip, at: now)
         } else if !isInSlowStart, let base = base.value, now - lastEmpty > max(Constant.drainEvery, base * 50) {
-            drain = (now + base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9))), queue, queue)
+            let end = now + base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9)))
+            drain = (end: end, wait: queue, shortest: queue, roundTrip: latest)
         }
     }
 
