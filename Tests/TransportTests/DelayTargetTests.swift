@@ -15,10 +15,10 @@ import Testing
     }
 
     private func download(
-        _ control: CongestionControl = .delayTarget, mbit: Int64 = 20, roundTrip: Int64 = 40, queue: QueueDiscipline = .infinite, loss: LossModel = .none,
+        _ control: CongestionControl = .delayTarget, kbit: Int64 = 20_000, roundTrip: Int64 = 40, queue: QueueDiscipline = .infinite, loss: LossModel = .none,
         changes: [LinkChange] = [], seconds: Int64 = 12, seed: UInt64 = 3
     ) throws -> Result {
-        let rate = Rate(bitsPerSecond: mbit * 1_000_000)
+        let rate = Rate(bitsPerSecond: kbit * 1_000)
         var down = LinkProfile(service: .constant(rate), delay: .milliseconds(roundTrip / 2), queue: queue, radioLoss: loss)
         down.changes = changes
         let up = LinkProfile(service: .constant(rate), delay: .milliseconds(roundTrip / 2), radioLoss: loss)
@@ -55,14 +55,20 @@ import Testing
         waits.sort()
         let counts = pair.down.statistics
         return Result(
-            share: Double(bytes) * 8 / Double(seconds - 2) / 1e6 / Double(mbit), wait: waits.isEmpty ? 0 : waits[waits.count * 95 / 100],
+            share: Double(bytes) * 8 / Double(seconds - 2) / 1e3 / Double(kbit), wait: waits.isEmpty ? 0 : waits[waits.count * 95 / 100],
             lost: 1 - Double(counts.deliveredPackets) / Double(max(1, counts.offeredPackets)))
     }
 
-    @Test(arguments: [(5, 40), (20, 20), (20, 40), (20, 100), (50, 40)] as [(Int64, Int64)])
-    func aDeepQueueStaysShortAndTheLinkFull(mbit: Int64, roundTrip: Int64) throws {
-        let result = try download(mbit: mbit, roundTrip: roundTrip)
-        #expect(result.share > 0.96 && result.wait < (mbit > 5 ? 35 : 45), "\(result)")
+    @Test(arguments: [(5_000, 40), (20_000, 20), (20_000, 40), (20_000, 100), (50_000, 40)] as [(Int64, Int64)])
+    func aDeepQueueStaysShortAndTheLinkFull(kbit: Int64, roundTrip: Int64) throws {
+        let result = try download(kbit: kbit, roundTrip: roundTrip)
+        #expect(result.share > 0.96 && result.wait < (kbit > 5_000 ? 35 : 45), "\(result)")
+    }
+
+    /// Six datagrams are a second at 64 kbit/s, and stay that: a minute later the queue is no longer.
+    @Test(arguments: [(64, 2_000), (200, 600), (500, 300)] as [(Int64, Double)]) func aSlowLinkIsFullAndItsQueueDoesNotGrow(kbit: Int64, wait: Double) throws {
+        let result = try download(kbit: kbit, seconds: 90)
+        #expect(result.share > 0.9 && result.wait < wait, "\(result)")
     }
 
     @Test func cubicFillsIt() throws {
@@ -75,8 +81,8 @@ import Testing
         #expect(result.share > 0.87 && result.wait < 35, "\(result)")
     }
 
-    @Test(arguments: [(20, 50), (20, 20), (50, 50)] as [(Int64, Int)]) func aShallowQueueIsNotOverrun(mbit: Int64, packets: Int) throws {
-        let result = try download(mbit: mbit, queue: .dropTail(QueueLimit(packets: packets)))
+    @Test(arguments: [(20_000, 50), (20_000, 20), (50_000, 50)] as [(Int64, Int)]) func aShallowQueueIsNotOverrun(kbit: Int64, packets: Int) throws {
+        let result = try download(kbit: kbit, queue: .dropTail(QueueLimit(packets: packets)))
         #expect(result.share > 0.85 && result.lost < 0.03, "\(result)")
     }
 
@@ -102,11 +108,13 @@ import Testing
 
     // MARK: what a peer tells
 
-    private func run(times: (Int) -> Interval?, losing: (Int) -> Bool = { _ in false }) -> DelayTarget {
-        var control = DelayTarget(datagramSize: 1_200, maximumWindow: 1 << 20)
+    private func run(
+        from start: Instant = .zero, maximumWindow: Int = 1 << 20, times: (Int) -> Interval?, losing: (Int) -> Bool = { _ in false }
+    ) -> DelayTarget {
+        var control = DelayTarget(datagramSize: 1_200, maximumWindow: maximumWindow)
         var rtt = RTTEstimator(initial: .milliseconds(100))
         for index in 0..<4_000 {
-            let sent = Instant.zero + .milliseconds(Int64(index))
+            let sent = start + .milliseconds(Int64(index))
             let now = sent + .milliseconds(40)
             rtt.update(sample: .milliseconds(40), ackDelay: .zero)
             control.onArrival(ArrivedPacket(bytes: 1_200, sentAt: sent, receivedAt: times(index)), rtt: rtt, at: now)
@@ -122,9 +130,30 @@ import Testing
         #expect(control.deliveryRate.map { (1.15e6...1.25e6).contains($0) } == true)
     }
 
-    @Test func timesThatStandStillAreNotBelieved() {
-        let control = run(times: { _ in .milliseconds(5) })
-        #expect(control.deliveryRate.map { (1.15e6...1.25e6).contains($0) } == true)
+    /// What a peer may tell of a packet that comes a millisecond after the one before.
+    enum Telling: String, CaseIterable {
+        case standingStill, notTheFirstThree, none, untilTheFirstSecond, oneInTen, setBackByAnHour, setForwardByAnHour
+
+        func time(_ index: Int) -> Interval? {
+            let right = Interval.milliseconds(Int64(index))
+            switch self {
+            case .standingStill: return .milliseconds(5)
+            case .notTheFirstThree: return index < 3 ? nil : right
+            case .none: return nil
+            case .untilTheFirstSecond: return index < 1_000 ? right : nil
+            case .oneInTen: return index % 10 == 0 ? right : nil
+            case .setBackByAnHour: return right + (index < 2_000 ? .seconds(3_600) : .zero)
+            case .setForwardByAnHour: return right + (index < 2_000 ? .zero : .seconds(3_600))
+            }
+        }
+    }
+
+    /// The rate is known in the end, and the window is no more than eight times what the path holds (48 kB), and its target.
+    @Test(arguments: Telling.allCases) func aPeersTimesMayBeMissingOrWrong(telling: Telling) {
+        // A host that has run for ten hours.
+        let control = run(from: .zero + .seconds(36_000), maximumWindow: 1 << 24, times: telling.time)
+        #expect(control.deliveryRate.map { (1.1e6...1.3e6).contains($0) } == true, "\(String(describing: control.deliveryRate))")
+        #expect(control.window < 600_000, "\(control.window)")
     }
 
     @Test(arguments: [0, 1, 7, Int64.max]) func absurdTimesNeitherTrapNorPassTheMaximum(step: Int64) {

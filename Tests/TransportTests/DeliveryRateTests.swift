@@ -89,6 +89,25 @@ import Testing
         #expect(told13 == 1.2)
     }
 
+    /// 64 kbit/s: every packet takes longer than what else is a pause.
+    @Test func aSlowPathIsOnlyPauses() {
+        var path = Path()
+        var told: [Double?] = []
+        for _ in 0..<6 {
+            path.receive(1, every: 150)
+            told.append(path.measure())
+        }
+        #expect(told.contains(0.01) && told.allSatisfy { $0 == nil || $0 == 0.01 }, "8 kB a second")
+    }
+
+    /// A satellite at a gigabit: more packets a round trip than are remembered.
+    @Test func aLongFastPathIsMeasuredOverAQuarterOfASecond() {
+        var path = Path()
+        path.receive(3_000, every: 0.1)
+        let told = path.measure(roundTrip: 900)
+        #expect(told.map { abs($0 - 12) < 0.02 } == true)
+    }
+
     /// Nor is the time in which there was nothing to send.
     @Test func anApplicationsPauseIsNoPace() {
         var path = Path()

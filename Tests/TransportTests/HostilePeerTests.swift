@@ -139,6 +139,9 @@ import Testing
         Row("a gap below zero", payloads: [numbers(0x02, 0, 1, 0, 1, 0, largest, 0)], code: 0x07),
         Row("an acknowledgement of what was never sent", [.ack(AckFrame(ranges: [1_000...1_000], delayMicroseconds: 0))], code: 0x0A),
         Row("an acknowledgement of the largest number", [.ack(AckFrame(ranges: [largest...largest], delayMicroseconds: 0))], code: 0x0A),
+        Row(
+            "two acknowledgements in a packet",
+            [.ack(AckFrame(ranges: [0...0], delayMicroseconds: 0)), .ack(AckFrame(ranges: [0...0], delayMicroseconds: 0))], code: 0x0A),
         Row("a response to no challenge", [.pathResponse(42)], code: nil),
     ]
 

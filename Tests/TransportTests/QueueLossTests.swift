@@ -6,10 +6,10 @@ import Testing
     private static let datagram = 1_000
 
     /// A round trip of 100 datagrams, so many of them lost.
-    private func round(_ loss: inout QueueLoss, lost: Int, deepest: Double, target: Double = 10) {
+    private func round(_ loss: inout QueueLoss, lost: Int, deepest: Double, target: Double = 10, isSeen: Bool = true) {
         loss.onArrival(bytes: (100 - lost) * Self.datagram)
         loss.onLoss(bytes: lost * Self.datagram)
-        loss.endRound(deepest: deepest * 1e6, target: target * 1e6, most: 40e6, datagramSize: Self.datagram)
+        loss.endRound(deepest: deepest * 1e6, target: target * 1e6, most: 40e6, isSeen: isSeen, datagramSize: Self.datagram)
     }
 
     @Test func nothingLostBoundsNothing() {
@@ -57,6 +57,27 @@ import Testing
         round(&loss, lost: 6, deepest: 22)
         #expect(!loss.isLossy)
         round(&loss, lost: 15, deepest: 22)
+        #expect(loss.isLossy)
+    }
+
+    /// A link that lost everything once is believed when it loses nothing, though its queue is long.
+    @Test func whatAPathLosesIsNotExcusedForEver() {
+        var loss = QueueLoss()
+        round(&loss, lost: 0, deepest: 50)
+        for _ in 0..<30 { round(&loss, lost: 90, deepest: 1) }
+        round(&loss, lost: 60, deepest: 40)
+        #expect(loss.isLossy, "no more than 45 in 100 are ever excused")
+        for _ in 0..<30 { round(&loss, lost: 0, deepest: 40) }
+        round(&loss, lost: 6, deepest: 40)
+        #expect(loss.isLossy)
+    }
+
+    /// Whoever can't see the queue can't say that a loss is none of its.
+    @Test func withoutAViewOfTheQueueNothingIsExcused() {
+        var loss = QueueLoss()
+        round(&loss, lost: 0, deepest: 50)
+        for _ in 0..<40 { round(&loss, lost: 5, deepest: 10) }
+        round(&loss, lost: 5, deepest: 0, isSeen: false)
         #expect(loss.isLossy)
     }
 

@@ -37,12 +37,12 @@ import Testing
         #expect(longest(&delay) == 0, "each is told once")
     }
 
-    /// A clock that runs 100 parts in a million too fast is 2 ms off after 20 s.
+    /// A clock that runs 100 parts in a million too fast is 3 ms off after 30 s.
     @Test func driftIsForgotten() {
         var delay = QueueingDelay()
         for second in 0..<100 { insert([20 + Double(second) * 0.1], second: Int64(second), &delay) }
         let drifted = current(&delay)
-        #expect(drifted.map { $0 <= 2.1e6 } == true)
+        #expect(drifted.map { $0 <= 3.1e6 } == true)
     }
 
     @Test func aLongerPathHasALongerLeast() {

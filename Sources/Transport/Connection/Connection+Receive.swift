@@ -102,8 +102,16 @@ extension Connection {
         let ackNow = packets[range.lowerBound] & PacketHeader.ackNowBit != 0
         var frames = FrameReader(packets, in: range)
         var elicits = false
+        var isAcknowledging = false
         do throws(ProtocolViolation) {
             while let frame = try frames.next() {
+                if case .ack = frame {
+                    // The second says nothing new, and costs as much as the first: a packet has room for hundreds.
+                    guard !isAcknowledging else {
+                        throw ProtocolViolation(code: .protocolViolation, reason: "two acknowledgements in a packet")
+                    }
+                    isAcknowledging = true
+                }
                 elicits = try receive(frame, from: address, at: now) || elicits
                 guard isUsable else { return nil }
             }

@@ -128,7 +128,7 @@ extension Connection {
 
     private mutating func fill(_ writer: inout ByteWriter, limit: Int, carriesData: Bool, isProbe: Bool, at now: Instant) -> Bool {
         var frames = SentFrames()
-        if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, at: now) }
+        if !received.isEmpty, acknowledgeNow || unacknowledgedElicited > 0 || carriesData { writeAck(&writer, &frames, limit: limit, at: now) }
         var elicits = false
         var repairs = false
         if carriesData { elicits = writeData(&writer, &frames, limit: limit, isProbe: isProbe, repairs: &repairs, at: now) }
@@ -168,11 +168,12 @@ extension Connection {
         return true
     }
 
-    private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout SentFrames, at now: Instant) {
+    private mutating func writeAck(_ writer: inout ByteWriter, _ frames: inout SentFrames, limit: Int, at now: Instant) {
         guard let last = received.last else { return }
         let largest = last.upperBound - 1
         var told = ShortArray<ReceiveTimestamp>()
-        let most = Int(clamping: peerParameters.timestampsPerAck)
+        // Where a packet must be small, what it carries goes before what is good to know.
+        let most = limit >= 1_000 ? Int(clamping: peerParameters.timestampsPerAck) : 0
         for stamp in stamps where stamp.number <= largest && told.count < most { told.append(stamp) }
         let ranges = received.count
         writer.ackFrame(

@@ -24,6 +24,14 @@ package struct DelayTarget: CongestionController {
         static let firstGrowth = 0.125
         static let growth = 0.5
         static let drainEvery = Interval.seconds(5)
+        /// Well within what base and floor remember: else a queue that never empties becomes the base.
+        static let drainLatest = Interval.seconds(8)
+        static let remembered = Interval.seconds(30)
+        /// A queue that only our own clock sees, in a round trip: no receive times say otherwise.
+        static let blindQueue = Interval.milliseconds(80)
+        /// What an empty queue may grow the window to, in windows that the rate asks for; the rate of a slow start is that of some round
+        /// trips ago.
+        static let mostGrowth = (slowStart: 8, steady: 3)
         static let drainShare = 0.75
         /// The cushion's steps, in a round trip whose queue was empty once, and in others; they balance where one in eight is.
         static let more = 1.4
@@ -40,16 +48,14 @@ package struct DelayTarget: CongestionController {
     private var rate = DeliveryRate()
     private var queueing = QueueingDelay()
     private var loss = QueueLoss()
-    private var base = WindowedMinimum(over: .seconds(10))
-    /// Whether the peer tells receive times: then ours do not mix with them.
-    private var hasStamps = false
-    private var ignoresStamps = false
-    private var unstamped = 0
+    private var base = WindowedMinimum(over: Constant.remembered)
+    private var clock = ArrivalClock()
+    /// Bytes that arrived at times that were not told.
+    private var untimed = 0
     private var isLimited = false
     private var wasIdle = false
     private var roundStart = Instant.zero
     private var newestSent = Instant.zero
-    private var rounds = 0
     private var lastEmpty = Instant.zero
     private var emptySince: Instant?
     /// The drain that is on: when it ends, the wait that it began with, and the least in it of that and of the round trip.
@@ -59,7 +65,8 @@ package struct DelayTarget: CongestionController {
 
     package init(datagramSize: Int, maximumWindow: Int) {
         self.datagramSize = datagramSize
-        self.maximumWindow = maximumWindow
+        // Twice that is still a number.
+        self.maximumWindow = min(maximumWindow, 1 << 30)
         // RFC 9002 section 7.2: ten datagrams.
         window = 10 * datagramSize
     }
@@ -85,22 +92,28 @@ package struct DelayTarget: CongestionController {
         if packet.isLimited {
             isLimited = true
             // The time in which there was nothing to send is none of the path's pace.
-            if wasIdle { rate.restart() }
+            if wasIdle {
+                rate.restart()
+                untimed = 0
+            }
         }
         wasIdle = !packet.isLimited
         newestSent = max(newestSent, packet.sentAt)
         loss.onArrival(bytes: packet.bytes)
-        if packet.receivedAt != nil, !ignoresStamps { hasStamps = true }
-        guard let received = hasStamps ? packet.receivedAt : now.sinceStart else {
-            unstamped = min(unstamped + packet.bytes, maximumWindow)
+        let reading = clock.read(packet, at: now)
+        if reading.isAnother { forgetTimes() }
+        guard let received = reading.at else {
+            untimed = min(untimed + packet.bytes, maximumWindow)
             return
         }
         let at = Double(received.nanoseconds)
         let transit = received - packet.sentAt.sinceStart
         queueing.insert(transit, at: at, now: now)
-        rate.onArrival(bytes: packet.bytes + unstamped, at: at, heardAt: Double(now.nanoseconds), transit: Double(transit.nanoseconds))
-        unstamped = 0
+        rate.onArrival(bytes: packet.bytes + untimed, at: at, heardAt: Double(now.nanoseconds), transit: Double(transit.nanoseconds))
+        untimed = 0
     }
+
+    private mutating func forgetTimes() { (rate, queueing, untimed) = (DeliveryRate(), QueueingDelay(), 0) }
 
     package mutating func onLoss(bytes: Int, latestSentAt: Instant, at now: Instant) { loss.onLoss(bytes: bytes) }
     package mutating func onSpuriousLoss(at now: Instant) { loss.onSpuriousLoss() }
@@ -125,16 +138,24 @@ package struct DelayTarget: CongestionController {
         let wanted = rate.value.map { rate in
             Int(min(rate * (roundTrip * (isDraining ? Constant.drainShare : 1) + target) + extra, Double(maximumWindow)))
         }
-        window = min(maximumWindow, max(next(wanted, queue, target, isEmpty, arrived: state.arrivedBytes, at: now), 4 * datagramSize))
+        let isBlind = latest - (base.value ?? latest) > Constant.blindQueue
+        let next = next(wanted, queue, target, isEmpty, isBlind: isBlind, arrived: state.arrivedBytes, at: now)
+        window = min(maximumWindow, max(next, leastWindow))
     }
 
-    private mutating func next(_ wanted: Int?, _ queue: Double, _ target: Double, _ isEmpty: Bool, arrived: Int, at now: Instant) -> Int {
+    private var leastWindow: Int { 4 * datagramSize }
+
+    private mutating func next(
+        _ wanted: Int?, _ queue: Double, _ target: Double, _ isEmpty: Bool, isBlind: Bool, arrived: Int, at now: Instant
+    ) -> Int {
         guard let wanted else {
             // No rate yet, and losses all the same.
-            return loss.isLossy ? window / 2 : isLimited ? window + arrived : window
+            return loss.isLossy ? window / 2 : isInSlowStart && isLimited && !isBlind ? window + arrived : window
         }
         if isInSlowStart {
-            guard queue > target / 2 || loss.isLossy else { return isLimited ? window + arrived : window }
+            guard queue > target / 2 || loss.isLossy || isBlind else {
+                return isLimited ? min(window + arrived, max(window, wanted * Constant.mostGrowth.slowStart)) : window
+            }
             isInSlowStart = false
             lastEmpty = now
             return wanted
@@ -146,7 +167,8 @@ package struct DelayTarget: CongestionController {
             emptySince = since
             let gain = now - since > base.value ?? .zero ? Constant.growth : Constant.firstGrowth
             // After losses as slowly as their ceiling rises.
-            return window + Int(Double(arrived) * gain * min(1, loss.ceiling / max(self.target, 1)))
+            let more = window + Int(Double(arrived) * gain * min(1, loss.ceiling / max(self.target, 1)))
+            return min(more, max(window, wanted * Constant.mostGrowth.steady))
         }
         if wanted > window { return min(wanted, window + arrived) }
         return queue > target || loss.isLossy ? wanted : window
@@ -154,16 +176,12 @@ package struct DelayTarget: CongestionController {
 
     private mutating func endRound(_ target: Double, at now: Instant) {
         roundStart = now
-        rounds += 1
         if drain == nil, isLimited {
             let isIdle = queueing.takeShortest() < max(0.5e6, target / 10)
             cushion = isIdle ? min(Constant.mostCushion, cushion * Constant.more) : max(Constant.leastCushion, cushion * Constant.less)
         }
-        loss.endRound(deepest: queueing.takeLongest(), target: target, most: Constant.mostTarget, datagramSize: datagramSize)
-        guard rounds >= 16, hasStamps, rate.value == nil else { return }
-        // Times that do not move are none.
-        (ignoresStamps, hasStamps) = (true, false)
-        (rate, queueing) = (DeliveryRate(), QueueingDelay())
+        loss.endRound(deepest: queueing.takeLongest(), target: target, most: Constant.mostTarget, isSeen: rate.value != nil, datagramSize: datagramSize)
+        if isLimited, clock.endRound(isMeasured: rate.value != nil, at: now) { forgetTimes() }
     }
 
     /// The base round trip shows only with an empty queue; one that is never empty hides that the path has changed, or that we share it.
@@ -176,12 +194,12 @@ package struct DelayTarget: CongestionController {
             self.drain = nil
             lastEmpty = now
             // A quarter of what was in flight is gone, and the wait is as long: it is none of ours. How much longer the path is, our own
-            // clock says: a peer that tells any times must not have us fill it.
-            guard drain.shortest > max(0.7 * drain.wait, 1e6) else { return }
+            // clock says: a peer that tells any times must not have us fill it. With the least window there was nothing to take away.
+            guard window > leastWindow, drain.shortest > max(0.7 * drain.wait, 1e6) else { return }
             queueing.raiseFloor(by: drain.shortest, at: now)
             base.reset(to: drain.roundTrip, at: now)
-        } else if !isInSlowStart, let base = base.value, now - lastEmpty > max(Constant.drainEvery, base * 50) {
-            let end = now + base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9)))
+        } else if !isInSlowStart, let base = base.value, now - lastEmpty > min(max(Constant.drainEvery, base * 50), Constant.drainLatest) {
+            let end = now + max(base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9))), latest * 2)
             drain = (end: end, wait: queue, shortest: queue, roundTrip: latest)
         }
     }

@@ -19,7 +19,9 @@ package struct DeliveryRate: Sendable {
     /// A pause beyond this is none of the path's pace.
     static let pause = 100e6
     private static let together = 0.5e6
-    /// As many as the long span holds, and again as many.
+    /// Of a long path, half a round trip, and no more than this.
+    static let longestSpan = 250e6
+    /// As many as the longest span holds.
     private static let mostArrivals = 512
 
     /// Bytes a nanosecond; nil before there is a span to measure.
@@ -48,7 +50,12 @@ package struct DeliveryRate: Sendable {
         }
         let passed = at - last.at
         learn(passed)
-        if passed > Self.pause || arrivals.count >= Self.mostArrivals { arrivals.removeAll(keepingCapacity: true) }
+        // Where every one is a pause, the path is as slow as that.
+        if passed > Self.pause, arrivals.count > 1 {
+            arrivals.removeAll(keepingCapacity: true)
+        } else if arrivals.count >= Self.mostArrivals {
+            arrivals.removeFirst()
+        }
         arrivals.append(Cluster(at: at, heardAt: heardAt, bytes: bytes, transit: transit))
     }
 
@@ -69,7 +76,7 @@ package struct DeliveryRate: Sendable {
     package mutating func measure(roundTrip: Double, busyAbove: Double, isLimited: Bool) {
         // Once a millisecond is often enough, and a fast path acknowledges more often.
         guard let last = arrivals.last, last.at - measuredAt >= 1e6 || last.at < measuredAt else { return }
-        let span = max(Self.shortSpan, roundTrip / 2)
+        let span = min(max(Self.shortSpan, roundTrip / 2), Self.longestSpan)
         let longest = max(span, Self.longSpan)
         while arrivals.count > 2, arrivals[1].at <= last.at - longest { arrivals.removeFirst() }
         guard let first = arrivals.first, last.at - first.at >= span * 0.75 else { return }

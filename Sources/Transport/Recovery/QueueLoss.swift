@@ -17,6 +17,8 @@ package struct QueueLoss: Sendable {
     private static let leastPackets = 3
     /// Nanoseconds.
     private static let leastCeiling = 0.5e6
+    /// A path that loses more than this without a queue carries nothing anyway: no more is excused.
+    private static let mostElsewhere = 0.3
 
     package init() {}
 
@@ -29,12 +31,14 @@ package struct QueueLoss: Sendable {
     ///   - deepest: the longest wait in it, nanoseconds.
     ///   - target: what we aim at, nanoseconds.
     ///   - most: a ceiling above is none.
-    package mutating func endRound(deepest: Double, target: Double, most: Double, datagramSize: Int) {
+    ///   - isSeen: whether `deepest` was measured. Else every loss may be the queue's.
+    package mutating func endRound(deepest: Double, target: Double, most: Double, isSeen: Bool, datagramSize: Int) {
         let share = Double(lost) / max(1, Double(lost + arrived))
         longest = max(deepest, longest * 0.98)
-        let isDeep = deepest >= longest / 2
-        if !isDeep { elsewhere += (share - elsewhere) / 8 }
-        isLossy = isDeep && share - elsewhere * 1.5 > Self.tolerated && lost >= Self.leastPackets * datagramSize
+        let isDeep = !isSeen || deepest >= longest / 2
+        // A round trip with a long queue that lost less says that the path itself loses no more.
+        if !isDeep || share < elsewhere { elsewhere = min(elsewhere + (share - elsewhere) / 8, Self.mostElsewhere) }
+        isLossy = isDeep && share - (isSeen ? elsewhere * 1.5 : 0) > Self.tolerated && lost >= Self.leastPackets * datagramSize
         if isLossy {
             ceiling = max(min(ceiling, deepest, target) / 2, Self.leastCeiling)
         } else {

@@ -2,9 +2,9 @@ import Collections
 import MastTimebase
 
 /// How long packets wait on their way: one-way time, less the least of it lately. The clocks' difference cancels, and their drift is
-/// forgotten with the least (100 parts in a million are 2 ms in its 20 s).
+/// forgotten with the least (100 parts in a million are 3 ms in its 30 s).
 package struct QueueingDelay: Sendable {
-    private var least = WindowedMinimum(over: .seconds(20))
+    private var least = WindowedMinimum(over: .seconds(30))
     /// Those of the last 10 ms: the least of them counts, as single packets come late by a radio's repeats.
     private var recent: Deque<(at: Double, transit: Double)> = []
     private static let recently = 10e6
