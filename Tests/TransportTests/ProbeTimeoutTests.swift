@@ -39,8 +39,8 @@ import Testing
 
     struct Cap: Sendable { let silent, cap: Interval }
     static let caps = [
-        Cap(silent: .zero, cap: .milliseconds(250)), Cap(silent: .milliseconds(9_999), cap: .milliseconds(250)),
-        Cap(silent: .seconds(10), cap: .seconds(1)), Cap(silent: .milliseconds(59_999), cap: .seconds(1)),
+        Cap(silent: .zero, cap: .milliseconds(250)), Cap(silent: .milliseconds(29_999), cap: .milliseconds(250)),
+        Cap(silent: .seconds(30), cap: .seconds(1)), Cap(silent: .milliseconds(59_999), cap: .seconds(1)),
         Cap(silent: .seconds(60), cap: .seconds(5)), Cap(silent: .seconds(600), cap: .seconds(5)),
     ]
 
@@ -60,9 +60,9 @@ import Testing
     /// Or every packet of such a path would be probed.
     @Test func aPathSlowerThanTheCapKeepsItsRoundTrip() {
         #expect(interval(steady(600)) == .milliseconds(602))
-        #expect(interval(steady(600), 8) == .milliseconds(602), "no backoff below ten seconds of silence")
-        #expect(interval(steady(600), 8, silent: .seconds(10)) == .seconds(1))
-        #expect(interval(steady(600), 1, silent: .seconds(10)) == .milliseconds(903))
-        #expect(interval(fresh(600), 3, silent: .seconds(10)) == .milliseconds(1_800), "600 + 4 × 300")
+        #expect(interval(steady(600), 8) == .milliseconds(602), "no backoff below thirty seconds of silence")
+        #expect(interval(steady(600), 8, silent: .seconds(30)) == .seconds(1))
+        #expect(interval(steady(600), 1, silent: .seconds(30)) == .milliseconds(903))
+        #expect(interval(fresh(600), 3, silent: .seconds(30)) == .milliseconds(1_800), "600 + 4 × 300")
     }
 }

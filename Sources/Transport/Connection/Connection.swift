@@ -57,10 +57,10 @@ struct Connection: ~Copyable {
     /// What a responder says that it speaks, none of them ours.
     var peerVersions: [UInt8] = []
     var initiationAttempts = 0
-    var initiationSentAt: Instant?
+    var firstInitiationAt: Instant?
     var cookie: [UInt8]?
     var responsePending = false
-    var responseSentAt: Instant?
+    var firstResponseAt: Instant?
     var responsesSent = 0
     /// Where the first message came from again, if not from where it came first: the answer goes there too.
     var responseElsewhere: NetworkAddress?
