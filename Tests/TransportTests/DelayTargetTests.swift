@@ -93,6 +93,13 @@ import Testing
         #expect(result.share > 0.8, "\(result)")
     }
 
+    /// Nor is one that is 100 ms longer, by another mast: it is noticed within some round trips, not with the next drain.
+    @Test func aMuchLongerPathIsNoticedSoon() throws {
+        let change = LinkChange(at: .seconds(4), .delay(.milliseconds(120)))
+        let result = try download(changes: [change], seconds: 8)
+        #expect(result.share > 0.7, "\(result)")
+    }
+
     @Test func aSlowerLinkIsNoticedWithinARoundTripOrTwo() throws {
         let change = LinkChange(at: .seconds(5), .rate(Rate(bitsPerSecond: 4_000_000)))
         let result = try download(changes: [change])
@@ -148,12 +155,12 @@ import Testing
         }
     }
 
-    /// The rate is known in the end, and the window is no more than eight times what the path holds (48 kB), and its target.
+    /// The rate is known in the end, and the window is no more than eight times what the path holds with the longest target (104 kB).
     @Test(arguments: Telling.allCases) func aPeersTimesMayBeMissingOrWrong(telling: Telling) {
         // A host that has run for ten hours.
         let control = run(from: .zero + .seconds(36_000), maximumWindow: 1 << 24, times: telling.time)
         #expect(control.deliveryRate.map { (1.1e6...1.3e6).contains($0) } == true, "\(String(describing: control.deliveryRate))")
-        #expect(control.window < 600_000, "\(control.window)")
+        #expect(control.window < 835_000, "\(control.window)")
     }
 
     @Test(arguments: [0, 1, 7, Int64.max]) func absurdTimesNeitherTrapNorPassTheMaximum(step: Int64) {

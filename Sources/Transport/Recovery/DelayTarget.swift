@@ -56,6 +56,7 @@ package struct DelayTarget: CongestionController {
     private var wasIdle = false
     private var roundStart = Instant.zero
     private var newestSent = Instant.zero
+    private var standing = StandingWait()
     private var lastEmpty = Instant.zero
     private var emptySince: Instant?
     /// The drain that is on: when it ends, the wait that it began with, and the least in it of that and of the round trip.
@@ -126,7 +127,7 @@ package struct DelayTarget: CongestionController {
         let roundTrip = Double((base.value ?? latest).nanoseconds)
         let wish = target
         rate.measure(roundTrip: roundTrip, busyAbove: (queueing.floor ?? 0) + wish / 10, isLimited: isLimited)
-        if newestSent > roundStart { endRound(wish, at: now) }
+        if newestSent > roundStart { endRound(wish, latest, at: now) }
         if queue < max(1e6, wish * Constant.emptyShare / 4) { lastEmpty = now }
         drainIfDue(queue, latest, at: now)
 
@@ -174,10 +175,15 @@ package struct DelayTarget: CongestionController {
         return queue > target || loss.isLossy ? wanted : window
     }
 
-    private mutating func endRound(_ target: Double, at now: Instant) {
+    private mutating func endRound(_ target: Double, _ latest: Interval, at now: Instant) {
         roundStart = now
         if drain == nil, isLimited {
-            let isIdle = queueing.takeShortest() < max(0.5e6, target / 10)
+            let shortest = queueing.takeShortest()
+            if standing.endRound(shortest: shortest, least: target, window: window), !isInSlowStart, window > leastWindow {
+                queueing.raiseFloor(by: shortest, at: now)
+                base.reset(to: latest, at: now)
+            }
+            let isIdle = shortest < max(0.5e6, target / 10)
             cushion = isIdle ? min(Constant.mostCushion, cushion * Constant.more) : max(Constant.leastCushion, cushion * Constant.less)
         }
         loss.endRound(deepest: queueing.takeLongest(), target: target, most: Constant.mostTarget, isSeen: rate.value != nil, datagramSize: datagramSize)
