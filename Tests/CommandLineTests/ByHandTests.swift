@@ -22,7 +22,7 @@ import Testing
 
     /// In network namespaces, since the port is the one that is written there.
     @Test(
-        .enabled("needs root, ip(8) and the wasmtime library", { try await isPossible() }), .timeLimit(.minutes(4)),
+        .enabled("needs root, ip(8) and the wasmtime library", { try await isPossible() }), .timeLimit(.minutes(20)),
         arguments: Machines.allCases)
     func readme(_ machines: Machines) async throws {
         let program = try Program()

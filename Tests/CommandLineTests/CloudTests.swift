@@ -9,7 +9,7 @@ import Testing
         return try await program.run("doctor").status == 0
     }
 
-    @Test(.enabled("the wasmtime library is installed", { try await hasEngine() }), .timeLimit(.minutes(4)))
+    @Test(.enabled("the wasmtime library is installed", { try await hasEngine() }), .timeLimit(.minutes(20)))
     func aCloudIsMadeRunsAnApplicationAndSurvivesItsStation() async throws {
         let program = try Program()
         defer { program.remove() }

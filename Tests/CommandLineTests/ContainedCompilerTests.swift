@@ -82,7 +82,7 @@ import Testing
         #expect(await child.ending(within: .seconds(30)) == .exited(69))
     }
 
-    @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(4)))
+    @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(20)))
     func `a station that was started again runs what it compiled before, and compiles anew what was changed`() async throws {
         let cloud = try await TestCloud()
         let input = try cloud.program.write("input.txt", Array("needle\nhay\n".utf8))

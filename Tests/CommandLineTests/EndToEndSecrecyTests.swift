@@ -7,7 +7,7 @@ extension ProcessTests {
     @Suite struct EndToEndSecrecyTests {
         @Test(
             .enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }),
-            .enabled(if: ProcessMemory.isReadable, "this system does not let a test read /proc/PID/mem of its own children"), .timeLimit(.minutes(5)))
+            .enabled(if: ProcessMemory.isReadable, "this system does not let a test read /proc/PID/mem of its own children"), .timeLimit(.minutes(20)))
         func runsPassTheCommunicationServerUnread() async throws {
             let cloud = try await TestCloud(recorded: true)
             let program = cloud.program

@@ -23,7 +23,7 @@ import Testing
     }()
 
     @Test(
-        .enabled(if: python != nil && ProcessInfo.processInfo.environment["MAST_INTEROPERABILITY"] != nil, "asked for by MAST_INTEROPERABILITY, with python3-cryptography: its pauses are a quiet machine's"), .timeLimit(.minutes(5)),
+        .enabled(if: python != nil && ProcessInfo.processInfo.environment["MAST_INTEROPERABILITY"] != nil, "asked for by MAST_INTEROPERABILITY, with python3-cryptography: its pauses are a quiet machine's"), .timeLimit(.minutes(20)),
         arguments: [
             ["--suite", "1", "--key-changes", "3", "--calls", "20"], ["--suite", "2", "--key-changes", "2", "--calls", "10", "--loss", "0.1", "--seed", "7"],
         ])

