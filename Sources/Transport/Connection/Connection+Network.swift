@@ -32,11 +32,32 @@ extension Connection {
         probeOldest()
     }
 
-    /// The next packet goes past window and pacer, and carries the oldest unacknowledged bytes of a call.
+    /// Packets looked at for what a probe may carry: calls, and the probes that carried them before.
+    private static let mostProbed = 256
+    /// Header, tag, and an acknowledgement of some ranges.
+    private static let probeOverhead = 100
+
+    /// The next packet goes past window and pacer, and carries the oldest unacknowledged bytes of a call, and those of later calls that
+    /// fit beside them: when silence ends, they are there with the first packet that comes through.
     mutating func probeOldest() {
         probesPending = 1
         elicitPending = true
-        guard let oldest = path.recovery.sent.oldestWithFrames else { return }
+        let waiting = path.recovery.sent.oldestWithFrames(Self.mostProbed)
+        guard let oldest = waiting.first else { return }
+        var room = datagramSize - Self.probeOverhead
+        var chosen: [StreamID] = []
+        var further: [SentFrame] = []
+        for packet in waiting {
+            for case .stream(let id, let range, let fin) in packet.frames where !chosen.contains(id) {
+                room -= range.count + ByteWriter.streamHeaderSize(id: id, offset: range.lowerBound) + 8
+                guard room >= 0 else { break }
+                chosen.append(id)
+                if packet.number != oldest.number { further.append(.stream(id, range, fin: fin)) }
+            }
+            guard room > 0 else { break }
+        }
+        // Each goes before the others.
+        for frame in further.reversed() { streams.probe(frame) }
         for frame in oldest.frames {
             switch frame {
             case .stream(let id, _, _): _ = streams.probe(id)

@@ -18,6 +18,7 @@ extension Connection {
                 timers[.keepAlive] = keepAlive.map { now + $0 }
             case .candidates: candidatesDue(at: now)
             case .drain: phase = .closed
+            case .repair: repairsDue(at: now)
             }
         }
     }

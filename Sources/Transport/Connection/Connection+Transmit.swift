@@ -145,6 +145,7 @@ extension Connection {
         guard seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return false }
         let isCopied = copyToCandidates(writer, at: now)
         if repairs { statistics.packetsRetransmitted += 1 }
+        if elicits, !repairs { considerRepair(of: frames, number: number, at: now) }
         record(writer.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
         note(.packetSent(number: number, bytes: writer.count, retransmission: repairs, probe: isProbe && elicits), at: now)
         return true

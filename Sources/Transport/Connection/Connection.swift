@@ -22,7 +22,7 @@ struct Connection: ~Copyable {
     }
 
     enum Timer: Int, CaseIterable {
-        case handshake, handshakeLimit, loss, probe, acknowledge, pacing, idle, keepAlive, candidates, drain
+        case handshake, handshakeLimit, loss, probe, acknowledge, pacing, idle, keepAlive, candidates, drain, repair
     }
 
     let handle: ConnectionHandle
@@ -53,6 +53,8 @@ struct Connection: ~Copyable {
     var fillsProbe = false
     var pings: [Instant] = []
     var elicitPending = false
+    /// Packets whose calls may go twice, in order of `due`.
+    var repairs = Deque<Repair>()
     var initiationPending = false
     /// What a responder says that it speaks, none of them ours.
     var peerVersions: [UInt8] = []

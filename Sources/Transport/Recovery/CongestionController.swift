@@ -8,6 +8,8 @@ package protocol CongestionController: Sendable {
     var window: Int { get }
     /// Whether the window is still growing exponentially.
     var isInSlowStart: Bool { get }
+    /// Whether what is sent beside does not make others wait, as far as it knows.
+    var hasShortQueue: Bool { get }
     /// How fast packets leave; nil before there is a round trip to tell.
     func pacing(_ rtt: RTTEstimator) -> PacingRate?
 
@@ -59,6 +61,7 @@ extension CongestionController {
         return PacingRate(bytes: Int64(clamping: Int128(window) * (isInSlowStart ? 8 : 5) / 4), per: rtt.smoothed)
     }
 
+    package var hasShortQueue: Bool { true }
     package mutating func onSent(bytes: Int, inFlight: Int, at now: Instant) {}
     package mutating func onAcknowledgement(_ state: FlightState, at now: Instant) {}
 }

@@ -44,6 +44,7 @@ package struct DelayTarget: CongestionController {
     private let maximumWindow: Int
     package private(set) var window: Int
     package private(set) var isInSlowStart = true
+    package private(set) var hasShortQueue = true
 
     private var rate = DeliveryRate()
     private var queueing = QueueingDelay()
@@ -134,6 +135,7 @@ package struct DelayTarget: CongestionController {
         let isDraining = drain != nil
         let target = isDraining ? 0 : min(wish, loss.ceiling)
         let isEmpty = queue < target * Constant.emptyShare
+        hasShortQueue = queue <= wish
         if !isEmpty { emptySince = nil }
         let extra = isDraining ? 0 : Constant.datagrams * Double(datagramSize)
         let wanted = rate.value.map { rate in

@@ -49,6 +49,8 @@ package struct Recovery: Sendable {
     private var detector = LossDetector()
     private var controller: any CongestionController
     private var pacer: Pacer
+    private var history = LossHistory()
+    private var repairBudget = RepairBudget()
     private var concluded: Deque<Concluded> = []
     /// Packets below this number were under way when there was nothing more to send: they say nothing of the window.
     private var idleBefore: UInt64 = 0
@@ -105,6 +107,7 @@ package struct Recovery: Sendable {
         sent.append(bytes: bytes, windowLimited: limited, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
         controller.onSent(bytes: bytes, inFlight: inFlight, at: now)
         pacer.onSent(bytes: bytes)
+        repairBudget.onSent(bytes: bytes)
         lastSent = now
         if unacknowledgedSince == nil { unacknowledgedSince = now }
     }
@@ -171,6 +174,7 @@ package struct Recovery: Sendable {
         _ = mtu.onAcknowledged(packet.number, bytes: packet.bytes)
         guard packet.state == .outstanding else { return }
         sample.acknowledgedBytes += packet.bytes
+        history.onArrival()
         let isLimited = packet.windowLimited || packet.number >= idleBefore
         controller.onArrival(
             ArrivedPacket(bytes: packet.bytes, sentAt: packet.sentAt, receivedAt: received, isLimited: isLimited), rtt: rtt, at: now)
@@ -197,6 +201,7 @@ package struct Recovery: Sendable {
                 continue
             }
             mtu.onLost(number, bytes: packet.bytes)
+            history.onLoss(number, sentAt: packet.sentAt)
             bytes += packet.bytes
             latest = max(latest, packet.sentAt)
         }
@@ -206,6 +211,21 @@ package struct Recovery: Sendable {
 
     /// In the order of numbers: first what arrived, then what is lost.
     package mutating func nextConcluded() -> Concluded? { concluded.popFirst() }
+
+    // MARK: repair
+
+    /// How long after a packet its calls should go again; nil where the path loses little, or an acknowledgement would be as soon. Apart
+    /// by more than a burst lasts, or both would be lost.
+    package var repairSpacing: Interval? {
+        guard history.isFragile else { return nil }
+        let spacing = max(.milliseconds(10), rtt.smoothed / 8, history.burst * 3 / 2)
+        return spacing < rtt.smoothed ? spacing : nil
+    }
+
+    /// Whether so many bytes may be sent on suspicion; then they count.
+    package mutating func mayRepair(_ bytes: Int, at now: Instant) -> Bool {
+        controller.hasShortQueue && repairBudget.take(bytes, rate: Double(window) / max(rtt.smoothed, .milliseconds(1)).inSeconds, at: now)
+    }
 
     // MARK: time and paths
 
@@ -225,6 +245,7 @@ package struct Recovery: Sendable {
     /// Another network: what was learned about the old one no longer holds (RFC 9000 section 9.4).
     package mutating func onPathChange(at now: Instant) {
         controller.onPathChange(at: now)
+        history = LossHistory()
         mtu = PathMTU(ceiling: largestDatagram)
         rtt = RTTEstimator(initial: max(rtt.smoothed, initialRTT))
     }

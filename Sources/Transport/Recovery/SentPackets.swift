@@ -123,12 +123,16 @@ package struct SentPackets: Sendable {
         return index
     }
 
-    /// The oldest packet that waits for an acknowledgement and carried something.
-    package var oldestWithFrames: SentPacket? {
-        for index in firstOutstanding..<packets.count where packets[index].state == .outstanding && !packets[index].triesSize {
-            return packets[index]
-        }
-        return nil
+    /// The oldest packets that wait for an acknowledgement and carried something.
+    package func oldestWithFrames(_ count: Int) -> [SentPacket] {
+        packets[firstOutstanding...].lazy.filter { $0.state == .outstanding && !$0.triesSize }.prefix(count).map { $0 }
+    }
+
+    /// Nil when it is concluded, or was never there.
+    package func outstanding(_ number: UInt64) -> SentPacket? {
+        let index = index(from: number)
+        guard index < packets.count, packets[index].number == number, packets[index].state == .outstanding else { return nil }
+        return packets[index]
     }
 
     /// Send time of the oldest packet that still waits for an acknowledgement.

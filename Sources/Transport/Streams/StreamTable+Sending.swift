@@ -161,7 +161,19 @@ extension StreamTable {
     package mutating func probe(_ id: StreamID) -> Bool {
         guard let stream = find(id), stream.send.markOldestLost() else { return false }
         if stream.send.hasUnsentReset { enqueueControl(stream) }
-        // A probe goes first.
+        putFirst(stream)
+        return true
+    }
+
+    /// Queues what one frame carried for a probe, as far as it is unacknowledged.
+    package mutating func probe(_ frame: SentFrame) {
+        guard case .stream(let id, let range, let fin) = frame, let stream = find(id) else { return }
+        stream.send.onLost(range, fin: fin)
+        if stream.send.hasSendable(credit: connectionCredit) { putFirst(stream) }
+    }
+
+    /// A probe goes first.
+    private mutating func putFirst(_ stream: Stream) {
         switch stream.queue {
         case .ready: sendQueue.removeAll { $0 === stream }
         case .outOfCredit: creditQueue.removeAll { $0 === stream }
@@ -169,6 +181,5 @@ extension StreamTable {
         }
         stream.queue = .ready
         sendQueue.prepend(stream)
-        return true
     }
 }

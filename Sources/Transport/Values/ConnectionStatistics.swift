@@ -19,6 +19,8 @@ public struct ConnectionStatistics: Sendable {
     public var spuriousLosses: UInt64 = 0
     /// Packets sent that carried something sent before.
     public var packetsRetransmitted: UInt64 = 0
+    /// Packets whose calls were sent a second time before anything was known of their loss.
+    public var repairs: UInt64 = 0
     public var probes: UInt64 = 0
     public var consecutiveProbes = 0
     public var congestionWindow = 0
