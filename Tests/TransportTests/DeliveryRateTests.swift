@@ -74,6 +74,16 @@ import Testing
         #expect(told10 == 0.3)
     }
 
+    /// A policer has no queue: what it lets through is the rate.
+    @Test func whereMuchIsLostWhatCameIsTheRate() {
+        var path = Path()
+        path.receive(101, every: 1)
+        _ = path.measure()
+        path.receive(60, every: 4, transit: 1)
+        path.rate.measure(roundTrip: 40e6, busyAbove: 5e6, isLimited: true, isLosing: true)
+        #expect(path.rate.value.map { ($0 * 1_000 * 100).rounded() / 100 } == 0.3)
+    }
+
     /// A radio that is away for a while is as fast as before when it is back.
     @Test func aPauseIsNoPace() {
         var path = Path()

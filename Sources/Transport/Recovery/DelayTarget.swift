@@ -33,6 +33,9 @@ package struct DelayTarget: CongestionController {
         /// trips ago.
         static let mostGrowth = (slowStart: 8, steady: 3)
         static let drainShare = 0.75
+        /// As BBR's, so that those who began a round trip later drain too.
+        static let drainsToRaise = 2
+        static let shortestDrain = Interval.milliseconds(200)
         /// The cushion's steps, in a round trip whose queue was empty once, and in others; they balance where one in eight is.
         static let more = 1.4
         static let less = 0.95
@@ -57,13 +60,25 @@ package struct DelayTarget: CongestionController {
     private var wasIdle = false
     private var roundStart = Instant.zero
     private var newestSent = Instant.zero
-    private var standing = StandingWait()
-    private var lastEmpty = Instant.zero
+    /// The shortest wait of late, and when it was: all who share a queue see it at once, and so drain it together.
+    private var emptiest = (wait: Double.infinity, at: Instant.zero)
     private var emptySince: Instant?
     /// The drain that is on: when it ends, the wait that it began with, and the least in it of that and of the round trip.
-    private var drain: (end: Instant, wait: Double, shortest: Double, roundTrip: Interval)?
+    private var drain: Drain?
+    /// Drains in a row in which the wait stayed.
+    private var failedDrains = 0
     /// How much of the target the path has shown to need.
     private var cushion = 1.0
+
+    private struct Drain {
+        var end: Instant
+        /// What it began with.
+        var wait: Double
+        var window: Int
+        /// The least in it.
+        var shortest: Double
+        var roundTrip: Interval
+    }
 
     package init(datagramSize: Int, maximumWindow: Int) {
         self.datagramSize = datagramSize
@@ -127,9 +142,13 @@ package struct DelayTarget: CongestionController {
         guard let queue = queueing.current() else { return }
         let roundTrip = Double((base.value ?? latest).nanoseconds)
         let wish = target
-        rate.measure(roundTrip: roundTrip, busyAbove: (queueing.floor ?? 0) + wish / 10, isLimited: isLimited)
-        if newestSent > roundStart { endRound(wish, latest, at: now) }
-        if queue < max(1e6, wish * Constant.emptyShare / 4) { lastEmpty = now }
+        // What comes during a drain is what we let go.
+        if drain == nil {
+            rate.measure(
+                roundTrip: roundTrip, busyAbove: (queueing.floor ?? 0) + wish / 10, isLimited: isLimited, isLosing: loss.isHeavy)
+        }
+        if newestSent > roundStart { endRound(wish, at: now) }
+        if queue <= max(emptiest.wait, 1e6, wish * Constant.emptyShare / 4) { emptiest = (queue, now) }
         drainIfDue(queue, latest, at: now)
 
         let isDraining = drain != nil
@@ -137,7 +156,7 @@ package struct DelayTarget: CongestionController {
         let isEmpty = queue < target * Constant.emptyShare
         hasShortQueue = queue <= wish
         if !isEmpty { emptySince = nil }
-        let extra = isDraining ? 0 : Constant.datagrams * Double(datagramSize)
+        let extra = isDraining ? 0 : Constant.datagrams * Double(datagramSize) * min(1, loss.ceiling / wish)
         let wanted = rate.value.map { rate in
             Int(min(rate * (roundTrip * (isDraining ? Constant.drainShare : 1) + target) + extra, Double(maximumWindow)))
         }
@@ -146,7 +165,7 @@ package struct DelayTarget: CongestionController {
         window = min(maximumWindow, max(next, leastWindow))
     }
 
-    private var leastWindow: Int { 4 * datagramSize }
+    private var leastWindow: Int { (drain != nil || loss.ceiling < Constant.leastTarget / 4 ? 2 : 4) * datagramSize }
 
     private mutating func next(
         _ wanted: Int?, _ queue: Double, _ target: Double, _ isEmpty: Bool, isBlind: Bool, arrived: Int, at now: Instant
@@ -160,7 +179,7 @@ package struct DelayTarget: CongestionController {
                 return isLimited ? min(window + arrived, max(window, wanted * Constant.mostGrowth.slowStart)) : window
             }
             isInSlowStart = false
-            lastEmpty = now
+            emptiest = (queue, now)
             return wanted
         }
         if drain != nil { return min(window, wanted) }
@@ -177,15 +196,10 @@ package struct DelayTarget: CongestionController {
         return queue > target || loss.isLossy ? wanted : window
     }
 
-    private mutating func endRound(_ target: Double, _ latest: Interval, at now: Instant) {
+    private mutating func endRound(_ target: Double, at now: Instant) {
         roundStart = now
         if drain == nil, isLimited {
-            let shortest = queueing.takeShortest()
-            if standing.endRound(shortest: shortest, least: target, window: window), !isInSlowStart, window > leastWindow {
-                queueing.raiseFloor(by: shortest, at: now)
-                base.reset(to: latest, at: now)
-            }
-            let isIdle = shortest < max(0.5e6, target / 10)
+            let isIdle = queueing.takeShortest() < max(0.5e6, target / 10)
             cushion = isIdle ? min(Constant.mostCushion, cushion * Constant.more) : max(Constant.leastCushion, cushion * Constant.less)
         }
         loss.endRound(deepest: queueing.takeLongest(), target: target, most: Constant.mostTarget, isSeen: rate.value != nil, datagramSize: datagramSize)
@@ -200,15 +214,23 @@ package struct DelayTarget: CongestionController {
             self.drain = drain
             guard now >= drain.end || queue < 0.5e6 else { return }
             self.drain = nil
-            lastEmpty = now
+            rate.restart()
+            emptiest = (drain.shortest, now)
             // A quarter of what was in flight is gone, and the wait is as long: it is none of ours. How much longer the path is, our own
             // clock says: a peer that tells any times must not have us fill it. With the least window there was nothing to take away.
-            guard window > leastWindow, drain.shortest > max(0.7 * drain.wait, 1e6) else { return }
+            guard drain.window > leastWindow, drain.shortest > max(0.7 * drain.wait, 1e6) else {
+                failedDrains = 0
+                return
+            }
+            // Who shares the queue has seen the first, and drains with the second.
+            failedDrains += 1
+            guard failedDrains >= Constant.drainsToRaise else { return }
+            failedDrains = 0
             queueing.raiseFloor(by: drain.shortest, at: now)
             base.reset(to: drain.roundTrip, at: now)
-        } else if !isInSlowStart, let base = base.value, now - lastEmpty > min(max(Constant.drainEvery, base * 50), Constant.drainLatest) {
-            let end = now + max(base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9))), latest * 2)
-            drain = (end: end, wait: queue, shortest: queue, roundTrip: latest)
+        } else if !isInSlowStart, let base = base.value, now - emptiest.at > min(max(Constant.drainEvery, base * 25), Constant.drainLatest) {
+            let length = max(base * 3 / 2 + .nanoseconds(Int64(min(queue, 1e9))), latest * 2, Constant.shortestDrain)
+            drain = Drain(end: now + length, wait: queue, window: window, shortest: queue, roundTrip: latest)
         }
     }
 

@@ -73,7 +73,8 @@ package struct DeliveryRate: Sendable {
     ///   - roundTrip: the shortest, nanoseconds; the short span is at least half of it.
     ///   - busyAbove: a one-way time that says that the queue was never empty. Else what came is no more than what was sent.
     ///   - isLimited: whether the window bounds what is sent.
-    package mutating func measure(roundTrip: Double, busyAbove: Double, isLimited: Bool) {
+    ///   - isLosing: whether much is lost, queue or none: a policer lets through what it lets through.
+    package mutating func measure(roundTrip: Double, busyAbove: Double, isLimited: Bool, isLosing: Bool = false) {
         // Once a millisecond is often enough, and a fast path acknowledges more often.
         guard let last = arrivals.last, last.at - measuredAt >= 1e6 || last.at < measuredAt else { return }
         let span = min(max(Self.shortSpan, roundTrip / 2), Self.longestSpan)
@@ -97,6 +98,6 @@ package struct DeliveryRate: Sendable {
         // A peer may tell any times; what we heard in ours bounds the lie.
         let heard = bytes / max(last.heardAt - first.heardAt, 1e6)
         let measured = min(max(short ?? long, long), 4 * heard)
-        value = isLimited && fastest > busyAbove ? measured : max(value ?? 0, measured)
+        value = isLosing || isLimited && fastest > busyAbove ? measured : max(value ?? 0, measured)
     }
 }

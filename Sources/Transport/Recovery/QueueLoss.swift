@@ -8,6 +8,8 @@ package struct QueueLoss: Sendable {
     package private(set) var ceiling = Double.infinity
     /// Whether the last round trip lost more than 2 % (draft-ietf-ccwg-bbr's threshold) to a queue.
     package private(set) var isLossy = false
+    /// Whether it lost so much that no radio is to blame, queue or none.
+    package private(set) var isHeavy = false
     private var longest = 0.0
     private var elsewhere = 0.0
     private var lost = 0
@@ -17,14 +19,14 @@ package struct QueueLoss: Sendable {
     private static let leastPackets = 3
     /// Nanoseconds.
     private static let leastCeiling = 0.5e6
-    /// A path that loses more than this without a queue carries nothing anyway: no more is excused.
-    private static let mostElsewhere = 0.3
+    /// No more is excused: a policer too loses without a queue, and as much as one sends too much.
+    private static let mostElsewhere = 0.05
 
     package init() {}
 
     package mutating func onLoss(bytes: Int) { lost += bytes }
     package mutating func onArrival(bytes: Int) { arrived += bytes }
-    package mutating func onSpuriousLoss() { (lost, isLossy) = (0, false) }
+    package mutating func onSpuriousLoss() { (lost, isLossy, isHeavy) = (0, false, false) }
 
     /// A round trip is over.
     /// - Parameters:
@@ -34,11 +36,14 @@ package struct QueueLoss: Sendable {
     ///   - isSeen: whether `deepest` was measured. Else every loss may be the queue's.
     package mutating func endRound(deepest: Double, target: Double, most: Double, isSeen: Bool, datagramSize: Int) {
         let share = Double(lost) / max(1, Double(lost + arrived))
-        longest = max(deepest, longest * 0.98)
+        // A stall of the path is no queue that it has room for.
+        longest = max(min(deepest, most * 2), longest * 0.95)
         let isDeep = !isSeen || deepest >= longest / 2
         // A round trip with a long queue that lost less says that the path itself loses no more.
         if !isDeep || share < elsewhere { elsewhere = min(elsewhere + (share - elsewhere) / 8, Self.mostElsewhere) }
-        isLossy = isDeep && share - (isSeen ? elsewhere * 1.5 : 0) > Self.tolerated && lost >= Self.leastPackets * datagramSize
+        let isCounted = lost >= Self.leastPackets * datagramSize
+        isHeavy = isCounted && share > Self.mostElsewhere * 3
+        isLossy = isHeavy || isCounted && isDeep && share - (isSeen ? elsewhere * 1.5 : 0) > Self.tolerated
         if isLossy {
             ceiling = max(min(ceiling, deepest, target) / 2, Self.leastCeiling)
         } else {

@@ -137,6 +137,11 @@ package struct Recovery: Sendable {
         for range in ack.ranges {
             var index = sent.index(from: range.lowerBound)
             while index < sent.count, sent.number(at: index) <= range.upperBound {
+                let next = sent.afterAcknowledged(index)
+                guard next == index else {
+                    index = next
+                    continue
+                }
                 defer { index += 1 }
                 guard sent.state(at: index) != .skipped else {
                     throw ProtocolViolation(code: .protocolViolation, reason: "acknowledgement of a skipped packet number")
@@ -224,7 +229,9 @@ package struct Recovery: Sendable {
 
     /// Whether so many bytes may be sent on suspicion; then they count.
     package mutating func mayRepair(_ bytes: Int, at now: Instant) -> Bool {
-        controller.hasShortQueue && repairBudget.take(bytes, rate: Double(window) / max(rtt.smoothed, .milliseconds(1)).inSeconds, at: now)
+        // Half a round trip of queue is more than a copy is worth.
+        controller.hasShortQueue && rtt.smoothed * 2 <= (rtt.minimum ?? rtt.smoothed) * 3
+            && repairBudget.take(bytes, rate: Double(window) / max(rtt.smoothed, .milliseconds(1)).inSeconds, at: now)
     }
 
     // MARK: time and paths

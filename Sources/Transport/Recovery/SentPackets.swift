@@ -28,6 +28,8 @@ package struct SentPacket: Sendable {
     /// Whether it carried nothing, and asked whether the path takes its size: its loss is none.
     package var triesSize = false
     package var frames: SentFrames
+    /// So many from here on are known to be acknowledged, this one included; 0 where nobody has looked.
+    fileprivate var run: UInt32 = 0
 }
 
 /// Packets sent and not yet concluded, by packet number, without those that ask for no acknowledgement: a peer need not
@@ -80,6 +82,21 @@ package struct SentPackets: Sendable {
     package mutating func skip(at now: Instant) {
         packets.append(SentPacket(number: nextNumber, state: .skipped, sentAt: now, bytes: 0, windowLimited: false, isCopied: false, frames: []))
         nextNumber += 1
+    }
+
+    /// The position behind the acknowledged packets that begin at `index`; `index` where it is none. What was walked over is remembered, so
+    /// that a peer who says the same again, or much of it, costs no second walk (path compression).
+    package mutating func afterAcknowledged(_ index: Int) -> Int {
+        var end = index
+        while end < packets.count, packets[end].state == .acknowledged { end += max(1, Int(packets[end].run)) }
+        end = min(end, packets.count)
+        var walked = index
+        while walked < end {
+            let step = max(1, Int(packets[walked].run))
+            packets[walked].run = UInt32(end - walked)
+            walked += step
+        }
+        return end
     }
 
     /// Marks `number`; returns the packet as it was, nil when there is none or it is so marked.

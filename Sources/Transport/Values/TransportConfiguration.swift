@@ -36,7 +36,7 @@ public struct TransportConfiguration: Sendable {
     /// Congestion window, at most, bytes.
     public var maximumWindow = 16 << 20
     /// What decides how much may be under way.
-    public var congestionControl = CongestionControl.delayTarget
+    public var congestionControl = CongestionControl.cubic
     /// Connections this endpoint keeps at most; beyond, a newcomer of a source with less than its fair share takes the
     /// place of another's, and any other is dropped and counted.
     public var maximumConnections = 20_000
