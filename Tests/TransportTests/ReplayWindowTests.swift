@@ -86,4 +86,78 @@ import Testing
         }
         #expect(window.largest == largest)
     }
+
+    // MARK: what it takes
+
+    @Test(arguments: [0, 1, 63, 387_129_799] as [UInt64]) func numbersInOrderTakeTwoWords(first: UInt64) {
+        var window = ReplayWindow(first: first)
+        for number in first..<(first + 20_000) {
+            window.insert(number)
+            #expect(window.bytes == 16)
+        }
+        #expect(!window.accepts(first + 19_999 - 64) && !window.accepts(first + 19_999) && window.accepts(first + 20_000))
+    }
+
+    /// What is missing is remembered, and costs as many words as there are from it to the newest.
+    @Test func aMissingNumberIsKeptUntilItIsTooOld() {
+        var window = ReplayWindow(first: 1_000)
+        for number in (1_000..<1_000 + 8_300) as Range<UInt64> where number != 1_100 {
+            window.insert(number)
+            let isMissing = number < 1_100 || number - 1_100 < ReplayWindow.size
+            if window.accepts(1_100) != isMissing { Issue.record("after \(number)") }
+            // A word for each 64 from there, twice that as it doubles, and its end.
+            let span = number < 1_100 ? 0 : Int(number - 1_100) / 64 + 2
+            #expect(window.bytes <= max(16, min(2 * span, 129) * 8))
+        }
+        var late = ReplayWindow(first: 1_000)
+        for number in (1_000..<3_000) as Range<UInt64> where number != 1_100 { late.insert(number) }
+        late.insert(1_100)
+        #expect(!late.accepts(1_100))
+    }
+
+    @Test func neverTakesMoreThanItsSize() {
+        var random = SeededGenerator(seed: 3)
+        var window = ReplayWindow(first: 5)
+        var number: UInt64 = 5
+        for _ in 0..<50_000 {
+            number += 1 + (random.next(below: 1_000) == 0 ? random.next(below: 1 << 20) : random.next(below: 3))
+            window.insert(number)
+            #expect(window.bytes <= 129 * 8)
+        }
+    }
+
+    /// Connections as they are: nearly all in order, some missing, some late, from a first number of their own.
+    @Test(arguments: [UInt64](1...24)) func agreesWithAListWhereLittleIsMissing(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let first = random.next(below: 1 << 29)
+        let missing = 1 << (seed % 12)
+        var window = ReplayWindow(first: first)
+        var seen: Set<UInt64> = []
+        var late: [UInt64] = []
+        var largest: UInt64?
+        func check(_ number: UInt64) -> Bool {
+            let isFresh = number >= first && (largest.map { number > $0 || $0 - number < 8_192 } ?? true)
+            let accepts = isFresh && !seen.contains(number)
+            if window.accepts(number) != accepts {
+                Issue.record("number \(number), first \(first), largest \(largest ?? 0)")
+                return false
+            }
+            guard accepts else { return true }
+            window.insert(number)
+            seen.insert(number)
+            largest = max(largest ?? 0, number)
+            return window.largest == largest
+        }
+        var next = first
+        for _ in 0..<12_000 {
+            if random.next(below: UInt64(missing)) == 0 { late.append(next) } else if !check(next) { return }
+            next += 1
+            if let number = late.first, random.next(below: 40) == 0 {
+                late.removeFirst()
+                if !check(number) { return }
+            }
+            let behind = random.next(below: 9_000)
+            if next > behind, !check(next - behind) { return }
+        }
+    }
 }
