@@ -61,4 +61,12 @@ import Testing
         #expect(table.takeDue(at: at(5)) == nil)
         #expect(table.next == at(9))
     }
+
+    @Test func theDistantFutureNeverComes() {
+        var table = table([(.second, 1)])
+        table[.first] = .distantFuture
+        #expect(table[.first] == nil && table.next == at(1))
+        #expect(table.takeDue(at: .distantFuture) == .second)
+        #expect(table.takeDue(at: .distantFuture) == nil && table.next == nil)
+    }
 }

@@ -87,8 +87,8 @@ extension Connection {
         let packet = writer.bytes
         path.recovery.passOver()
         note(.packetSent(number: number, bytes: packet.count, retransmission: false, probe: false), at: now)
-        statistics.packetsSent += 1
-        statistics.bytesSent += UInt64(packet.count)
+        counters.packetsSent += 1
+        counters.bytesSent += UInt64(packet.count)
         return Transmit(payload: packet, destination: address)
     }
 
@@ -99,7 +99,7 @@ extension Connection {
         var isCopied = false
         for index in candidates.indices where candidates[index].address != path.address && candidates[index].allows(packet.count) {
             candidates[index].sent += packet.count
-            statistics.bytesSent += UInt64(packet.count)
+            counters.bytesSent += UInt64(packet.count)
             // Taken out before the next packet is made: as many as candidates.
             copies.append(Transmit(payload: packet, destination: candidates[index].address))
             isCopied = true
@@ -131,7 +131,7 @@ extension Connection {
                 path.recovery.onRoundTrip(now - challengedAt)
             }
         }
-        statistics.migrations += 1
+        counters.migrations += 1
         events.append(.migrated(handle, to: address))
         note(.migrated(address), at: now)
         repairAfterMove(at: now)

@@ -14,9 +14,9 @@ extension Connection {
         remoteID = source
         begin(secrets, suite: suite, parameters, at: now)
         phase = .established
-        statistics.packetsReceived += 1
-        statistics.bytesReceived += UInt64(packet.count)
-        statistics.lastReceived = now
+        counters.packetsReceived += 1
+        counters.bytesReceived += UInt64(packet.count)
+        counters.lastReceived = now
         if initiationAttempts <= Self.mostRepeatsOfASample, let sentAt = firstInitiationAt { path.recovery.onRoundTrip(now - sentAt) }
         timers[.handshake] = nil
         timers[.handshakeLimit] = nil
@@ -83,9 +83,9 @@ extension Connection {
         replay.insert(number)
         marks.count(arrival.mark)
 
-        statistics.packetsReceived += 1
-        statistics.bytesReceived += UInt64(range.count)
-        statistics.lastReceived = now
+        counters.packetsReceived += 1
+        counters.bytesReceived += UInt64(range.count)
+        counters.lastReceived = now
         hintsInSilence = 0
         note(.packetReceived(number: number, bytes: range.count), at: now)
         if case .closing = phase {
@@ -212,7 +212,7 @@ extension Connection {
         let size = path.recovery.mtu.size
         guard let sample = try path.recovery.onAcknowledgement(ack, at: now) else { return }
         protection?.onAcknowledged(sample.largest)
-        if let sentAt = sample.sentAt { statistics.newestAcknowledged = max(statistics.newestAcknowledged ?? sentAt, sentAt) }
+        if let sentAt = sample.sentAt { counters.newestAcknowledged = max(counters.newestAcknowledged ?? sentAt, sentAt) }
         streams.sendBuffer = min(SendStream.mostBuffered, max(SendStream.bufferLimit, 2 * path.recovery.window))
         settleConcluded(at: now)
         timers[.loss] = path.recovery.lossTime
@@ -241,7 +241,7 @@ extension Connection {
             }
             guard invariants.check(packet.state == .outstanding, "a packet is lost twice") else { continue }
             note(.packetLost(number: packet.number), at: now)
-            if counts, !packet.triesSize { statistics.packetsLost += 1 }
+            if counts, !packet.triesSize { counters.packetsLost += 1 }
             repair(packet.frames)
         }
         invariants.check(path.recovery.isSound, "what is in flight does not add up")

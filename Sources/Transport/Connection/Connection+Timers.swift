@@ -45,7 +45,7 @@ extension Connection {
     }
 
     mutating func armProbe(at now: Instant) {
-        let silent = statistics.lastReceived.map { now - $0 } ?? .zero
+        let silent = counters.lastReceived.map { now - $0 } ?? .zero
         timers[.probe] = isEstablished ? path.recovery.probeTime(silentFor: silent) : nil
     }
 
@@ -53,13 +53,13 @@ extension Connection {
     private mutating func probe(at now: Instant) {
         guard isEstablished else { return }
         path.recovery.consecutiveProbes += 1
-        statistics.probes += 1
+        counters.probes += 1
         note(.probeTimeout(count: path.recovery.consecutiveProbes), at: now)
         wantsControlProbe = control != nil
         probeOldest()
         guard path.recovery.sent.ackElicitingInFlight > 0 else { return }
         // Re-armed when the probe leaves; should nothing leave (3x limit), the timer itself keeps us alive.
-        let silent = statistics.lastReceived.map { now - $0 } ?? .zero
+        let silent = counters.lastReceived.map { now - $0 } ?? .zero
         timers[.probe] = now + path.recovery.probeInterval(consecutive: path.recovery.consecutiveProbes, silentFor: silent)
     }
 }

@@ -24,7 +24,7 @@ extension Connection {
             phase = .handshaking(handshake)
             initiationPending = false
             initiationAttempts += 1
-            if initiationAttempts > 1 { statistics.packetsRetransmitted += 1 }
+            if initiationAttempts > 1 { counters.packetsRetransmitted += 1 }
             firstInitiationAt = firstInitiationAt ?? now
             note(.handshakeSent(attempt: initiationAttempts), at: now)
             let interval = initiationInterval
@@ -34,8 +34,8 @@ extension Connection {
             if let address = responseElsewhere {
                 // A quarter of the repeat that asked for it.
                 responseElsewhere = nil
-                statistics.packetsSent += 1
-                statistics.bytesSent += UInt64(response.count)
+                counters.packetsSent += 1
+                counters.bytesSent += UInt64(response.count)
                 return Transmit(payload: response, destination: address)
             }
             guard responsePending, path.maySend(response.count) else { return nil }
@@ -64,8 +64,8 @@ extension Connection {
     }
 
     private mutating func account(_ bytes: Int) {
-        statistics.packetsSent += 1
-        statistics.bytesSent += UInt64(bytes)
+        counters.packetsSent += 1
+        counters.bytesSent += UInt64(bytes)
         if !path.isValidated { path.sent += bytes }
     }
 
@@ -144,7 +144,7 @@ extension Connection {
         let number = nextNumber
         guard seal(&writer, flags: ackNow ? PacketHeader.ackNowBit : 0, at: now) else { return false }
         let isCopied = copyToCandidates(writer, at: now)
-        if repairs { statistics.packetsRetransmitted += 1 }
+        if repairs { counters.packetsRetransmitted += 1 }
         if elicits, !repairs { considerRepair(of: frames, number: number, at: now) }
         record(writer.count, elicits: elicits, isCopied: isCopied, frames: frames, at: now)
         note(.packetSent(number: number, bytes: writer.count, retransmission: repairs, probe: isProbe && elicits), at: now)

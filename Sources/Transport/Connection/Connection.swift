@@ -14,7 +14,7 @@ import MastTimebase
 ///     (responder)
 struct Connection: ~Copyable {
     enum Phase {
-        case handshaking(HandshakeInitiator)
+        indirect case handshaking(HandshakeInitiator)
         case awaitingConfirmation(response: [UInt8])
         case established
         case closing
@@ -32,7 +32,8 @@ struct Connection: ~Copyable {
     let peerKey: PublicKey
     /// The connection to the forwarder in front of the peer; probed when this one is silent.
     let control: ConnectionHandle?
-    let configuration: TransportConfiguration
+    private let shared: SharedConfiguration
+    var configuration: TransportConfiguration { shared.value }
 
     var phase: Phase
     var path: Path
@@ -109,7 +110,7 @@ struct Connection: ~Copyable {
     var idleArmedBySend = false
     var keepAlive: Interval?
 
-    var statistics: ConnectionStatistics
+    var counters = ConnectionCounters()
     var invariants: Invariants
     /// We broke an invariant of our own, and the connection has ended for it.
     private(set) var isBroken = false
@@ -119,7 +120,7 @@ struct Connection: ~Copyable {
     /// An initiator's connection: the first message leaves with the next `pollTransmit`.
     init(
         handle: ConnectionHandle, connectingTo address: NetworkAddress, peerKey: PublicKey, handshake: HandshakeInitiator,
-        localID: ConnectionID, remoteID: ConnectionID, control: ConnectionHandle?, configuration: TransportConfiguration, skip: UInt64, at now: Instant
+        localID: ConnectionID, remoteID: ConnectionID, control: ConnectionHandle?, configuration shared: SharedConfiguration, skip: UInt64, at now: Instant
     ) {
         self.handle = handle
         isInitiator = true
@@ -127,13 +128,13 @@ struct Connection: ~Copyable {
         self.remoteID = remoteID
         self.peerKey = peerKey
         self.control = control
-        self.configuration = configuration
+        self.shared = shared
+        let configuration = shared.value
         phase = .handshaking(handshake)
         // An initiator chose the address itself: nothing to validate.
         path = Path(address: address, validated: true, configuration: configuration)
         streams = StreamTable(isInitiator: true, configuration: configuration)
         skipAhead = 64 + skip % 192
-        statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
         invariants = Invariants(stops: configuration.stopsAtOwnFaults)
         initiationPending = true
         timers[.handshakeLimit] = now + configuration.handshakeTimeout
@@ -143,7 +144,7 @@ struct Connection: ~Copyable {
     init(
         handle: ConnectionHandle, acceptedFrom address: NetworkAddress, peerKey: PublicKey, secrets: Handshake.Secrets,
         suite: CipherSuite, peerParameters: TransportParameters, response: [UInt8], localID: ConnectionID, remoteID: ConnectionID,
-        configuration: TransportConfiguration, skip: UInt64, at now: Instant
+        configuration shared: SharedConfiguration, skip: UInt64, at now: Instant
     ) {
         self.handle = handle
         isInitiator = false
@@ -151,13 +152,13 @@ struct Connection: ~Copyable {
         self.remoteID = remoteID
         self.peerKey = peerKey
         control = nil
-        self.configuration = configuration
+        self.shared = shared
+        let configuration = shared.value
         phase = .awaitingConfirmation(response: response)
         path = Path(address: address, validated: false, configuration: configuration)
         path.received = PacketHeader.initiationSize
         streams = StreamTable(isInitiator: false, configuration: configuration)
         skipAhead = 64 + skip % 192
-        statistics = ConnectionStatistics(peerKey: peerKey, remoteAddress: address)
         invariants = Invariants(stops: configuration.stopsAtOwnFaults)
         responsePending = true
         timers[.handshakeLimit] = now + configuration.halfOpenTimeout
@@ -170,6 +171,8 @@ struct Connection: ~Copyable {
             sendSecret: secrets.send, receiveSecret: secrets.receive, suite: suite, limits: configuration.protectionLimits)
         handshakeHash = secrets.hash
         peerParameters = parameters
+        // What the handshake chose from.
+        (peerParameters.versions, peerParameters.suites) = ([], [])
         streams.apply(parameters)
         path.recovery.begin(at: PacketNumber.first(secret: secrets.send, path: path.identifier))
         skipNumber = nextNumber + skipAhead
@@ -177,7 +180,6 @@ struct Connection: ~Copyable {
         nextExpected = replay.expected
         receiveEpoch = now
         keysChangedAt = now
-        statistics.cipherSuite = suite
         noteKeys(at: now)
     }
 
@@ -197,9 +199,9 @@ struct Connection: ~Copyable {
     }
 
     func currentStatistics() -> ConnectionStatistics {
-        var now = statistics
-        now.remoteAddress = path.address
+        var now = counters.statistics(peerKey: peerKey, remoteAddress: path.address)
         now.isEstablished = isEstablished
+        now.cipherSuite = protection?.suite
         let recovery = path.recovery
         if recovery.rtt.hasSample {
             now.smoothedRTT = recovery.rtt.smoothed

@@ -87,7 +87,7 @@ extension Endpoint {
         let slot = Slot(
             Connection(
                 handle: handle, acceptedFrom: address, peerKey: handshake.initiator, secrets: secrets, suite: suite, peerParameters: handshake.parameters,
-                response: response, localID: localID, remoteID: origin, configuration: configuration, skip: entropy.next(), at: now))
+                response: response, localID: localID, remoteID: origin, configuration: shared, skip: entropy.next(), at: now))
         slot.initiation = name
         slots[handle] = slot
         byLocalID[localID] = slot

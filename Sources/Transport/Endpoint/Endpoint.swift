@@ -52,6 +52,8 @@ package struct Endpoint: ~Copyable {
 
     let identity: StaticKeyPair
     let configuration: TransportConfiguration
+    /// The same, for connections.
+    let shared: SharedConfiguration
     var entropy: any RandomNumberGenerator & Sendable
     /// Random number of this run; a peer that sees another one knows that we restarted.
     package let incarnation: UInt64
@@ -112,6 +114,7 @@ package struct Endpoint: ~Copyable {
     package init(identity: StaticKeyPair, configuration: TransportConfiguration, entropy: any RandomNumberGenerator & Sendable) {
         self.identity = identity
         self.configuration = configuration
+        shared = SharedConfiguration(configuration)
         var entropy = entropy
         held = SourceLedger(perSource: configuration.heldBytesPerSource, inAll: configuration.heldBytes)
         unread = SourceLedger(perSource: configuration.unreadBytesPerSource, inAll: configuration.unreadBytes)
@@ -177,7 +180,7 @@ package struct Endpoint: ~Copyable {
         let slot = Slot(
             Connection(
                 handle: handle, connectingTo: address, peerKey: peerKey, handshake: handshake, localID: localID, remoteID: remoteID,
-                control: control, configuration: configuration, skip: entropy.next(), at: now))
+                control: control, configuration: shared, skip: entropy.next(), at: now))
         slots[handle] = slot
         byLocalID[localID] = slot
         index(slot)
