@@ -1,3 +1,5 @@
+import CAllocations
+import MastTimebase
 import MastTransport
 import TestKit
 import Testing
@@ -249,5 +251,60 @@ import Testing
             #expect(forged == nil)
         }
         #expect(ends.other.receiveKeys == 3)
+    }
+
+    // MARK: rests
+
+    /// Before, within and after changes of keys, at either end or both.
+    @Test(arguments: [UInt64](1...8)) func restsChangeNothing(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let ends = Ends()
+        var late: Ends.Packet?
+        for count in 0..<400 {
+            if count % 50 == 20 {
+                late = ends.fromOne()
+                ends.one.changeSendKey()
+            }
+            if random.next(below: 3) == 0 { ends.one.rest() }
+            if random.next(below: 3) == 0 { ends.other.rest() }
+            let there = ends.fromOne()
+            #expect(ends.isOpenedByOther(there))
+            if count % 50 == 30 { #expect(ends.isOpenedByOther(late), "a packet of the generation before") }
+            if random.next(below: 3) == 0 { ends.other.rest() }
+            if random.next(below: 7) == 0 {
+                let forged = ends.other.opened(WirePacket.data(to: .none, flags: PacketHeader.keyPhaseBit), number: 1 << 20, path: 0)
+                #expect(forged == nil)
+            }
+            let back = ends.fromOther()
+            #expect(ends.isOpenedByOne(back))
+        }
+        #expect(ends.one.sendGeneration == 8 && ends.other.sendGeneration == 8)
+    }
+
+    @Test(.enabled(if: allocations_are_counted() != 0)) func aRestGivesMemoryBackAndUseTakesNoMore() {
+        let ends = Ends()
+        for _ in 0..<2 {
+            #expect(ends.isOpenedByOther(ends.fromOne()))
+            #expect(ends.isOpenedByOne(ends.fromOther()))
+            let packets = (0..<100).map { _ in ends.fromOne() }
+            var writers = (0..<100).map { _ in ByteWriter.packet(capacity: 64) }
+            let before = allocations_here()
+            for index in writers.indices {
+                let isSealed = ends.other.seal(&writers[index], destination: .none, number: 1_000 + UInt64(index), flags: 0, path: 0)
+                if !isSealed { Issue.record("not sealed") }
+            }
+            for packet in packets {
+                guard var packet else { continue }
+                _ = ends.other.open(&packet.bytes, number: packet.number, path: 0)
+            }
+            // A copy of each that is opened.
+            #expect(allocations_here() - before <= 100)
+            let held = allocated_here()
+            ends.other.rest()
+            let given = held - allocated_here()
+            #expect(given > 1_000 && given < 4_000)
+            ends.other.rest()
+            #expect(held - allocated_here() == given)
+        }
     }
 }

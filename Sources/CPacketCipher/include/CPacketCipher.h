@@ -7,11 +7,14 @@
 
 enum mast_cipher_kind { MAST_AES_GCM_128, MAST_AES_GCM_256, MAST_CHACHA20_POLY1305 };
 
-// One direction's key: either seals or opens, and belongs to one thread at a time.
+// One direction's key, spread out for use: a kilobyte. It either seals or opens, and belongs to one thread at a time.
 struct mast_cipher;
 
+// Whether libcrypto has it.
+int mast_cipher_exists(enum mast_cipher_kind kind);
+
 // NULL when libcrypto fails. The key is as long as the kind's.
-struct mast_cipher *mast_cipher_new(enum mast_cipher_kind kind, const uint8_t *key);
+struct mast_cipher *mast_cipher_new(enum mast_cipher_kind kind, const uint8_t *key, int seals);
 void mast_cipher_free(struct mast_cipher *cipher);
 
 // Encrypts in place, and writes 16 bytes behind: the tag, which covers `header` too. 1, or 0 when libcrypto fails.

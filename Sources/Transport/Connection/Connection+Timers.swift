@@ -23,6 +23,18 @@ extension Connection {
         }
     }
 
+    /// When something last came, or went that is acknowledged.
+    var lastUsed: Instant { max(counters.lastReceived ?? .zero, path.recovery.lastSent ?? .zero) }
+
+    /// Gives back what only saves time while packets come and go. It comes again with them.
+    mutating func rest() {
+        protection?.rest()
+        path.recovery.rest()
+        streams.rest()
+        events.giveBackRoom()
+        stamps.giveBackRoom()
+    }
+
     /// The smaller of both sides' idle timeouts, where zero is none; nil when neither has one (RFC 9000 section 10.1).
     var idleTimeout: Interval? {
         let peer = Interval.milliseconds(Int64(min(peerParameters.idleTimeoutMilliseconds, 86_400_000)))

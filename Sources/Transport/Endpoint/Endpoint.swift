@@ -32,6 +32,8 @@ package struct Endpoint: ~Copyable {
         var isRetired = false
         /// What the ledgers were told of this connection.
         var charge = Charge()
+        /// In the queue of those that may pause.
+        var mayRest = false
         /// Its fault of ours is counted.
         var isCountedBroken = false
         init(_ connection: consuming Connection) { self.connection = connection }
@@ -87,6 +89,7 @@ package struct Endpoint: ~Copyable {
     var nextHandle: UInt64 = 1
     var ready: Deque<Slot> = []
     var wakeups = Heap<Wakeup>()
+    var resting = RestQueue()
     var outgoing: Deque<Transmit> = []
     /// Memory for callers that want one at a time.
     private var single = DatagramBatch()
@@ -278,6 +281,10 @@ package struct Endpoint: ~Copyable {
         }
         while let slot = ready.popFirst() {
             guard !slot.isRetired else { continue }
+            if !slot.mayRest {
+                slot.mayRest = true
+                resting.append(slot.connection.handle, used: now)
+            }
             if slot.connection.pollTransmit(into: &batch, at: now) {
                 // Round robin between connections, one datagram each.
                 ready.append(slot)
@@ -307,9 +314,10 @@ package struct Endpoint: ~Copyable {
     // MARK: time
 
     package var nextWakeup: Instant? {
-        let queries = keyQueries.map(\.nextAt).min()
-        guard let first = wakeups.min?.time else { return queries }
-        return queries.map { min($0, first) } ?? first
+        var next = wakeups.min?.time
+        for query in keyQueries where next.map({ query.nextAt < $0 }) ?? true { next = query.nextAt }
+        guard let rest = resting.next else { return next }
+        return next.map { min($0, rest) } ?? rest
     }
 
     /// Takes out wake-ups in front whose timers have been cleared or moved since: nobody need wake up for them.
@@ -339,6 +347,17 @@ package struct Endpoint: ~Copyable {
                 if let control = slot.connection.control { with(control) { $0.elicit() } }
             }
             settle(slot)
+        }
+        rest(at: now)
+    }
+
+    /// Connections that pause give back what they have for speed.
+    private mutating func rest(at now: Instant) {
+        while let handle = resting.takeDue(at: now) {
+            guard let slot = slots[handle] else { continue }
+            let used = slot.connection.lastUsed
+            slot.mayRest = now - used < RestQueue.pause
+            if slot.mayRest { resting.append(handle, used: used) } else { slot.connection.rest() }
         }
     }
 

@@ -23,6 +23,9 @@ package protocol CongestionController: Sendable {
     mutating func onAcknowledgement(_ state: FlightState, at now: Instant)
     /// A packet that was called lost has arrived after all: the cut was a mistake.
     mutating func onSpuriousLoss(at now: Instant)
+    /// Nothing is in flight, and nothing has come or gone for a tenth of a second: gives back memory, and forgets nothing that it would
+    /// use.
+    mutating func rest()
     /// The path changed to another network: what was learned no longer holds.
     mutating func onPathChange(at now: Instant)
 }
@@ -63,5 +66,6 @@ extension CongestionController {
 
     package var hasShortQueue: Bool { true }
     package mutating func onSent(bytes: Int, inFlight: Int, at now: Instant) {}
+    package mutating func rest() {}
     package mutating func onAcknowledgement(_ state: FlightState, at now: Instant) {}
 }

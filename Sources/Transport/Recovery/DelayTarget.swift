@@ -234,6 +234,11 @@ package struct DelayTarget: CongestionController {
         }
     }
 
+    package mutating func rest() {
+        rate.rest()
+        queueing.rest()
+    }
+
     package mutating func onPathChange(at now: Instant) {
         self = DelayTarget(datagramSize: datagramSize, maximumWindow: maximumWindow)
     }

@@ -62,6 +62,9 @@ package struct DeliveryRate: Sendable {
     /// What is measured begins with the next arrival.
     package mutating func restart() { arrivals.removeAll(keepingCapacity: true) }
 
+    /// Nothing arrives for a pause at least: the next arrival takes no more of what was before than that there was some.
+    package mutating func rest() { arrivals = Deque(Array(arrivals.suffix(2))) }
+
     /// A quantile by stochastic approximation (Robbins and Monro): nine steps up weigh one down.
     private mutating func learn(_ passed: Double) {
         let passed = min(passed, Self.pause)

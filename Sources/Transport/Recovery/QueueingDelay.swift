@@ -28,6 +28,9 @@ package struct QueueingDelay: Sendable {
         recent.append((at, value))
     }
 
+    /// Nothing arrives for a while: the next is the only one of its ten milliseconds.
+    package mutating func rest() { recent = Deque(Array(recent.suffix(1))) }
+
     /// The least one-way time, nanoseconds, clocks' difference included.
     package var floor: Double? { least.value.map { Double($0.nanoseconds) } }
 

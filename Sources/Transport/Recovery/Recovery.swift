@@ -249,6 +249,13 @@ package struct Recovery: Sendable {
     /// A round trip that the handshake or a challenge has shown.
     package mutating func onRoundTrip(_ interval: Interval) { rtt.update(sample: interval, ackDelay: .zero) }
 
+    /// A pause: gives back what only saves time, and what is too old to be asked for again.
+    package mutating func rest() {
+        sent.rest()
+        concluded.giveBackRoom()
+        if sent.ackElicitingInFlight == 0 { controller.rest() }
+    }
+
     /// Another network: what was learned about the old one no longer holds (RFC 9000 section 9.4).
     package mutating func onPathChange(at now: Instant) {
         controller.onPathChange(at: now)

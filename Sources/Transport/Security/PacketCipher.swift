@@ -12,6 +12,8 @@ protocol PacketCipher: AnyObject, Sendable {
     /// Decrypts what stands between header and tag of the packet in `range`. False: the tag is another's, and what is there is
     /// noise.
     func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool
+    /// Gives back what only saves time. It is made again with the next packet.
+    func rest()
 }
 
 /// Twelve bytes, as they are handed to a cipher.
@@ -30,37 +32,50 @@ struct PacketNonce {
 }
 
 #if os(Linux)
-    /// OpenSSL's libcrypto, whose context outlives a packet.
+    /// OpenSSL's libcrypto, whose context outlives a packet: made with the first one, and given back in a pause.
     ///
     /// `@unchecked Sendable` is proved by ownership: whoever has the connection has its ciphers.
     final class LibcryptoCipher: PacketCipher, @unchecked Sendable {
-        private let cipher: OpaquePointer
+        private let kind: mast_cipher_kind
+        private let key: [UInt8]
+        /// Mostly one of the two: a direction's key only seals or only opens.
+        @exclusivity(unchecked) private var sealing: OpaquePointer?
+        @exclusivity(unchecked) private var opening: OpaquePointer?
 
-        /// Nil when the library has no such cipher, or no memory.
+        /// Nil when the library has no such cipher.
         init?(suite: CipherSuite, key: [UInt8]) {
-            let kind =
+            kind =
                 switch suite {
                 case .aes128GCM: MAST_AES_GCM_128
                 case .aes256GCM: MAST_AES_GCM_256
                 case .chaCha20Poly1305: MAST_CHACHA20_POLY1305
                 }
-            guard key.count == suite.keyBytes, let cipher = mast_cipher_new(kind, key) else { return nil }
-            self.cipher = cipher
+            guard key.count == suite.keyBytes, mast_cipher_exists(kind) == 1 else { return nil }
+            self.key = key
         }
 
-        deinit { mast_cipher_free(cipher) }
+        deinit { rest() }
+
+        func rest() {
+            mast_cipher_free(sealing)
+            mast_cipher_free(opening)
+            (sealing, opening) = (nil, nil)
+        }
 
         func seal(_ packet: inout [UInt8], from start: Int, header: Int, nonce: PacketNonce) -> Bool {
             let payload = packet.count - start - header
-            guard payload >= 0 else { return false }
+            if sealing == nil { sealing = mast_cipher_new(kind, key, 1) }
+            guard payload >= 0, let sealing else { return false }
             packet.append(contentsOf: repeatElement(0, count: PacketHeader.tagSize))
-            return call(&packet, start, header, nonce) { mast_cipher_seal(cipher, $0, $1, header, $2, payload) }
+            return call(&packet, start, header, nonce) { mast_cipher_seal(sealing, $0, $1, header, $2, payload) }
         }
 
         func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool {
             let sealed = range.count - header
             guard sealed >= PacketHeader.tagSize, range.upperBound <= packet.count else { return false }
-            return call(&packet, range.lowerBound, header, nonce) { mast_cipher_open(cipher, $0, $1, header, $2, sealed) }
+            if opening == nil { opening = mast_cipher_new(kind, key, 0) }
+            guard let opening else { return false }
+            return call(&packet, range.lowerBound, header, nonce) { mast_cipher_open(opening, $0, $1, header, $2, sealed) }
         }
 
         private func call(
@@ -105,6 +120,8 @@ final class SwiftCryptoCipher: PacketCipher {
         }
         return true
     }
+
+    func rest() {}
 
     func open(_ packet: inout [UInt8], in range: Range<Int>, header: Int, nonce: PacketNonce) -> Bool {
         guard range.count >= header + PacketHeader.tagSize, range.upperBound <= packet.count else { return false }

@@ -46,6 +46,9 @@ package struct PacketKey: Sendable {
     /// The secret of the generation after `secret`'s.
     package static func next(_ secret: [UInt8]) -> [UInt8] { Hashing.expand(secret, Array("mast/2 next".utf8), 32) }
 
+    /// Gives back what only saves time. It is made again with the next packet.
+    func rest() { cipher.rest() }
+
     /// Key and initialization vector, for a key log.
     package var keyAndIV: [UInt8] {
         var writer = ByteWriter(capacity: 44)

@@ -224,6 +224,16 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Gives back what only saves time.
+    package mutating func rest() {
+        sendQueue.giveBackRoom()
+        creditQueue.giveBackRoom()
+        controlQueue.giveBackRoom()
+        turns.giveBackRoom()
+        ours.rest()
+        theirs.rest()
+    }
+
     /// In order of their numbers, so that one seed gives one run. Walks all streams: to be called now and then.
     package mutating func stalled(for limit: Interval, at now: Instant) -> [StreamID] {
         guard unacknowledged > 0 else { return [] }
