@@ -34,7 +34,7 @@ extension Connection {
             for case .stream(_, let range, _) in calls { bytes += range.count }
             guard path.recovery.mayRepair(bytes, at: now) else { continue }
             for call in calls.reversed() { streams.probe(call) }
-            statistics.repairs += 1
+            counters.repairs += 1
         }
         timers[.repair] = repairs.first?.due
     }

@@ -10,6 +10,8 @@ struct ConnectionCounters {
     var packetsLost: UInt64 = 0
     /// Packets sent that carried something sent before.
     var packetsRetransmitted: UInt64 = 0
+    /// Packets whose calls were sent a second time on suspicion.
+    var repairs: UInt64 = 0
     var probes: UInt64 = 0
     var migrations: UInt64 = 0
     /// When the last authentic packet arrived.
@@ -22,7 +24,7 @@ struct ConnectionCounters {
         (statistics.packetsSent, statistics.packetsReceived) = (packetsSent, packetsReceived)
         (statistics.bytesSent, statistics.bytesReceived) = (bytesSent, bytesReceived)
         (statistics.packetsLost, statistics.packetsRetransmitted) = (packetsLost, packetsRetransmitted)
-        (statistics.probes, statistics.migrations) = (probes, migrations)
+        (statistics.probes, statistics.migrations, statistics.repairs) = (probes, migrations, repairs)
         (statistics.lastReceived, statistics.newestAcknowledged) = (lastReceived, newestAcknowledged)
         return statistics
     }
