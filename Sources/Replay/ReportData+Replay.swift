@@ -132,8 +132,8 @@ extension ReportData {
             switch event.event {
             case .packetSent(_, let bytes, _, _): if bin < bins { bits.up[bin] += Int64(bytes + Self.headerBytes) * 8 }
             case .packetReceived(_, let bytes): if bin < bins { bits.down[bin] += Int64(bytes + Self.headerBytes) * 8 }
-            case .metricsUpdated(let latest?, _, _, _, _):
-                if rtt.values.last != latest.inMilliseconds {
+            case .metricsUpdated(let metrics):
+                if let latest = metrics.latestRTT, rtt.values.last != latest.inMilliseconds {
                     rtt.add(us, latest.inMilliseconds)
                 }
             default: break
@@ -192,7 +192,7 @@ private struct ConnectionTrack {
         case .packetLost(let number):
             up.lost = (up.lost ?? 0) + 1
             if let end = ends[number] { points.add(us, end, ReportPoints.Kind.gap.rawValue + 4) }
-        case .metricsUpdated(_, _, let minimum, _, _): least = minimum ?? least
+        case .metricsUpdated(let metrics): least = metrics.minimumRTT ?? least
         default: break
         }
     }

@@ -19,33 +19,36 @@ extension QLog {
         // What a packet acknowledges is traced after it.
         var arrived: (number: Int64, bytes: Int, time: Instant)?
         var acknowledged: [Int64] = []
+        var late: [UInt64] = []
         func finish(_ log: inout QLog) {
             guard let packet = arrived else { return }
             log.packetReceived(
                 .oneRTT, number: packet.number, length: packet.bytes, acknowledged: Self.ranges(acknowledged), at: packet.time)
-            arrived = nil
-            acknowledged = []
+            for number in late { log.remark("recovery:spurious_loss", "packet \(number) came after all", at: packet.time) }
+            (arrived, acknowledged, late) = (nil, [], [])
         }
         for event in traced where event.connection == busiest {
             if case .packetAcknowledged(let number) = event.event {
                 acknowledged.append(Int64(clamping: number))
                 continue
             }
+            if case .spuriousLoss(let number) = event.event {
+                late.append(number)
+                continue
+            }
             finish(&self)
             switch event.event {
-            case .packetAcknowledged: break
+            case .packetAcknowledged, .spuriousLoss: break
             case .handshakeSent(let attempt): remark("transport:handshake_sent", "attempt \(attempt)", at: event.time)
             case .connected: connected(at: event.time)
             case .packetSent(let number, let bytes, _, let isProbe):
                 packetSent(.oneRTT, number: Int64(clamping: number), length: bytes, isProbe: isProbe, at: event.time)
             case .packetReceived(let number, let bytes): arrived = (Int64(clamping: number), bytes, event.time)
             case .packetLost(let number): packetLost(.oneRTT, number: Int64(clamping: number), at: event.time)
-            case .spuriousLoss(let number): remark("recovery:spurious_loss", "packet \(number) came after all", at: event.time)
             case .probeTimeout(let count): remark("recovery:loss_timer_updated", "probe timeout \(count)", at: event.time)
-            case .metricsUpdated(let latest, let smoothed, let minimum, let inFlight, let window):
-                metricsUpdated(
-                    Metrics(latestRTT: latest, smoothedRTT: smoothed, minimumRTT: minimum, bytesInFlight: inFlight, congestionWindow: window),
-                    at: event.time)
+            case .metricsUpdated(let metrics):
+                congestionState(metrics.estimates.mode.rawValue, at: event.time)
+                metricsUpdated(Metrics(metrics), at: event.time)
             case .datagramSizeUpdated(let bytes): remark("recovery:mtu_updated", "\(bytes) bytes of UDP payload", at: event.time)
             case .migrated(let address): remark("connectivity:path_updated", "now \(address)", at: event.time)
             case .closed(let reason): remark("connectivity:connection_closed", "\(reason)", at: event.time)

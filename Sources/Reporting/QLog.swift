@@ -23,14 +23,15 @@ package struct QLog: Sendable {
         package var minimumRTT: Interval?
         package var bytesInFlight: Int?
         package var congestionWindow: Int?
+        package var variation: Interval?
+        package var slowStartThreshold: Int?
+        package var pacingRate: Rate?
+        /// The next three are none of the draft's, and stand under a name of ours.
+        package var deliveryRate: Rate?
+        package var queueingDelay: Interval?
+        package var queueingTarget: Interval?
 
-        package init(
-            latestRTT: Interval? = nil, smoothedRTT: Interval? = nil, minimumRTT: Interval? = nil, bytesInFlight: Int? = nil,
-            congestionWindow: Int? = nil
-        ) {
-            (self.latestRTT, self.smoothedRTT, self.minimumRTT) = (latestRTT, smoothedRTT, minimumRTT)
-            (self.bytesInFlight, self.congestionWindow) = (bytesInFlight, congestionWindow)
-        }
+        package init(latestRTT: Interval? = nil, bytesInFlight: Int? = nil) { (self.latestRTT, self.bytesInFlight) = (latestRTT, bytesInFlight) }
     }
 
     package private(set) var bytes: [UInt8] = []
@@ -39,6 +40,9 @@ package struct QLog: Sendable {
     private let origin: Instant
     /// Of the last event: times in a file do not run backwards.
     private var latest = Instant(nanoseconds: .min)
+    /// As last written: what has not changed is not written again.
+    private var known = Metrics()
+    private var state: String?
 
     /// - Parameters:
     ///   - referenceMs: since 1970, of `origin`; event times are milliseconds after it.
@@ -112,13 +116,22 @@ package struct QLog: Sendable {
         }
     }
 
+    /// Writes what has changed since the last time, if anything has.
     package mutating func metricsUpdated(_ metrics: Metrics, at time: Instant) {
-        event("recovery:metrics_updated", at: time) { json in
-            if let rtt = metrics.minimumRTT { json.member("min_rtt", rtt.inMilliseconds) }
-            if let rtt = metrics.smoothedRTT { json.member("smoothed_rtt", rtt.inMilliseconds) }
-            if let rtt = metrics.latestRTT { json.member("latest_rtt", rtt.inMilliseconds) }
-            if let bytes = metrics.bytesInFlight { json.member("bytes_in_flight", bytes) }
-            if let bytes = metrics.congestionWindow { json.member("congestion_window", bytes) }
+        let changed = metrics.changes(since: known)
+        guard changed != Metrics() else { return }
+        known.take(changed)
+        event("recovery:metrics_updated", at: time) { changed.write(to: &$0) }
+    }
+
+    /// Writes it if it is another than before.
+    package mutating func congestionState(_ new: String, at time: Instant) {
+        guard new != state else { return }
+        let old = state
+        state = new
+        event("recovery:congestion_state_updated", at: time) { json in
+            if let old { json.member("old", old) }
+            json.member("new", new)
         }
     }
 

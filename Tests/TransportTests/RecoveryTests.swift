@@ -77,6 +77,48 @@ import Testing
         #expect(recovery.spuriousLosses == 1 && recovery.window >= before)
     }
 
+    /// One acknowledgement may take back several.
+    @Test func everyLossThatWasNoneIsCounted() throws {
+        var recovery = recovery()
+        send(8, &recovery)
+        _ = try recovery.onAcknowledgement(ack(2...7), at: at(50))
+        #expect(concluded(&recovery).suffix(2) == ["-0", "-1"])
+        _ = try recovery.onAcknowledgement(ack(0...7), at: at(52))
+        var late: [UInt64] = []
+        while let next = recovery.nextConcluded() { if next.isSpuriousLoss { late.append(next.packet.number - Self.first) } }
+        #expect(recovery.spuriousLosses == 2 && late == [0, 1])
+    }
+
+    /// Neither an attempt at a larger size nor what went to an old address is a loss, and so neither is a spurious one.
+    @Test func whatWasNoLossIsNoSpuriousOne() throws {
+        var recovery = recovery()
+        recovery.onSent(bytes: 1_452, full: Self.bytes, isCopied: false, triesSize: true, frames: [], at: at(0))
+        send(5, &recovery, from: 1)
+        _ = try recovery.onAcknowledgement(ack(1...4), at: at(50))
+        #expect(concluded(&recovery).last == "-0")
+        recovery.giveUpUncopied(at: at(51))
+        #expect(concluded(&recovery) == ["-5"])
+        let sample = try recovery.onAcknowledgement(ack(0...5), at: at(52))
+        #expect(concluded(&recovery) == ["+0", "+5"] && sample?.acknowledgedBytes == 0)
+        #expect(recovery.spuriousLosses == 0 && recovery.isSound)
+    }
+
+    /// Section 5 of RFC 9002: the smoothed round trip is without what the peer says it waited, up to a second; the least is the least
+    /// sample.
+    @Test func whatThePeerWaitedIsNoPartOfTheSmoothedRoundTrip() throws {
+        var recovery = recovery()
+        send(1, &recovery)
+        _ = try recovery.onAcknowledgement(ack(0...0), at: at(40))
+        send(1, &recovery, from: 100)
+        _ = try recovery.onAcknowledgement(ack(1...1, delay: 5_000), at: at(145))
+        #expect(recovery.rtt.latest == .milliseconds(45))
+        #expect(recovery.rtt.smoothed == .milliseconds(40) && recovery.rtt.minimum == .milliseconds(40))
+        send(1, &recovery, from: 200)
+        _ = try recovery.onAcknowledgement(ack(2...2, delay: 2_000_000), at: at(2_240))
+        // (7 × 40 + 2,040 − 1,000) / 8.
+        #expect(recovery.rtt.smoothed == .milliseconds(165) && recovery.rtt.minimum == .milliseconds(40))
+    }
+
     @Test(arguments: [
         (AckFrame(ranges: [999...1_001], delayMicroseconds: 0), "before the first"),
         (AckFrame(ranges: [1_000...1_005], delayMicroseconds: 0), "beyond the last"),

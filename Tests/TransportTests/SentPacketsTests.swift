@@ -64,6 +64,17 @@ import Testing
         #expect(sent.bytesInFlight == 101 && sent.ackElicitingInFlight == 1)
     }
 
+    @Test func whatIsGivenUpIsKeptForALateArrivalAsWhatIsLost() {
+        var sent = sent(2)
+        _ = sent.conclude(10, as: .givenUp)
+        #expect(sent.bytesInFlight == 101 && sent.ackElicitingInFlight == 1)
+        sent.prune(lostBefore: at(-1))
+        #expect(sent.count == 2)
+        #expect(sent.conclude(10, as: .acknowledged)?.state == .givenUp)
+        sent.prune(lostBefore: at(-1))
+        #expect(sent.count == 1)
+    }
+
     @Test func aSkippedNumberIsNoPacket() {
         var sent = sent(1)
         sent.skip(at: at(1))

@@ -141,6 +141,7 @@ extension Connection {
     private mutating func repairAfterMove(at now: Instant) {
         path.recovery.giveUpUncopied(at: now)
         settleConcluded(counts: false, at: now)
+        noteMetrics(at: now)
         probesPending = 1
         elicitPending = true
         armProbe(at: now)

@@ -21,6 +21,7 @@ extension Connection {
         path.recovery.onPathChange(at: now)
         path.recovery.giveUpUncopied(at: now)
         settleConcluded(counts: false, at: now)
+        noteMetrics(at: now)
         armProbe(at: now)
     }
 

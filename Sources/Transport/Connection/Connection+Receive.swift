@@ -218,13 +218,7 @@ extension Connection {
         timers[.loss] = path.recovery.lossTime
         armProbe(at: now)
         if path.recovery.mtu.size != size { note(.datagramSizeUpdated(path.recovery.mtu.size), at: now) }
-        if configuration.tracing {
-            let recovery = path.recovery
-            note(
-                .metricsUpdated(
-                    latestRTT: recovery.rtt.latest, smoothedRTT: recovery.rtt.smoothed, minimumRTT: recovery.rtt.minimum,
-                    bytesInFlight: recovery.sent.bytesInFlight, window: recovery.window), at: now)
-        }
+        noteMetrics(at: now)
         // Room in the window: whatever waited for the pacer may ask again.
         timers[.pacing] = nil
     }
@@ -236,6 +230,7 @@ extension Connection {
             let packet = concluded.packet
             if concluded.arrived {
                 note(.packetAcknowledged(number: packet.number), at: now)
+                if concluded.isSpuriousLoss { note(.spuriousLoss(number: packet.number), at: now) }
                 settle(packet.frames, at: now)
                 continue
             }
@@ -264,6 +259,7 @@ extension Connection {
         path.recovery.detectLosses(at: now)
         timers[.loss] = path.recovery.lossTime
         settleConcluded(at: now)
+        noteMetrics(at: now)
     }
 
     mutating func repair(_ frames: SentFrames) {

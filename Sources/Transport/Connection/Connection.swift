@@ -213,6 +213,8 @@ struct Connection: ~Copyable {
         now.bytesInFlight = recovery.sent.bytesInFlight
         now.oldestUnacknowledged = recovery.sent.oldestOutstanding?.packet.sentAt
         now.spuriousLosses = recovery.spuriousLosses
+        let estimates = recovery.estimates
+        (now.deliveryRate, now.queueingDelay) = (estimates.deliveryRate, estimates.queueingDelay)
         now.streams = streams.count
         now.datagramSize = recovery.mtu.size
         return now
@@ -329,5 +331,10 @@ struct Connection: ~Copyable {
         // Bounded, so that a driver that never drains it costs 4096 events and no more.
         guard configuration.tracing, trace.count < 4_096 else { return }
         trace.append(TracedEvent(time: now, connection: handle, event: event))
+    }
+
+    /// They are made for a trace alone.
+    mutating func noteMetrics(at now: Instant) {
+        if configuration.tracing { note(.metricsUpdated(path.recovery.metrics), at: now) }
     }
 }

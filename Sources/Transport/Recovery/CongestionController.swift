@@ -10,6 +10,8 @@ package protocol CongestionController: Sendable {
     var isInSlowStart: Bool { get }
     /// Whether what is sent beside does not make others wait, as far as it knows.
     var hasShortQueue: Bool { get }
+    /// What it thinks of the path.
+    var estimates: CongestionEstimates { get }
     /// How fast packets leave; nil before there is a round trip to tell.
     func pacing(_ rtt: RTTEstimator) -> PacingRate?
 

@@ -36,6 +36,12 @@ package struct Cubic: CongestionController {
 
     package var isInSlowStart: Bool { window < slowStartThreshold }
 
+    /// It neither measures a rate nor aims at a wait.
+    package var estimates: CongestionEstimates {
+        CongestionEstimates(
+            mode: isInSlowStart ? .slowStart : .avoidance, slowStartThreshold: slowStartThreshold == .max ? nil : slowStartThreshold)
+    }
+
     package mutating func onArrival(_ packet: ArrivedPacket, rtt: RTTEstimator, at now: Instant) {
         if let recoveryStart, packet.sentAt <= recoveryStart { return }
         // RFC 9438 section 5.8 and RFC 9002 section 7.8: no growth that was not needed.

@@ -98,6 +98,13 @@ package struct DelayTarget: CongestionController {
     /// Bytes a second; nil before it is known.
     package var deliveryRate: Double? { rate.value.map { $0 * 1e9 } }
 
+    package var estimates: CongestionEstimates {
+        CongestionEstimates(
+            mode: drain != nil ? .drain : isInSlowStart ? .slowStart : .steady,
+            deliveryRate: rate.isOfThePath ? deliveryRate.flatMap { Int(exactly: $0.rounded()) } : nil,
+            queueingDelay: queueing.value.map { .nanoseconds(Int64(min($0, 1e18))) }, target: .nanoseconds(Int64(min(target, loss.ceiling))))
+    }
+
     /// Twice the window a round trip while the window must be filled at once, little more than the window where the queue is short.
     package func pacing(_ rtt: RTTEstimator) -> PacingRate? {
         guard rtt.hasSample else { return nil }

@@ -26,6 +26,8 @@ package struct DeliveryRate: Sendable {
 
     /// Bytes a nanosecond; nil before there is a span to measure.
     package private(set) var value: Double?
+    /// Whether the window bounded what was sent in a span that was measured. Until then the value is no more than an application's pace.
+    package private(set) var isOfThePath = false
     /// The ninth decile of the time between arrivals, nanoseconds.
     package private(set) var gap = 2e6
     private var arrivals: Deque<Cluster> = []
@@ -101,6 +103,7 @@ package struct DeliveryRate: Sendable {
         // A peer may tell any times; what we heard in ours bounds the lie.
         let heard = bytes / max(last.heardAt - first.heardAt, 1e6)
         let measured = min(max(short ?? long, long), 4 * heard)
+        if isLimited { isOfThePath = true }
         value = isLosing || isLimited && fastest > busyAbove ? measured : max(value ?? 0, measured)
     }
 }

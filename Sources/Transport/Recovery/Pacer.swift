@@ -8,6 +8,8 @@ package struct PacingRate: Sendable, Equatable {
     package init(bytes: Int64, per: Interval) {
         (self.bytes, self.per) = (max(bytes, 1), max(per, .microseconds(1)))
     }
+
+    package var bytesPerSecond: Int { Int(clamping: Int128(bytes) * 1_000_000_000 / Int128(per.nanoseconds)) }
 }
 
 /// Spreads packets over time (RFC 9002 section 7.7): a token bucket in bytes.

@@ -35,12 +35,17 @@ package struct QueueingDelay: Sendable {
     package var floor: Double? { least.value.map { Double($0.nanoseconds) } }
 
     /// Nanoseconds; nil before a packet came.
-    package mutating func current() -> Double? {
+    package var value: Double? {
         guard let floor, let last = recent.last else { return nil }
-        while let first = recent.first, first.at < last.at - Self.recently { recent.removeFirst() }
-        var value = Double.infinity
-        for sample in recent { value = min(value, sample.transit) }
-        return max(0, value - floor)
+        var least = Double.infinity
+        for sample in recent where sample.at >= last.at - Self.recently { least = min(least, sample.transit) }
+        return max(0, least - floor)
+    }
+
+    /// The same, and what is too old for it is forgotten.
+    package mutating func current() -> Double? {
+        if let last = recent.last { while let first = recent.first, first.at < last.at - Self.recently { recent.removeFirst() } }
+        return value
     }
 
     /// The shortest wait since the last time this was asked.

@@ -21,6 +21,8 @@ package struct Recovery: Sendable {
         /// As it was before.
         package var packet: SentPacket
         package var arrived: Bool
+        /// Whether it arrived though it had been counted among the lost.
+        package var isSpuriousLoss: Bool { arrived && packet.state == .lost && !packet.triesSize }
     }
 
     /// What one acknowledgement told beside the packets concluded.
@@ -45,6 +47,7 @@ package struct Recovery: Sendable {
     package private(set) var unacknowledgedSince: Instant?
     /// When packets that are only late so far are lost.
     package private(set) var lossTime: Instant?
+    /// Packets called lost that arrived after all.
     package private(set) var spuriousLosses: UInt64 = 0
     private var detector = LossDetector()
     private var controller: any CongestionController
@@ -75,6 +78,16 @@ package struct Recovery: Sendable {
 
     /// Bytes that may be in flight.
     package var window: Int { controller.window }
+
+    /// What the controller thinks of the path.
+    package var estimates: CongestionEstimates { controller.estimates }
+
+    package var metrics: RecoveryMetrics {
+        RecoveryMetrics(
+            latestRTT: rtt.latest, smoothedRTT: rtt.smoothed, variation: rtt.variation, minimumRTT: rtt.minimum,
+            bytesInFlight: sent.bytesInFlight, window: controller.window, pacingRate: controller.pacing(rtt)?.bytesPerSecond,
+            estimates: controller.estimates)
+    }
 
     // MARK: sending
 
@@ -151,7 +164,9 @@ package struct Recovery: Sendable {
                 if packet.number == largest { sample.sentAt = packet.sentAt }
                 if packet.state == .lost { spurious = max(spurious ?? 0, largest - packet.number) }
                 onArrival(packet, times[packet.number], &sample, at: now)
-                concluded.append(Concluded(packet: packet, arrived: true))
+                let conclusion = Concluded(packet: packet, arrived: true)
+                if conclusion.isSpuriousLoss { spuriousLosses += 1 }
+                concluded.append(conclusion)
             }
         }
         guard isNew else { return nil }
@@ -163,7 +178,6 @@ package struct Recovery: Sendable {
         consecutiveProbes = 0
         if let spurious {
             sample.isSpurious = true
-            spuriousLosses += 1
             detector.onSpuriousLoss(distance: spurious)
             controller.onSpuriousLoss(at: now)
         }
@@ -268,7 +282,7 @@ package struct Recovery: Sendable {
     /// cut.
     package mutating func giveUpUncopied(at now: Instant) {
         for number in sent.uncopied {
-            guard let packet = sent.conclude(number, as: .lost) else { continue }
+            guard let packet = sent.conclude(number, as: .givenUp) else { continue }
             if packet.triesSize { mtu.onAttemptLost(packet.bytes, at: now) }
             concluded.append(Concluded(packet: packet, arrived: false))
         }

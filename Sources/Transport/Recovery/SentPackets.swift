@@ -16,7 +16,12 @@ package enum SentFrame: Sendable {
 
 /// A packet that asks for an acknowledgement, or a number that was skipped.
 package struct SentPacket: Sendable {
-    package enum State: Sendable { case outstanding, lost, acknowledged, skipped }
+    package enum State: Sendable {
+        case outstanding, lost, acknowledged, skipped
+        /// Not waited for any longer, though nothing says that it is lost.
+        case givenUp
+    }
+
     package var number: UInt64
     package var state: State
     package var sentAt: Instant
@@ -126,7 +131,7 @@ package struct SentPackets: Sendable {
             switch packets[0].state {
             case .acknowledged, .skipped: break
             case .outstanding: return
-            case .lost: if packets[0].sentAt > horizon { return }
+            case .lost, .givenUp: if packets[0].sentAt > horizon { return }
             }
             packets.removeFirst()
             settled = max(0, settled - 1)

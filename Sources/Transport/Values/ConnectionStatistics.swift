@@ -5,9 +5,11 @@ public struct ConnectionStatistics: Sendable {
     public var peerKey: PublicKey
     public var remoteAddress: NetworkAddress
     public var isEstablished = false
-    /// Nil before the first sample.
+    /// Without the time that the peer says it held acknowledgements back; nil before the first sample, as are the next two.
     public var smoothedRTT: Interval?
+    /// The least sample on the present path (RFC 9002 section 5.2).
     public var minimumRTT: Interval?
+    /// As measured, the peer's delay of the acknowledgement included.
     public var latestRTT: Interval?
     public var packetsSent: UInt64 = 0
     public var packetsReceived: UInt64 = 0
@@ -15,8 +17,14 @@ public struct ConnectionStatistics: Sendable {
     public var bytesSent: UInt64 = 0
     public var bytesReceived: UInt64 = 0
     public var packetsLost: UInt64 = 0
-    /// Losses that turned out to be late arrivals.
+    /// Of these, packets that turned out to be late.
     public var spuriousLosses: UInt64 = 0
+    /// Bytes a second that the path to the peer delivers, as the congestion controller measured it last. Nil as long as it was never
+    /// kept busy for some tens of milliseconds: a few small packets tell of no rate; and always with `CongestionControl.cubic`.
+    public var deliveryRate: Int?
+    /// How long packets wait in queues on their way to the peer, as of the last acknowledgement. Nil before there was one that told; and
+    /// always with `CongestionControl.cubic`.
+    public var queueingDelay: Interval?
     /// Packets sent that carried something sent before.
     public var packetsRetransmitted: UInt64 = 0
     /// Packets whose calls were sent a second time before anything was known of their loss.

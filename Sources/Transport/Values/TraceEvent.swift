@@ -12,7 +12,8 @@ package enum TraceEvent: Sendable {
     case packetLost(number: UInt64)
     case spuriousLoss(number: UInt64)
     case probeTimeout(count: Int)
-    case metricsUpdated(latestRTT: Interval?, smoothedRTT: Interval, minimumRTT: Interval?, bytesInFlight: Int, window: Int)
+    /// In a box: it is larger than all others, and a trace has millions of these.
+    indirect case metricsUpdated(RecoveryMetrics)
     case migrated(NetworkAddress)
     /// UDP payload bytes of a full packet from now on.
     case datagramSizeUpdated(Int)
@@ -23,4 +24,8 @@ package struct TracedEvent: Sendable {
     package var time: Instant
     package var connection: ConnectionHandle
     package var event: TraceEvent
+
+    package init(time: Instant, connection: ConnectionHandle, event: TraceEvent) {
+        (self.time, self.connection, self.event) = (time, connection, event)
+    }
 }
