@@ -71,6 +71,34 @@ import Testing
         #expect(report["key"] as? String == server.key)
         let least = try #require(report["rttMinMs"] as? Double), most = try #require(report["rttMaxMs"] as? Double)
         #expect(least > 0 && least <= most)
+        let connection = try #require(report["connection"] as? [String: Any])
+        #expect(connection["deliveryRateMbps"] is NSNull, "five pings are no rate")
+        let shortest = try #require(connection["rttMinMs"] as? Double), smoothed = try #require(connection["rttSmoothedMs"] as? Double)
+        #expect(shortest > 0 && smoothed >= shortest)
+        #expect(connection["packetsSent"] as? Int ?? 0 >= 6 && connection["packetsLost"] as? Int == 0 && connection["packetsLostSpuriously"] as? Int == 0)
+        let text = try await program.run("ping", server.address, "-c", "2", "-i", "5ms").output.split(separator: "\n")
+        #expect(text.last?.hasPrefix("connection: rtt min/smoothed ") == true && text.last?.contains(" ms, delivery rate not known, ") == true)
+        #expect(text.last?.contains("lost 0 of ") == true && text.last?.hasSuffix(" packets (0.0 %)") == true)
+        #expect(await server.stop() == 0)
+    }
+
+    /// Half a megabyte at 10 Mbit/s are four tenths of a second, enough to measure a rate.
+    @Test func aCallTellsWhatItsConnectionMeasured() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let server = try await Server(program, ["echo", "--listen", "0"])
+        let small = try await program.run("call", server.address, "echo.v1.Echo/say", "-v", "-d", #"{"text":"x"}"#)
+        #expect(small.errors.contains("mast: connection: rtt min/smoothed ") && small.errors.contains("delivery rate not known"))
+        let relay = try await Server(program, ["link", "relay", "--target", server.address, "--delay", "10ms", "--up-rate", "10mbit"])
+        let request = try program.write("large.json", Array((#"{"text":""# + String(repeating: "x", count: 500_000) + #""}"#).utf8))
+        let large = try await program.run(
+            "call", relay.address, "echo.v1.Echo/say", "-v", "--json", "-d", "@" + request, "--peer-key", server.key)
+        let connection = try #require(try large.object()["connection"] as? [String: Any])
+        let rate = try #require(connection["deliveryRateMbps"] as? Double)
+        #expect(rate > 6 && rate < 11)
+        #expect(connection["queueingDelayMs"] is Double && connection["rttMinMs"] as? Double ?? 0 >= 20)
+        #expect(large.errors.contains("Mbit/s"))
+        #expect(await relay.stop() == 0)
         #expect(await server.stop() == 0)
     }
 

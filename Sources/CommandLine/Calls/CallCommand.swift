@@ -13,6 +13,11 @@ struct CallCommand: AsyncParsableCommand {
               mast call 127.0.0.1 echo.v1.Echo/say -d '{"text":"hello"}'
               mast call 127.0.0.1 echo.v1.Echo/sum -d '{"value":1}{"value":2}'
               mast call 127.0.0.1 echo.v1.Echo/chat -d @- < lines.ndjson
+
+            -v, and `connection` in --json, tell what the transport knows of the connection: its least and smoothed \
+            round trip, the rate at which the path to the server delivers, how long packets wait in queues on the way \
+            there, and how many packets were lost, and of these were only late. The rate is not known (null) unless the \
+            call sent enough to keep the path busy for some tens of milliseconds.
             """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
@@ -33,7 +38,7 @@ struct CallCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The most attempts, the first included.", valueName: "n"))
     var attempts = 5
 
-    @Flag(name: [.customShort("v"), .long], help: "Show the call's timeline on standard error.")
+    @Flag(name: [.customShort("v"), .long], help: "Show the call's timeline and its connection's figures on standard error.")
     var verbose = false
 
     @OptionGroup var peer: PeerOptions
@@ -140,6 +145,7 @@ private final class CallSession: Sendable {
         try object.set("retransmittedPackets", timeline.retransmittedPackets)
         try object.set("servedBy", timeline.servedBy?.description)
         try object.set("rttMs", state.connection?.smoothedRTT?.inMilliseconds)
+        try object.set("connection", state.connection.map(ConnectionReport.init))
         for (key, moment) in moments(timeline) { try object.set(key, moment.inMilliseconds) }
         return object
     }
@@ -182,8 +188,8 @@ private final class CallSession: Sendable {
         let steps = moments(timeline).map { "\($0.0.dropLast(2)) \($0.1.milliseconds3) ms" }
         Output.note("\(method) (\(state.kind)): " + (steps.isEmpty ? "not sent" : steps.joined(separator: ", ")))
         var facts = ["attempts \(timeline.attempts)", "packets sent again \(timeline.retransmittedPackets)"]
-        if let rtt = state.connection?.smoothedRTT { facts.append("rtt \(rtt.milliseconds3) ms") }
         if let key = timeline.servedBy { facts.append("served by \(key)") }
         Output.note(facts.joined(separator: ", "))
+        if let connection = state.connection { Output.note(ConnectionReport(connection).text) }
     }
 }

@@ -6,7 +6,14 @@ import MastCapture
 struct PingCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ping", abstract: "Measure round trips over an encrypted connection.",
-        discussion: "A ping that is not answered within the interval, or within a second if that is longer, counts as lost.")
+        discussion: """
+            A ping that is not answered within the interval, or within a second if that is longer, counts as lost.
+
+            The last line, and `connection` in --json, is what the transport knows of the connection: its least and \
+            smoothed round trip, the rate at which the path to the server delivers, how long packets wait in queues on \
+            the way there, and how many packets were lost, and of these were only late. Pings are too few to measure a \
+            rate: it is not known (null) unless more was sent.
+            """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
     var host: String
@@ -98,7 +105,8 @@ private actor PingTally {
         var report = PingReport(
             host: host, address: address.description, key: client.peerKey.description, sent: sent, received: received,
             lossShare: sent == 0 ? 0 : Double(sent - received) / Double(sent), connectMs: rounded(connect.inMilliseconds),
-            elapsedMs: rounded(elapsed.inMilliseconds), packetsSent: statistics?.packetsSent, packetsLost: statistics?.packetsLost)
+            elapsedMs: rounded(elapsed.inMilliseconds), packetsSent: statistics?.packetsSent, packetsLost: statistics?.packetsLost,
+            connection: statistics.map(ConnectionReport.init))
         if received > 0 {
             report.rttMinMs = rounded(shortest.inMilliseconds)
             report.rttAvgMs = rounded(mean)
@@ -117,6 +125,8 @@ struct PingReport: Encodable, Sendable {
     var lossShare, connectMs, elapsedMs: Double
     var rttMinMs, rttAvgMs, rttMaxMs, rttMdevMs: Double?
     var packetsSent, packetsLost: UInt64?
+    /// Nil where it is down.
+    var connection: ConnectionReport?
 
     var text: String {
         var lines = ["", "--- \(host) ---"]
@@ -125,6 +135,7 @@ struct PingReport: Encodable, Sendable {
             let figures = [rttMinMs, rttAvgMs, rttMaxMs, rttMdevMs].map { TextLayout.fixed($0, 3) }.joined(separator: "/")
             lines.append("rtt min/avg/max/mdev \(figures) ms")
         }
+        if let connection { lines.append(connection.text) }
         return lines.joined(separator: "\n") + "\n"
     }
 }
