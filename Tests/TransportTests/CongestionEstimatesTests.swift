@@ -89,7 +89,9 @@ import Testing
 
     /// However often: what came is what was sent.
     @Test(arguments: [5, 20, 200] as [Int64]) func pingsMeasureNoRate(gap: Int64) {
-        let pair = Pair()
+        var configuration = TransportConfiguration()
+        configuration.congestionControl = .delayTarget
+        let pair = Pair(configuration: configuration)
         let handle = connected(pair)
         let before = pair.client.statistics(handle)
         #expect(before?.deliveryRate == nil && before?.queueingDelay == nil)
