@@ -4,13 +4,14 @@ extension CongestionControl {
         switch self {
         case .cubic: Cubic(datagramSize: datagramSize, maximumWindow: maximumWindow)
         case .delayTarget: DelayTarget(datagramSize: datagramSize, maximumWindow: maximumWindow)
+        case .bbr: BBR(datagramSize: datagramSize, maximumWindow: maximumWindow)
         }
     }
 
     /// Receive times that it asks the peer for, in each acknowledgement.
     var timestampsPerAck: UInt64 {
         switch self {
-        case .cubic: 0
+        case .cubic, .bbr: 0
         case .delayTarget: 32
         }
     }

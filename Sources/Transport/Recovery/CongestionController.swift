@@ -2,7 +2,8 @@ import MastTimebase
 
 /// Decides how many bytes may be in flight, and how fast they leave. One is stored per path; every hook is told the time.
 ///
-///     onSent ─▶ for each packet that arrived: onArrival ─▶ onLoss ─▶ onAcknowledgement, once for all of these
+///     onSent ─▶ for each packet that arrived: onArrival ─▶ for each that is lost: onPacketLoss ─▶ onLoss ─▶ onAcknowledgement, once for
+///     all of these
 package protocol CongestionController: Sendable {
     /// Bytes that may be in flight.
     var window: Int { get }
@@ -17,8 +18,11 @@ package protocol CongestionController: Sendable {
 
     /// - Parameter inFlight: bytes, with this packet.
     mutating func onSent(bytes: Int, inFlight: Int, at now: Instant)
+    /// There is nothing more to send, and the window has room.
+    mutating func onNothingToSend(inFlight: Int)
     /// One packet was acknowledged that had not been taken for lost.
     mutating func onArrival(_ packet: ArrivedPacket, rtt: RTTEstimator, at now: Instant)
+    mutating func onPacketLoss(_ packet: LostPacket, at now: Instant)
     /// Once per loss event; `latestSentAt` is when the newest lost packet was sent.
     mutating func onLoss(bytes: Int, latestSentAt: Instant, at now: Instant)
     /// An acknowledgement is done with: its packets and its losses are known.
@@ -46,6 +50,15 @@ package struct ArrivedPacket: Sendable {
     }
 }
 
+/// A packet that is lost, and showed no size that the path does not take.
+package struct LostPacket: Sendable {
+    package var number: UInt64
+    package var bytes: Int
+    package var sentAt: Instant
+
+    package init(number: UInt64, bytes: Int, sentAt: Instant) { (self.number, self.bytes, self.sentAt) = (number, bytes, sentAt) }
+}
+
 /// What stands after an acknowledgement.
 package struct FlightState: Sendable {
     package var rtt: RTTEstimator
@@ -69,5 +82,7 @@ extension CongestionController {
     package var hasShortQueue: Bool { true }
     package mutating func onSent(bytes: Int, inFlight: Int, at now: Instant) {}
     package mutating func rest() {}
+    package mutating func onNothingToSend(inFlight: Int) {}
+    package mutating func onPacketLoss(_ packet: LostPacket, at now: Instant) {}
     package mutating func onAcknowledgement(_ state: FlightState, at now: Instant) {}
 }

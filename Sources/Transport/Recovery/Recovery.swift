@@ -129,7 +129,9 @@ package struct Recovery: Sendable {
     /// pacer is none of that: most of its packets leave while less than a window is under way.
     /// - Parameter full: bytes of a full packet.
     package mutating func onNothingToSend(full: Int) {
-        if sent.bytesInFlight + 3 * full < controller.window { idleBefore = sent.nextNumber }
+        guard sent.bytesInFlight + 3 * full < controller.window else { return }
+        idleBefore = sent.nextNumber
+        controller.onNothingToSend(inFlight: sent.bytesInFlight)
     }
 
     /// How large a packet should be tried that carries nothing; nil when none is due.
@@ -221,6 +223,7 @@ package struct Recovery: Sendable {
             }
             mtu.onLost(number, bytes: packet.bytes)
             history.onLoss(number, sentAt: packet.sentAt)
+            controller.onPacketLoss(LostPacket(number: number, bytes: packet.bytes, sentAt: packet.sentAt), at: now)
             bytes += packet.bytes
             latest = max(latest, packet.sentAt)
         }
