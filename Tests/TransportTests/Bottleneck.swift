@@ -4,7 +4,7 @@ import MastTransport
 
 /// BBR over one bottleneck in virtual time, without the transport around it: a queue served at a constant rate, a round trip, and an
 /// acknowledgement for each packet unless they are held.
-struct Bottleneck {
+final class Bottleneck {
     private struct Packet {
         var number: UInt64
         var sentAt: Instant
@@ -48,7 +48,7 @@ struct Bottleneck {
     var product: Double { rate * roundTrip.inSeconds }
 
     /// - Parameter onAck: false ends it; is told what was under way.
-    mutating func run(for interval: Interval, _ onAck: (Bottleneck) -> Bool = { _ in true }) {
+    func run(for interval: Interval, _ onAck: (Bottleneck) -> Bool = { _ in true }) {
         let end = now + interval
         while true {
             send()
@@ -65,7 +65,7 @@ struct Bottleneck {
     }
 
     /// The first of such acknowledgements; false when there is none in time.
-    mutating func run(until isThere: (Bottleneck) -> Bool, within interval: Interval = .seconds(20)) -> Bool {
+    func run(until isThere: (Bottleneck) -> Bool, within interval: Interval = .seconds(20)) -> Bool {
         var found = false
         run(for: interval) { path in
             found = isThere(path)
@@ -75,7 +75,7 @@ struct Bottleneck {
     }
 
     /// No application writes for so long: what is under way arrives.
-    mutating func pause(for interval: Interval) {
+    func pause(for interval: Interval) {
         let before = application
         application = 0
         written = .distantFuture
@@ -85,12 +85,12 @@ struct Bottleneck {
 
     private var hasRoom: Bool { inFlight + Self.datagram <= control.window }
 
-    private mutating func send() {
+    private func send() {
         while hasRoom, paced <= now, written <= now { sendOne() }
         if hasRoom, written > now { control.onNothingToSend(inFlight: inFlight) }
     }
 
-    private mutating func sendOne() {
+    private func sendOne() {
         inFlight += Self.datagram
         control.onSent(bytes: Self.datagram, inFlight: inFlight, at: now)
         let waiting = max(.zero, free - now).inSeconds * rate
@@ -110,7 +110,7 @@ struct Bottleneck {
 
     private func seconds(_ count: Double) -> Interval { .nanoseconds(Int64(count * 1e9)) }
 
-    private mutating func acknowledge() {
+    private func acknowledge() {
         var (largest, bytes, dropped) = (UInt64?.none, 0, 0)
         var silent: [Packet] = []
         while let packet = flight.first, packet.heardAt.map({ $0 <= now }) ?? true {
