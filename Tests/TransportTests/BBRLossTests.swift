@@ -13,11 +13,12 @@ import Testing
         return path
     }
 
-    /// (lost before + x) / (in flight before + x) = 2 %
+    /// lost before + x = 2 % of (in flight before + x), and three datagrams that are chance.
     @Test func theBearableIsWhereLossesReachTwoPercent() {
-        #expect((BBR.bearable(inFlight: 100_000, lost: 3_000, bytes: 1_200) - 98_979.6).magnitude < 0.1)
-        #expect(BBR.bearable(inFlight: 1_200, lost: 1_200, bytes: 1_200) == 0)
-        #expect(!BBRModel.isTooMuch(lost: 2_000, of: 100_000) && BBRModel.isTooMuch(lost: 2_001, of: 100_000))
+        let bearable = BBRModel.bearable(inFlight: 100_000, lost: 6_000, bytes: 1_200, datagramSize: 1_200)
+        let lost = 4_800 + bearable - 98_800
+        #expect((lost - 3_600 - bearable * 0.02).magnitude < 0.01 && (98_800...100_000).contains(bearable), "\(bearable)")
+        #expect(!BBRModel.isTooMuch(lost: 5_600, of: 100_000, datagramSize: 1_200) && BBRModel.isTooMuch(lost: 5_601, of: 100_000, datagramSize: 1_200))
     }
 
     /// A queue of a tenth of what the path holds is overrun by a probe of a quarter more.

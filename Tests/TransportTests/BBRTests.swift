@@ -39,11 +39,11 @@ import Testing
         #expect(path.control.model.round - model.round <= 3)
     }
 
-    /// The path is a quarter as fast from then on: at half the pace the queue grows.
+    /// The path is half as fast from then on: at half the pace the queue does not empty.
     @Test func drainingEndsAfterThreeRoundsAtTheLatest() {
         let path = path(in: .drain)
         let round = path.control.model.round
-        path.rate /= 4
+        path.rate /= 2
         #expect(path.run(until: { $0.control.phase == .down }))
         #expect(path.control.model.round == round + 4 && Double(path.inFlight) > path.product * 1.5, "\(path.control.model.round - round), \(path.inFlight)")
     }

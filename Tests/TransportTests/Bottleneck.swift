@@ -16,7 +16,7 @@ final class Bottleneck {
 
     var control: BBR
     /// Bytes a second.
-    var rate: Double
+    var rate: Double { didSet { stretchQueue(by: oldValue / rate) } }
     var roundTrip: Interval
     /// Bytes that wait, at most.
     var queue = Double.infinity
@@ -81,6 +81,13 @@ final class Bottleneck {
         written = .distantFuture
         run(for: interval)
         (application, written) = (before, now)
+    }
+
+    /// What waits leaves at the new rate.
+    private func stretchQueue(by factor: Double) {
+        func stretched(_ at: Instant) -> Instant { at <= now ? at : now + seconds((at - now).inSeconds * factor) }
+        free = stretched(free)
+        for index in flight.indices { if let at = flight[index].heardAt { flight[index].heardAt = stretched(at - roundTrip) + roundTrip } }
     }
 
     private var hasRoom: Bool { inFlight + Self.datagram <= control.window }

@@ -90,7 +90,8 @@ extension BBR {
                 return true
             }
         }
-        guard !BBRModel.isTooMuch(lost: sample.lost, of: sample.departure.inFlight), model.longInFlight < .infinity else { return false }
+        let isTooMuch = BBRModel.isTooMuch(lost: sample.lost, of: sample.departure.inFlight, datagramSize: datagramSize)
+        guard !isTooMuch, model.longInFlight < .infinity else { return false }
         model.longInFlight = max(model.longInFlight, Double(sample.departure.inFlight))
         if phase == .up { growBound(arrived: sample.arrived) }
         return false

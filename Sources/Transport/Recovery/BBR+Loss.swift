@@ -14,8 +14,9 @@ extension BBR {
         lastLost = packet.number
         guard isProbeSample, let departure else { return }
         let lost = samples.lost &- departure.lost
-        guard BBRModel.isTooMuch(lost: lost, of: departure.inFlight) else { return }
-        stopProbe(inFlight: Self.bearable(inFlight: departure.inFlight, lost: lost, bytes: packet.bytes), departure, at: now)
+        guard BBRModel.isTooMuch(lost: lost, of: departure.inFlight, datagramSize: datagramSize) else { return }
+        let bearable = BBRModel.bearable(inFlight: departure.inFlight, lost: lost, bytes: packet.bytes, datagramSize: datagramSize)
+        stopProbe(inFlight: bearable, departure, at: now)
     }
 
     /// Once for each probe.
@@ -26,12 +27,6 @@ extension BBR {
         guard phase == .up else { return }
         undo?.phase = .up
         startDown(at: now)
-    }
-
-    /// How much was under way when losses came to be too many: somewhere within the last that was lost.
-    package static func bearable(inFlight: Int, lost: Int, bytes: Int) -> Double {
-        let (before, lostBefore) = (Double(inFlight - bytes), Double(lost - bytes))
-        return before + (BBRModel.tolerated * before - lostBefore) / (1 - BBRModel.tolerated)
     }
 
     package mutating func onSpuriousLoss(at now: Instant) {

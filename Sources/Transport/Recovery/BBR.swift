@@ -35,7 +35,7 @@ package struct BBR: CongestionController {
     package internal(set) var samples = DeliverySamples()
     package internal(set) var model = BBRModel()
     private var aggregation = AckAggregation()
-    var fullPipe = FullPipe()
+    package internal(set) var fullPipe = FullPipe()
     /// The pace, bytes a second; nil before something arrived.
     private var rate: Double?
     /// Whether the window was full in this round trip, and in the one before.
@@ -170,7 +170,8 @@ package struct BBR: CongestionController {
     /// Section 5.3.1: the pipe is full, or a whole round trip of losses says that it is.
     private mutating func leaveStartup(hadLost: Bool, _ sample: DeliverySamples.Sample) {
         if model.isLossRoundStart {
-            if phase == .startup, hadLost, lossRanges >= 6, BBRModel.isTooMuch(lost: sample.lost, of: sample.departure.inFlight) {
+            let isTooMuch = BBRModel.isTooMuch(lost: sample.lost, of: sample.departure.inFlight, datagramSize: datagramSize)
+            if phase == .startup, hadLost, lossRanges >= 6, isTooMuch {
                 undo?.phase = .startup
                 fullPipe.conclude()
                 model.longInFlight = max(model.product ?? 0, Double(model.latestDelivered))

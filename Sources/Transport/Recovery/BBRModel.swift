@@ -5,6 +5,11 @@ import MastTimebase
 package struct BBRModel: Sendable {
     /// A loss rate above says that too much is under way.
     static let tolerated = 0.02
+    /// Datagrams lost beside it that are chance: 2 % of a small flight is one or two. The draft has none.
+    private static let chance = 3
+    /// What the pace's margin and losses that are tolerated take from a rate is no sign of a slower path. The draft has 1: at 2 % of random
+    /// loss each round trip would be slower than the one before.
+    private static let excused = 1 / (0.99 * (1 - tolerated))
     /// No bound falls further at once.
     static let beta = 0.7
     private static let roundTripLife = Interval.seconds(10)
@@ -73,8 +78,8 @@ package struct BBRModel: Sendable {
     private mutating func lowerShortBounds(window: Int) {
         if shortBandwidth == .infinity { shortBandwidth = maximumBandwidth }
         if shortInFlight == .infinity { shortInFlight = Double(window) }
-        shortBandwidth = max(latestRate, shortBandwidth * Self.beta)
-        shortInFlight = max(Double(latestDelivered), shortInFlight * Self.beta)
+        shortBandwidth = max(latestRate * Self.excused, shortBandwidth * Self.beta)
+        shortInFlight = max(Double(latestDelivered) * Self.excused, shortInFlight * Self.beta)
     }
 
     /// Everything else has looked at it.
@@ -99,7 +104,17 @@ package struct BBRModel: Sendable {
     package mutating func forgetShortBounds() { (shortBandwidth, shortInFlight) = (.infinity, .infinity) }
 
     /// Whether so much is lost that what was under way with it was too much.
-    package static func isTooMuch(lost: Int, of inFlight: Int) -> Bool { Double(lost) > Double(inFlight) * tolerated }
+    package static func isTooMuch(lost: Int, of inFlight: Int, datagramSize: Int) -> Bool {
+        Double(lost) > bearableLoss(of: Double(inFlight), datagramSize: datagramSize)
+    }
+
+    private static func bearableLoss(of inFlight: Double, datagramSize: Int) -> Double { inFlight * tolerated + Double(chance * datagramSize) }
+
+    /// How much was under way when losses came to be too many: somewhere within the last packet that was lost, of `bytes`.
+    package static func bearable(inFlight: Int, lost: Int, bytes: Int, datagramSize: Int) -> Double {
+        let (before, lostBefore) = (Double(inFlight - bytes), Double(lost - bytes))
+        return before + (bearableLoss(of: before, datagramSize: datagramSize) - lostBefore) / (1 - tolerated)
+    }
 
     // MARK: the round trip (5.3.4.3)
 
