@@ -100,6 +100,18 @@ import Testing
         #expect(path.control.window == again.window && path.control.phase == .refill, "once")
     }
 
+    /// Without a queue to blame, up to what is tolerated.
+    @Test(arguments: [0.001, 0.01, 0.02]) func randomLossHardlySlows(share: Double) {
+        let path = Bottleneck()
+        var chance = SeededGenerator(seed: 5)
+        path.loses = { _ in Double(chance.next() >> 11) / 9_007_199_254_740_992 < share }
+        path.run(for: .seconds(2))
+        let before = path.arrived
+        path.run(for: .seconds(12))
+        let used = Double(path.arrived - before) / path.rate / 12
+        #expect(used > 0.8, "\(used)")
+    }
+
     // MARK: whatever a peer does
 
     @Test func theSameHappeningsAreTheSameDecisions() {
