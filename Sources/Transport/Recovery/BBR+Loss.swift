@@ -6,8 +6,8 @@ extension BBR {
         let departure = samples.onLoss(bytes: packet.bytes, sentAt: packet.sentAt)
         if model.onLoss(samples) {
             undo = Undo(
-                window: max(window, phase == .probeRTT ? windowBeforeProbe : 0), shortBandwidth: model.shortBandwidth, shortInFlight: model.shortInFlight,
-                longInFlight: model.longInFlight)
+                window: max(window, phase == .probeRTT ? windowBeforeProbe : 0), shortBandwidth: model.shortBandwidth,
+                shortInFlight: model.shortInFlight, longInFlight: model.longInFlight)
         }
         // Neighbours in one range are one event.
         if lastLost.map({ packet.number != $0 &+ 1 }) ?? true { lossRanges += 1 }
