@@ -78,6 +78,17 @@ package struct BBR: CongestionController {
 
     package var isInSlowStart: Bool { phase == .startup }
 
+    package var estimates: CongestionEstimates {
+        let mode: CongestionEstimates.Mode =
+            switch phase {
+            case .startup: .slowStart
+            case .drain: .drain
+            case .down, .cruise, .refill, .up: .probeBandwidth
+            case .probeRTT: .probeRTT
+            }
+        return CongestionEstimates(mode: mode, deliveryRate: model.bandwidth > 0 ? Int(min(model.bandwidth, 1e15)) : nil)
+    }
+
     var initialWindow: Int { 10 * datagramSize }
     var leastWindow: Int { 4 * datagramSize }
     var isInCycle: Bool { phase == .down || phase == .cruise || phase == .refill || phase == .up }

@@ -12,6 +12,10 @@ package struct CongestionEstimates: Sendable, Equatable {
         case steady
         /// Empties the queue to see the path's own round trip.
         case drain
+        /// Keeps to the path's rate, and looks for more from time to time.
+        case probeBandwidth = "probe_bw"
+        /// Lets the queue run dry, to see the path's own round trip.
+        case probeRTT = "probe_rtt"
     }
 
     package var mode: Mode
