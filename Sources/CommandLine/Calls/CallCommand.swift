@@ -16,8 +16,8 @@ struct CallCommand: AsyncParsableCommand {
 
             -v, and `connection` in --json, tell what the transport knows of the connection: its least and smoothed \
             round trip, the rate at which the path to the server delivers, how long packets wait in queues on the way \
-            there, and how many packets were lost, and of these were only late. The rate is not known (null) unless the \
-            call sent enough to keep the path busy for some tens of milliseconds.
+            there, and how many packets were lost, and of these were only late. Rate and wait are not known (null): \
+            the standard congestion controller, CUBIC, measures neither.
             """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))

@@ -11,8 +11,8 @@ struct PingCommand: AsyncParsableCommand {
 
             The last line, and `connection` in --json, is what the transport knows of the connection: its least and \
             smoothed round trip, the rate at which the path to the server delivers, how long packets wait in queues on \
-            the way there, and how many packets were lost, and of these were only late. Pings are too few to measure a \
-            rate: it is not known (null) unless more was sent.
+            the way there, and how many packets were lost, and of these were only late. Rate and wait are not known \
+            (null): the standard congestion controller, CUBIC, measures neither.
             """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
