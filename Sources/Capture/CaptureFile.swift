@@ -51,6 +51,7 @@ package final class CaptureFile {
     private var unread: [Int: Int] = [:]  // lookup only
     private var damagedOptions = 0
     private var nothingCaptured = 0
+    private var cutHeaders = 0
 
     private static let pcapngMagic: UInt32 = 0x0A0D_0D0A
     /// How far to look ahead for the first fragment of a datagram whose later ones came before it.
@@ -273,6 +274,7 @@ package final class CaptureFile {
     private func note(_ headers: PacketHeaders, _ record: CaptureRecord, capturedBytes: Int) {
         guard headers.ip == nil else {
             if headers.ip?.hasDamagedOptions == true { damagedOptions += 1 }
+            if case .unreadable = headers.transport, capturedBytes < record.wireBytes { cutHeaders += 1 }
             return
         }
         if capturedBytes == 0, record.wireBytes > 0 { nothingCaptured += 1 }
@@ -294,7 +296,7 @@ package final class CaptureFile {
         let damage = damage
         let counts: [(CaptureNote.Kind, Int)] = [
             (.damagedInterfaceOptions, damage.options), (.unreadableClock, damage.unreadableClocks), (.coarseClock, damage.coarseClocks),
-            (.undescribedInterface, damage.undescribed), (.nothingCaptured, nothingCaptured), (.damagedOptions, damagedOptions),
+            (.undescribedInterface, damage.undescribed), (.nothingCaptured, nothingCaptured), (.cutHeaders, cutHeaders), (.damagedOptions, damagedOptions),
         ]
         return unread.keys.sorted().map { CaptureNote(.linkTypeNotRead, unread[$0] ?? 0, linkType: LinkType($0).description) }
             + counts.filter { $0.1 > 0 }.map { CaptureNote($0.0, $0.1) }

@@ -13,6 +13,8 @@ package struct CaptureNote: Codable, Sendable, Hashable {
         case undescribedInterface
         /// Packets of which not a byte was kept.
         case nothingCaptured
+        /// Packets of which so little was kept that their TCP or UDP header is cut.
+        case cutHeaders
         /// Packets whose IP or TCP options contradict their length; those before the contradiction are used.
         case damagedOptions
     }
@@ -34,6 +36,7 @@ package struct CaptureNote: Codable, Sendable, Hashable {
             case .coarseClock: "\(interfaces) with a clock that counts in steps of 10 ms or more: no round trips, silences or link are told from it"
             case .undescribedInterface: "\(packets) of interfaces that the file does not describe: left out"
             case .nothingCaptured: "\(packets) of which not a byte was kept: only their length counts"
+            case .cutHeaders: "\(packets) with a TCP or UDP header cut by the snap length: payload and all that sequence numbers tell are unknown in their flows"
             case .damagedOptions: "\(packets) with damaged IP or TCP options: those before the damage are used"
             }
     }

@@ -10,6 +10,8 @@ package struct EndRecords: Sendable {
         var key: UInt64
         var bytes: Int32
         var isUp: Bool
+        /// A SYN or SYN-ACK that had left this end before.
+        var isSYNAgain = false
     }
 
     /// A TCP segment with data.
@@ -18,7 +20,8 @@ package struct EndRecords: Sendable {
         var record: Int32
         /// The flow's number in the table that saw it.
         var flow: Int32
-        var sequence: UInt32
+        /// In bytes since the direction's first segment.
+        var place: Int
         var bytes: Int32
         /// All or some of it had left this end before.
         var isAgain: Bool
@@ -30,6 +33,31 @@ package struct EndRecords: Sendable {
         var server: NetworkAddress
     }
 
+    /// What was sent, and how much of it was acknowledged, in bytes since the direction's first segment.
+    struct Progress: Sendable {
+        fileprivate var last: (sequence: UInt32, place: Int)?
+        private(set) var acknowledged: Int?
+
+        fileprivate mutating func place(_ sequence: UInt32) -> Int {
+            let place = last.map { $0.place + Int(Int32(bitPattern: sequence &- $0.sequence)) } ?? 0
+            last = (sequence, place)
+            return place
+        }
+
+        fileprivate mutating func acknowledge(_ number: UInt32) {
+            guard let last else { return }
+            let place = last.place + Int(Int32(bitPattern: number &- last.sequence))
+            acknowledged = max(acknowledged ?? place, place)
+        }
+    }
+
+    struct Connection: Sendable {
+        var ends: Ends
+        var up = Progress()
+        var down = Progress()
+        fileprivate var clientHasAnswered = false
+    }
+
     /// Nine years: a packet further from the first bears no time, and sums of a few such times stay far from overflow.
     static let longest: Int64 = 1 << 58
     /// A few hours of video; what follows is left out.
@@ -37,7 +65,11 @@ package struct EndRecords: Sendable {
 
     private(set) var records: [Record] = []
     private(set) var segments: [Segment] = []
-    private(set) var ends: [Int32: Ends] = [:]  // lookup only
+    /// By flow.
+    private(set) var connections: [Connection?] = []
+    /// The kernel's answers to SYN and SYN-ACK, from here: how far the hosts are beyond this end.
+    private(set) var toServer: Interval?
+    private(set) var toClient: Interval?
     /// Since 1970, by this end's clock.
     private(set) var firstTime: Int64?
     /// Nanoseconds from the capture's first packet, which may be of another kind, to the first of these.
@@ -70,15 +102,35 @@ package struct EndRecords: Sendable {
         let client = clients[flowKey] ?? known
         if clients.count < FlowTable.limit { clients[flowKey] = client }
         guard let key = Self.key(packet, ip) else { return }
-        if case .tcp(let tcp) = packet.headers.transport, seen.payloadBytes > 0, let observed = seen.tcp {
-            let flow = Int32(clamping: seen.flow)
-            segments.append(
-                Segment(record: Int32(clamping: records.count), flow: flow, sequence: tcp.sequence, bytes: Int32(clamping: seen.payloadBytes), isAgain: observed.isRetransmission))
-            if ends[flow] == nil { ends[flow] = Ends(client: known, server: ip.source == known ? ip.destination : ip.source) }
+        var record = Record(time: time, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client)
+        if case .tcp(let tcp) = packet.headers.transport, let observed = seen.tcp {
+            record.isSYNAgain = observed.isSYNAgain
+            follow(tcp, observed, seen, Ends(client: known, server: ip.source == known ? ip.destination : ip.source))
         }
-        records.append(
-            Record(
-                time: time, key: key, bytes: Int32(clamping: packet.ipBytes), isUp: ip.source == client))
+        records.append(record)
+    }
+
+    private mutating func follow(_ tcp: TCPHeader, _ observed: TCPObservation, _ seen: FlowObservation, _ ends: Ends) {
+        while connections.count <= seen.flow { connections.append(nil) }
+        var connection = connections[seen.flow] ?? Connection(ends: ends)
+        connections[seen.flow] = nil
+        defer { connections[seen.flow] = connection }
+        let isUp = seen.direction == .up
+        if observed.newlyAcknowledged > 0 {
+            if isUp { connection.down.acknowledge(tcp.acknowledgement) } else { connection.up.acknowledge(tcp.acknowledgement) }
+        }
+        if tcp.flags.contains(.syn) {
+            if !isUp, tcp.flags.contains(.ack), let rtt = observed.rtt { toServer = min(toServer ?? rtt, rtt) }
+        } else if isUp, !connection.clientHasAnswered {
+            connection.clientHasAnswered = true
+            if tcp.payloadBytes == 0, let rtt = observed.rtt { toClient = min(toClient ?? rtt, rtt) }
+        }
+        guard seen.payloadBytes > 0 else { return }
+        let place = isUp ? connection.up.place(tcp.sequence) : connection.down.place(tcp.sequence)
+        segments.append(
+            Segment(
+                record: Int32(clamping: records.count), flow: Int32(clamping: seen.flow), place: place, bytes: Int32(clamping: seen.payloadBytes),
+                isAgain: observed.isRetransmission))
     }
 
     /// Headers that no router, address translator or snap length changes; the payload's beginning where they do not

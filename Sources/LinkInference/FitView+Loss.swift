@@ -189,6 +189,10 @@ extension FitView {
                 doubtful += 1
                 continue
             }
+            if event.marks.contains(.unexplained) {
+                doubtful += 1
+                continue
+            }
             if event.marks.contains(.filledLate) { late += 1 }
             if event.marks.contains(.byTimer) { byTimer += 1 }
             let place = places[event.flow] ?? ranges.count

@@ -20,7 +20,7 @@ extension FitView {
     func numberedLosses(_ direction: FlowDirection, excluding isExcluded: (Timeline.Event) -> Bool) -> NumberedLosses? {
         var counters: [NumberCounter] = []
         var places: [Int32: Int] = [:]  // lookup only
-        for flow in weightyFlows where flows[flow].tcp == nil && flows[flow].mayCount {
+        for flow in weightyFlows where flows[flow].tcp == nil && flows[flow].mayCount(direction) {
             places[Int32(clamping: flow)] = counters.count
             counters.append(NumberCounter(flow: Int32(clamping: flow)))
         }
@@ -63,7 +63,9 @@ extension FitView {
     func numberedSegments(_ direction: FlowDirection, bySequence: Int, hasOutages: Bool, excluding isExcluded: (Int) -> Bool) -> (count: LinkFit.LossCount?, isMore: Bool) {
         var counters: [NumberCounter] = []
         var places: [Int32: Int] = [:]  // lookup only
-        for flow in weightyFlows where flows[flow].tcp != nil {
+        // What a recorder missed has numbers, too.
+        guard !weightyFlows.contains(where: { flows[$0].tcp?[direction].unrecordedBytes ?? 0 > 0 }) else { return (nil, false) }
+        for flow in weightyFlows where flows[flow].tcp != nil && flows[flow].mayCount(direction) {
             places[Int32(clamping: flow)] = counters.count
             counters.append(NumberCounter(flow: Int32(clamping: flow)))
         }

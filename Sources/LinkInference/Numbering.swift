@@ -64,7 +64,7 @@ extension FitView {
         var last = Array(repeating: (number: UInt16, time: Instant)?.none, count: flows.count)
         var whole: [Interval] = []
         var holed: [Interval] = []
-        for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount {
+        for event in events where event.direction == direction && !event.marks.contains(.tcp) && flows[Int(event.flow)].mayCount(direction) {
             defer { last[Int(event.flow)] = (event.identification, event.time) }
             guard let before = last[Int(event.flow)] else { continue }
             switch event.identification &- before.number {
@@ -81,7 +81,7 @@ extension FitView {
     /// be another flow's.
     func missing(after before: Int, until after: Int) -> Int? {
         let flow = events[after].flow
-        guard flows[Int(flow)].mayCount else { return nil }
+        guard flows[Int(flow)].mayCount(events[after].direction) else { return nil }
         var numbering = Numbering()
         var index = before
         var recent: [(number: UInt16, time: Instant)] = []
@@ -128,6 +128,10 @@ extension FitView {
 }
 
 extension FlowState {
-    /// QUIC's servers, and many of its clients, send to all peers from one socket without a peer, whose numbers are no count.
-    var mayCount: Bool { !isQUIC }
+    /// Whether the packets of a direction may bear a count of their own. QUIC's servers, and many of its clients, send to all peers
+    /// from one socket without a peer, whose numbers are no count. Systems whose packets set out with more than 64 hops, as Windows'
+    /// do, count all that a host sends.
+    func mayCount(_ direction: FlowDirection) -> Bool { !isQUIC && self[direction].hopLimit <= Self.mostHops }
+
+    private static let mostHops: UInt8 = 64
 }

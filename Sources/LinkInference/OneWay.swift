@@ -10,6 +10,7 @@ struct OneWay: Sendable {
         var bytes: Int
         /// Others with the same bytes were sent, and not all of them came: which of them did is not told.
         var hasLostTwin = false
+        var delay: Int64? { received.map { $0 - sent } }
     }
 
     let direction: FlowDirection
@@ -18,10 +19,15 @@ struct OneWay: Sendable {
     /// Packets that came in between and are not in the sender's capture: its recorder missed them, or the ends are taken the
     /// wrong way round.
     private(set) var unsent = 0
+    /// Packets in between that came, as their acknowledgement shows, and are not in the receiver's capture: its recorder missed
+    /// them, and may have missed others.
+    private(set) var unrecorded = 0
+    /// SYNs and SYN-ACKs sent before the first that came: lost, or sent before the other capture began.
+    private(set) var unanswered = 0
     /// What was sent again, by connection; empty where a recorder missed packets.
     private(set) var resent: [ResentSegments] = []
     /// Whether both recorders held what passed them. Three may have been on their way when one began.
-    var isComplete: Bool { unsent <= max(3, packets.count / 1_000) }
+    var isComplete: Bool { unrecorded == 0 && unsent <= max(3, packets.count / 1_000) }
 
     init(_ direction: FlowDirection, sender: EndRecords, receiver: EndRecords) {
         self.direction = direction
@@ -39,10 +45,13 @@ struct OneWay: Sendable {
         var packets: [Packet] = []
         var first: Int?
         var last = 0
+        var shared: ClosedRange<Int>?
+        var synAgain = 0
         var isMatched = [Bool](repeating: false, count: receiver.records.count)
         var hasCome = [Bool](repeating: false, count: sender.records.count)
         for (index, record) in sender.records.enumerated() where record.isUp == isUp {
             var packet = Packet(sent: record.time, received: nil, bytes: Int(record.bytes))
+            if record.isSYNAgain, first == nil { synAgain += 1 }
             if let found = heads[record.key], found >= 0 {
                 packet.received = receiver.records[Int(found)].time
                 packet.hasLostTwin = unpaired[record.key] != 0
@@ -50,10 +59,11 @@ struct OneWay: Sendable {
                 (isMatched[Int(found)], hasCome[index]) = (true, true)
                 if first == nil { first = packets.count }
                 last = packets.count
+                shared = (shared?.lowerBound ?? index)...index
             }
             packets.append(packet)
         }
-        guard let first else {
+        guard let first, let shared else {
             self.packets = []
             return
         }
@@ -62,7 +72,10 @@ struct OneWay: Sendable {
         }
         // Before and after it, one of the captures may not have run.
         self.packets = Array(packets[first...last])
-        if isComplete { resent = ResentSegments.count(sender, isUp: isUp, hasCome) }
+        unanswered = synAgain
+        let segments = ResentSegments.count(sender, isUp: isUp, hasCome, shared: shared)
+        unrecorded = segments.unrecorded
+        if isComplete { resent = segments.again }
     }
 
     var lost: Int { packets.reduce(0) { $0 + ($1.received == nil ? 1 : 0) } }

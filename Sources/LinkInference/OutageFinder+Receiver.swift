@@ -12,7 +12,7 @@ extension OutageFinder {
         let numbered = view.missing(after: points[gap.before].event, until: firstAfter)
         // Small ones are more than their bytes tell.
         if isBeyondTCPBursts(skipped, last.flow, gap) { return lost(max(skipped, numbered ?? 0), gap, isByTimer: false, .segmentsMissing, "segments are missing in sequence after the silence") }
-        if let numbered, isBeyondTCPBursts(numbered, last.flow, gap) {
+        if let numbered, isBeyondTCPBursts(numbered, last.flow, gap), !goesOnInABurst(gap) {
             var verdict = lost(numbered, gap, isByTimer: true, .numbersMissing, "packets are missing in the sender's numbering after the silence")
             // What was acknowledged before comes again: that had not been heard.
             if next.marks.contains(.retransmission) {
@@ -62,6 +62,21 @@ extension OutageFinder {
         // Without timestamps a hold is not told from a pause, or from answers that waited.
         return nil
     }
+
+    /// Several in order, sooner than an answer to the first could have let them go: no timer sent these, so that what is before
+    /// them had been acknowledged, and nothing of it was lost.
+    private func goesOnInABurst(_ gap: Gap) -> Bool {
+        guard baseRTT >= .milliseconds(10), skippedBytes(gap) == 0 else { return false }
+        let flow = view.events[points[gap.after].event].flow
+        let together = points[gap.after...].prefix(64).prefix { $0.time - gap.end <= baseRTT / 2 }.filter { point in
+            let event = view.events[point.event]
+            return event.flow == flow && event.payloadBytes > 0 && event.marks.isDisjoint(with: [.retransmission, .filledLoss])
+        }
+        return together.count > Self.mostByTimer
+    }
+
+    /// A timer's one, and what its like send beside it.
+    private static let mostByTimer = 3
 
     /// A silence after which so much is missing that the link took it.
     private func lost(_ missing: Int, _ gap: Gap, isByTimer: Bool, _ evidence: OutageEvidence, _ basis: String) -> Verdict {

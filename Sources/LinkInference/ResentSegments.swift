@@ -14,33 +14,31 @@ package struct ResentSegments: Sendable {
     package var bursts: Int { losses.bursts }
     private var losses = LostRanges()
     private var through = CoveredRanges()
-    private var last: (sequence: UInt32, place: Int)?
 
     private init(_ ends: EndRecords.Ends, turn: Int) { (client, server, self.turn) = (ends.client, ends.server, turn) }
 
     private mutating func take(_ segment: EndRecords.Segment, hasCome: Bool) {
-        let from = last.map { $0.place + Int(Int32(bitPattern: segment.sequence &- $0.sequence)) } ?? 0
-        let to = from + Int(segment.bytes)
-        last = (segment.sequence, from)
         if segment.isAgain {
-            if through.hold(from..<to) {
+            if through.hold(segment.range) {
                 needless += 1
             } else {
-                _ = losses.add(from: segment.sequence, to: segment.sequence &+ UInt32(bitPattern: segment.bytes))
+                _ = losses.add(from: UInt32(truncatingIfNeeded: segment.range.lowerBound), to: UInt32(truncatingIfNeeded: segment.range.upperBound))
             }
         }
-        if hasCome { through.add(from..<to) }
+        if hasCome { through.add(segment.range) }
     }
 
     /// Of one direction, in the order in which its connections began.
     ///
     /// - Parameter hasCome: whether the sender's record of that place is in the receiver's capture.
-    static func count(_ sender: EndRecords, isUp: Bool, _ hasCome: [Bool]) -> [ResentSegments] {
+    /// - Returns: also, how many of the sender's records in `shared` are not in the receiver's capture and carried what was acknowledged
+    ///   and did not come otherwise: the receiver's recorder missed them.
+    static func count(_ sender: EndRecords, isUp: Bool, _ hasCome: [Bool], shared: ClosedRange<Int>) -> (again: [ResentSegments], unrecorded: Int) {
         var connections: [ResentSegments] = []
         var places: [Int32: Int] = [:]  // lookup only
         var turns: [EndRecords.Ends: Int] = [:]  // lookup only
         for segment in sender.segments {
-            guard let ends = sender.ends[segment.flow] else { continue }
+            guard let ends = sender.connections[Int(segment.flow)]?.ends else { continue }
             let place: Int
             if let known = places[segment.flow] {
                 place = known
@@ -53,8 +51,20 @@ package struct ResentSegments: Sendable {
             guard sender.records[Int(segment.record)].isUp == isUp else { continue }
             connections[place].take(segment, hasCome: hasCome[Int(segment.record)])
         }
-        return connections
+        let unrecorded = sender.segments.count { segment in
+            let record = Int(segment.record)
+            guard sender.records[record].isUp == isUp, !hasCome[record], shared.contains(record), let place = places[segment.flow],
+                let connection = sender.connections[Int(segment.flow)],
+                let acknowledged = isUp ? connection.up.acknowledged : connection.down.acknowledged
+            else { return false }
+            return segment.range.upperBound <= acknowledged && !connections[place].through.mayHold(segment.range)
+        }
+        return (connections, unrecorded)
     }
+}
+
+extension EndRecords.Segment {
+    fileprivate var range: Range<Int> { place..<place + Int(bytes) }
 }
 
 /// Bytes that came through, in ranges apart from each other. Bounded: of more than `most` the lowest are forgotten.
@@ -62,6 +72,8 @@ struct CoveredRanges: Sendable {
     private static let most = 1_024
 
     private var ranges: [Range<Int>] = []
+    /// What lay below was forgotten.
+    private var floor = Int.min
 
     /// The first range that ends at `place` or beyond it.
     private func first(endingFrom place: Int) -> Int {
@@ -78,6 +90,9 @@ struct CoveredRanges: Sendable {
         return place < ranges.count && ranges[place].lowerBound <= range.lowerBound
     }
 
+    /// It may have been held and forgotten.
+    func mayHold(_ range: Range<Int>) -> Bool { hold(range) || range.lowerBound < floor }
+
     mutating func add(_ range: Range<Int>) {
         let from = first(endingFrom: range.lowerBound)
         var whole = range
@@ -87,6 +102,6 @@ struct CoveredRanges: Sendable {
             to += 1
         }
         ranges.replaceSubrange(from..<to, with: CollectionOfOne(whole))
-        if ranges.count > Self.most { ranges.removeFirst() }
+        if ranges.count > Self.most { floor = ranges.removeFirst().upperBound }
     }
 }

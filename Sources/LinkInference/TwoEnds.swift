@@ -7,12 +7,23 @@ package enum TwoEnds {
     /// What cannot be compared.
     package enum Failure: Error, Sendable, Hashable, CustomStringConvertible {
         case nothingInCommon
+        /// Packets pass both at once, and one of the hosts answers only `beyond` after either; nil: each packet has one time in both.
+        case sameEnd(beyond: Interval?)
 
-        package var description: String { "the two captures have no packets in common" }
+        package var description: String {
+            switch self {
+            case .nothingInCommon: "the two captures have no packets in common"
+            case .sameEnd(let beyond?):
+                "both captures were made at one end: packets pass both at once, and a handshake takes \(TextLayout.fixed(beyond.inMilliseconds, 1)) ms more beyond them"
+            case .sameEnd(nil): "both captures hold the same packets at the same times: they were made at one place"
+            }
+        }
     }
 
     /// Of a base round trip it does not matter.
     private static let slight: Int64 = 500_000
+    /// Further apart, two captures are not at one place; a host beside its capture answers a handshake sooner than twice this.
+    private static let samePlace: Int64 = 1_000_000
     /// Beyond this a clock is broken rather than skewed.
     private static let largestSkew = 0.001
 
@@ -60,6 +71,8 @@ package enum TwoEnds {
         let smallest = (up: up.smallestDelay(capacityUp), down: down.smallestDelay(capacityDown))
         var ways: (up: Int64, down: Int64) = (0, 0)
         if let a = smallest.up, let b = smallest.down {
+            let between = (up.smallestDelay(nil) ?? 0) + (down.smallestDelay(nil) ?? 0)
+            if let failure = sameEnd(between, up, down, client, server) { throw failure }
             report.baseRttMs = rounded(Double(max(0, a + b)) / 1e6)
             // Small packets take little of it.
             let sending = [(up, capacityUp, serverFit?.up), (down, capacityDown, clientFit?.down)].reduce(Int64(0)) { sum, way in
@@ -67,6 +80,10 @@ package enum TwoEnds {
             }
             report.baseRttIsUpperBound = sending > Self.slight
             report.baseRttBasis = "smallest delays of both directions, added\(capacityUp != nil || capacityDown != nil ? ", less the time to send the packets where it is known" : "")"
+            if abs(between) <= samePlace, !areEnds(client, server) {
+                (report.baseRttMs, report.baseRttIsUpperBound) = (nil, false)
+                report.baseRttBasis = "packets pass both captures at once, and no handshake shows that the hosts are beside them: both may be at one end"
+            }
             ways = isSynchronised ? (a, b) : ((a + b) / 2, a + b - (a + b) / 2)
             report.clock = isSynchronised ? "synchronised" : "symmetryAssumed"
         } else {
@@ -113,6 +130,23 @@ package enum TwoEnds {
             start: Interval(nanoseconds: client.firstOffset), up: up, down: down)
     }
 
+    /// - Parameter between: what packets take both ways, nanoseconds.
+    private static func sameEnd(_ between: Int64, _ up: OneWay, _ down: OneWay, _ client: EndRecords, _ server: EndRecords) -> Failure? {
+        guard abs(between) <= samePlace else { return nil }
+        let beyond = max(server.toServer ?? .zero, client.toClient ?? .zero)
+        if beyond.nanoseconds > 2 * samePlace + 4 * max(0, between) { return .sameEnd(beyond: beyond) }
+        let isOne = between == 0 && [up, down].allSatisfy { way in
+            way.packets.allSatisfy { $0.delay == nil || $0.delay == way.packets[0].delay }
+        }
+        return isOne && !areEnds(client, server) ? .sameEnd(beyond: nil) : nil
+    }
+
+    /// Whether handshakes show either host beside its capture.
+    private static func areEnds(_ client: EndRecords, _ server: EndRecords) -> Bool {
+        guard let toServer = server.toServer, let toClient = client.toClient else { return false }
+        return max(toServer, toClient).nanoseconds <= 2 * samePlace
+    }
+
     /// Parts of one by which the server's clock is faster; 0 where the two directions do not agree on it.
     private static func skew(_ up: OneWay, _ down: OneWay) -> Double {
         guard let a = up.drift(), let b = down.drift() else { return 0 }
@@ -135,8 +169,19 @@ package enum TwoEnds {
         // One that missed packets at one end may have missed them at the other.
         guard way.isComplete else {
             (report.lossRate, report.lossRateTotal, report.meanBurst) = (nil, nil, nil)
-            report.lossRateAtMost = Double(way.lost) / Double(way.packets.count)
-            report.lossBasis = "\(way.lost) of \(way.packets.count) packets are not in the other end's capture, but \(way.unsent) that came are not in the sender's: recorders missed packets"
+            let doubts = [
+                way.unsent > 0 ? "\(way.unsent) that came are not in the sender's" : nil,
+                way.unrecorded > 0 ? "\(way.unrecorded) of them were acknowledged, and sent no other time that came" : nil,
+            ].compactMap { $0 }
+            report.lossRateAtMost = Double(way.lost - way.unrecorded) / Double(way.packets.count)
+            report.lossBasis = "\(way.lost) of \(way.packets.count) packets are not in the other end's capture, but \(doubts.joined(separator: ", and ")): recorders missed packets"
+            return
+        }
+        // Lost, or sent before the other recorder ran.
+        let (least, most) = (Double(way.lost) / Double(way.packets.count), Double(way.lost + way.unanswered) / Double(way.packets.count + way.unanswered))
+        guard most - least <= Self.settled else {
+            (report.lossRate, report.lossRateTotal, report.meanBurst, report.lossRateAtMost) = (nil, nil, nil, most)
+            report.lossBasis = "\(way.lost) of \(way.packets.count) packets did not come to the other end, and before them \(way.unanswered) to open connections that had to be sent again: lost, or sent before the other capture began"
             return
         }
         report.lossRateAtMost = nil
@@ -145,6 +190,9 @@ package enum TwoEnds {
         report.meanBurst = outside.isEmpty ? nil : Double(lost) / Double(outside.count)
         report.lossBasis = "\(way.lost) of \(way.packets.count) packets did not come to the other end, \(inOutages) of them in outages"
     }
+
+    /// Shares of packets that lie no further apart are one.
+    private static let settled = 0.000_5
 
     /// A delay that may be off by so much, or by so many hundredths of itself, tells something.
     private static let surely: (time: Int64, share: Int64) = (2_000_000, 2)

@@ -61,7 +61,8 @@ public struct CaptureSurvey: Sendable {
         public let packets: Int
         /// Of whole frames, as they were on the wire.
         public let bytes: Int
-        public let payloadBytes: Int
+        /// nil: the capture cuts headers, so that it is not known.
+        public let payloadBytes: Int?
         /// TCP segments that were sent again; nil: no TCP.
         public let retransmissions: Int?
         /// Of these, those whose original is proved to have arrived; nil: no TCP.

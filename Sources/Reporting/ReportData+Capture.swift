@@ -171,7 +171,7 @@ extension ReportData {
             let state = states[index]
             func side(_ direction: FlowDirection) -> Flow.Side {
                 let side = state[direction]
-                let tcp = state.tcp?[direction]
+                let tcp = state.isCut ? nil : state.tcp?[direction]
                 let rtp = side.rtp.flatMap { $0.isRTP ? $0 : nil }
                 return Flow.Side(
                     packets: side.packets, bytes: side.bytes, retransmissions: tcp?.sentAgain,

@@ -21,9 +21,9 @@ extension CaptureSummary {
 
 extension CaptureSummary.FlowSide {
     fileprivate var contradiction: String? {
-        let lost = lost ?? 0
+        guard let lost = lost ?? (unexplainedRetransmissions ?? 0 > 0 ? nil : 0) else { return meanBurst == nil ? nil : "bursts, and no loss" }
         if let again = retransmissions {
-            let causes = (fastRetransmissions ?? 0) + (timeoutRetransmissions ?? 0) + (tailRetransmissions ?? 0)
+            let causes = (fastRetransmissions ?? 0) + (timeoutRetransmissions ?? 0) + (tailRetransmissions ?? 0) + (unexplainedRetransmissions ?? 0)
             let control = (synRetransmissions ?? 0) + (finRetransmissions ?? 0)
             if (spuriousRetransmissions ?? 0) > causes { return "\(spuriousRetransmissions ?? 0) spurious of \(causes) sent again" }
             if causes + control > again || again > packets { return "\(again) sent again of \(packets), \(causes) by cause, \(control) SYN and FIN" }

@@ -11,7 +11,7 @@ import Testing
         "inFlightBytesMax":9223372036854775807,"inFlightBytesP50":23,"ipBytes":3,"jitterMs":0.001,"keepAlives":16,"lost":19,"meanBurst":1.333,\
         "outOfOrder":18,"packets":1,"payloadBytes":4,"retransmissions":9,"spuriousRetransmissions":13,"synRetransmissions":14,\
         "tailRetransmissions":12,"throughputMbps":{"per100ms":{"max":3,"p50":2,"p95":1},"per10ms":\(quantiles),"per1s":\(quantiles)},\
-        "timeoutRetransmissions":11,"unrecordedBytes":20,"windowProbes":17,"zeroWindows":22}
+        "timeoutRetransmissions":11,"unexplainedRetransmissions":24,"unrecordedBytes":20,"windowProbes":17,"zeroWindows":22}
         """
     /// Each member has another value, none is unknown, and keys are in order.
     private static let full = """
@@ -19,7 +19,7 @@ import Testing
         "rttMs":{"basis":"dataAck","handshake":4,"min":1,"p50":2.5,"p95":1234567.891,"queueDelayP95":7,"toClientMin":6,"toServerMin":5},\
         "server":"[2001:db8::1]:443","serverName":"www.example","serverNameBasis":"tls","state":"closed","up":\(side)}
         """
-    private static let bare = #"{"bytes":0,"ipBytes":0,"packets":0,"payloadBytes":0}"#
+    private static let bare = #"{"bytes":0,"ipBytes":0,"packets":0}"#
     /// What need not be known is not.
     private static let unknown = """
         {"client":"","clientKnownBy":"","down":\(bare),"firstS":-1.5,"lastS":0,"protocol":"gre","rttMs":{},"server":"","up":\(bare)}

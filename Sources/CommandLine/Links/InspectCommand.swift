@@ -139,7 +139,7 @@ struct InspectCommand: AsyncParsableCommand {
             swap(&client, &server)
             return (try comparison(), !isSwapped)
         } catch {
-            throw Failure(.badData, "\(error): give two captures of the same session, from both ends")
+            throw Failure(.badData, "\(error); give two captures of the same session, from both ends")
         }
     }
 }

@@ -21,7 +21,7 @@ extension CaptureSummary {
         init?(_ flows: [FlowState]) {
             var isAny = false
             for index in flows.indices {
-                guard let tcp = flows[index].tcp else { continue }
+                guard let tcp = flows[index].tcp, !flows[index].isCut else { continue }
                 isAny = true
                 switch tcp.state {
                 case .neverOpened: neverOpened += 1

@@ -48,6 +48,7 @@ extension CaptureSummary.FlowSide {
         fastRetransmissions = other.fastRetransmissions
         timeoutRetransmissions = other.timeoutRetransmissions
         tailRetransmissions = other.tailRetransmissions
+        unexplainedRetransmissions = other.unexplainedRetransmissions
         spuriousRetransmissions = other.spuriousRetransmissions
         (synRetransmissions, finRetransmissions) = (other.synRetransmissions, other.finRetransmissions)
         (lost, meanBurst) = (other.lost, other.meanBurst)

@@ -9,28 +9,30 @@ extension CaptureSummary.Flow {
             client: hasPorts ? state.client.description : state.client.host,
             server: hasPorts ? state.server.description : state.server.host, clientKnownBy: state.clientKnownBy,
             firstS: rounded(state.first.sinceStart.inSeconds, 6), lastS: rounded(state.last.sinceStart.inSeconds, 6),
-            up: Self.side(state, .up), down: Self.side(state, .down), rttMs: Self.rtt(state), state: state.tcp?.state.rawValue)
+            up: Self.side(state, .up), down: Self.side(state, .down), rttMs: Self.rtt(state), state: state.isCut ? nil : state.tcp?.state.rawValue)
     }
 
     private static func side(_ state: FlowState, _ direction: FlowDirection) -> CaptureSummary.FlowSide {
         let side = state[direction]
         var result = CaptureSummary.FlowSide(
-            packets: side.packets, bytes: side.bytes, ipBytes: side.ipBytes, payloadBytes: side.payloadBytes)
+            packets: side.packets, bytes: side.bytes, ipBytes: side.ipBytes, payloadBytes: side.cut > 0 ? nil : side.payloadBytes)
         result.throughputMbps = CaptureSummary.Throughput(
             per10ms: quantiles(side.throughput.fine), per100ms: quantiles(side.throughput.middle),
             per1s: quantiles(side.throughput.coarse))
+        if state.isCut { return result }
         result.goodputMbps = quantiles(side.goodput)
         if let tcp = state.tcp?[direction] {
             result.retransmissions = tcp.sentAgain
             result.fastRetransmissions = tcp.causes.fast
             result.timeoutRetransmissions = tcp.causes.timeout
             result.tailRetransmissions = tcp.causes.tail
+            result.unexplainedRetransmissions = tcp.unexplained
             result.spuriousRetransmissions = tcp.causes.spurious
             (result.synRetransmissions, result.finRetransmissions) = (tcp.synAgain, tcp.finAgain)
             (result.keepAlives, result.windowProbes) = (tcp.keepAlives, tcp.windowProbes)
             result.outOfOrder = tcp.reordered
             result.lost = tcp.lost
-            if tcp.lossBursts > 0 { result.meanBurst = rounded(Double(tcp.lost) / Double(tcp.lossBursts), 3) }
+            if let lost = tcp.lost, tcp.lossBursts > 0 { result.meanBurst = rounded(Double(lost) / Double(tcp.lossBursts), 3) }
             result.unrecordedBytes = tcp.unrecordedBytes
             result.duplicateAcks = tcp.duplicateAcknowledgements
             result.zeroWindows = tcp.zeroWindows

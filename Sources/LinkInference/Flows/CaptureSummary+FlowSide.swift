@@ -5,13 +5,16 @@ extension CaptureSummary {
         package var packets: Int
         package var bytes: Int
         package var ipBytes: Int
-        package var payloadBytes: Int
+        /// nil: the capture cuts headers, so that it is not known.
+        package var payloadBytes: Int?
         /// TCP segments that were sent again: they passed here twice, or filled a hole late. nil: no TCP.
         package var retransmissions: Int?
         /// By duplicate acknowledgements or SACK, by timer, by tail loss probe: told where the sender was seen.
         package var fastRetransmissions: Int?
         package var timeoutRetransmissions: Int?
         package var tailRetransmissions: Int?
+        /// Too soon for a timer, and nothing here asked for them: why they were sent again is not told.
+        package var unexplainedRetransmissions: Int?
         /// Of all of these, those whose original had arrived.
         package var spuriousRetransmissions: Int?
         /// Of all of these, SYN or SYN-ACK, and FIN without data: what was lost, they or their answers, is not seen.
@@ -21,7 +24,8 @@ extension CaptureSummary {
         package var keepAlives: Int?
         package var windowProbes: Int?
         package var outOfOrder: Int?
-        /// TCP: segments with data that were sent again and whose original had not arrived. RTP: missing in sequence. nil: nothing here tells.
+        /// TCP: segments with data that were sent again and whose original had not arrived; nil also where of one sent again nothing
+        /// tells why. RTP: missing in sequence. nil: nothing here tells.
         package var lost: Int?
         /// Packets lost in a row, mean; nil without a loss.
         package var meanBurst: Double?

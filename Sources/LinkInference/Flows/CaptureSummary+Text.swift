@@ -71,17 +71,19 @@ extension CaptureSummary {
 
     /// Why TCP data was sent again, in the flows that are shown.
     private func causeLines(_ most: Int) -> [String] {
-        var (fast, timeout, tail, spurious, handshakes, late) = (0, 0, 0, 0, 0, 0)
+        var (fast, timeout, tail, unexplained, spurious, handshakes, late) = (0, 0, 0, 0, 0, 0, 0)
         for side in flows.prefix(most).flatMap({ [$0.up, $0.down] }) {
             guard let all = side.retransmissions else { continue }
             let told = ((side.fastRetransmissions ?? 0), (side.timeoutRetransmissions ?? 0), (side.tailRetransmissions ?? 0))
             let opening = (side.synRetransmissions ?? 0) + (side.finRetransmissions ?? 0)
             (fast, timeout, tail) = (fast + told.0, timeout + told.1, tail + told.2)
             (spurious, handshakes) = (spurious + (side.spuriousRetransmissions ?? 0), handshakes + opening)
-            late += max(0, all - told.0 - told.1 - told.2 - opening)
+            unexplained += side.unexplainedRetransmissions ?? 0
+            late += max(0, all - told.0 - told.1 - told.2 - (side.unexplainedRetransmissions ?? 0) - opening)
         }
         let parts = [
             (fast, "after duplicate acknowledgements or SACK"), (timeout, "by timeout"), (tail, "by tail loss probe"), (handshakes, "SYN or FIN"),
+            (unexplained, "of which nothing here tells why"),
             (late, "lost before the capture point, so that only the second was seen"),
         ].filter { $0.0 > 0 }
         guard !parts.isEmpty else { return [] }

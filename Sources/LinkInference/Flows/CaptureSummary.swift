@@ -10,8 +10,8 @@ package struct CaptureSummary: Codable, Sendable, Hashable {
         package var bytes = 0
         /// By the IP length field.
         package var ipBytes = 0
-        /// TCP or UDP payload.
-        package var payloadBytes = 0
+        /// TCP or UDP payload; nil: the capture cuts headers, so that it is not known.
+        package var payloadBytes: Int? = 0
     }
 
     package struct Flow: Codable, Sendable, Hashable {
@@ -157,7 +157,7 @@ extension CaptureSummary {
             side.packets += 1
             side.bytes += packet.wireBytes
             side.ipBytes += packet.ipBytes
-            side.payloadBytes += observation.payloadBytes
+            side.payloadBytes = observation.isCut ? nil : side.payloadBytes.map { $0 + observation.payloadBytes }
             if observation.direction == .up { totals.up = side } else { totals.down = side }
             guard packet.hasTimestamp else { return observation }
             silences.observe(observation.direction, at: packet.time)
@@ -238,6 +238,16 @@ extension CaptureSummary {
 }
 
 // What is unknown is null rather than left out, so that a script finds every key.
+extension CaptureSummary.Side {
+    package func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: CodingKeys.self)
+        try object.encode(packets, forKey: .packets)
+        try object.encode(bytes, forKey: .bytes)
+        try object.encode(ipBytes, forKey: .ipBytes)
+        try object.encode(payloadBytes, forKey: .payloadBytes)
+    }
+}
+
 extension CaptureSummary {
     package func encode(to encoder: any Encoder) throws {
         var object = encoder.container(keyedBy: CodingKeys.self)

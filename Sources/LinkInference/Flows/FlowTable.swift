@@ -29,6 +29,9 @@ package struct FlowState: Sendable {
     /// Its first packet could be one in the middle of a QUIC connection.
     package var beganMidway = false
 
+    /// Nothing is known of its sequence numbers, or not of all.
+    package var isCut: Bool { up.cut + down.cut > 0 }
+
     package subscript(direction: FlowDirection) -> FlowSide {
         get { direction == .up ? up : down }
         set { if direction == .up { up = newValue } else { down = newValue } }
@@ -42,6 +45,10 @@ package struct FlowSide: Sendable {
     package var ipBytes = 0
     /// Of TCP or UDP payload.
     package var payloadBytes = 0
+    /// The largest that was seen.
+    package var hopLimit: UInt8 = 0
+    /// Packets whose TCP or UDP header the capture cuts.
+    package var cut = 0
     /// At most one each, as few flows have any.
     private var media: [RTPTracker] = []
     private var turns: [SpinTracker] = []
@@ -59,19 +66,20 @@ package struct FlowSide: Sendable {
 
     init() {}
 
-    fileprivate mutating func count(_ packet: CapturedPacket, ipBytes: Int, payloadBytes: Int) {
+    fileprivate mutating func count(_ packet: CapturedPacket, _ ip: IPHeader, payloadBytes: Int) {
         packets += 1
+        hopLimit = max(hopLimit, ip.hopLimit)
         bytes += packet.wireBytes
-        self.ipBytes += ipBytes
+        ipBytes += ip.bytes
         self.payloadBytes += payloadBytes
         last = packet.time
         if payloadBytes > 0 {
             if unanswered == 0 { unansweredFrom = packet.time }
             unanswered += 1
         }
-        throughput.fine.add(ipBytes, at: packet.time)
-        throughput.middle.add(ipBytes, at: packet.time)
-        throughput.coarse.add(ipBytes, at: packet.time)
+        throughput.fine.add(ip.bytes, at: packet.time)
+        throughput.middle.add(ip.bytes, at: packet.time)
+        throughput.coarse.add(ip.bytes, at: packet.time)
     }
 
     /// Takes an RTP packet; how many were missing before it.
@@ -96,6 +104,8 @@ package struct FlowObservation: Sendable {
     package var rtpMissing: Int
     /// A recording of a packet that was recorded already.
     package var isDuplicate: Bool
+    /// The capture cuts its TCP or UDP header: what it carried is not known.
+    package var isCut = false
 }
 
 /// Sorts packets into flows and follows each. Pure, and bounded: beyond `limit` flows packets are counted only.
@@ -144,7 +154,7 @@ package struct FlowTable: Sendable {
             if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) {
                 if direction == .up { flows[number].up.saidGoodbye = true } else { flows[number].down.saidGoodbye = true }
             }
-            if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time) }
+            if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time, number: packet.number, isFragmented: ip.moreFragments) }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
             if udp.isQUICLongHeader { flows[number].isQUIC = true }
@@ -158,15 +168,18 @@ package struct FlowTable: Sendable {
                     ? flows[number].up.follow(udp, isQUIC: isQUIC, at: packet.time)
                     : flows[number].down.follow(udp, isQUIC: isQUIC, at: packet.time)
             }
+        case .unreadable where packet.capturedBytes < packet.wireBytes:
+            observation.isCut = true
+            if direction == .up { flows[number].up.cut += 1 } else { flows[number].down.cut += 1 }
         default: break
         }
         let isNew = observation.tcp.map { !$0.isRetransmission } ?? true
         if direction == .up {
-            flows[number].up.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
+            flows[number].up.count(packet, ip, payloadBytes: observation.payloadBytes)
             if isNew { flows[number].up.goodput.add(observation.payloadBytes, at: packet.time) }
             flows[number].down.unanswered = 0
         } else {
-            flows[number].down.count(packet, ipBytes: ip.bytes, payloadBytes: observation.payloadBytes)
+            flows[number].down.count(packet, ip, payloadBytes: observation.payloadBytes)
             if isNew { flows[number].down.goodput.add(observation.payloadBytes, at: packet.time) }
             flows[number].up.unanswered = 0
         }

@@ -56,7 +56,7 @@ package struct PacketList: Sendable {
         case .laterFragment: line.kind = .fragment
         default: break
         }
-        if seen.isDuplicate { (line.kind, line.reason) = (.recordedAgain, "the same bytes as a packet just before") }
+        if seen.isDuplicate { (line.kind, line.reason) = (.recordedAgain, "a second recording of a packet just before") }
         return line
     }
 
@@ -116,7 +116,7 @@ package struct PacketList: Sendable {
         if line.sequence == nil { return (.stray, "far from all sequence numbers of the connection") }
         if observation.isRetransmission {
             let needless = observation.isNeedless ? ", needlessly: its acknowledgement had passed here" : ""
-            return (.retransmission, (observation.cause?.reason ?? "sent again") + needless)
+            return (.retransmission, (observation.cause?.reason ?? "sent again, and nothing tells why") + needless)
         }
         if observation.filledLoss { return (.lateFill, "its original was lost before this point") }
         if observation.isReordered { return (.outOfOrder, "it comes too soon to have been sent again") }

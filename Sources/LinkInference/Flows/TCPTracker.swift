@@ -31,6 +31,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var needless: UInt32?
     /// It acknowledges bytes that the capture does not hold: whoever recorded it missed them.
     package var acknowledgesUnrecorded = false
+    /// A SYN or SYN-ACK that passed here before.
+    package var isSYNAgain = false
 
     package init() {}
 }
@@ -75,7 +77,7 @@ package struct TCPTracker: Sendable {
         /// Acknowledged, and not seen: a record that comes late may still fill them.
         fileprivate var missed: [Hole] = []
         fileprivate var missedForGood = 0
-        fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int)?
+        fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int, isAnswer: Bool)?
         fileprivate var sawFIN = false
         fileprivate var sawRST = false
         /// It sent something beside SYN and RST.
@@ -93,17 +95,29 @@ package struct TCPTracker: Sendable {
         fileprivate var losses = LostRanges()
         /// The newest round trip from here to its receiver and back.
         fileprivate var trip: Interval?
+        /// Where what is seen of a fragmented segment ends, and how far its other fragments, which have no TCP header, may go on.
+        fileprivate var fragmented: (from: UInt32, to: UInt32)?
 
         init() {}
 
         /// Segments of this direction that had to be sent again, wherever they were lost.
         package var sentAgain: Int { retransmissions + synAgain + finAgain + filledLosses }
-        /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived.
-        package var lost: Int { losses.count }
+        /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived. Nil where for some
+        /// nothing tells why they were sent again.
+        package var lost: Int? { unexplained > 0 ? nil : losses.count }
         /// Runs of them, in the order of their sequence.
         package var lossBursts: Int { losses.bursts }
+        /// Data sent again of which nothing tells why: too soon for a timer, and nobody had asked, as far as is seen.
+        package fileprivate(set) var unexplained = 0
+        /// Something of the other side is in the capture.
+        fileprivate var peerSeen = false
         /// Bytes that were acknowledged and that the capture does not hold.
         package var unrecordedBytes: Int { missedForGood + missed.reduce(0) { $0 + $1.bytes } }
+
+        /// Whether what lies between may have come in fragments.
+        fileprivate func isFragmented(_ from: UInt32, until to: UInt32) -> Bool {
+            fragmented.map { $0.from == from && distance(to, $0.to) >= 0 } ?? false
+        }
 
         /// Whether what ends with `end` was acknowledged.
         package func isAcknowledged(until end: UInt32) -> Bool { acknowledged.map { distance($0, end) <= 0 } ?? false }
@@ -116,6 +130,8 @@ package struct TCPTracker: Sendable {
         var since: Instant
         /// The timestamp of the segment that left it out.
         var stamp: UInt32?
+        /// Of that segment's record in the file.
+        var number = 0
         var bytes: Int { distance(from, to) }
     }
 
@@ -127,6 +143,8 @@ package struct TCPTracker: Sendable {
     package private(set) var clientSideHandshake: Interval?
 
     private static let mostHoles = 256
+    /// An IP packet holds no more.
+    private static let mostFragmented: UInt32 = 65_535
     private static let mostMissed = 16
     /// Linux's shortest is a second.
     private static let keepAlivePause = Interval.milliseconds(900)
@@ -164,17 +182,32 @@ package struct TCPTracker: Sendable {
         return (direction == .up ? up.next : down.next) != nil
     }
 
-    package mutating func observe(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) -> TCPObservation {
-        followHandshake(tcp, direction, at: now)
+    /// - Parameters:
+    ///   - number: of its record in the file, whose order may be another than that of time; 0: the two are one.
+    ///   - isFragmented: it is the first fragment of a segment that goes on.
+    package mutating func observe(
+        _ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant, number: Int = 0, isFragmented: Bool = false
+    ) -> TCPObservation {
+        let isSYNAgain = followHandshake(tcp, direction, at: now)
+        defer { if isFragmented { markFragmented(tcp, direction) } }
+        if direction == .up { down.peerSeen = true } else { up.peerSeen = true }
         // What was sent again because it was missed comes a round trip later at least.
         let soon = handshake.map { max(Self.reorderingWindow, $0 / 2) } ?? Self.reorderingWindow
-        return direction == .up
-            ? Self.follow(tcp, side: &up, peer: &down, soon: soon, at: now)
-            : Self.follow(tcp, side: &down, peer: &up, soon: soon, at: now)
+        var observation = direction == .up
+            ? Self.follow(tcp, number, side: &up, peer: &down, soon: soon, at: now)
+            : Self.follow(tcp, number, side: &down, peer: &up, soon: soon, at: now)
+        observation.isSYNAgain = isSYNAgain
+        return observation
+    }
+
+    private mutating func markFragmented(_ tcp: TCPHeader, _ direction: FlowDirection) {
+        let end = tcp.sequence &+ UInt32(truncatingIfNeeded: tcp.payloadBytes)
+        let whole = (from: end, to: tcp.sequence &+ Self.mostFragmented)
+        if direction == .up { up.fragmented = whole } else { down.fragmented = whole }
     }
 
     private static func follow(
-        _ tcp: TCPHeader, side: inout Side, peer: inout Side, soon: Interval, at now: Instant
+        _ tcp: TCPHeader, _ number: Int, side: inout Side, peer: inout Side, soon: Interval, at now: Instant
     ) -> TCPObservation {
         var observation = TCPObservation()
         if tcp.flags.contains(.rst) {
@@ -183,7 +216,7 @@ package struct TCPTracker: Sendable {
         }
         if isStray(tcp, &side) { return observation }
         let timedBefore = side.timed?.end
-        take(tcp, side: &side, peer: (peer.window, peer.trip), soon: soon, at: now, &observation)
+        take(tcp, number, side: &side, peer: (peer.window, peer.trip), soon: soon, at: now, &observation)
         if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
         if tcp.flags.contains(.ack) {
             // One that advances may say again what it said before (RFC 2018 section 4).
@@ -223,27 +256,34 @@ package struct TCPTracker: Sendable {
         return false
     }
 
-    private mutating func followHandshake(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) {
+    /// - Returns: whether it is a SYN or SYN-ACK sent again.
+    private mutating func followHandshake(_ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant) -> Bool {
         if tcp.flags.contains(.syn) {
             let old = direction == .up ? up.sawSYN : down.sawSYN
-            let again = old?.sequence == tcp.sequence
-            var side = again ? self[direction] : Side()
+            let isSame = old?.sequence == tcp.sequence
+            let isAnswer = tcp.flags.contains(.ack)
+            // Who opens at the same time as the other answers with the number of its SYN (RFC 9293 section 3.5).
+            let again = isSame && old?.isAnswer == isAnswer
+            var side = isSame ? self[direction] : Side()
             if again { side.synAgain += 1 }
-            side.sawSYN = (tcp.sequence, now, again ? (old?.sent ?? 0) + 1 : 1)
+            side.sawSYN = (tcp.sequence, now, again ? (old?.sent ?? 0) + 1 : 1, isAnswer)
             if direction == .up { up = side } else { down = side }
             if direction == .down, tcp.flags.contains(.ack), let syn = up.sawSYN, syn.sent == 1, !again {
                 serverSideHandshake = Self.positive(now - syn.at)
                 clientSideHandshake = nil
             }
-        } else if direction == .up, clientSideHandshake == nil, serverSideHandshake != nil, tcp.flags.contains(.ack), !up.hasSpoken, tcp.payloadBytes == 0,
+            return again
+        }
+        if direction == .up, clientSideHandshake == nil, serverSideHandshake != nil, tcp.flags.contains(.ack), !up.hasSpoken, tcp.payloadBytes == 0,
             let synAck = down.sawSYN, synAck.sent == 1, tcp.acknowledgement == synAck.sequence &+ 1
         {
             clientSideHandshake = Self.positive(now - synAck.at)
         }
+        return false
     }
 
     private static func take(
-        _ tcp: TCPHeader, side: inout Side, peer: (window: UInt16?, trip: Interval?), soon: Interval, at now: Instant,
+        _ tcp: TCPHeader, _ number: Int, side: inout Side, peer: (window: UInt16?, trip: Interval?), soon: Interval, at now: Instant,
         _ observation: inout TCPObservation
     ) {
         let window = peer.window
@@ -274,9 +314,9 @@ package struct TCPTracker: Sendable {
                 return
             }
             // Unless one goes on where it ended.
-            if ahead > 0, side.probeEnd != tcp.sequence {
+            if ahead > 0, side.probeEnd != tcp.sequence, !side.isFragmented(next, until: tcp.sequence) {
                 if side.holes.count >= mostHoles { side.holes.removeFirst() }
-                side.holes.append(Hole(from: next, to: tcp.sequence, since: now, stamp: tcp.timestamp?.value))
+                side.holes.append(Hole(from: next, to: tcp.sequence, since: now, stamp: tcp.timestamp?.value, number: number))
             }
             side.probeEnd = nil
             side.recovery.sent(at: now, wasIdle: isIdle)
@@ -300,10 +340,12 @@ package struct TCPTracker: Sendable {
         }
         if distance(next, end) > 0 { side.next = end }
         if let hole = side.holes.firstIndex(where: { distance($0.from, tcp.sequence) >= 0 && distance(tcp.sequence, $0.to) > 0 }) {
-            let since = side.holes[hole].since
+            let (since, opener) = (side.holes[hole].since, side.holes[hole].number)
             let isEarlier = isOriginal(tcp, side.holes[hole].stamp)
             fill(&side.holes, at: hole, from: tcp.sequence, to: end)
-            if isEarlier ?? (now - since <= soon) {
+            if number < opener {
+                // The file held them in their order: one of the two bears a wrong time.
+            } else if isEarlier ?? (now - since <= soon) {
                 observation.isReordered = true
                 side.reordered += 1
             } else {
@@ -339,8 +381,8 @@ package struct TCPTracker: Sendable {
         side.retransmissions += 1
         let cause = side.recovery.sentAgain(
             (tcp.sequence, end), isLast: distance(next, end) >= 0, next: next,
-            acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, at: now)
-        side.causes.add(cause)
+            acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, peerSeen: side.peerSeen, at: now)
+        if let cause { side.causes.add(cause) } else { side.unexplained += 1 }
         observation.cause = cause
         // Its acknowledgement passed here before.
         if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
@@ -357,8 +399,10 @@ package struct TCPTracker: Sendable {
 
     private static func fill(_ holes: inout [Hole], at index: Int, from: UInt32, to: UInt32) {
         let hole = holes.remove(at: index)
-        if distance(to, hole.to) > 0 { holes.insert(Hole(from: to, to: hole.to, since: hole.since, stamp: hole.stamp), at: index) }
-        if distance(hole.from, from) > 0 { holes.insert(Hole(from: hole.from, to: from, since: hole.since, stamp: hole.stamp), at: index) }
+        var (before, after) = (hole, hole)
+        (before.to, after.from) = (from, to)
+        if distance(to, hole.to) > 0 { holes.insert(after, at: index) }
+        if distance(hole.from, from) > 0 { holes.insert(before, at: index) }
     }
 
     private static func acknowledge(
@@ -425,7 +469,7 @@ package struct TCPTracker: Sendable {
         if beyond > 0, beyond <= farthest {
             peer.next = acknowledgement
             // One byte may be a SYN or a FIN, and a probe may have been taken.
-            if peer.probeEnd != acknowledgement, beyond > 1 { found.append(Hole(from: next, to: acknowledgement, since: now)) }
+            if peer.probeEnd != acknowledgement, beyond > 1, !peer.isFragmented(next, until: acknowledgement) { found.append(Hole(from: next, to: acknowledgement, since: now)) }
             peer.probeEnd = nil
         }
         guard !found.isEmpty else { return }
