@@ -76,7 +76,7 @@ extension OutageFinder {
     }
 
     /// A timer's one, and what its like send beside it.
-    private static let mostByTimer = 3
+    private static let mostByTimer = 6
 
     /// A silence after which so much is missing that the link took it.
     private func lost(_ missing: Int, _ gap: Gap, isByTimer: Bool, _ evidence: OutageEvidence, _ basis: String) -> Verdict {

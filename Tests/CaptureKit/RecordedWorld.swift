@@ -22,14 +22,16 @@ package struct RecordedWorld {
         return timeline
     }
 
-    /// - Parameter number: the IP identification, where both ends must see the same.
-    package mutating func record(up: Bool, proto: UInt8, _ segment: [UInt8], at time: Instant, identification number: Int? = nil) {
+    /// - Parameters:
+    ///   - number: the IP identification, where both ends must see the same.
+    ///   - hops: that the packet has left.
+    package mutating func record(up: Bool, proto: UInt8, _ segment: [UInt8], at time: Instant, identification number: Int? = nil, hops: UInt8 = 64) {
         identification += 1
         let (from, to) = up ? (Self.client, Self.server) : (Self.server, Self.client)
         func big(_ value: Int, _ bytes: Int) -> [UInt8] {
             (0..<bytes).map { UInt8(truncatingIfNeeded: value >> (8 * (bytes - 1 - $0))) }
         }
-        let frame = [0x45, 0] + big(20 + segment.count, 2) + big(number ?? identification, 2) + [0, 0, 64, proto, 0, 0]
+        let frame = [0x45, 0] + big(20 + segment.count, 2) + big(number ?? identification, 2) + [0, 0, hops, proto, 0, 0]
             + big(Int(from), 4) + big(Int(to), 4) + segment
         packets.append(
             CapturedPacket(

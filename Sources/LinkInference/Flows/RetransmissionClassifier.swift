@@ -65,9 +65,10 @@ struct RetransmissionClassifier: Sendable {
     mutating func duplicateAcknowledgement(at now: Instant) { duplicates += 1 }
 
     mutating func sentAgain(
-        _ range: (from: UInt32, to: UInt32), isLast: Bool, next: UInt32, acknowledged: UInt32, stamp: UInt32?, peerSeen: Bool, at now: Instant
+        _ range: (from: UInt32, to: UInt32), isLast: Bool, isReported: Bool, next: UInt32, acknowledged: UInt32, stamp: UInt32?, peerSeen: Bool,
+        at now: Instant
     ) -> RetransmissionCause? {
-        let cause = peerSeen ? cause(range, isLast: isLast, next: next, acknowledged: acknowledged, at: now) : nil
+        let cause = peerSeen ? cause(range, isLast: isLast, isReported: isReported, next: next, acknowledged: acknowledged, at: now) : nil
         if let cause, cause != .tail, recovery?.cause != cause || recovery == nil { recovery = (next, cause) }
         // The timer runs on through a fast recovery, and is set anew when it ran out.
         if cause != .fast { timerSet = now }
@@ -80,14 +81,14 @@ struct RetransmissionClassifier: Sendable {
 
     /// nil where nothing tells: no timer can have run out, and nothing had asked for it.
     private func cause(
-        _ range: (from: UInt32, to: UInt32), isLast: Bool, next: UInt32, acknowledged: UInt32, at now: Instant
+        _ range: (from: UInt32, to: UInt32), isLast: Bool, isReported: Bool, next: UInt32, acknowledged: UInt32, at now: Instant
     ) -> RetransmissionCause? {
         let waited = timerSet.map { now - $0 } ?? .zero
         let timer = smoothed.map { $0 + max(variation * 4, Self.timerFloor) } ?? .seconds(1)
         let ranOut = Self.distance(acknowledged, range.from) <= 0 && waited * 10 >= timer * 9
         if let recovery { return ranOut ? .timeout : recovery.cause }
         if ranOut { return .timeout }
-        if duplicates > 0 { return .fast }
+        if duplicates > 0 || isReported { return .fast }
         // A probe is sent after two round trips, and holds nothing new (RFC 8985 section 7.2).
         if isLast { return range.to == next && smoothed.map { waited * 10 >= $0 * 18 } ?? false ? .tail : nil }
         return waited >= Self.timerFloor ? .timeout : nil

@@ -37,6 +37,9 @@ struct SACKScoreboard: Sendable {
         }
     }
 
+    /// Whether something sent after what ends with `end` is known to have arrived.
+    func holds(beyond end: UInt32) -> Bool { ranges.contains { Self.distance(end, $0.to) > 0 } }
+
     /// - Returns: how many of the bytes below were in it.
     private mutating func remove(below acknowledgement: UInt32) -> Int {
         var removed = 0

@@ -380,7 +380,7 @@ package struct TCPTracker: Sendable {
         observation.isRetransmission = true
         side.retransmissions += 1
         let cause = side.recovery.sentAgain(
-            (tcp.sequence, end), isLast: distance(next, end) >= 0, next: next,
+            (tcp.sequence, end), isLast: distance(next, end) >= 0, isReported: side.scoreboard.holds(beyond: end), next: next,
             acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, peerSeen: side.peerSeen, at: now)
         if let cause { side.causes.add(cause) } else { side.unexplained += 1 }
         observation.cause = cause
