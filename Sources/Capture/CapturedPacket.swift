@@ -118,6 +118,8 @@ package struct TCPHeader: Sendable {
     package var timestamp: (value: UInt32, echo: UInt32)?
     /// The first two blocks of a SACK option (RFC 2018), if it was captured.
     package var sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?)?
+    /// A SYN's option (RFC 2018 section 2).
+    package var permitsSACK = false
 
     package init(
         sequence: UInt32, acknowledgement: UInt32, flags: TCPFlags, window: UInt16, payloadBytes: Int,

@@ -184,6 +184,7 @@ extension LinkLayer {
             if kind == 8, length == 10, let value = frame.uint32(offset + 2), let echo = frame.uint32(offset + 6) {
                 tcp.timestamp = (value, echo)
             }
+            if kind == 4, length == 2 { tcp.permitsSACK = true }
             if kind == 5, length >= 10, let from = frame.uint32(offset + 2), let to = frame.uint32(offset + 6) {
                 tcp.sack = ((from, to), nil)
                 if length >= 18, let from = frame.uint32(offset + 10), let to = frame.uint32(offset + 14) { tcp.sack?.second = (from, to) }

@@ -189,8 +189,10 @@ extension FitView {
                 doubtful += 1
                 continue
             }
-            if event.marks.contains(.unexplained) {
-                doubtful += 1
+            let saysWhatItHolds = flows[Int(event.flow)].tcp?[curve.direction.other].sendsSACK ?? false
+            // Which of several that were joined had been lost is not told without SACK.
+            if event.marks.contains(.unexplained) || cut.count > 1 && !saysWhatItHolds {
+                doubtful += max(1, cut.count)
                 continue
             }
             if event.marks.contains(.filledLate) { late += 1 }
@@ -206,6 +208,10 @@ extension FitView {
             isCounted[index] = isAgain
         }
         let lost = ranges.reduce(0) { $0 + $1.count }
+        // Of one direction alone: what came of it, and what had come before it was sent again, is not told.
+        if segments + again > 0, heard.isEmpty, again > 0 || lost == 0 {
+            return (LinkFit.LossCount(), "", "nothing of the other direction is here, which would tell what came", nil)
+        }
         let basis: String =
             if curve.source == .arrivals {
                 "\(lost) of \(segments) TCP segments did not come and were sent again" + (again > 0 ? "; \(again) that had come were sent again, too" : "")

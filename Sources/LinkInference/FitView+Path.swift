@@ -11,7 +11,7 @@ extension FitView {
         for number in weightyFlows where flowBytes[number] > weight {
             guard let tcp = flows[number].tcp, let client = tcp.clientSideHandshake, let server = tcp.serverSideHandshake
             else { continue }
-            (toClient, toServer, weight) = (client, server, flowBytes[number])
+            (toClient, toServer, weight) = (least(client, tcp.down), least(server, tcp.up), flowBytes[number])
         }
         if weight >= 0 { return split(toClient, toServer, "by the two halves of a TCP handshake") }
         for number in weightyFlows where flowBytes[number] > weight {
@@ -58,10 +58,16 @@ extension FitView {
 
     private func split(_ toClient: Interval, _ toServer: Interval, _ basis: String) -> (LinkFit.Vantage, String) {
         let total = toClient + toServer
-        if toClient * 4 <= total { return (.client, basis) }
-        if toServer * 4 <= total { return (.server, basis) }
+        let beside = max(Self.beside, total / 40)
+        if toClient <= beside, toClient * 4 <= total { return (.client, basis) }
+        if toServer <= beside, toServer * 4 <= total { return (.server, basis) }
         return (.between, basis)
     }
+
+    /// A host answers its own capture so soon; a tap that is further off has some of the path behind it.
+    private static let beside = Interval.milliseconds(2)
+
+    private func least(_ handshake: Interval, _ side: TCPTracker.Side) -> Interval { min(handshake, side.minimumRTT ?? handshake) }
 
     private func rtpMissing() -> (up: Int, down: Int) {
         var missing = (up: 0, down: 0)
@@ -228,8 +234,11 @@ extension FitView {
         let isVarying = !up.isConstant && !up.isLowerBound || !down.isConstant && !down.isLowerBound
         func offer(_ rtt: Interval, bytesUp: Int64, bytesDown: Int64, _ basis: String, isBound: Bool = false) {
             let sending = up.serialisation(bytesUp) + down.serialisation(bytesDown)
-            let net = max(rtt - sending, .microseconds(10))
-            if best.map({ net < $0.rtt }) ?? true { best = (net, basis, isBound || isVarying) }
+            // Equal times measure nothing: a recorder may give one to several packets.
+            guard rtt > .zero else { return }
+            // What takes no longer than its packets would was sent faster than that.
+            let net = rtt > sending ? rtt - sending : rtt
+            if best.map({ net < $0.rtt }) ?? true { best = (net, basis, isBound || isVarying || rtt <= sending) }
         }
         let candidates = besideWeighty
         let recurs = recurs(candidates, vantage)

@@ -102,6 +102,8 @@ extension FitView {
         let most = Double(bySequence) * (1.1 + 2 * share) * Double(packets) / Double(carrying) + 3
         guard hasOutages || count.lost >= bySequence - bySequence / 20 - 1, Double(count.lost) <= most else { return (nil, Double(count.lost) > most) }
         guard count.lost > 0 else { return (count, false) }
+        // Nothing else shows that one was lost: a filter may have left them out, or others have sent them.
+        guard bySequence > 0 || hasOutages else { return (nil, false) }
         let others = NumberIndex(events)
         return counted.contains { others.bear(counters[$0].gaps, besides: counters[$0].flow, direction) } ? (nil, false) : (count, false)
     }

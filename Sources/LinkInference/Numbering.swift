@@ -42,6 +42,9 @@ struct Numbering: Sendable {
         return step - 1
     }
 
+    /// A connection's own count leaves out what was lost; that of a host, or of a capture that was filtered, leaves out more.
+    var isNearlyWhole: Bool { byOne * 10 >= steps * 9 }
+
     /// Whether the sender counts: most numbers follow each other, and hardly any is out of place. Linux adds chance to the
     /// numbers of sockets that are not connected, for each tick that they rest: those jump in pauses, where losses leave
     /// the pace as it was.
@@ -90,11 +93,12 @@ extension FitView {
             index -= 1
         }
         for packet in recent.reversed() { _ = numbering.next(packet.number, at: packet.time) }
-        guard numbering.isTrustworthy, let last = recent.first else { return nil }
+        let isTCP = events[after].marks.contains(.tcp)
+        guard numbering.isTrustworthy, !isTCP || numbering.isNearlyWhole, let last = recent.first else { return nil }
         let missing = max(0, numbering.next(events[after].identification, at: events[after].time))
         guard missing > 1 else { return missing }
-        guard !isSharedBetween(before, after, missing: missing) else { return nil }
-        if events[after].marks.contains(.tcp) { return missing }
+        guard !isSharedBetween(before, after, missing: missing), isBeyondUsual(missing, before, after) else { return nil }
+        if isTCP { return missing }
         // A count of this flow's own goes on as its pace does; chance, or other flows, need not.
         let pairs = zip(recent.dropFirst(), recent).map { (pause: $1.time - $0.time, step: $1.number &- $0.number) }
         let slow = pairs.filter { $0.pause >= Numbering.longPause }
@@ -103,6 +107,29 @@ extension FitView {
         let expected = Double((events[after].time - last.time).nanoseconds) / Double(usual.nanoseconds)
         return abs(Double(missing + 1) - expected) <= max(2, expected / 5) ? missing : nil
     }
+
+    /// Whether so many left out are more than twice those that are left out elsewhere in as much time: where others take numbers all
+    /// along, as all that a host sends may, some more in a silence are nothing.
+    private func isBeyondUsual(_ missing: Int, _ before: Int, _ after: Int) -> Bool {
+        let (flow, direction) = (events[after].flow, events[after].direction)
+        var skipped = 0
+        var last: Timeline.Event?
+        var span = Interval.zero
+        for event in events[max(events.startIndex, before - Self.mostOfUsual)..<min(events.endIndex, after + Self.mostOfUsual)]
+        where event.flow == flow && event.direction == direction {
+            if let last, event.time != events[after].time {
+                span += event.time - last.time
+                let step = Int(Int16(bitPattern: event.identification &- last.identification))
+                if step > 1, step <= Numbering.reach { skipped += step - 1 }
+            }
+            last = event
+        }
+        guard span > .zero else { return false }
+        let silence = events[after].time - events[before].time
+        return Double(missing) >= 2 * Double(skipped) * Double(silence.nanoseconds) / Double(span.nanoseconds) + 2
+    }
+
+    private static let mostOfUsual = 4_000
 
     /// Whether other packets about that time bear the numbers left out between two packets. Where they bear those before as well,
     /// theirs is another counter that runs beside this one.
@@ -131,7 +158,9 @@ extension FlowState {
     /// Whether the packets of a direction may bear a count of their own. QUIC's servers, and many of its clients, send to all peers
     /// from one socket without a peer, whose numbers are no count. Systems whose packets set out with more than 64 hops, as Windows'
     /// do, count all that a host sends.
-    func mayCount(_ direction: FlowDirection) -> Bool { !isQUIC && self[direction].hopLimit <= Self.mostHops }
+    func mayCount(_ direction: FlowDirection) -> Bool { !isQUIC && !mayBeQUIC && self[direction].hopLimit <= Self.mostHops }
 
+    /// Where HTTP/3 and what came before it live.
+    private var mayBeQUIC: Bool { tcp == nil && (server.port == 443 || client.port == 443) }
     private static let mostHops: UInt8 = 64
 }

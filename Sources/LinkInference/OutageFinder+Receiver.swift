@@ -23,7 +23,9 @@ extension OutageFinder {
         let clock = last.flow == next.flow && next.marks.contains(.stamped) ? stampClock(last.flow, curve.direction, before: points[gap.before].event) : nil
         if let clock {
             let late = lateness(next, against: last, clock)
-            if late >= max(.milliseconds(80), gap.length / 20) {
+            if late >= max(.milliseconds(80), gap.length / 20, clock.error(over: gap.length) * 2) {
+                guard isOnTimeAgain(after: firstAfter, late: late, against: last, clock), !lagsAfterPauses(last.flow, curve.direction, before: firstAfter, late: late, clock)
+                else { return nil }
                 var verdict = Verdict(.hold, .stampsLate, .milliseconds(5), "by its timestamp what ended the silence was sent \(late.milliseconds) ms before it came")
                 // Between the last that came and when the first that waited would have come.
                 let latest = max(gap.start, gap.end - late)
@@ -47,7 +49,7 @@ extension OutageFinder {
         guard skippedBytes(gap) == 0 else { return nil }
         if let clock, numbered == 0 || numbered == nil && !isInsideMessage {
             // Neither idle all along, nor held for as long as tells.
-            guard lateness(next, against: last, clock) <= .milliseconds(40) else { return nil }
+            guard lateness(next, against: last, clock) <= .milliseconds(40), clock.error(over: gap.length) <= .milliseconds(80) else { return nil }
             return Verdict(.senderIdle, .stampsOfTheEnd, .zero, "by its timestamp what ended the silence was sent at its end")
         }
         if !isInsideMessage, numbered ?? 0 == 0 {

@@ -114,7 +114,11 @@ extension OutageFinder {
         guard before.marks.contains(.stamped), first.marks.contains(.stamped),
             let clock = stampClock(first.flow, first.direction, before: sender.silence.before)
         else { return answers }
-        answers.lateness = lateness(first, against: before, clock)
+        let late = lateness(first, against: before, clock)
+        // What may as well be the clock's tells nothing.
+        guard late < .milliseconds(80) || late >= clock.error(over: first.time - before.time) * 2 && isOnTimeAgain(after: sender.silence.event, late: late, against: before, clock)
+        else { return answers }
+        answers.lateness = late
         var made = sender.silence.start
         var delivered = 0
         let data = stampClock(first.flow, curve.direction, before: sender.silence.before)

@@ -6,13 +6,22 @@ extension OutageFinder {
     /// How fast one end's timestamps count, which is left to it.
     struct StampClock {
         private var tick: Int64
+        /// So many ticks tell how long one is; nil: it is one of the usual.
+        private var ticks: Int64?
         private static let usual: [Int64] = [1_000, 1_000_000, 4_000_000, 10_000_000]
 
         /// - Parameter span: in which so many ticks passed.
         init?(_ ticks: Int64, in span: Interval) {
             guard ticks >= 5, span > .zero else { return nil }
-            let measured = span.nanoseconds / ticks
-            tick = Self.usual.first { (measured - $0).magnitude * 5 <= $0.magnitude } ?? max(1, measured)
+            let measured = max(1, span.nanoseconds / ticks)
+            // As many ticks as two ends may be off by, and a queue beside them.
+            let known = Self.usual.first { (measured - $0).magnitude * 20 <= $0.magnitude * 3 }
+            (tick, self.ticks) = (known ?? measured, known == nil ? ticks : nil)
+        }
+
+        /// How far off a time of this length may be.
+        func error(over length: Interval) -> Interval {
+            Interval(nanoseconds: 2 * tick) + (ticks.map { length / $0 * 2 } ?? .zero)
         }
 
         func passed(_ from: UInt32, _ to: UInt32) -> Interval {
@@ -44,6 +53,29 @@ extension OutageFinder {
     /// How much longer `event` was on its way than `before`, a packet of the same flow and direction.
     func lateness(_ event: Timeline.Event, against before: Timeline.Event, _ clock: StampClock) -> Interval {
         event.time - before.time - clock.passed(before.stamp, event.stamp)
+    }
+
+    /// Whether what follows is on time again. What a hold kept comes late, and what is sent after it does not; with a clock that was taken
+    /// wrong, or another one, all stay as late as the first.
+    func isOnTimeAgain(after index: Int, late: Interval, against before: Timeline.Event, _ clock: StampClock) -> Bool {
+        let first = view.events[index]
+        let until = first.time + max(.seconds(3), late * 2)
+        for event in view.events[index...].dropFirst().prefix(Self.mostLookedAt) where event.flow == first.flow && event.direction == first.direction {
+            guard event.time <= until else { break }
+            if event.marks.contains(.stamped), lateness(event, against: before, clock) * 4 <= late * 3 { return true }
+        }
+        return false
+    }
+
+    /// A host whose clock lags after each pause has a lazy clock (packets without identification, as XNU's): nothing waited.
+    func lagsAfterPauses(_ flow: Int32, _ direction: FlowDirection, before index: Int, late: Interval, _ clock: StampClock) -> Bool {
+        guard view.events[index].identification == 0 else { return false }
+        var last: Timeline.Event?
+        for event in view.events[..<index].suffix(Self.mostLookedAt) where event.flow == flow && event.direction == direction && event.marks.contains(.stamped) {
+            if let last, event.time - last.time >= .milliseconds(50), lateness(event, against: last, clock) * 3 >= late { return true }
+            last = event
+        }
+        return false
     }
 
     /// Both ends' timestamps say that the silence never was: the recorder's clock went forward, or it did not record.

@@ -17,6 +17,8 @@ package struct SilentEnd: Sendable, Hashable {
     /// Fewer may be a transfer's end that the capture does not hold.
     private static let fewestTries = 3
     private static let shortest = Interval.seconds(1)
+    /// What lies further apart may be two excerpts.
+    private static let longestPart = Interval.seconds(60)
     /// By how much one end of a call outlasts the other.
     private static let longestGoodbye = Interval.seconds(5)
 
@@ -29,7 +31,7 @@ package struct SilentEnd: Sendable, Hashable {
             for direction in FlowDirection.allCases {
                 let (side, other) = direction == .up ? (flow.up, flow.down) : (flow.down, flow.up)
                 guard side.unanswered >= fewestTries, other.packets > 0, !other.saidGoodbye, let from = side.unansweredFrom, let heard = other.last,
-                    flow.last - from >= shortest
+                    flow.last - from >= shortest, from - heard <= longestPart
                 else { continue }
                 if flow.tcp != nil {
                     // A receiver must acknowledge: what comes again and again was not heard.

@@ -52,7 +52,7 @@ package struct Timeline: Sendable {
         package static let filledLate = Marks(rawValue: 8_192)
         /// Sent again because a timer ran out: its acknowledgement may have been lost instead of it.
         package static let byTimer = Marks(rawValue: 16_384)
-        /// Sent again, and nothing in the capture tells why. What was sent again here fills no hole, so the two share a bit.
+        /// Sent again, and nothing in the capture tells why, or whether its original had come. What was sent again here fills no hole, so the two share a bit.
         package static let unexplained: Marks = [.retransmission, .filledLate]
     }
 
@@ -141,7 +141,7 @@ package struct Timeline: Sendable {
             if tcp.filledLate { event.marks.insert(.filledLate) }
             if tcp.isNeedless { event.marks.insert(.needless) }
             if tcp.cause == .timeout { event.marks.insert(.byTimer) }
-            if tcp.isRetransmission, tcp.cause == nil { event.marks.insert(.unexplained) }
+            if tcp.isUnproved { event.marks.insert(.unexplained) }
             if tcp.acknowledgesUnrecorded { event.marks.insert(.unrecorded) }
             if let sequence = tcp.needless { judge(sequence, flow: event.flow, seen.direction.other) }
             if let rtt = tcp.rtt ?? tcp.stampRTT, isWanted {

@@ -102,11 +102,13 @@ package enum TwoEnds {
         let serverShift = Interval(nanoseconds: ahead - offset + client.firstOffset - server.firstOffset)
 
         let runs = (up: up.lossRuns(), down: down.lossRuns())
-        let drops = (
-            up: up.isComplete ? up.drops(runs.up, other: runs.down) : [], down: down.isComplete ? down.drops(runs.down, other: runs.up) : [])
+        // A recorder that missed what its end sent may have missed what came to it.
+        let isComplete = up.isComplete && down.isComplete
+        let drops = (up: isComplete ? up.drops(runs.up, other: runs.down) : [], down: isComplete ? down.drops(runs.down, other: runs.up) : [])
+        let step = Self.step(up, down)
         let holds = (
-            up: up.holds(way: ways.up, capacity: capacityUp, origin: origin),
-            down: down.holds(way: ways.down, capacity: capacityDown, origin: origin))
+            up: step != nil || up.hasJoined ? [] : up.holds(way: ways.up, capacity: capacityUp, origin: origin),
+            down: step != nil || down.hasJoined ? [] : down.holds(way: ways.down, capacity: capacityDown, origin: origin))
         // What a full queue drops during a hold belongs to the hold.
         var outages = holds.up + holds.down
         outages += drops.up.map { up.outage($0, origin: origin) }.filter { drop in !holds.up.contains { $0.overlaps(drop) } }
@@ -116,13 +118,27 @@ package enum TwoEnds {
             outages += idle(fit, direction, beside: outages, shift: direction == .up ? serverShift.inSeconds : 0)
         }
         report.outages = outages.sorted { ($0.startS, $0.direction ?? "") < ($1.startS, $1.direction ?? "") }
-        losses(up, runs.up, origin, outages, &report.up)
-        losses(down, runs.down, origin, outages, &report.down)
+        losses(up, runs.up, origin, outages, other: down, &report.up)
+        losses(down, runs.down, origin, outages, other: up, &report.down)
         // How unlike the two directions are is not known: each may be off by half of what the smallest delays may hold beyond the path.
         let offBy = isSynchronised || smallest.up == nil || smallest.down == nil ? 0
             : max(up.sendingInSmallest(serverFit?.up), down.sendingInSmallest(clientFit?.down)) / 2
         report.up.oneWayDelayMs = delays(up, within: offBy)
         report.down.oneWayDelayMs = delays(down, within: offBy)
+        if let step {
+            (report.baseRttMs, report.baseRttIsUpperBound, report.clockOffsetMs, report.clockOffsetWithinMs) = (nil, false, nil, nil)
+            (report.up.oneWayDelayMs, report.down.oneWayDelayMs) = (nil, nil)
+            report.baseRttBasis = "one of the clocks stepped by \(TextLayout.fixed(Double(abs(step.by)) / 1e6, 0)) ms about \(TextLayout.fixed(OneWay.seconds(step.at - origin), 1)) s: times between the ends tell nothing"
+        } else if let beyond = Self.beyond(client, server, between: smallest.up.flatMap { a in smallest.down.map { a + $0 } } ?? 0) {
+            report.baseRttMs = report.baseRttMs.map { rounded($0 + beyond.inMilliseconds) }
+            report.baseRttIsUpperBound = report.baseRttMs != nil
+            report.baseRttBasis = (report.baseRttBasis ?? "") + "; and \(TextLayout.fixed(beyond.inMilliseconds, 1)) ms of a handshake beyond the captures"
+            let why = "what is lost beyond the captures is not seen: a handshake takes \(TextLayout.fixed(beyond.inMilliseconds, 1)) ms there"
+            for way in [\LinkReport.up, \LinkReport.down] {
+                (report[keyPath: way].lossRate, report[keyPath: way].lossRateTotal, report[keyPath: way].lossRateAtMost, report[keyPath: way].meanBurst) = (nil, nil, nil, nil)
+                report[keyPath: way].lossBasis = (report[keyPath: way].lossBasis ?? "") + "; " + why
+            }
+        }
         report.vantage = "both"
         report.vantageBasis = "\(up.packets.count + down.packets.count - up.lost - down.lost) packets were seen at both ends"
         return TwoEndsComparison(
@@ -141,6 +157,46 @@ package enum TwoEnds {
         return isOne && !areEnds(client, server) ? .sameEnd(beyond: nil) : nil
     }
 
+    /// What a handshake took beyond the two captures, where that is more than hosts take that are beside them.
+    private static func beyond(_ client: EndRecords, _ server: EndRecords, between: Int64) -> Interval? {
+        let beyond = [client.toClient, server.toServer].compactMap { $0 }.filter { $0.nanoseconds > max(2 * samePlace, between / 20) }
+        return beyond.isEmpty ? nil : beyond.reduce(.zero, +)
+    }
+
+    /// When one of the clocks stepped, and by how much: from then on packets take so much longer one way and so much shorter the other.
+    private static func step(_ up: OneWay, _ down: OneWay) -> (at: Int64, by: Int64)? {
+        let ways = (up: leastByInterval(up), down: leastByInterval(down))
+        guard let first = ways.up.first?.at, let last = ways.up.last?.at, first < last else { return nil }
+        for cut in ways.up.dropFirst().map(\.at) {
+            func change(_ points: [(at: Int64, delay: Int64)]) -> Int64? {
+                let (before, after) = (points.filter { $0.at < cut }.map(\.delay), points.filter { $0.at >= cut }.map(\.delay))
+                guard before.count >= 3, after.count >= 3, let a = before.min(), let b = after.min(), let low = Quantile.of(before, 0.5), let high = Quantile.of(after, 0.5),
+                    // Of all, not of some that waited.
+                    abs(b - a) >= leastStep, abs(high - low - (b - a)) <= abs(b - a) / 4
+                else { return nil }
+                return b - a
+            }
+            guard let a = change(ways.up), let b = change(ways.down), (a < 0) != (b < 0), abs(a + b) <= abs(a) / 4 else { continue }
+            return (cut, a)
+        }
+        return nil
+    }
+
+    private static let leastStep: Int64 = 20_000_000
+
+    /// The least delay of each of some intervals of the whole.
+    private static func leastByInterval(_ way: OneWay) -> [(at: Int64, delay: Int64)] {
+        guard let first = way.packets.first?.sent, let last = way.packets.last?.sent, first < last else { return [] }
+        let width = (last - first) / 64 + 1
+        var least: [Int64: Int64] = [:]
+        for packet in way.packets {
+            guard let delay = packet.delay, packet.sent >= first else { continue }
+            let place = (packet.sent - first) / width
+            least[place] = min(least[place] ?? delay, delay)
+        }
+        return least.sorted { $0.key < $1.key }.map { (first + $0.key * width, $0.value) }
+    }
+
     /// Whether handshakes show either host beside its capture.
     private static func areEnds(_ client: EndRecords, _ server: EndRecords) -> Bool {
         guard let toServer = server.toServer, let toClient = client.toClient else { return false }
@@ -156,7 +212,7 @@ package enum TwoEnds {
     }
 
     private static func losses(
-        _ way: OneWay, _ runs: [OneWay.Run], _ origin: Int64, _ outages: [LinkFitReport.Outage], _ report: inout LinkReport.Direction
+        _ way: OneWay, _ runs: [OneWay.Run], _ origin: Int64, _ outages: [LinkFitReport.Outage], other: OneWay, _ report: inout LinkReport.Direction
     ) {
         guard !way.packets.isEmpty else { return }
         let outages = outages.filter { $0.direction == way.direction.name && $0.kind != LinkFit.Outage.Kind.senderIdle.rawValue }
@@ -167,13 +223,14 @@ package enum TwoEnds {
         let lost = outside.reduce(0) { $0 + $1.range.count }
         let inOutages = way.lost - lost
         // One that missed packets at one end may have missed them at the other.
-        guard way.isComplete else {
+        guard way.isComplete, other.isComplete else {
             (report.lossRate, report.lossRateTotal, report.meanBurst) = (nil, nil, nil)
             let doubts = [
                 way.unsent > 0 ? "\(way.unsent) that came are not in the sender's" : nil,
                 way.unrecorded > 0 ? "\(way.unrecorded) of them were acknowledged, and sent no other time that came" : nil,
+                way.isComplete ? "the other way packets are missing that came, or were acknowledged" : nil,
             ].compactMap { $0 }
-            report.lossRateAtMost = Double(way.lost - way.unrecorded) / Double(way.packets.count)
+            report.lossRateAtMost = way.hasJoined ? nil : Double(max(0, way.lost - way.unrecorded)) / Double(way.packets.count)
             report.lossBasis = "\(way.lost) of \(way.packets.count) packets are not in the other end's capture, but \(doubts.joined(separator: ", and ")): recorders missed packets"
             return
         }

@@ -47,11 +47,12 @@ package struct RecordedWorld {
 
     package func tcp(
         up: Bool, sequence: UInt32, acknowledgement: UInt32, flags: UInt8, payload: Int = 0, stamp: Stamp? = nil,
-        sack: (from: UInt32, to: UInt32)? = nil
+        sack: (from: UInt32, to: UInt32)? = nil, permitsSACK: Bool = false
     ) -> [UInt8] {
         func big(_ value: UInt32) -> [UInt8] { [24, 16, 8, 0].map { UInt8(truncatingIfNeeded: value >> UInt32($0)) } }
         var options: [UInt8] = []
         if let stamp { options += [1, 1, 8, 10] + big(stamp.value) + big(stamp.echo) }
+        if permitsSACK { options += [1, 1, 4, 2] }
         if let sack { options += [1, 1, 5, 10] + big(sack.from) + big(sack.to) }
         return ports(up) + big(sequence) + big(acknowledgement) + [UInt8((20 + options.count) * 4), flags, 0xFF, 0xFF, 0, 0, 0, 0]
             + options + [UInt8](repeating: 0, count: payload)

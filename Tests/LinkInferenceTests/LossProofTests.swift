@@ -192,13 +192,14 @@ import Testing
         world.record(up: false, proto: 6, world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12), at: .zero + .milliseconds(1))
         up(51, 1)
         for index in 0..<200 {
-            let (at, sequence) = (100 + Int64(index) * 100, 1 + UInt32(index) * 1_000)
+            let (at, sequence) = (100 + Int64(index) * 200, 1 + UInt32(index) * 1_000)
             down(at, sequence)
             let isNeedless = index % 10 == 3
             let isLost = index % 50 == 7
-            if isNeedless || isLost { down(at + 30, sequence) }
-            up(at + 50, sequence + 1_000)
-            if isNeedless { up(at + 80, sequence + 1_000, sack: (sequence, sequence + 1_000)) }
+            // A tail loss probe, after two round trips.
+            if isNeedless || isLost { down(at + 105, sequence) }
+            up(at + (isLost ? 155 : isNeedless ? 120 : 50), sequence + 1_000)
+            if isNeedless { up(at + 155, sequence + 1_000, sack: (sequence, sequence + 1_000)) }
         }
         let fit = try LinkFit(world.timeline)
         #expect(fit.vantage == .server && fit.down.lossCount.lost == 4 && fit.down.lossCount.bursts == 4, "\(fit.down.lossBasis)")

@@ -11,7 +11,7 @@ import Testing
     func smallSegmentsThatAreSentAgainAsOne() throws {
         var world = RecordedWorld()
         var now = Instant.zero
-        world.record(up: true, proto: 6, world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2), at: now)
+        world.record(up: true, proto: 6, world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2, permitsSACK: true), at: now)
         world.record(up: false, proto: 6, world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12), at: now)
         now += .milliseconds(50)
         world.record(up: true, proto: 6, world.tcp(up: true, sequence: 1, acknowledgement: 1, flags: 0x10), at: now)

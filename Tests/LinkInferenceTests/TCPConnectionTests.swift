@@ -141,6 +141,7 @@ import Testing
         for index in 0..<10 { made.send(100, 1 + UInt32(index) * 1000, bytes: 1000) }
         for _ in 0..<3 { made.send(150, up: true, 1, ack: 1) }
         for index in [3, 0, 2, 1, 7] { made.send(151, 1 + UInt32(index) * 1000, bytes: 1000) }
+        made.send(202, up: true, 1, ack: 10_001)
         #expect(made.down.lost == 5 && made.down.meanBurst == 2.5)
     }
 

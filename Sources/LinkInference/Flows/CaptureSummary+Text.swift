@@ -51,7 +51,9 @@ extension CaptureSummary {
             var name = flow.serverName ?? "-"
             if flow.serverNameBasis == "dns" { name += " (DNS)" }
             let resent = sum(flow.up.retransmissions, flow.down.retransmissions)
-            let lost = sum(flow.up.lost, flow.down.lost)
+            // Of a connection one side's alone is less than all.
+            let isPart = flow.protocolName == "tcp" && (flow.up.lost == nil || flow.down.lost == nil)
+            let lost = isPart ? nil : sum(flow.up.lost, flow.down.lost)
             rows.append([
                 flow.protocolName, flow.client, flow.server, TextLayout.fixed(flow.firstS, 3),
                 TextLayout.fixed(flow.lastS - flow.firstS, 3), "\(flow.up.packets)", TextLayout.bytes(flow.up.bytes),

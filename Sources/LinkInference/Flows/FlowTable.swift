@@ -124,6 +124,10 @@ package struct FlowTable: Sendable {
     private var duplicates = DuplicateWindow()
     /// The host whose side "up" starts from, once a flow has shown its client beyond doubt.
     private var nearHost: NetworkAddress?
+    /// When a router last refused a packet that was too large for its next link.
+    private var tooBigAt: Instant?
+    /// What it refused is sent again within so long.
+    private static let refused = Interval.seconds(3)
 
     package init() {}
 
@@ -149,12 +153,14 @@ package struct FlowTable: Sendable {
         var observation = FlowObservation(
             flow: number, direction: direction, payloadBytes: 0, tcp: nil, rtpMissing: 0, isDuplicate: isDuplicate)
         switch packet.headers.transport {
+        // RFC 792, RFC 1191; RFC 4443 section 3.2.
+        case .icmp(type: 3, code: 4) where ip.version == 4, .icmp(type: 2, code: 0) where ip.version == 6: tooBigAt = packet.time
         case .tcp(let tcp):
             observation.payloadBytes = tcp.payloadBytes
             if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) {
                 if direction == .up { flows[number].up.saidGoodbye = true } else { flows[number].down.saidGoodbye = true }
             }
-            if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time, number: packet.number, isFragmented: ip.moreFragments) }
+            if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time, number: packet.number, hopLimit: ip.hopLimit, isFragmented: ip.moreFragments, mayBeRefused: tooBigAt.map { packet.time - $0 <= Self.refused } ?? false) }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
             if udp.isQUICLongHeader { flows[number].isQUIC = true }
@@ -302,8 +308,11 @@ struct DuplicateWindow: Sendable {
     private static let span = Interval.milliseconds(5)
     /// A mirrored port gives both copies at once; an application may say the same again soon.
     private static let atOnce = Interval.microseconds(100)
-    private var ring: [(fingerprint: UInt64, time: Instant, place: UInt64)] = []
+    private var ring: [(fingerprint: UInt64, time: Instant, place: UInt64, isCopy: Bool)] = []
     private var next = 0
+    /// Of late: packets that tell whether they are copies, and those that are. Where many are so are acknowledgements.
+    private var (told, copies) = (1, 0)
+    private static let most = 1_000
 
     mutating func contains(_ packet: CapturedPacket, _ ip: IPHeader) -> Bool {
         let fingerprint = packet.headers.fingerprint
@@ -312,18 +321,29 @@ struct DuplicateWindow: Sendable {
         let outgoing: UInt64 = packet.headers.isOutgoing.map { $0 ? 2 : 1 } ?? 0
         let place = UInt64(truncatingIfNeeded: packet.interface) << 16 | UInt64(ip.hopLimit) << 8 | outgoing
         // Without an identification (RFC 6864, IPv6) equal bytes may be two packets, unless sequence numbers tell.
-        let isTold = ip.identification != 0 || packet.headers.isTCPData
+        // Whether sequence numbers tell; nobody opens or closes again at once.
+        let isNumbered = ip.identification != 0 || packet.headers.isTCPData
+        let isTold = isNumbered || packet.headers.isTCPEdge
         // Acknowledgements and resets without data say the same again, one behind the other, as often as they are asked for.
-        let mayBeMirrored = !packet.headers.isTCP
-        let found = ring.contains {
+        let mayBeMirrored = !packet.headers.isTCP || copies * 4 >= told
+        var isThird = false
+        var found = ring.contains {
             guard $0.fingerprint == fingerprint else { return false }
+            if $0.isCopy, $0.place == place, !isTold { isThird = true }
             let apart = (packet.time - $0.time).magnitude
             return apart <= Self.span && (isTold || $0.place != place || (mayBeMirrored && apart <= Self.atOnce))
         }
+        if isNumbered {
+            told += 1
+            if found { copies += 1 }
+            if told >= Self.most { (told, copies) = (told / 2, copies / 2) }
+        }
+        // A mirror makes one copy of each; who says the same again and again has just so much to say.
+        if isThird { found = false }
         if ring.count < Self.remembered {
-            ring.append((fingerprint, packet.time, place))
+            ring.append((fingerprint, packet.time, place, found || isThird))
         } else {
-            ring[next] = (fingerprint, packet.time, place)
+            ring[next] = (fingerprint, packet.time, place, found || isThird)
             next = (next + 1) % Self.remembered
         }
         return found
@@ -332,5 +352,6 @@ struct DuplicateWindow: Sendable {
 
 extension PacketHeaders {
     fileprivate var isTCP: Bool { if case .tcp = transport { true } else { false } }
+    fileprivate var isTCPEdge: Bool { if case .tcp(let tcp) = transport { tcp.flags.contains(.syn) || tcp.flags.contains(.fin) } else { false } }
     fileprivate var isTCPData: Bool { if case .tcp(let tcp) = transport { tcp.payloadBytes > 0 } else { false } }
 }

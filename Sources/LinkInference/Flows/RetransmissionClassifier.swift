@@ -43,7 +43,7 @@ struct RetransmissionClassifier: Sendable {
     private var probe: (from: UInt32, end: UInt32, stamp: UInt32)?
     /// What was sent again last, oldest first, of which nothing tells yet whether its original had arrived: only an answer to
     /// one of these counts.
-    private var unjudged: [(from: UInt32, to: UInt32)] = []
+    private var unjudged: [(from: UInt32, to: UInt32, at: Instant)] = []
     /// A window's worth that is sent again needlessly is answered within a round trip.
     private static let mostUnjudged = 128
     private var sawSACK = false
@@ -75,7 +75,7 @@ struct RetransmissionClassifier: Sendable {
         if Self.distance(acknowledged, range.to) <= 0 { return cause }
         if probe == nil, let stamp { probe = (range.from, range.to, stamp) }
         if unjudged.count >= Self.mostUnjudged { unjudged.removeFirst() }
-        unjudged.append(range)
+        unjudged.append((range.from, range.to, now))
         return cause
     }
 
@@ -122,7 +122,19 @@ struct RetransmissionClassifier: Sendable {
 
     private mutating func judge(_ from: UInt32, _ to: UInt32) -> (from: UInt32, to: UInt32)? {
         guard let index = unjudged.firstIndex(where: { Self.distance($0.from, to) > 0 && Self.distance(from, $0.to) > 0 }) else { return nil }
-        return unjudged.remove(at: index)
+        let again = unjudged.remove(at: index)
+        return (again.from, again.to)
+    }
+
+    /// - Returns: what was sent again and is acknowledged sooner after that than anything could be: the original is.
+    mutating func answeredTooSoon(_ acknowledgement: UInt32, least: Interval, at now: Instant) -> [(from: UInt32, to: UInt32)] {
+        var found: [(from: UInt32, to: UInt32)] = []
+        unjudged.removeAll { again in
+            guard Self.distance(again.to, acknowledgement) >= 0, (now - again.at) * 5 < least * 4 else { return false }
+            found.append((again.from, again.to))
+            return true
+        }
+        return found
     }
 
     private static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }

@@ -33,6 +33,8 @@ package struct TCPObservation: Sendable, Hashable {
     package var acknowledgesUnrecorded = false
     /// A SYN or SYN-ACK that passed here before.
     package var isSYNAgain = false
+    /// Of what was sent again nothing tells whether its original had come.
+    package var isUnproved = false
 
     package init() {}
 }
@@ -104,13 +106,26 @@ package struct TCPTracker: Sendable {
         package var sentAgain: Int { retransmissions + synAgain + finAgain + filledLosses }
         /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived. Nil where for some
         /// nothing tells why they were sent again.
-        package var lost: Int? { unexplained > 0 ? nil : losses.count }
+        package var lost: Int? { unexplained + unproved > 0 || !isFirstAcknowledged ? nil : losses.count }
+        /// What nobody acknowledged may have come, and the answer not.
+        private var isFirstAcknowledged: Bool { losses.count == 0 || againUntil.map { isAcknowledged(until: $0) } ?? true }
         /// Runs of them, in the order of their sequence.
         package var lossBursts: Int { losses.bursts }
         /// Data sent again of which nothing tells why: too soon for a timer, and nobody had asked, as far as is seen.
         package fileprivate(set) var unexplained = 0
         /// Something of the other side is in the capture.
         fileprivate var peerSeen = false
+        fileprivate var mayBeRefused = false
+        /// Data sent again of which nothing tells whether the original had come: by a timer, to who tells of no duplicates; and after a
+        /// router's refusal.
+        fileprivate var unproved = 0
+        /// It tells what it holds.
+        package fileprivate(set) var sendsSACK = false
+        /// Of what was sent again, the end of the first in sequence.
+        fileprivate var againUntil: UInt32?
+        /// What it receives twice it tells of (RFC 2883), as Linux does, whose packets set out with 64 hops.
+        fileprivate var tellsDuplicates: Bool { sendsSACK && hopLimit <= 64 }
+        fileprivate var hopLimit: UInt8 = 0
         /// Bytes that were acknowledged and that the capture does not hold.
         package var unrecordedBytes: Int { missedForGood + missed.reduce(0) { $0 + $1.bytes } }
 
@@ -184,10 +199,13 @@ package struct TCPTracker: Sendable {
 
     /// - Parameters:
     ///   - number: of its record in the file, whose order may be another than that of time; 0: the two are one.
+    ///   - hopLimit: what it has left.
     ///   - isFragmented: it is the first fragment of a segment that goes on.
+    ///   - mayBeRefused: a router has just said that packets were too large for it: those were not lost.
     package mutating func observe(
-        _ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant, number: Int = 0, isFragmented: Bool = false
+        _ tcp: TCPHeader, _ direction: FlowDirection, at now: Instant, number: Int = 0, hopLimit: UInt8 = 64, isFragmented: Bool = false, mayBeRefused: Bool = false
     ) -> TCPObservation {
+        if direction == .up { (up.mayBeRefused, up.hopLimit) = (mayBeRefused, hopLimit) } else { (down.mayBeRefused, down.hopLimit) = (mayBeRefused, hopLimit) }
         let isSYNAgain = followHandshake(tcp, direction, at: now)
         defer { if isFragmented { markFragmented(tcp, direction) } }
         if direction == .up { down.peerSeen = true } else { up.peerSeen = true }
@@ -216,7 +234,7 @@ package struct TCPTracker: Sendable {
         }
         if isStray(tcp, &side) { return observation }
         let timedBefore = side.timed?.end
-        take(tcp, number, side: &side, peer: (peer.window, peer.trip), soon: soon, at: now, &observation)
+        take(tcp, number, side: &side, peer: (peer.window, peer.trip, peer.tellsDuplicates), soon: soon, at: now, &observation)
         if side.timed?.end != timedBefore { side.timedBytes = ipBytes(tcp) }
         if tcp.flags.contains(.ack) {
             // One that advances may say again what it said before (RFC 2018 section 4).
@@ -267,6 +285,7 @@ package struct TCPTracker: Sendable {
             var side = isSame ? self[direction] : Side()
             if again { side.synAgain += 1 }
             side.sawSYN = (tcp.sequence, now, again ? (old?.sent ?? 0) + 1 : 1, isAnswer)
+            if tcp.permitsSACK { side.sendsSACK = true }
             if direction == .up { up = side } else { down = side }
             if direction == .down, tcp.flags.contains(.ack), let syn = up.sawSYN, syn.sent == 1, !again {
                 serverSideHandshake = Self.positive(now - syn.at)
@@ -283,7 +302,7 @@ package struct TCPTracker: Sendable {
     }
 
     private static func take(
-        _ tcp: TCPHeader, _ number: Int, side: inout Side, peer: (window: UInt16?, trip: Interval?), soon: Interval, at now: Instant,
+        _ tcp: TCPHeader, _ number: Int, side: inout Side, peer: (window: UInt16?, trip: Interval?, tells: Bool), soon: Interval, at now: Instant,
         _ observation: inout TCPObservation
     ) {
         let window = peer.window
@@ -293,7 +312,12 @@ package struct TCPTracker: Sendable {
         let isFirstFIN = tcp.flags.contains(.fin) && !side.sawFIN
         if tcp.flags.contains(.fin) { side.sawFIN = true }
         guard length > 0 else {
-            if let next = side.next { if distance(next, tcp.sequence) == -1 { side.keepAlives += 1 } } else { side.next = tcp.sequence }
+            guard let next = side.next else {
+                side.next = tcp.sequence
+                return
+            }
+            // Linux asks so, too, whether a closed window is open.
+            if distance(next, tcp.sequence) == -1 { if window == 0 { side.windowProbes += 1 } else { side.keepAlives += 1 } }
             return
         }
         let end = tcp.sequence &+ UInt32(truncatingIfNeeded: length)
@@ -362,7 +386,7 @@ package struct TCPTracker: Sendable {
             observation.isReordered = true
             side.reordered += 1
         } else if tcp.payloadBytes > 0 {
-            sentAgain(tcp, to: end, next: next, side: &side, at: now, &observation)
+            sentAgain(tcp, to: end, next: next, peerTells: peer.tells, side: &side, at: now, &observation)
         } else if tcp.flags.contains(.fin), !isFirstFIN {
             side.finAgain += 1
         }
@@ -375,7 +399,7 @@ package struct TCPTracker: Sendable {
     }
 
     private static func sentAgain(
-        _ tcp: TCPHeader, to end: UInt32, next: UInt32, side: inout Side, at now: Instant, _ observation: inout TCPObservation
+        _ tcp: TCPHeader, to end: UInt32, next: UInt32, peerTells: Bool, side: inout Side, at now: Instant, _ observation: inout TCPObservation
     ) {
         observation.isRetransmission = true
         side.retransmissions += 1
@@ -383,6 +407,10 @@ package struct TCPTracker: Sendable {
             (tcp.sequence, end), isLast: distance(next, end) >= 0, isReported: side.scoreboard.holds(beyond: end), next: next,
             acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, peerSeen: side.peerSeen, at: now)
         if let cause { side.causes.add(cause) } else { side.unexplained += 1 }
+        // Its acknowledgement may have been lost instead, or that of what a timer sent before it.
+        observation.isUnproved = cause == nil || cause == .timeout && !peerTells || side.mayBeRefused
+        if cause != nil, observation.isUnproved { side.unproved += 1 }
+        if side.againUntil.map({ distance(end, $0) > 0 }) ?? true { side.againUntil = end }
         observation.cause = cause
         // Its acknowledgement passed here before.
         if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
@@ -412,6 +440,7 @@ package struct TCPTracker: Sendable {
         if tcp.window == 0, !tcp.flags.contains(.syn) { side.zeroWindows += 1 }
         let sameWindow = side.window == tcp.window
         side.window = tcp.window
+        if tcp.sack != nil { side.sendsSACK = true }
         if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement, isKnown: repeats) { needless(again, &peer, &observation) }
         if let before = peer.acknowledged {
             let progress = distance(before, acknowledgement)
@@ -427,6 +456,9 @@ package struct TCPTracker: Sendable {
         peer.acknowledged = acknowledgement
         miss(below: acknowledgement, &peer, at: now, &observation)
         if let again = peer.recovery.acknowledged(acknowledgement, echo: tcp.timestamp?.echo, at: now) { needless(again, &peer, &observation) }
+        if let least = peer.minimumRTT {
+            for again in peer.recovery.answeredTooSoon(acknowledgement, least: least, at: now) { needless(again, &peer, &observation) }
+        }
         if let timed = peer.timed, distance(timed.end, acknowledgement) >= 0 {
             peer.timed = nil
             if let rtt = positive(now - timed.at) {
@@ -444,6 +476,8 @@ package struct TCPTracker: Sendable {
     private static func needless(_ again: (from: UInt32, to: UInt32), _ peer: inout Side, _ observation: inout TCPObservation) {
         peer.causes.spurious += 1
         peer.losses.remove(from: again.from, to: again.to)
+        // What was in doubt is so no more.
+        if peer.unproved > 0 { peer.unproved -= 1 }
         observation.needless = again.from
     }
 
