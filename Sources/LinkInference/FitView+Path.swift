@@ -13,7 +13,7 @@ extension FitView {
             else { continue }
             (toClient, toServer, weight) = (least(client, tcp.down), least(server, tcp.up), flowBytes[number])
         }
-        if weight >= 0 { return split(toClient, toServer, "by the two halves of a TCP handshake") }
+        if weight >= 0 { return split(toClient, toServer, beside: Self.beside, "by the two halves of a TCP handshake") }
         for number in weightyFlows where flowBytes[number] > weight {
             guard let tcp = flows[number].tcp, let client = tcp.down.minimumRTT, let server = tcp.up.minimumRTT
             else { continue }
@@ -56,15 +56,16 @@ extension FitView {
         return nil
     }
 
-    private func split(_ toClient: Interval, _ toServer: Interval, _ basis: String) -> (LinkFit.Vantage, String) {
+    /// - Parameter beside: within so much a host answers its own capture; what takes it longer may be its keys, where it has to make some.
+    private func split(_ toClient: Interval, _ toServer: Interval, beside: Interval = .max, _ basis: String) -> (LinkFit.Vantage, String) {
         let total = toClient + toServer
-        let beside = max(Self.beside, total / 40)
+        let beside = max(beside, total / 40)
         if toClient <= beside, toClient * 4 <= total { return (.client, basis) }
         if toServer <= beside, toServer * 4 <= total { return (.server, basis) }
         return (.between, basis)
     }
 
-    /// A host answers its own capture so soon; a tap that is further off has some of the path behind it.
+    /// A kernel's answer; a tap that is further off has some of the path behind it.
     private static let beside = Interval.milliseconds(2)
 
     private func least(_ handshake: Interval, _ side: TCPTracker.Side) -> Interval { min(handshake, side.minimumRTT ?? handshake) }

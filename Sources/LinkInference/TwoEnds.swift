@@ -183,18 +183,19 @@ package enum TwoEnds {
     }
 
     private static let leastStep: Int64 = 20_000_000
+    private static let intervals: Int64 = 64
 
     /// The least delay of each of some intervals of the whole.
     private static func leastByInterval(_ way: OneWay) -> [(at: Int64, delay: Int64)] {
         guard let first = way.packets.first?.sent, let last = way.packets.last?.sent, first < last else { return [] }
-        let width = (last - first) / 64 + 1
-        var least: [Int64: Int64] = [:]
+        let width = (last - first) / intervals + 1
+        var least = Array(repeating: Int64?.none, count: Int(intervals))
         for packet in way.packets {
-            guard let delay = packet.delay, packet.sent >= first else { continue }
-            let place = (packet.sent - first) / width
+            guard let delay = packet.delay, (first...last).contains(packet.sent) else { continue }
+            let place = Int((packet.sent - first) / width)
             least[place] = min(least[place] ?? delay, delay)
         }
-        return least.sorted { $0.key < $1.key }.map { (first + $0.key * width, $0.value) }
+        return least.indices.compactMap { place in least[place].map { (first + Int64(place) * width, $0) } }
     }
 
     /// Whether handshakes show either host beside its capture.

@@ -407,16 +407,17 @@ package struct TCPTracker: Sendable {
             (tcp.sequence, end), isLast: distance(next, end) >= 0, isReported: side.scoreboard.holds(beyond: end), next: next,
             acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, peerSeen: side.peerSeen, at: now)
         if let cause { side.causes.add(cause) } else { side.unexplained += 1 }
-        // Its acknowledgement may have been lost instead, or that of what a timer sent before it.
-        observation.isUnproved = cause == nil || cause == .timeout && !peerTells || side.mayBeRefused
-        if cause != nil, observation.isUnproved { side.unproved += 1 }
         if side.againUntil.map({ distance(end, $0) > 0 }) ?? true { side.againUntil = end }
         observation.cause = cause
         // Its acknowledgement passed here before.
         if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
             observation.isNeedless = true
             side.causes.spurious += 1
+            return
         }
+        // Its acknowledgement may have been lost instead, or that of what a timer sent before it.
+        observation.isUnproved = cause == nil || cause == .timeout && !peerTells || side.mayBeRefused
+        if cause != nil, observation.isUnproved { side.unproved += 1 }
     }
 
     /// Whether a segment in a hole was sent before the one that left the hole; nil where timestamps do not tell.
