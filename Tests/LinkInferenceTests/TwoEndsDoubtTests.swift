@@ -74,6 +74,43 @@ import Testing
         #expect(throws: TwoEnds.Failure.sameEnd(beyond: nil)) { try compare(client, client) }
     }
 
+    @Test("where a clock stepped, times between the ends tell nothing", arguments: [5_000, -5_000, 60] as [Int64])
+    func aClockSteps(_ milliseconds: Int64) throws {
+        let (client, server) = download()
+        let stepped = server.map { packet in
+            var packet = packet
+            if packet.time > .zero + .seconds(5) { packet.epochNanoseconds += milliseconds * 1_000_000 }
+            return packet
+        }
+        let report = try compare(client, stepped)
+        #expect(report.baseRttMs == nil && report.clockOffsetMs == nil && report.up.oneWayDelayMs == nil && report.down.oneWayDelayMs == nil)
+        #expect(report.baseRttBasis?.contains("clocks stepped") == true)
+        #expect(!report.outages.contains { $0.kind == "hold" }, "\(report.outages)")
+    }
+
+    @Test("a capture on the way tells nothing of what is lost beyond it, and its round trip is a part")
+    func onTheWay() throws {
+        let (client, server) = download()
+        // 30 ms behind the client: its packets pass there later, and those for it earlier.
+        let middle = client.map { packet in
+            var packet = packet
+            let shift = Interval.milliseconds(isDown(packet) ? -15 : 15)
+            (packet.time, packet.epochNanoseconds) = (packet.time + shift, packet.epochNanoseconds + shift.nanoseconds)
+            return packet
+        }.sorted { $0.time < $1.time }
+        let report = try compare(middle, server)
+        #expect(report.baseRttIsUpperBound && (report.baseRttMs ?? 0) >= 49, "\(String(describing: report.baseRttMs)): \(report.baseRttBasis ?? "")")
+        #expect(report.down.lossRateTotal == nil && report.down.lossBasis?.contains("beyond the captures") == true)
+    }
+
+    @Test("a recorder that missed what its end sent may have missed what came to it")
+    func aHoleInOneRecorder() throws {
+        let ends = [RecordedWorld.End.client, .server].map { RecordedWorld.media(Self.scenario(), until: .zero + .seconds(20), recordedAt: $0).packets }
+        let report = try compare(ends[0].filter { $0.time < .zero + .seconds(7) || $0.time > .zero + .seconds(9) }, ends[1])
+        #expect(!report.outages.contains { $0.kind == "drop" }, "\(report.outages)")
+        #expect(report.down.lossRate == nil && report.up.lossRate == nil)
+    }
+
     @Test("a SYN that the other capture lacks was lost, or sent before it began: nothing is settled by that", arguments: [20, 4_000])
     func firstSYNIsMissing(_ segments: Int) throws {
         var (client, server) = (RecordedWorld(), RecordedWorld())

@@ -37,6 +37,8 @@ struct RetransmissionClassifier: Sendable {
     /// When the retransmission timer was last set, as RFC 6298 section 5 sets it.
     private var timerSet: Instant?
     private var duplicates = 0
+    /// When holes were last told of. Not all blocks of a SACK are kept here, and a sender may act on one some time later.
+    private var reportedAt: Instant?
     /// The data sent when loss was first noticed ends here; until it is acknowledged one recovery goes on.
     private var recovery: (end: UInt32, cause: RetransmissionCause)?
     /// The stamp of a segment sent again whose acknowledgement is awaited.
@@ -62,7 +64,13 @@ struct RetransmissionClassifier: Sendable {
         smoothed = (old * 7 + rtt) / 8
     }
 
-    mutating func duplicateAcknowledgement(at now: Instant) { duplicates += 1 }
+    mutating func duplicateAcknowledgement(at now: Instant) {
+        duplicates += 1
+        reportedAt = now
+    }
+
+    /// An acknowledgement came that tells of holes.
+    mutating func reported(at now: Instant) { reportedAt = now }
 
     mutating func sentAgain(
         _ range: (from: UInt32, to: UInt32), isLast: Bool, isReported: Bool, next: UInt32, acknowledged: UInt32, stamp: UInt32?, peerSeen: Bool,
@@ -88,7 +96,7 @@ struct RetransmissionClassifier: Sendable {
         let ranOut = Self.distance(acknowledged, range.from) <= 0 && waited * 10 >= timer * 9
         if let recovery { return ranOut ? .timeout : recovery.cause }
         if ranOut { return .timeout }
-        if duplicates > 0 || isReported { return .fast }
+        if duplicates > 0 || isReported || reportedAt.map({ now - $0 <= max(Self.timerFloor, (smoothed ?? .zero) * 2) }) ?? false { return .fast }
         // A probe is sent after two round trips, and holds nothing new (RFC 8985 section 7.2).
         if isLast { return range.to == next && smoothed.map { waited * 10 >= $0 * 18 } ?? false ? .tail : nil }
         return waited >= Self.timerFloor ? .timeout : nil
@@ -126,11 +134,12 @@ struct RetransmissionClassifier: Sendable {
         return (again.from, again.to)
     }
 
-    /// - Returns: what was sent again and is acknowledged sooner after that than anything could be: the original is.
+    /// - Returns: what was sent again and is acknowledged sooner after that than anything could be: the original is. (A quarter of the
+    ///   least round trip that was measured: it may have had a queue in it.)
     mutating func answeredTooSoon(_ acknowledgement: UInt32, least: Interval, at now: Instant) -> [(from: UInt32, to: UInt32)] {
         var found: [(from: UInt32, to: UInt32)] = []
         unjudged.removeAll { again in
-            guard Self.distance(again.to, acknowledgement) >= 0, (now - again.at) * 5 < least * 4 else { return false }
+            guard Self.distance(again.to, acknowledgement) >= 0, (now - again.at) * 4 < least else { return false }
             found.append((again.from, again.to))
             return true
         }

@@ -441,7 +441,10 @@ package struct TCPTracker: Sendable {
         if tcp.window == 0, !tcp.flags.contains(.syn) { side.zeroWindows += 1 }
         let sameWindow = side.window == tcp.window
         side.window = tcp.window
-        if tcp.sack != nil { side.sendsSACK = true }
+        if tcp.sack != nil {
+            side.sendsSACK = true
+            peer.recovery.reported(at: now)
+        }
         if let sack = tcp.sack, let again = peer.recovery.duplicate(sack, acknowledgement, isKnown: repeats) { needless(again, &peer, &observation) }
         if let before = peer.acknowledged {
             let progress = distance(before, acknowledgement)
