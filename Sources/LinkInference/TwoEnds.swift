@@ -62,6 +62,7 @@ package enum TwoEnds {
         let capacityUp = serverFit.flatMap { $0.up.steadyCapacity }
         let capacityDown = clientFit.flatMap { $0.down.steadyCapacity }
 
+        let step = step(up, down)
         // The server's clock onto the client's.
         let skew = isSynchronised ? 0 : skew(up, down)
         var clock = ClockRelation(up: up, down: down, drift: skew)
@@ -105,7 +106,6 @@ package enum TwoEnds {
         // A recorder that missed what its end sent may have missed what came to it.
         let isComplete = up.isComplete && down.isComplete
         let drops = (up: isComplete ? up.drops(runs.up, other: runs.down) : [], down: isComplete ? down.drops(runs.down, other: runs.up) : [])
-        let step = Self.step(up, down)
         let holds = (
             up: step != nil || up.hasJoined ? [] : up.holds(way: ways.up, capacity: capacityUp, origin: origin),
             down: step != nil || down.hasJoined ? [] : down.holds(way: ways.down, capacity: capacityDown, origin: origin))
@@ -165,13 +165,14 @@ package enum TwoEnds {
 
     /// When one of the clocks stepped, and by how much: from then on packets take so much longer one way and so much shorter the other.
     private static func step(_ up: OneWay, _ down: OneWay) -> (at: Int64, by: Int64)? {
-        let ways = (up: leastByInterval(up), down: leastByInterval(down))
+        // By the client's clock.
+        let ways = (up: leastByInterval(up) { $0.sent }, down: leastByInterval(down) { $0.received ?? $0.sent })
         guard let first = ways.up.first?.at, let last = ways.up.last?.at, first < last else { return nil }
         for cut in ways.up.dropFirst().map(\.at) {
             func change(_ points: [(at: Int64, delay: Int64)]) -> Int64? {
                 let (before, after) = (points.filter { $0.at < cut }.map(\.delay), points.filter { $0.at >= cut }.map(\.delay))
-                guard before.count >= 3, after.count >= 3, let a = before.min(), let b = after.min(), let low = Quantile.of(before, 0.5), let high = Quantile.of(after, 0.5),
-                    // Of all, not of some that waited.
+                guard before.count >= 3, after.count >= 3, let a = Quantile.of(before, 0.1), let b = Quantile.of(after, 0.1), let low = Quantile.of(before, 0.5), let high = Quantile.of(after, 0.5),
+                    // Of all, not of some that waited; one interval may have been cut.
                     abs(b - a) >= leastStep, abs(high - low - (b - a)) <= abs(b - a) / 4
                 else { return nil }
                 return b - a
@@ -186,13 +187,13 @@ package enum TwoEnds {
     private static let intervals: Int64 = 64
 
     /// The least delay of each of some intervals of the whole.
-    private static func leastByInterval(_ way: OneWay) -> [(at: Int64, delay: Int64)] {
-        guard let first = way.packets.first?.sent, let last = way.packets.last?.sent, first < last else { return [] }
+    private static func leastByInterval(_ way: OneWay, _ time: (OneWay.Packet) -> Int64) -> [(at: Int64, delay: Int64)] {
+        guard let first = way.packets.first.map(time), let last = way.packets.last.map(time), first < last else { return [] }
         let width = (last - first) / intervals + 1
         var least = Array(repeating: Int64?.none, count: Int(intervals))
         for packet in way.packets {
-            guard let delay = packet.delay, (first...last).contains(packet.sent) else { continue }
-            let place = Int((packet.sent - first) / width)
+            guard let delay = packet.delay, (first...last).contains(time(packet)) else { continue }
+            let place = Int((time(packet) - first) / width)
             least[place] = min(least[place] ?? delay, delay)
         }
         return least.indices.compactMap { place in least[place].map { (first + Int64(place) * width, $0) } }

@@ -66,8 +66,7 @@ import Testing
 
         var down: CaptureSummary.FlowSide {
             var builder = builder
-            return builder.finish(file: "made", format: "pcap", linkType: "RAW", truncation: nil).flows.first { $0.protocolName == "tcp" }?.down
-                ?? CaptureSummary.FlowSide(packets: 0, bytes: 0, ipBytes: 0)
+            return builder.finish(file: "made", format: "pcap", linkType: "RAW", truncation: nil).flows.filter { $0.protocolName == "tcp" }[0].down
         }
     }
 
