@@ -100,12 +100,13 @@ let package = Package(
         module(
             "Replay",
             ["MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastSimulator", "MastRPC", "MastTransport", "MastTimebase"]),
+        module("LoadGenerator", ["MastCapture", "MastLinkModel", "MastTimebase", histogram, collections]),
         .executableTarget(
             name: "mast",
             dependencies: [
                 "MastCalls", "MastTimebase", "MastTransport", "MastRPC", "MastDatagrams", "MastUDPDriver", "MastWasmRuntime",
                 "MastCloudCore", "MastCloudClient", "MastCloudServer", "MastLinkModel", "MastLinkEmulator",
-                "MastCapture", "MastLinkInference", "MastServerNames", "MastReporting", "MastPacketTools", "MastFiles", "MastReplay", "MastSimulator", "MastProcesses", arguments, log, crypto,
+                "MastCapture", "MastLinkInference", "MastServerNames", "MastReporting", "MastPacketTools", "MastFiles", "MastReplay", "MastSimulator", "MastProcesses", "MastLoadGenerator", arguments, log, crypto,
             ],
             path: "Sources/CommandLine", resources: [.embedInCode("Links/links.schema.json")], swiftSettings: settings),
 
@@ -166,6 +167,7 @@ let package = Package(
             "Replay",
             ["MastReplay", "MastReporting", "MastLinkInference", "MastCapture", "MastLinkModel", "MastSimulator", "MastTimebase", "MastWasmRuntime",
              "CaptureKit"]),
+        tests("LoadGenerator", ["MastLoadGenerator", "MastTimebase"]),
         tests(
             "CommandLine",
             ["MastCalls", "MastCapture", "MastCloudCore", "MastCloudServer", "MastProcesses", "MastRPC", "MastTimebase", "MastTransport",

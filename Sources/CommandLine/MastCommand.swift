@@ -12,11 +12,13 @@ struct MastCommand: AsyncParsableCommand {
 
             EXIT CODES
               0     success
+              1     mast bench found something worse than its baseline
               64    wrong usage
               65    bad data: a file or a key is not what it should be
               66    an input file, profile or folder is missing
               69    unavailable: nobody answers, or an address is taken
               70    a fault of mast itself
+              75    void: mast bench could not keep its own pace
               100+  a call or run ended with a status other than ok:
                     cancelled 101, unknown 102, invalidArgument 103,
                     deadlineExceeded 104, notFound 105, alreadyExists 106,
@@ -79,7 +81,7 @@ enum CommandCatalog {
     ]
 
     private static let calls: [any ParsableCommand.Type] = [
-        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, EchoCommand.self,
+        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, BenchCommand.self, EchoCommand.self,
     ]
     private static let links: [any ParsableCommand.Type] = [
         InspectCommand.self, LinkFitCommand.self, CaptureCommand.self, LinkCommand.self, ReplayCommand.self,

@@ -71,6 +71,10 @@ extension RPCClient {
         }
         let call = open(.json)
         let message = kind.hasSingleRequest ? requests.first?.bytes ?? Array("{}".utf8) : nil
+        if kind == .unary {
+            let response = try await single(call, try request(kind, path, methodID(path), semantics, .json, message: message, options))
+            return try await onResponse(ByteString(response))
+        }
         start(call, try request(kind, path, methodID(path), semantics, .json, message: message, options))
         defer { call.release() }
         if !kind.hasSingleRequest {

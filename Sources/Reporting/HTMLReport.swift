@@ -2,6 +2,9 @@ import MastCapture
 
 /// A report as one HTML file that needs nothing else: no network, no other file, no library.
 package enum HTMLReport {
+    /// Of all pages.
+    package static var stylesheet: String { text(PackageResources.report_css) }
+
     package static func render(_ data: ReportData) -> String {
         let kind =
             switch data.subject {
@@ -19,7 +22,7 @@ package enum HTMLReport {
             <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
             <title>\(escape(data.title)) – \(kind.lowercased()) report</title>
             <style>
-            \(text(PackageResources.report_css))
+            \(stylesheet)
             </style>
             </head>
             <body>

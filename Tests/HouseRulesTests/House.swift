@@ -8,7 +8,7 @@ enum House {
     static let pureFolders = [
         "Sources/Timebase", "Sources/Transport", "Sources/Datagrams/Network", "Sources/LinkModel", "Sources/RPC/CallCore", "Sources/CloudCore/Trust",
         "Sources/CloudCore/Runs",
-        "Sources/Capture", "Sources/LinkInference", "Sources/ServerNames", "Sources/Reporting", "Sources/Replay",
+        "Sources/Capture", "Sources/LinkInference", "Sources/ServerNames", "Sources/Reporting", "Sources/Replay", "Sources/LoadGenerator",
     ]
 
     /// Files in pure folders that are not pure. Files are matched by the beginning of their path.

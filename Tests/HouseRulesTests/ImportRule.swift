@@ -49,6 +49,7 @@ struct ImportRule: FileRule {
                 "MastTimebase", "MastTransport", "MastRPC", "MastCapture", "MastLinkInference", "MastReporting", "MastLinkModel", "MastSimulator",
                 "Foundation", "Synchronization",
             ]),
+        Room("LoadGenerator", ["MastTimebase", "MastCapture", "MastLinkModel", "Histogram"]),
         Room(
             "Simulator",
             [

@@ -109,7 +109,8 @@ struct Failure: Error, Sendable {
         let forms = [
             ("<time>", "write a time like 250ms, 2s or 1.5m"), ("<rate>", "write a rate like 12mbit or 384kbit"),
             ("<share>", "write a share like 2% or 0.02"), ("<size>", "write a size like 64MiB or 10MB"),
-            ("<key>", "a key is 43 letters, digits, - and _"),
+            ("<key>", "a key is 43 letters, digits, - and _"), ("<calls>", "write a number of calls like 1000"),
+            ("<from..to/time>", "write a ramp like 100..2000/30s"), ("<rates/time>", "write steps like 100,500,1000/10s or 100..1000+100/10s"),
         ]
         guard let value = message.firstMatch(of: /The value '(.*)' is invalid/) else { return nil }
         if message.contains("<address>") { return "; " + addressHint(String(value.1)) }

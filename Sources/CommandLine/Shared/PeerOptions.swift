@@ -5,14 +5,9 @@ import MastTimebase
 import MastTransport
 import MastUDPDriver
 
-/// How a command knows the server it talks to.
+/// How a command knows the server it talks to, and how long it may take.
 struct PeerOptions: ParsableArguments {
-    // A key may begin with a dash.
-    @Option(parsing: .unconditional, help: ArgumentHelp("The server's public key. Without it, the key shown at the first contact is remembered in known_hosts and must stay the same.", valueName: "key"))
-    var peerKey: PublicKey?
-
-    @Option(help: ArgumentHelp("File with this client's own private key; made if it does not exist. Without it, each command has a fresh one.", valueName: "file"))
-    var identity: String?
+    @OptionGroup var keys: PeerKeyOptions
 
     @Option(name: [.customShort("t"), .long], help: ArgumentHelp("The most time it may take, in total.", valueName: "time"))
     var timeout: Interval = .seconds(10)
@@ -23,10 +18,33 @@ struct PeerOptions: ParsableArguments {
 
     /// Opens a socket, makes sure of the server's key, and runs `body`, which is to be over by the instant that it is given.
     func withPeer<R: Sendable>(_ name: String, _ body: @escaping @Sendable (RPCClient, RPCHost, _ end: Instant) async throws -> R) async throws -> R {
+        try await keys.withPeer(name, within: timeout, body)
+    }
+}
+
+/// How a command knows the server it talks to.
+struct PeerKeyOptions: ParsableArguments {
+    // A key may begin with a dash.
+    @Option(parsing: .unconditional, help: ArgumentHelp("The server's public key. Without it, the key shown at the first contact is remembered in known_hosts and must stay the same.", valueName: "key"))
+    var peerKey: PublicKey?
+
+    @Option(help: ArgumentHelp("File with this client's own private key; made if it does not exist. Without it, each command has a fresh one.", valueName: "file"))
+    var identity: String?
+
+    /// This client's own key, if it has one that stays.
+    func ownKey() throws(Failure) -> StaticKeyPair? {
+        guard let identity else { return nil }
+        return try KeyFile.loadOrCreate(identity)
+    }
+
+    /// Opens a socket, makes sure of the server's key, and runs `body`, which is to know how to reach it by the instant that it is given.
+    func withPeer<R: Sendable>(
+        _ name: String, within limit: Interval, placement: RPCServer.Placement = .taskThreads,
+        _ body: @escaping @Sendable (RPCClient, RPCHost, _ end: Instant) async throws -> R
+    ) async throws -> R {
         let server = try HostPort(name, defaultPort: DefaultPort.calls)
-        let pair = try identity.map { path throws(Failure) in try KeyFile.loadOrCreate(path) }
-        let (given, limit) = (peerKey, timeout)
-        return try await withUDPHost(identity: pair) { host in
+        let (pair, given) = (try ownKey(), peerKey)
+        return try await withUDPHost(identity: pair, placement: placement) { host in
             let end = host.now() + limit
             let client: RPCClient
             if let given {
