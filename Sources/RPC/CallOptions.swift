@@ -11,6 +11,9 @@ public struct CallOptions: Sendable {
     public var maxAttempts: Int
     /// Overrides what the method declares; the receiver still goes by its own declaration.
     public var semantics: CallSemantics?
+    /// What of it leaves before what else waits on its connection, and so its answer's at the other end. Most calls need none: what is
+    /// small passes what is large. `bulk` is for what may take long, `urgent` for what may not wait behind other small calls.
+    public var urgency: Urgency
     /// Fail as soon as a connection attempt fails, instead of trying until the deadline.
     public var failFast: Bool
     /// Filled while the call runs.
@@ -18,12 +21,13 @@ public struct CallOptions: Sendable {
 
     public init(
         deadline: CallDeadline? = nil, metadata: Metadata = [:], maxAttempts: Int = 5, semantics: CallSemantics? = nil,
-        failFast: Bool = false, trace: CallTrace? = nil
+        urgency: Urgency = .standard, failFast: Bool = false, trace: CallTrace? = nil
     ) {
         self.deadline = deadline
         self.metadata = metadata
         self.maxAttempts = maxAttempts
         self.semantics = semantics
+        self.urgency = urgency
         self.failFast = failFast
         self.trace = trace
     }

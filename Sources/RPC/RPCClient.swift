@@ -142,7 +142,7 @@ public final class RPCClient: Sendable {
         if Task.isCancelled { throw RPCError(.cancelled, "the caller was cancelled before the call", effect: .none, cause: .cancelled) }
         host.nameMethod(path, number)
         return CallRequest(
-            kind: kind, method: number, codec: codec, semantics: options.semantics ?? semantics, metadata: options.metadata,
+            kind: kind, method: number, codec: codec, semantics: options.semantics ?? semantics, urgency: options.urgency, metadata: options.metadata,
             maxAttempts: max(1, options.maxAttempts),
             deadline: CallDeadline.effective(own: options.deadline, inherited: CallScope.deadline, at: host.now()),
             failFast: options.failFast, trace: options.trace, message: message)

@@ -35,6 +35,9 @@ struct CallCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("What a retry may do: readOnly, idempotent or atMostOnce. By default, what the server declares.", valueName: "semantics"))
     var semantics: CallSemantics?
 
+    @Option(help: ArgumentHelp("What leaves first where the connection is busy: urgent, standard or bulk.", valueName: "urgency"))
+    var urgency = Urgency.standard
+
     @Option(help: ArgumentHelp("The most attempts, the first included.", valueName: "n"))
     var attempts = 5
 
@@ -56,7 +59,7 @@ struct CallCommand: AsyncParsableCommand {
 
     func run() async throws {
         let documents = try documents()
-        var options = CallOptions(maxAttempts: attempts, semantics: semantics)
+        var options = CallOptions(maxAttempts: attempts, semantics: semantics, urgency: urgency)
         for text in header {
             guard let colon = text.firstIndex(of: ":") else { continue }
             options.metadata.add(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))

@@ -53,6 +53,8 @@ extension CallSemantics: ExpressibleByArgument {
     public var defaultValueDescription: String { name }
 }
 
+extension Urgency: ExpressibleByArgument {}
+
 /// A size as written: `64MiB`, `10MB`, `4096`.
 struct ByteCount: ExpressibleByArgument, Hashable, Sendable {
     var bytes: Int

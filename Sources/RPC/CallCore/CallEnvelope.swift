@@ -1,4 +1,5 @@
 import MastTimebase
+import MastTransport
 
 /// What is on a call's stream: frames of a kind byte, a length (RFC 9000 varint) and a payload.
 ///
@@ -21,7 +22,8 @@ package enum CallResetCode {
     package static let cancelled: UInt64 = 1
     package static let protocolViolation: UInt64 = 2
     package static let refused: UInt64 = 3
-    package static let deadline: UInt64 = 4
+    /// The transport does so by itself, too.
+    package static let deadline = SendStream.expiredCode
 }
 
 /// How the messages of one call are encoded; one byte in the header.
@@ -55,6 +57,8 @@ package struct RequestHeader: Equatable, Sendable {
     /// The host incarnation that earlier attempts went to; 0 when the caller never learned it.
     package var earlierIncarnation: UInt64 = 0
     package var metadata = Metadata()
+    /// The answer's, too.
+    package var urgency = Urgency.standard
 
     package func encode() -> [UInt8] {
         var out = EnvelopeWriter()
@@ -63,7 +67,7 @@ package struct RequestHeader: Equatable, Sendable {
     }
 
     /// Bytes of a header without metadata, at most.
-    static let plainBytes = 56
+    static let plainBytes = 57
 
     /// As a frame.
     func append(to bytes: inout [UInt8]) {
@@ -81,7 +85,7 @@ package struct RequestHeader: Equatable, Sendable {
 
     private func write(to out: inout EnvelopeWriter) {
         out.u8(Self.version)
-        out.u8((id == nil ? 0 : 1) | (metadata.isEmpty ? 0 : 2) | (attempt > 1 ? 4 : 0))
+        out.u8((id == nil ? 0 : 1) | (metadata.isEmpty ? 0 : 2) | (attempt > 1 ? 4 : 0) | (urgency == .standard ? 0 : 8))
         out.u32(method)
         out.u8(codec.rawValue)
         out.u8(semantics.rawValue)
@@ -96,6 +100,7 @@ package struct RequestHeader: Equatable, Sendable {
             out.u64(earlierIncarnation)
         }
         if !metadata.isEmpty { out.metadata(metadata) }
+        if urgency != .standard { out.u8(urgency.number) }
     }
 
     package init(method: UInt32, codec: PayloadCodec, semantics: CallSemantics) {
@@ -123,7 +128,22 @@ package struct RequestHeader: Equatable, Sendable {
             earlierIncarnation = try reader.u64()
         }
         if flags & 2 != 0 { metadata = try reader.metadata(limit: limits.metadataBytes) }
+        if flags & 8 != 0 { urgency = Urgency(number: try reader.u8()) }
     }
+}
+
+extension Urgency {
+    /// As in RFC 9218: 0 is the most urgent of eight, 3 what goes without saying.
+    fileprivate var number: UInt8 {
+        switch self {
+        case .urgent: 1
+        case .standard: 3
+        case .bulk: 5
+        }
+    }
+
+    /// Any number of a peer's is one of ours.
+    fileprivate init(number: UInt8) { self = number < 3 ? .urgent : number > 3 ? .bulk : .standard }
 }
 
 /// How a call ended, as the handler's side tells it.

@@ -144,9 +144,11 @@ struct CallPipe: Sendable {
         (frames, isGathering) = (FrameReader(limits: limits), false)
     }
 
-    /// Gives both halves up.
+    /// Gives both halves up. What the transport has of ours and nobody waits for goes no further.
     mutating func abandon(_ endpoint: inout Endpoint, code: UInt64, at now: Instant) {
-        if !isSent { endpoint.reset(connection, stream, code: code, at: now) }
+        if !isSent || code == CallResetCode.cancelled || code == CallResetCode.deadline {
+            endpoint.reset(connection, stream, code: code, at: now)
+        }
         if ended == nil { endpoint.stopSending(connection, stream, code: code, at: now) }
         isSent = true
         (pending, pendingBytes) = (.init(), 0)
@@ -154,7 +156,6 @@ struct CallPipe: Sendable {
 
     /// The peer does not want the rest of what we send.
     mutating func stopSending(_ endpoint: inout Endpoint, code: UInt64, at now: Instant) {
-        guard !isSent else { return }
         endpoint.reset(connection, stream, code: code, at: now)
         isSent = true
         (pending, pendingBytes) = (.init(), 0)

@@ -8,6 +8,7 @@ struct CallRequest: Sendable {
     var method: UInt32
     var codec: PayloadCodec
     var semantics: CallSemantics
+    var urgency: Urgency
     var metadata: Metadata
     var maxAttempts: Int
     var deadline: Instant
@@ -27,7 +28,7 @@ extension HostCore {
         statistics.callsStarted += 1
         let peer = dialer[peerID] ?? .gone
         var header = RequestHeader(method: request.method, codec: request.codec, semantics: request.semantics)
-        header.metadata = request.metadata
+        (header.metadata, header.urgency) = (request.metadata, request.urgency)
         if request.semantics == .atMostOnce { header.id = CallID(session: peer.session, sequence: peer.takeSequence()) }
         let state = ClientCall(
             kind: request.kind, header: header,
@@ -136,7 +137,7 @@ extension HostCore {
     /// False when the peer allows no more streams now.
     mutating func openAttempt(_ call: ClientRecord, at now: Instant) -> Bool {
         guard let handle = call.peer.ready, let calls = calls(handle) else { return false }
-        guard let stream = endpoint.openStream(handle, deadline: call.deadline, at: now) else { return false }
+        guard let stream = endpoint.openStream(handle, deadline: call.deadline, urgency: call.call.header.urgency, at: now) else { return false }
         let info = calls.info
         call.calls = calls
         if calls.begin(call, on: stream) { keepAlive(calls, call.peer, at: now) }

@@ -63,6 +63,8 @@ extension HostCore {
     }
 
     private mutating func headerArrived(_ call: ServerRecord, _ header: RequestHeader, at now: Instant) {
+        // Among the answers on its own connection: a caller that says so of all its calls takes nothing from others.
+        if header.urgency != .standard, let pipe = call.pipe { endpoint.setUrgency(pipe.connection, pipe.stream, header.urgency, at: now) }
         guard server != nil, !isDraining else {
             return refuse(call, Trailer(code: .unavailable, effect: .none, message: isDraining ? "shutting down" : "not serving"), at: now)
         }
@@ -151,14 +153,14 @@ extension HostCore {
     // MARK: cancellation
 
     /// The caller does not want the answer any more.
-    mutating func cancelServer(_ call: ServerRecord, at now: Instant) {
+    mutating func cancelServer(_ call: ServerRecord, code: UInt64 = CallResetCode.cancelled, at now: Instant) {
         switch call.state {
         case .running: stop(call)
         case .waiting: leaveQueue(call, at: now)
         case .joined(let first): first.joined.removeAll { $0 === call }
         case .awaitingRequest, .answered: break
         }
-        dropPipe(call, code: CallResetCode.cancelled, at: now)
+        dropPipe(call, code: code, at: now)
         if case .running = call.state { return }
         call.state = .answered
         forgetIfDone(call, at: now)
@@ -209,11 +211,13 @@ extension HostCore {
         case .awaitingRequest:
             if isLate || isStuck {
                 if !isLate { statistics.stuck += 1 }
-                return cancelServer(call, at: now)
+                return cancelServer(call, code: isLate ? CallResetCode.deadline : CallResetCode.cancelled, at: now)
             }
             arm(call)
         case .joined, .answered:
-            guard !isLate, let deadline = call.deadline else { return cancelServer(call, at: now) }
+            guard !isLate, let deadline = call.deadline else {
+                return cancelServer(call, code: isLate ? CallResetCode.deadline : CallResetCode.cancelled, at: now)
+            }
             call.deadlineTimer = timers.set(.serverDeadline(call.id), at: deadline)
         }
     }

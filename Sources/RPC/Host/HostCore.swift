@@ -137,7 +137,8 @@ struct HostCore: ~Copyable {
                 switch calls(handle)?[stream] {
                 case .client(let call): clientStopped(call, code: code, at: now)
                 case .server(let call): cancelServer(call, at: now)
-                case nil: break
+                // What the transport still has of a call that is over here.
+                case nil: endpoint.reset(handle, stream, code: code, at: now)
                 }
             case .streamsAvailable(let handle):
                 if let peer = connections[handle]?.peer { startWaitingCalls(peer, at: now) }

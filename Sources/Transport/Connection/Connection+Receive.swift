@@ -181,6 +181,7 @@ extension Connection {
             case .opened(let remaining, let stopped):
                 // A remaining time beyond an hour is no deadline worth the name, and cannot overflow.
                 let deadline = remaining.map { now + .microseconds(Int64(min($0, 3_600_000_000))) }
+                if let deadline { streams.setDeadline(stream.id, deadline) }
                 events.append(.streamOpened(handle, stream.id, deadline: deadline))
                 if let stopped { events.append(.streamStopped(handle, stream.id, code: stopped)) }
             case .readable: events.append(.streamReadable(handle, stream.id))

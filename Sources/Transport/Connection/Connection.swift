@@ -216,15 +216,16 @@ struct Connection: ~Copyable {
         let estimates = recovery.estimates
         (now.deliveryRate, now.queueingDelay) = (estimates.deliveryRate, estimates.queueingDelay)
         now.streams = streams.count
+        now.expiredBytes = streams.expiredBytes
         now.datagramSize = recovery.mtu.size
         return now
     }
 
     // MARK: commands
 
-    mutating func open(deadline: Instant?) -> StreamID? {
+    mutating func open(deadline: Instant?, urgency: Urgency) -> StreamID? {
         guard isEstablished else { return nil }
-        return streams.open(deadline: deadline)
+        return streams.open(deadline: deadline, urgency: urgency)
     }
 
     mutating func ping(at now: Instant) {

@@ -196,9 +196,18 @@ package struct Endpoint: ~Copyable {
     }
 
     /// Nil when the connection is not established or the peer's limit is reached (`streamsAvailable` follows).
-    package mutating func openStream(_ handle: ConnectionHandle, deadline: Instant?, at now: Instant) -> StreamID? {
+    /// - Parameter deadline: from then on nothing of the stream is sent but a reset (`SendStream.expiredCode`). The peer hears how much
+    ///   time is left, and its answer ends in the same way.
+    package mutating func openStream(
+        _ handle: ConnectionHandle, deadline: Instant?, urgency: Urgency = .standard, at now: Instant
+    ) -> StreamID? {
         guard let slot = find(handle) else { return nil }
-        return slot.connection.open(deadline: deadline)
+        return slot.connection.open(deadline: deadline, urgency: urgency)
+    }
+
+    /// Of what is sent from now on. The peer does not hear of it.
+    package mutating func setUrgency(_ handle: ConnectionHandle, _ stream: StreamID, _ urgency: Urgency, at now: Instant) {
+        with(handle) { $0.streams.setUrgency(stream, urgency) }
     }
 
     /// Bytes accepted into the stream's bounded buffer; `fin` counts only if all were. `streamWritable` follows

@@ -27,7 +27,10 @@ package struct SendStream: Sendable {
     private var resetPending = false
     private var resetAcknowledged = false
     package var limit: UInt64
+    /// After it nothing of the stream is sent, nor sent again.
     package var deadline: Instant?
+    /// What a stream is reset with at its deadline.
+    package static let expiredCode: UInt64 = 4
     /// The writer was refused bytes and waits to hear of room.
     package private(set) var writerWaits = false
     /// Where what the writer has in hand ends, though the buffer may not have taken all of it yet.
@@ -50,6 +53,13 @@ package struct SendStream: Sendable {
     package var turnLeft: UInt64 { if case .until(let end) = turn { end - min(end, nextOffset) } else { 0 } }
     private var isFinished: Bool { finalSize != nil || resetCode != nil }
     package var hasUnsentReset: Bool { resetPending }
+    /// Whether little is left of what the writer has in hand, what is under way included.
+    package var isSmall: Bool { promised - min(promised, buffer.base) <= SendTurns.small }
+    /// Bytes that wait to be sent, or sent again.
+    package var waiting: UInt64 {
+        guard resetCode == nil else { return 0 }
+        return lost.ranges.reduce(end - nextOffset) { $0 + UInt64($1.count) }
+    }
     /// First offset never sent: what flow control has charged so far.
     package var sentOffset: UInt64 { nextOffset }
     /// New bytes end here for now.

@@ -12,12 +12,18 @@ final class Stream {
     /// The peer stopped it before its first bytes came.
     var stopBefore: UInt64?
     var queue = Queue.none
+    /// Where in the queue of those that are ready.
+    var stand = SendQueue<Stream>.probes
+    var urgency: Urgency
     /// Whether it stands in `controlQueue`: once at most.
     var controlQueued = false
     /// Out of the table; a queue may still have it.
     var isRetired = false
 
-    init(_ id: StreamID, send: SendStream, receive: ReceiveStream, announced: Bool) {
-        (self.id, self.send, self.receive, self.announced) = (id, send, receive, announced)
+    init(_ id: StreamID, urgency: Urgency, send: SendStream, receive: ReceiveStream, announced: Bool) {
+        (self.id, self.urgency, self.send, self.receive, self.announced) = (id, urgency, send, receive, announced)
     }
+
+    /// Where it belongs among those that are ready, as of now.
+    var place: Int { SendQueue<Stream>.place(urgency, isSmall: send.isSmall) }
 }

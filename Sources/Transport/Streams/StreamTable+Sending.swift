@@ -18,13 +18,34 @@ extension StreamTable {
         case (.outOfCredit, true):
             // What it sent was lost, or it ends: that needs no credit.
             creditQueue.removeAll { $0 === stream }
-            stream.queue = .ready
-            sendQueue.append(stream)
-        case (.none, true):
-            stream.queue = .ready
-            sendQueue.append(stream)
+            makeReady(stream)
+        case (.none, true): makeReady(stream)
         default: break
         }
+    }
+
+    private mutating func makeReady(_ stream: Stream) {
+        stream.queue = .ready
+        stream.stand = stream.place
+        sendQueue.append(stream, at: stream.stand)
+    }
+
+    /// Holds for what is sent from now on.
+    package mutating func setUrgency(_ id: StreamID, _ urgency: Urgency) {
+        guard let stream = find(id), stream.urgency != urgency else { return }
+        stream.urgency = urgency
+        // A probe stays in front.
+        guard stream.queue == .ready, stream.stand != SendQueue<Stream>.probes else { return }
+        sendQueue.remove(at: stream.stand) { $0 === stream }
+        makeReady(stream)
+    }
+
+    /// The peer named a deadline for a call: our answer has the same.
+    package mutating func setDeadline(_ id: StreamID, _ deadline: Instant) { find(id)?.send.deadline = deadline }
+
+    /// Nobody waits for it any more: what is under way stays so, and nothing follows but the reset.
+    private mutating func expire(_ stream: Stream) {
+        if resetSending(stream, code: SendStream.expiredCode) { enqueueControl(stream) }
     }
 
     /// Credit came: who waited for it goes on, in the same order.
@@ -42,7 +63,7 @@ extension StreamTable {
             let credit = connectionCredit
             while let stream = sendQueue.first {
                 if !stream.isRetired, stream.send.hasSendable(credit: credit) { return true }
-                sendQueue.removeFirst()
+                sendQueue.popFirst()
                 stream.queue = .none
                 enqueue(stream)
             }
@@ -54,11 +75,21 @@ extension StreamTable {
     package mutating func fill(_ writer: inout ByteWriter, limit: Int, sent: inout SentFrames, at now: Instant) -> Bool {
         var repairs = false
         fillControl(&writer, limit: limit, sent: &sent)
+        sendQueue.begin(packet: limit)
         var turns = sendQueue.count
-        while turns > 0, limit - writer.count > 24, let stream = sendQueue.popFirst() {
-            turns -= 1
+        while turns > 0, limit - writer.count > 24, let (stream, place) = sendQueue.next() {
             stream.queue = .none
+            if !stream.isRetired, place != SendQueue<Stream>.probes, stream.place > place {
+                // It has grown since it came: that is no turn.
+                makeReady(stream)
+                continue
+            }
+            turns -= 1
             guard !stream.isRetired else { continue }
+            if let deadline = stream.send.deadline, deadline <= now {
+                expire(stream)
+                continue
+            }
             let headerRoom = ByteWriter.streamHeaderSize(id: stream.id, offset: stream.send.sentOffset) + 8
             let room = limit - writer.count - headerRoom
             if room > 0, let chunk = stream.send.nextChunk(room: room, credit: connectionCredit) {
@@ -67,7 +98,7 @@ extension StreamTable {
                 invariants.check(stream.send.sentOffset <= stream.send.limit, "more is sent than the stream's credit")
                 if chunk.fresh > 0 { sentFresh(stream, chunk.fresh) }
                 var remaining: UInt64?
-                if chunk.range.lowerBound == 0, let deadline = stream.send.deadline {
+                if chunk.range.lowerBound == 0, isOurs(stream.id), let deadline = stream.send.deadline {
                     remaining = UInt64(max(0, (deadline - now).microseconds))
                 }
                 writer.streamHeader(
@@ -76,9 +107,12 @@ extension StreamTable {
                 copied.out += UInt64(chunk.range.count)
                 repairs = repairs || chunk.isRepair
                 sent.append(.stream(stream.id, chunk.range, fin: chunk.fin))
+                sendQueue.sent(chunk.range.count, at: place)
             }
             enqueue(stream)
         }
+        // Of what has expired just now: without it the packet might be empty.
+        if !controlQueue.isEmpty { fillControl(&writer, limit: limit, sent: &sent) }
         return repairs
     }
 
@@ -175,11 +209,12 @@ extension StreamTable {
     /// A probe goes first.
     private mutating func putFirst(_ stream: Stream) {
         switch stream.queue {
-        case .ready: sendQueue.removeAll { $0 === stream }
+        case .ready: sendQueue.remove(at: stream.stand) { $0 === stream }
         case .outOfCredit: creditQueue.removeAll { $0 === stream }
         case .none: break
         }
         stream.queue = .ready
-        sendQueue.prepend(stream)
+        stream.stand = SendQueue<Stream>.probes
+        sendQueue.prepend(stream, at: stream.stand)
     }
 }

@@ -16,7 +16,7 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     private var ours = StreamStore()
     private var theirs = StreamStore()
     /// Streams that can send as far as the connection's credit is concerned, in turn; and those that wait for it.
-    var sendQueue: Deque<Stream> = []
+    var sendQueue = SendQueue<Stream>()
     var creditQueue: Deque<Stream> = []
     /// Streams with a credit, reset or stop frame to send.
     var controlQueue: Deque<Stream> = []
@@ -40,6 +40,8 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     package var breach: String? { invariants.breach }
     /// Streams with a message that is not whole yet, in the order in which they are granted the rest of it; each once.
     var turns: Deque<Stream> = []
+    /// Bytes that were not sent, or not again, because their stream's deadline had passed.
+    package internal(set) var expiredBytes: UInt64 = 0
     /// Bytes of streams copied in memory so far: into packets, and out of them until they are taken.
     package internal(set) var copied: (out: UInt64, in: UInt64) = (0, 0)
     /// The stream to which the last new bytes came: whom to ask when too much is held.
@@ -88,7 +90,7 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
 
     // MARK: the application's side
 
-    package mutating func open(deadline: Instant?) -> StreamID? {
+    package mutating func open(deadline: Instant?, urgency: Urgency = .standard) -> StreamID? {
         guard nextIndex < peerMaxStreams else {
             openerWaits = true
             return nil
@@ -96,13 +98,16 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
         let id = StreamID(index: nextIndex, openedByInitiator: isInitiator)
         nextIndex += 1
         ours.insert(
-            Stream(id, send: SendStream(limit: peerStreamWindow, deadline: deadline), receive: ReceiveStream(window: streamWindow), announced: true))
+            Stream(
+                id, urgency: urgency, send: SendStream(limit: peerStreamWindow, deadline: deadline), receive: ReceiveStream(window: streamWindow),
+                announced: true))
         return id
     }
 
     mutating func accept(_ id: StreamID) -> Stream {
         let stream = Stream(
-            id, send: SendStream(limit: peerStreamWindow, deadline: nil), receive: ReceiveStream(window: streamWindow), announced: false)
+            id, urgency: .standard, send: SendStream(limit: peerStreamWindow, deadline: nil), receive: ReceiveStream(window: streamWindow),
+            announced: false)
         theirs.insert(stream)
         return stream
     }
@@ -176,8 +181,9 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     mutating func resetSending(_ stream: Stream, code: UInt64) -> Bool {
-        let before = stream.send.buffered
+        let (before, waiting) = (stream.send.buffered, code == SendStream.expiredCode ? stream.send.waiting : 0)
         guard stream.send.reset(code: code) else { return false }
+        expiredBytes += waiting
         settle(before)
         withdrawTurn(stream)
         return true
@@ -226,7 +232,7 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
 
     /// Gives back what only saves time.
     package mutating func rest() {
-        sendQueue.giveBackRoom()
+        sendQueue.rest()
         creditQueue.giveBackRoom()
         controlQueue.giveBackRoom()
         turns.giveBackRoom()

@@ -29,6 +29,8 @@ public struct ConnectionStatistics: Sendable {
     public var packetsRetransmitted: UInt64 = 0
     /// Packets whose calls were sent a second time before anything was known of their loss.
     public var repairs: UInt64 = 0
+    /// Bytes of calls and answers that were not sent, or not again, because the call's deadline had passed.
+    public var expiredBytes: UInt64 = 0
     public var probes: UInt64 = 0
     public var consecutiveProbes = 0
     public var congestionWindow = 0
