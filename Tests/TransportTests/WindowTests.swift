@@ -124,6 +124,25 @@ import Testing
         #expect(afterwards)
     }
 
+    /// For sixteen that pass it, one that is less urgent.
+    @Test func theMostUrgentBeginsFirstAndTheOthersNowAndThen() {
+        var turns = SendTurns()
+        let (bulk, standard, urgent) = (Self.ids[0], Self.ids[1], Self.ids[2])
+        for _ in 0..<3 {
+            turns.wait(bulk, .bulk)
+            turns.wait(standard, .standard)
+        }
+        var order: [StreamID] = []
+        for _ in 0..<40 {
+            turns.wait(urgent, .urgent)
+            guard let first = turns.first, turns.admit(first, bytes: 1, credit: 100) else { break }
+            order.append(first)
+        }
+        let passing = [StreamID](repeating: urgent, count: 16)
+        #expect(order.prefix(18) == (passing + [standard, bulk])[...] && order.count == 40)
+        #expect(order.filter { $0 == bulk }.count == 2 && order.filter { $0 == standard }.count == 2)
+    }
+
     @Test func whatGivesBackMoreThanItHadIsAFault() {
         var turns = SendTurns()
         turns.wait(Self.ids[0])

@@ -3,8 +3,8 @@ import Collections
 /// Who sends next: by urgency, of one urgency what is small before what is large, and in turn among equals. Probes go before all.
 ///
 /// That alone would let a flood of calls stop an upload for good, and its peer gives up what does not move for a minute. So a place that
-/// others pass over is owed a sixteenth of what they send, as much as it had when sixteen streams took turns; once that is a packet, it
-/// goes first in one. Never in two together: what is most urgent waits for one packet of others at most.
+/// others pass over is owed a sixteenth of all bytes, what one of sixteen streams in turn would have; once that is a packet, it goes first
+/// in one. Never in two together: what is most urgent waits for one packet of others at most.
 package struct SendQueue<Element> {
     /// Of probes. Behind it, for each urgency, what is small and what is large.
     package static var probes: Int { 0 }
@@ -19,7 +19,7 @@ package struct SendQueue<Element> {
     /// A bit for each place where somebody waits.
     private var waiting: UInt8 = 0
     package private(set) var count = 0
-    /// Bytes of more urgent places that passed each place since somebody waits there, less its own.
+    /// Bytes of other places that passed each since somebody waits there, less `patience` times its own.
     private var passed = InlineArray<7, Int32>(repeating: 0)
     /// The place that goes before its time in this packet; none: 0.
     private var favoured = 0
@@ -86,8 +86,8 @@ package struct SendQueue<Element> {
     package mutating func sent(_ bytes: Int, at place: Int) {
         guard place != Self.probes else { return }
         passed[place] = max(0, passed[place] - Int32(clamping: bytes * Self.patience))
-        for below in (place + 1)..<Self.places where waiting & Self.bit(below) != 0 {
-            passed[below] = min(passed[below] + Int32(clamping: bytes), Int32(clamping: Self.mostPassed))
+        for other in 1..<Self.places where other != place && waiting & Self.bit(other) != 0 {
+            passed[other] = min(passed[other] + Int32(clamping: bytes), Int32(clamping: Self.mostPassed))
         }
     }
 

@@ -5,7 +5,8 @@ import Collections
 /// Credit for a part of a message is credit lost until the rest can follow: a hundred uploads that share a window evenly
 /// would fill it with a hundred parts, and the receiver waits for the end of one. So a message is begun only while the
 /// credit covers it and all that are begun (the banker's rule: each of those can end); one that no credit covers goes when
-/// no other is under way, and the receiver grants it the rest.
+/// no other is under way, and the receiver grants it the rest. The most urgent is begun first; but for sixteen that pass a less urgent
+/// one, one of those is.
 package struct SendTurns: Sendable {
     package enum Turn: Equatable, Sendable {
         /// Nothing to wait for: little is unsent.
@@ -22,16 +23,26 @@ package struct SendTurns: Sendable {
     package static let besideShare: UInt64 = 16
     package var beside: UInt64 = 0
 
-    private var waiting: Deque<StreamID> = []
+    /// By urgency.
+    private var waiting = InlineArray<3, Deque<StreamID>>(repeating: [])
+    /// Messages begun while somebody of that urgency waited.
+    private var passed = InlineArray<3, UInt8>(repeating: 0)
+    private static let patience: UInt8 = 16
     /// Unsent bytes of messages begun, less the oversize one's.
     package private(set) var committed: UInt64 = 0
     private var oversize: StreamID?
 
     package init() {}
 
-    package var first: StreamID? { waiting.first }
-    package mutating func removeFirst() { waiting.removeFirst() }
-    package mutating func wait(_ id: StreamID) { waiting.append(id) }
+    /// Whose urgency's turn it is.
+    private var next: Int? {
+        let owed = waiting.indices.first { !waiting[$0].isEmpty && passed[$0] >= Self.patience }
+        return owed ?? waiting.indices.first { !waiting[$0].isEmpty }
+    }
+
+    package var first: StreamID? { next.flatMap { waiting[$0].first } }
+    package mutating func removeFirst() { if let next { waiting[next].removeFirst() } }
+    package mutating func wait(_ id: StreamID, _ urgency: Urgency = .standard) { waiting[urgency.rank].append(id) }
 
     /// Whether the first that waits may begin; it then no longer waits.
     package mutating func admit(_ id: StreamID, bytes: UInt64, credit: UInt64) -> Bool {
@@ -44,7 +55,9 @@ package struct SendTurns: Sendable {
             guard committed == 0 else { return false }
             oversize = id
         }
-        waiting.removeFirst()
+        guard let next else { return true }
+        waiting[next].removeFirst()
+        for rank in waiting.indices { passed[rank] = rank == next || waiting[rank].isEmpty ? 0 : min(passed[rank] + 1, Self.patience) }
         return true
     }
 

@@ -63,7 +63,7 @@ extension StreamTable {
     mutating func requestTurn(_ stream: Stream) {
         guard stream.send.turn == .free, stream.send.resetCode == nil, stream.send.promised > stream.send.sentOffset + SendTurns.small else { return }
         stream.send.turn = .waiting
-        outgoing.wait(stream.id)
+        outgoing.wait(stream.id, stream.urgency)
         admitTurns()
     }
 
