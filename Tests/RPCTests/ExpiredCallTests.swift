@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    private func large(_ count: Int = size) -> ByteString { ByteString([UInt8](repeating: 7, count: count)) }
+    private func large(_ count: Int = Self.size) -> ByteString { ByteString([UInt8](repeating: 7, count: count)) }
 
     @Test func aRequestThatWaitedTooLongIsNotSent() throws {
         let journal = Journal<String>()

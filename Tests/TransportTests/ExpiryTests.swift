@@ -178,7 +178,8 @@ import Testing
         #expect(sent.filter { $0.sentAt >= end }.allSatisfy { $0.bytes == 0 })
         let resets = sent.filter { $0.frames.contains { if case .resetStream(stream, code: 4, _) = $0 { true } else { false } } }
         #expect(resets.count == 1 && resets[0].sentAt >= end && resets[0].sentAt < end + .milliseconds(50))
-        let statistics = try #require(pair.client.statistics(handle))
+        let figures = pair.client.statistics(handle)
+        let statistics = try #require(figures)
         let bytes = sent.reduce(0) { $0 + $1.bytes }
         #expect(statistics.expiredBytes == UInt64(200_000 - bytes) && bytes < 80_000)
         // What was under way is acknowledged as ever.

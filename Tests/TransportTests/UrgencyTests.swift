@@ -7,7 +7,7 @@ import Testing
     private typealias Table = StreamTableTests
     private static let large = 40_000
 
-    private func open(_ urgency: Urgency = .standard, _ count: Int, fin: Bool = true, in table: inout StreamTable) throws -> StreamID {
+    private func open(_ count: Int, _ urgency: Urgency = .standard, fin: Bool = true, in table: inout StreamTable) throws -> StreamID {
         let opened = table.open(deadline: nil, urgency: urgency)
         let id = try #require(opened)
         let accepted = table.write(id, [UInt8](repeating: 3, count: count)[...], fin: fin)
@@ -24,9 +24,9 @@ import Testing
 
     @Test func whatIsMoreUrgentLeavesFirstWhateverCameBefore() throws {
         var table = Table.table()
-        let bulk = try open(.bulk, 3_000, in: &table)
-        let standard = try open(.standard, 3_000, in: &table)
-        let urgent = try open(.urgent, 3_000, in: &table)
+        let bulk = try open(3_000, .bulk, in: &table)
+        let standard = try open(3_000, .standard, in: &table)
+        let urgent = try open(3_000, .urgent, in: &table)
         let leaving = try order(12, of: &table, limit: 1_024)
         let firsts = [urgent, standard, bulk].map { leaving.firstIndex(of: $0.rawValue) ?? .max }
         let lasts = [urgent, standard, bulk].map { leaving.lastIndex(of: $0.rawValue) ?? .max }
@@ -48,8 +48,8 @@ import Testing
     /// Urgent ones do so; and a small one that is not pressing passes nobody who is.
     @Test func urgencyCountsForMoreThanSize() throws {
         var table = Table.table()
-        let small = try open(.bulk, 100, in: &table)
-        let large = try open(.urgent, Self.large, in: &table)
+        let small = try open(100, .bulk, in: &table)
+        let large = try open(Self.large, .urgent, in: &table)
         let leaving = try order(10, of: &table)
         #expect(!leaving.contains(small.rawValue) && leaving.allSatisfy { $0 == large.rawValue })
     }
@@ -81,9 +81,9 @@ import Testing
     /// What was lost goes again in its stream's place: before that stream's new bytes, and not before more urgent ones'.
     @Test func aRepairKeepsItsStreamsPlace() throws {
         var table = Table.table()
-        let bulk = try open(.bulk, Self.large, in: &table)
+        let bulk = try open(Self.large, .bulk, in: &table)
         let lost = try Table.fill(&table).sent
-        let standard = try open(.standard, 2_000, in: &table)
+        let standard = try open(2_000, .standard, in: &table)
         for frame in lost { table.onLost(frame) }
         var frames: [StreamFrame] = []
         for _ in 0..<3 { for case .stream(let frame) in try Table.fill(&table).frames { frames.append(frame) } }
@@ -92,7 +92,7 @@ import Testing
         // And what was lost of the urgent before new bytes of others.
         var again = Table.table()
         _ = try open(Self.large, in: &again)
-        let urgent = try open(.urgent, 500, in: &again)
+        let urgent = try open(500, .urgent, in: &again)
         let first = try Table.fill(&again).sent
         for frame in first { again.onLost(frame) }
         let leaving = try order(1, of: &again)
@@ -101,9 +101,9 @@ import Testing
 
     @Test func aProbeGoesBeforeWhatIsUrgent() throws {
         var table = Table.table()
-        let bulk = try open(.bulk, Self.large, in: &table)
+        let bulk = try open(Self.large, .bulk, in: &table)
         _ = try Table.fill(&table)
-        let urgent = try open(.urgent, 5_000, in: &table)
+        let urgent = try open(5_000, .urgent, in: &table)
         let isProbed = table.probe(bulk)
         let leaving = try order(2, of: &table)
         #expect(isProbed && leaving == [bulk, urgent, urgent].map(\.rawValue))
@@ -111,9 +111,9 @@ import Testing
 
     @Test func whoeverWaitedForCreditGoesOnByUrgency() throws {
         var table = Table.table(maxData: 1_000)
-        let bulk = try open(.bulk, 2_000, in: &table)
+        let bulk = try open(2_000, .bulk, in: &table)
         _ = try Table.fill(&table)
-        let urgent = try open(.urgent, 500, in: &table)
+        let urgent = try open(500, .urgent, in: &table)
         #expect(table.hasSendable == false)
         table.receiveMaxData(100_000)
         let leaving = try order(1, of: &table)
@@ -123,8 +123,8 @@ import Testing
     /// Where the connection's credit is for one at a time.
     @Test func anUrgentMessageTakesTheNextTurnOfThoseThatWaitForCredit() throws {
         var table = Table.table(maxData: 12_000)
-        let uploads = try (0..<3).map { _ in try open(.bulk, 10_000, in: &table) }
-        let urgent = try open(.urgent, 10_000, in: &table)
+        let uploads = try (0..<3).map { _ in try open(10_000, .bulk, in: &table) }
+        let urgent = try open(10_000, .urgent, in: &table)
         let first = Set(try order(12, of: &table))
         table.receiveMaxData(22_000)
         let second = Set(try order(12, of: &table))
@@ -137,11 +137,11 @@ import Testing
     /// See `SendQueue` for why a sixteenth.
     @Test(arguments: [Urgency.urgent, .standard]) func anUploadKeepsASixteenthUnderAFloodOfCalls(flood: Urgency) throws {
         var table = Table.table(maxData: 1 << 30, maxStreams: 100_000)
-        let upload = try open(.standard, 1 << 20, in: &table)
+        let upload = try open(1 << 20, in: &table)
         var (ofUpload, all) = (0, 0)
         for _ in 0..<1_600 {
             // More than leaves in a packet, always.
-            for _ in 0..<6 { _ = try open(flood, 300, in: &table) }
+            for _ in 0..<6 { _ = try open(300, flood, in: &table) }
             let (frames, sent, _) = try Table.fill(&table)
             for case .stream(let frame) in frames {
                 all += frame.data.count
@@ -198,7 +198,7 @@ import Testing
             case 4, 5:
                 let urgency = Urgency.allCases[Int(random.next(below: 3))]
                 let count = Int(random.next(below: 4) == 0 ? random.next(below: 12_000) : random.next(below: 600)) + 1
-                let id = try open(urgency, count, in: &table)
+                let id = try open(count, urgency, in: &table)
                 (urgencies[id], missing[id]) = (urgency, count)
             default: break
             }
