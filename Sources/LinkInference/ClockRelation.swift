@@ -42,7 +42,7 @@ package struct ClockRelation: Sendable {
     }
 
     /// The least delay of each interval.
-    private static func envelope(_ points: some Sequence<(Int64, Int64)>) -> [(at: Int64, delay: Int64)] {
+    static func envelope(_ points: some Sequence<(Int64, Int64)>) -> [(at: Int64, delay: Int64)] {
         var (first, last) = (Int64.max, Int64.min)
         for (at, _) in points { (first, last) = (min(first, at), max(last, at)) }
         guard first <= last else { return [] }

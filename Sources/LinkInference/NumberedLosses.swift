@@ -109,7 +109,7 @@ extension FitView {
     }
 
     /// Of a link's own, in bytes of IP.
-    private static let mostOfPacket = 1_600
+    static let mostOfPacket = 1_600
 }
 
 /// The numbers of one flow's packets in one direction.

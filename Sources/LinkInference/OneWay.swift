@@ -13,9 +13,6 @@ struct OneWay: Sendable {
         var delay: Int64? { received.map { $0 - sent } }
     }
 
-    /// Of a link's own, in bytes of IP.
-    private static let mostOfPacket: Int32 = 1_600
-
     let direction: FlowDirection
     /// In order of sending; from the first that came to the last.
     private(set) var packets: [Packet]
@@ -76,7 +73,7 @@ struct OneWay: Sendable {
         // Before and after it, one of the captures may not have run.
         self.packets = Array(packets[first...last])
         unanswered = synAgain
-        hasJoined = [sender, receiver].contains { end in end.records.contains { $0.isUp == isUp && $0.bytes > Self.mostOfPacket } }
+        hasJoined = [sender, receiver].contains { end in end.records.contains { $0.isUp == isUp && $0.bytes > FitView.mostOfPacket } }
         let segments = ResentSegments.count(sender, isUp: isUp, hasCome, shared: shared)
         unrecorded = segments.unrecorded
         if isComplete { resent = segments.again }

@@ -166,8 +166,9 @@ package enum TwoEnds {
     /// When one of the clocks stepped, and by how much: from then on packets take so much longer one way and so much shorter the other.
     private static func step(_ up: OneWay, _ down: OneWay) -> (at: Int64, by: Int64)? {
         // By the client's clock.
-        let ways = (up: leastByInterval(up) { $0.sent }, down: leastByInterval(down) { $0.received ?? $0.sent })
-        guard let first = ways.up.first?.at, let last = ways.up.last?.at, first < last else { return nil }
+        let ways = (
+            up: ClockRelation.envelope(up.packets.lazy.compactMap { packet in packet.delay.map { (packet.sent, $0) } }),
+            down: ClockRelation.envelope(down.packets.lazy.compactMap { packet in packet.received.map { ($0, $0 - packet.sent) } }))
         for cut in ways.up.dropFirst().map(\.at) {
             func change(_ points: [(at: Int64, delay: Int64)]) -> Int64? {
                 let (before, after) = (points.filter { $0.at < cut }.map(\.delay), points.filter { $0.at >= cut }.map(\.delay))
@@ -184,20 +185,6 @@ package enum TwoEnds {
     }
 
     private static let leastStep: Int64 = 20_000_000
-    private static let intervals: Int64 = 64
-
-    /// The least delay of each of some intervals of the whole.
-    private static func leastByInterval(_ way: OneWay, _ time: (OneWay.Packet) -> Int64) -> [(at: Int64, delay: Int64)] {
-        guard let first = way.packets.first.map(time), let last = way.packets.last.map(time), first < last else { return [] }
-        let width = (last - first) / intervals + 1
-        var least = Array(repeating: Int64?.none, count: Int(intervals))
-        for packet in way.packets {
-            guard let delay = packet.delay, (first...last).contains(time(packet)) else { continue }
-            let place = Int((time(packet) - first) / width)
-            least[place] = min(least[place] ?? delay, delay)
-        }
-        return least.indices.compactMap { place in least[place].map { (first + Int64(place) * width, $0) } }
-    }
 
     /// Whether handshakes show either host beside its capture.
     private static func areEnds(_ client: EndRecords, _ server: EndRecords) -> Bool {

@@ -23,7 +23,7 @@ package struct CallGate: Sendable {
 
     package enum Step: Sendable, Hashable {
         case send(Departure)
-        /// No place was free before its deadline: it is not sent any more.
+        /// Its deadline passed before it could leave: it is not sent any more.
         case giveUp(Departure)
     }
 

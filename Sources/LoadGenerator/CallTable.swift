@@ -16,7 +16,7 @@ package enum CallTable {
             switch record.ending {
             case .ok: (.ok, "", nil)
             case .failed(let code, let effect, let message): (code, message, effect)
-            case .notSent: (.deadlineExceeded, "not sent: no place in flight was free", CallEffect.none)
+            case .notSent: (.deadlineExceeded, "not sent: the deadline passed before", CallEffect.none)
             case .interrupted: (.cancelled, "interrupted", .unknown)
             }
         let late =

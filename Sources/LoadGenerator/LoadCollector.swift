@@ -62,7 +62,7 @@ package struct LoadCollector: Sendable {
 
     package var failures: [Failures] {
         guard notSent > 0 else { return told }
-        return told + [Failures(code: .deadlineExceeded, message: "no place in flight was free before the call's deadline; it was not sent", count: notSent)]
+        return told + [Failures(code: .deadlineExceeded, message: "the deadline passed before the call could be sent", count: notSent)]
     }
 
     package mutating func add(_ result: CallResult) {

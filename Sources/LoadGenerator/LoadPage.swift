@@ -25,7 +25,7 @@ package enum LoadPage {
             <meta name="viewport" content="width=device-width, initial-scale=1">
             <meta name="color-scheme" content="light dark">
             <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-            <title>\(escape(title)) – load report</title>
+            <title>\(TextLayout.html(title)) – load report</title>
             <style>
             \(stylesheet)
             \(style)
@@ -34,27 +34,27 @@ package enum LoadPage {
             <body>
             <header>
             <p class="kicker">Load report</p>
-            <h1>\(escape(title))</h1>
+            <h1>\(TextLayout.html(title))</h1>
             </header>
             <main>
 
             """
         let isAlarming = report.isVoid || report.isInterrupted
-        if isAlarming { page += "<p class=\"alarm\">\(report.remarks.map(escape).joined(separator: "<br>"))</p>\n" }
+        if isAlarming { page += "<p class=\"alarm\">\(report.remarks.map(TextLayout.html).joined(separator: "<br>"))</p>\n" }
         page += "<section id=\"figures\" aria-label=\"The figures that matter most\">\n" + cards(report) + "</section>\n"
         page += "<section id=\"facts\"><ul>\n"
-        for fact in facts(report) + (isAlarming ? [] : report.remarks) { page += "<li>\(escape(fact))</li>\n" }
+        for fact in facts(report) + (isAlarming ? [] : report.remarks) { page += "<li>\(TextLayout.html(fact))</li>\n" }
         page += "</ul></section>\n<div class=\"plots\">\n" + plots(report) + "</div>\n"
         page += bars(report)
         if let comparison { page += table(comparison) }
         page += tables(report)
-        return page + "</main>\n<footer><p>Made by <code>mast bench</code>, \(escape(report.date)).</p></footer>\n</body>\n</html>\n"
+        return page + "</main>\n<footer><p>Made by <code>mast bench</code>, \(TextLayout.html(report.date)).</p></footer>\n</body>\n</html>\n"
     }
 
     private static func cards(_ report: LoadReport) -> String {
         func card(_ name: String, _ value: String, _ unit: String, _ other: [String]) -> String {
-            let others = other.map { "<div class=\"other\"><p class=\"value\">\(escape($0))</p></div>" }.joined()
-            return "<article class=\"figure\"><h2>\(escape(name))</h2><div class=\"first\"><p class=\"value\"><b>\(escape(value))</b> <span>\(escape(unit))</span></p></div>\(others)</article>\n"
+            let others = other.map { "<div class=\"other\"><p class=\"value\">\(TextLayout.html($0))</p></div>" }.joined()
+            return "<article class=\"figure\"><h2>\(TextLayout.html(name))</h2><div class=\"first\"><p class=\"value\"><b>\(TextLayout.html(value))</b> <span>\(TextLayout.html(unit))</span></p></div>\(others)</article>\n"
         }
         func latency(_ percent: Double) -> (value: String, unit: String) {
             guard let value = report.latency(percent) else { return ("–", "") }
@@ -155,36 +155,20 @@ package enum LoadPage {
             return [row.name, figure(row.before), figure(row.now), worse + (row.isFirm ? "" : ", of too few calls")]
         }
         return table("Against the baseline", ["", "before", "now", "difference"], rows)
-            + comparison.remarks.map { "<p class=\"note\">\(escape($0))</p>\n" }.joined()
+            + comparison.remarks.map { "<p class=\"note\">\(TextLayout.html($0))</p>\n" }.joined()
     }
 
     private static func table(_ name: String, _ head: [String], _ rows: [[String]], long: Int? = nil) -> String {
         guard !rows.isEmpty else { return "" }
-        var html = "<h2>\(escape(name))</h2>\n<div class=\"scroll\"><table class=\"cards\" role=\"table\"><thead role=\"rowgroup\"><tr role=\"row\">"
+        var html = "<h2>\(TextLayout.html(name))</h2>\n<div class=\"scroll\"><table class=\"cards\" role=\"table\"><thead role=\"rowgroup\"><tr role=\"row\">"
         func kind(_ column: Int) -> String { column == long ? " class=\"text long\"" : column == 0 ? " class=\"text\"" : "" }
-        for (column, name) in head.enumerated() { html += "<th role=\"columnheader\" scope=\"col\"\(kind(column))>\(escape(name))</th>" }
+        for (column, name) in head.enumerated() { html += "<th role=\"columnheader\" scope=\"col\"\(kind(column))>\(TextLayout.html(name))</th>" }
         html += "</tr></thead><tbody role=\"rowgroup\">\n"
         for row in rows {
             html += "<tr role=\"row\">"
-            for (column, cell) in row.enumerated() { html += "<td role=\"cell\"\(kind(column)) data-name=\"\(escape(head[column]))\">\(escape(cell))</td>" }
+            for (column, cell) in row.enumerated() { html += "<td role=\"cell\"\(kind(column)) data-name=\"\(TextLayout.html(head[column]))\">\(TextLayout.html(cell))</td>" }
             html += "</tr>\n"
         }
         return html + "</tbody></table></div>\n"
-    }
-
-    static func escape(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "'": result += "&#39;"
-            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}": result += "\u{FFFD}"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
     }
 }

@@ -49,27 +49,27 @@ struct LoadPlot {
         func across(_ value: Double) -> Double { Self.left + (Self.right - Self.left) * (x.place(value) - x0) / (x1 - x0) }
         func down(_ value: Double) -> Double { Self.bottom - (Self.bottom - Self.top) * (y.place(value) - y0) / (y1 - y0) }
         func text(_ value: Double) -> String { TextLayout.fixed(value, 1) }
-        var out = "<figure class=\"load\"><h3>\(LoadPage.escape(title)) <span class=\"unit\">\(LoadPage.escape(unit))</span></h3>\n"
-        out += "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height))\" role=\"img\" aria-label=\"\(LoadPage.escape(title))\">"
+        var out = "<figure class=\"load\"><h3>\(TextLayout.html(title)) <span class=\"unit\">\(TextLayout.html(unit))</span></h3>\n"
+        out += "<svg viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height))\" role=\"img\" aria-label=\"\(TextLayout.html(title))\">"
         for tick in Self.ticks(yLow, yHigh, y) {
             out += "<path class=\"grid\" d=\"M\(text(Self.left)) \(text(down(tick)))H\(text(Self.right))\"/>"
             out += "<text x=\"\(text(Self.left - 6))\" y=\"\(text(down(tick) + 4))\" text-anchor=\"end\">\(Self.label(tick))</text>"
         }
         for (index, label) in xLabels.enumerated() {
             let anchor = index == 0 ? "start" : label.value >= xHigh ? "end" : "middle"
-            out += "<text x=\"\(text(across(label.value)))\" y=\"\(text(Self.bottom + 20))\" text-anchor=\"\(anchor)\">\(LoadPage.escape(label.text))</text>"
+            out += "<text x=\"\(text(across(label.value)))\" y=\"\(text(Self.bottom + 20))\" text-anchor=\"\(anchor)\">\(TextLayout.html(label.text))</text>"
         }
         for line in lines where !line.points.isEmpty {
             let path = line.points.enumerated().map { "\($0 == 0 ? "M" : "L")\(text(across($1.x))) \(text(down($1.y)))" }.joined()
             // One point alone would not show.
             let isDot = line.points.count == 1
-            out += "<path class=\"line\" style=\"stroke:var(--\(line.colour))\" d=\"\(path)\(isDot ? "h.1" : "")\"><title>\(LoadPage.escape(line.name))</title></path>"
+            out += "<path class=\"line\" style=\"stroke:var(--\(line.colour))\" d=\"\(path)\(isDot ? "h.1" : "")\"><title>\(TextLayout.html(line.name))</title></path>"
         }
         out += "</svg>\n<ul class=\"legend\">"
         for line in lines {
-            out += "<li><svg width=\"18\" height=\"8\" aria-hidden=\"true\"><path class=\"line\" style=\"stroke:var(--\(line.colour))\" d=\"M0 4h18\"/></svg>\(LoadPage.escape(line.name))</li>"
+            out += "<li><svg width=\"18\" height=\"8\" aria-hidden=\"true\"><path class=\"line\" style=\"stroke:var(--\(line.colour))\" d=\"M0 4h18\"/></svg>\(TextLayout.html(line.name))</li>"
         }
-        return out + "</ul><p class=\"said\">\(LoadPage.escape(caption))</p></figure>\n"
+        return out + "</ul><p class=\"said\">\(TextLayout.html(caption))</p></figure>\n"
     }
 
     /// Round values from one bound to the other.

@@ -112,7 +112,7 @@ extension LoadReport {
             let counted = succeeded == 0 ? "none succeeded, so there are no latencies" : "latencies are of the \(succeeded) that succeeded"
             remarks.append("\(failed) of \(count) calls failed; \(counted). Effects of the failed: \(effectsOfFailed.text).")
         }
-        if notSent > 0 { remarks.append("\(notSent) calls were never sent: all \(concurrency) places were taken until their deadline. More places: -c; less load: -r.") }
+        if notSent > 0 { remarks.append("\(notSent) calls were never sent: their deadline passed while they waited for one of \(concurrency) places, or for the generator. More time: -t; more places: -c; less load: -r.") }
         if isInterrupted {
             remarks.append("Interrupted after \(LoadFigure.time(totalMs)): \(inFlightAtEnd) calls were under way and \(waitingAtEnd) due; they are not counted.")
         }

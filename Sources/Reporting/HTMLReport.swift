@@ -20,7 +20,7 @@ package enum HTMLReport {
             <meta name="viewport" content="width=device-width, initial-scale=1">
             <meta name="color-scheme" content="light dark">
             <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
-            <title>\(escape(data.title)) – \(kind.lowercased()) report</title>
+            <title>\(TextLayout.html(data.title)) – \(kind.lowercased()) report</title>
             <style>
             \(stylesheet)
             </style>
@@ -28,7 +28,7 @@ package enum HTMLReport {
             <body>
             <header>
             <p class="kicker">\(kind) report</p>
-            <h1>\(escape(data.title))</h1>
+            <h1>\(TextLayout.html(data.title))</h1>
             </header>
             <main>
             \(figures(data.figures))
@@ -36,8 +36,8 @@ package enum HTMLReport {
             <ul>
 
             """
-        for fact in data.facts { page += "<li>\(escape(fact))</li>\n" }
-        for note in data.notes { page += "<li class=\"note\">\(escape(note))</li>\n" }
+        for fact in data.facts { page += "<li>\(TextLayout.html(fact))</li>\n" }
+        for note in data.notes { page += "<li class=\"note\">\(TextLayout.html(note))</li>\n" }
         page += """
             </ul>
             \(bases(data.figures))
@@ -72,17 +72,17 @@ package enum HTMLReport {
         guard !figures.isEmpty else { return "" }
         var html = "<section id=\"figures\" aria-label=\"The figures that matter most\">\n"
         for figure in figures {
-            html += "<article class=\"figure\"><h2>\(escape(figure.name))</h2>\n"
+            html += "<article class=\"figure\"><h2>\(TextLayout.html(figure.name))</h2>\n"
             for (index, part) in figure.parts.enumerated() {
                 // A label of its own line reads well as a word, too.
-                let label = part.label.isEmpty ? "" : "<span class=\"way\">\(escape(part.label))</span> "
-                html += "<div class=\"\(index == 0 ? "first" : "other")\" data-source=\"\(escape(part.source))\">"
+                let label = part.label.isEmpty ? "" : "<span class=\"way\">\(TextLayout.html(part.label))</span> "
+                html += "<div class=\"\(index == 0 ? "first" : "other")\" data-source=\"\(TextLayout.html(part.source))\">"
                 html += "<p class=\"value\">\(label)\(value(part))</p> <p class=\"state \(part.state.rawValue)\">\(part.state.label)</p>"
                 // A reason of both directions is given once.
-                if part.state == .unknown, index == 0 || part.basis != figure.parts[index - 1].basis { html += "<p class=\"why\">\(escape(part.basis))</p>" }
+                if part.state == .unknown, index == 0 || part.basis != figure.parts[index - 1].basis { html += "<p class=\"why\">\(TextLayout.html(part.basis))</p>" }
                 html += "</div>\n"
             }
-            if let remark = figure.remark { html += "<p class=\"remark\">\(escape(remark))</p>\n" }
+            if let remark = figure.remark { html += "<p class=\"remark\">\(TextLayout.html(remark))</p>\n" }
             html += "</article>\n"
         }
         return html + "</section>"
@@ -94,7 +94,7 @@ package enum HTMLReport {
         // The number stands out, with a bound's sign before it and its unit after.
         let number = words.firstIndex { $0.contains(where: \.isNumber) } ?? 0
         return words.enumerated().map { index, word in
-            index == number ? "<b>\(escape(word))</b>" : "<span>\(escape(word))</span>"
+            index == number ? "<b>\(TextLayout.html(word))</b>" : "<span>\(TextLayout.html(word))</span>"
         }.joined(separator: " ")
     }
 
@@ -115,29 +115,12 @@ package enum HTMLReport {
                 ]
                 html += "<tr role=\"row\">"
                 for (name, cell) in zip(names, cells) {
-                    html += "<td role=\"cell\" class=\"\(cell.1)\" data-name=\"\(name)\">\(escape(cell.0))</td>"
+                    html += "<td role=\"cell\" class=\"\(cell.1)\" data-name=\"\(name)\">\(TextLayout.html(cell.0))</td>"
                 }
                 html += "</tr>\n"
             }
         }
         return html + "</tbody></table></div></details>"
-    }
-
-    /// Text as HTML shows it, within elements and quoted attributes.
-    package static func escape(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "'": result += "&#39;"
-            case "\u{0}"..."\u{8}", "\u{B}"..."\u{1F}", "\u{7F}": result += "\u{FFFD}"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
     }
 
     private static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

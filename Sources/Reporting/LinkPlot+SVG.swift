@@ -7,8 +7,8 @@ extension LinkPlot {
         let below = hasPackets ? queueDelayMs : delayMs
         let height = hasPackets || !below.isEmpty ? 470 : 290
         var parts = [
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" aria-label=\"\(HTMLReport.escape(name))\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
-            "<style>\(Self.style)</style>", "<title>\(HTMLReport.escape(name))</title>",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 \(height)\" role=\"img\" aria-label=\"\(TextLayout.html(name))\" font-family=\"system-ui,sans-serif\" font-size=\"12\">",
+            "<style>\(Self.style)</style>", "<title>\(TextLayout.html(name))</title>",
             "<rect class=\"paper\" width=\"960\" height=\"\(height)\"/>",
         ]
         let rates = Panel(top: 60, height: 174, most: Self.ceiling((capacityMbps + arrivalMbps + departureMbps).max() ?? 0))
@@ -27,7 +27,7 @@ extension LinkPlot {
             parts.append(delays.marks(droppedPackets))
         }
         parts.append(legend(hasPackets))
-        parts.append("<text class=\"ink\" x=\"60\" y=\"18\" font-size=\"14\" font-weight=\"600\">\(HTMLReport.escape(name))</text>")
+        parts.append("<text class=\"ink\" x=\"60\" y=\"18\" font-size=\"14\" font-weight=\"600\">\(TextLayout.html(name))</text>")
         parts.append("<text class=\"faint\" x=\"510\" y=\"\(height - 8)\" text-anchor=\"middle\">seconds</text></svg>")
         return parts.joined(separator: "\n")
     }

@@ -64,10 +64,12 @@ import Testing
             send(56, up: true, 1)
         }
 
-        var down: CaptureSummary.FlowSide {
+        private var flow: CaptureSummary.Flow {
             var builder = builder
-            return builder.finish(file: "made", format: "pcap", linkType: "RAW", truncation: nil).flows.filter { $0.protocolName == "tcp" }[0].down
+            return builder.finish(file: "made", format: "pcap", linkType: "RAW", truncation: nil).flows.filter { $0.protocolName == "tcp" }[0]
         }
+        var up: CaptureSummary.FlowSide { flow.up }
+        var down: CaptureSummary.FlowSide { flow.down }
     }
 
     @Test("an acknowledgement that comes sooner than a round trip answers the original: what a timer sent again was in vain")
@@ -108,6 +110,18 @@ import Testing
         #expect(made.down.retransmissions ?? 0 >= 1 && made.down.lost == nil)
     }
 
+    @Test("what a router refused of another host is no matter of this one")
+    func tooBigOfAnother() {
+        var made = Conversation()
+        made.open(permitsSACK: true)
+        for index in 0..<4 as Range<UInt32> { made.send(100, 1 + index * 1_000, bytes: 1_000) }
+        made.add(101, B.ipv4(proto: 1, from: 0x0A00_0009, to: 0x0A00_0077, [3, 4, 0, 0, 0, 0, 5, 0x78] + [UInt8](repeating: 0, count: 28)))
+        for index in 0..<3 { made.send(156 + Double(index), up: true, 1) }
+        made.send(160, 1, bytes: 1_000)
+        made.send(216, up: true, 1, ack: 4_001)
+        #expect(made.down.fastRetransmissions == 1 && made.down.lost == 1)
+    }
+
     @Test("a recorder that writes all twice adds no SYN, no FIN and no duplicate acknowledgement")
     func recordedTwice() {
         var made = Conversation()
@@ -120,12 +134,12 @@ import Testing
         for index in 0..<40 {
             let (at, sequence) = (100 + Double(index) * 10, 1 + UInt32(index) * 500)
             twice(at, sequence, bytes: 500)
-            twice(at + 1, sequence + 500 + 19_500, bytes: 0)
             twice(at + 2, up: true, 1, ack: sequence + 500)
         }
         twice(900, 20_001, flags: 0x11)
-        let down = made.down
+        let (up, down) = (made.up, made.down)
         #expect(down.synRetransmissions == 0 && down.finRetransmissions == 0 && down.retransmissions == 0, "\(down)")
+        #expect(up.synRetransmissions == 0 && up.duplicateAcks == 0, "\(up)")
     }
 
     @Test("a question for a closed window, without data, is no keep-alive")

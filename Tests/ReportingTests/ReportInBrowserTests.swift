@@ -1,4 +1,5 @@
 import Foundation
+import MastCapture
 import MastProcesses
 import MastReporting
 import Testing
@@ -27,7 +28,7 @@ private enum Browser {
     /// window `w` and document `d`, puts into `notes`.
     static func framed(_ page: String, width: Int, look: String) -> String {
         """
-        <!doctype html><html lang="en"><body><iframe style="width:\(width)px;height:900px;border:0" srcdoc="\(HTMLReport.escape(page))"></iframe>
+        <!doctype html><html lang="en"><body><iframe style="width:\(width)px;height:900px;border:0" srcdoc="\(TextLayout.html(page))"></iframe>
         <script>
         const frame = document.querySelector("iframe"), notes = document.documentElement.dataset;
         frame.onload = () => { const w = frame.contentWindow, d = frame.contentDocument; \(look) };

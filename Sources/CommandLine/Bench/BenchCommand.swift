@@ -47,19 +47,12 @@ struct BenchCommand: AsyncParsableCommand {
               100+     no call succeeded: their commonest status
             """)
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
-    var host: String
-
-    @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
-    var method: String
+    @OptionGroup var called: CalledMethod
 
     @Option(name: [.customShort("d"), .long], help: ArgumentHelp("The request: JSON, @FILE, or @- for standard input; {{.RequestNumber}} is the call's number. Of several documents, streams send all, other calls one in turn.", valueName: "json"))
     var data: String?
 
     @OptionGroup(title: "Load") var load: LoadOptions
-
-    @Option(name: [.customShort("H"), .long], help: ArgumentHelp("Metadata, as name:value; may be repeated.", valueName: "name:value"))
-    var header: [String] = []
 
     @Option(help: ArgumentHelp("What a retry may do: readOnly, idempotent or atMostOnce. By default, what the server declares.", valueName: "semantics"))
     var semantics: CallSemantics?
@@ -73,14 +66,11 @@ struct BenchCommand: AsyncParsableCommand {
     @OptionGroup(title: "Results") var output: BenchOutputOptions
     @OptionGroup var peer: PeerKeyOptions
 
+    private var host: String { called.host }
+    private var method: String { called.method }
+
     func validate() throws {
         guard attempts >= 1 else { throw ValidationError("--attempts must be 1 or more") }
-        guard method.split(separator: "/", omittingEmptySubsequences: false).count == 2 else {
-            throw ValidationError("'\(method)' is not SERVICE/METHOD, such as echo.v1.Echo/say")
-        }
-        for text in header where text.firstIndex(of: ":").map({ $0 == text.startIndex }) ?? true {
-            throw ValidationError("'\(text)' is not NAME:VALUE")
-        }
     }
 
     func run() async throws {
@@ -157,14 +147,9 @@ struct BenchCommand: AsyncParsableCommand {
             throw Failure(.call(.unimplemented), "unimplemented: \(host) has no method \(method); see mast list \(host)")
         }
         let kind = CallKind(name: description.kind) ?? .unary
-        var metadata: Metadata = [:]
-        for text in header {
-            guard let colon = text.firstIndex(of: ":") else { continue }
-            metadata.add(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
-        }
         return BenchPlan(
             method: method, kind: kind, semantics: CallSemantics(name: description.semantics) ?? .atMostOnce, override: semantics,
-            template: try template(text, kind), metadata: metadata, attempts: attempts, deadline: load.deadline, schedule: load.schedule,
+            template: try template(text, kind), metadata: called.metadata, attempts: attempts, deadline: load.deadline, schedule: load.schedule,
             isClosed: load.isClosed, calls: load.total, length: load.length, concurrency: load.concurrency, connections: load.connections,
             lateBound: load.late, countsFailures: countErrors, keepsRecords: keepsRecords)
     }

@@ -20,17 +20,10 @@ struct CallCommand: AsyncParsableCommand {
             the standard congestion controller, CUBIC, measures neither.
             """)
 
-    @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))
-    var host: String
-
-    @Argument(help: ArgumentHelp("Such as echo.v1.Echo/say.", valueName: "service/method"))
-    var method: String
+    @OptionGroup var called: CalledMethod
 
     @Option(name: [.customShort("d"), .long], help: ArgumentHelp("The request: JSON, @FILE, or @- for standard input. Without it, an empty object.", valueName: "json"))
     var data: String?
-
-    @Option(name: [.customShort("H"), .long], help: ArgumentHelp("Metadata, as name:value; may be repeated.", valueName: "name:value"))
-    var header: [String] = []
 
     @Option(help: ArgumentHelp("What a retry may do: readOnly, idempotent or atMostOnce. By default, what the server declares.", valueName: "semantics"))
     var semantics: CallSemantics?
@@ -47,23 +40,17 @@ struct CallCommand: AsyncParsableCommand {
     @OptionGroup var peer: PeerOptions
     @OptionGroup var output: OutputOptions
 
+    private var host: String { called.host }
+    private var method: String { called.method }
+
     func validate() throws {
         guard attempts >= 1 else { throw ValidationError("--attempts must be 1 or more") }
-        guard method.split(separator: "/", omittingEmptySubsequences: false).count == 2 else {
-            throw ValidationError("'\(method)' is not SERVICE/METHOD, such as echo.v1.Echo/say")
-        }
-        for text in header where text.firstIndex(of: ":").map({ $0 == text.startIndex }) ?? true {
-            throw ValidationError("'\(text)' is not NAME:VALUE")
-        }
     }
 
     func run() async throws {
         let documents = try documents()
         var options = CallOptions(maxAttempts: attempts, semantics: semantics, urgency: urgency)
-        for text in header {
-            guard let colon = text.firstIndex(of: ":") else { continue }
-            options.metadata.add(String(text[..<colon]), text[text.index(after: colon)...].trimmingCharacters(in: .whitespaces))
-        }
+        options.metadata = called.metadata
         let trace = CallTrace()
         options.trace = trace
         let requests = Termination.requests()

@@ -124,8 +124,8 @@ package struct FlowTable: Sendable {
     private var duplicates = DuplicateWindow()
     /// The host whose side "up" starts from, once a flow has shown its client beyond doubt.
     private var nearHost: NetworkAddress?
-    /// When a router last refused a packet that was too large for its next link.
-    private var tooBigAt: Instant?
+    /// Whose packet a router last refused as too large for its next link, and when.
+    private var tooBig: (sender: NetworkAddress, at: Instant)?
     /// What it refused is sent again within so long.
     private static let refused = Interval.seconds(3)
 
@@ -154,13 +154,18 @@ package struct FlowTable: Sendable {
             flow: number, direction: direction, payloadBytes: 0, tcp: nil, rtpMissing: 0, isDuplicate: isDuplicate)
         switch packet.headers.transport {
         // RFC 792, RFC 1191; RFC 4443 section 3.2.
-        case .icmp(type: 3, code: 4) where ip.version == 4, .icmp(type: 2, code: 0) where ip.version == 6: tooBigAt = packet.time
+        case .icmp(type: 3, code: 4) where ip.version == 4, .icmp(type: 2, code: 0) where ip.version == 6:
+            tooBig = (ip.destination.with(port: 0), packet.time)
         case .tcp(let tcp):
             observation.payloadBytes = tcp.payloadBytes
             if tcp.flags.contains(.fin) || tcp.flags.contains(.rst) {
                 if direction == .up { flows[number].up.saidGoodbye = true } else { flows[number].down.saidGoodbye = true }
             }
-            if !isDuplicate { observation.tcp = flows[number].tcp?.observe(tcp, direction, at: packet.time, number: packet.number, hopLimit: ip.hopLimit, isFragmented: ip.moreFragments, mayBeRefused: tooBigAt.map { packet.time - $0 <= Self.refused } ?? false) }
+            if !isDuplicate {
+                let mayBeRefused = tooBig.map { packet.time - $0.at <= Self.refused && $0.sender == ip.source.with(port: 0) } ?? false
+                observation.tcp = flows[number].tcp?.observe(
+                    tcp, direction, at: packet.time, number: packet.number, hopLimit: ip.hopLimit, isFragmented: ip.moreFragments, mayBeRefused: mayBeRefused)
+            }
         case .udp(let udp):
             observation.payloadBytes = udp.payloadBytes
             if udp.isQUICLongHeader { flows[number].isQUIC = true }
@@ -320,8 +325,8 @@ struct DuplicateWindow: Sendable {
         // Where it was seen: copies differ in that, unless a mirror made them.
         let outgoing: UInt64 = packet.headers.isOutgoing.map { $0 ? 2 : 1 } ?? 0
         let place = UInt64(truncatingIfNeeded: packet.interface) << 16 | UInt64(ip.hopLimit) << 8 | outgoing
-        // Without an identification (RFC 6864, IPv6) equal bytes may be two packets, unless sequence numbers tell.
-        // Whether sequence numbers tell; nobody opens or closes again at once.
+        // Without an identification (RFC 6864, IPv6) equal bytes may be two packets, unless sequence numbers tell; nobody opens or closes
+        // again at once.
         let isNumbered = ip.identification != 0 || packet.headers.isTCPData
         let isTold = isNumbered || packet.headers.isTCPEdge
         // Acknowledgements and resets without data say the same again, one behind the other, as often as they are asked for.

@@ -29,6 +29,15 @@ package struct RetransmissionCounts: Sendable, Hashable {
 
 /// Tells the causes of one direction's retransmissions apart by what the sender knew when it sent.
 struct RetransmissionClassifier: Sendable {
+    /// A segment that was sent again.
+    struct Again: Sendable {
+        var from: UInt32
+        var to: UInt32
+        var at: Instant
+        /// Whoever counts it does not know whether its original had come.
+        var isDoubted = false
+    }
+
     /// Linux's floor of the timer's variable part; a timer that runs out sooner is another system's.
     private static let timerFloor = Interval.milliseconds(200)
 
@@ -45,7 +54,7 @@ struct RetransmissionClassifier: Sendable {
     private var probe: (from: UInt32, end: UInt32, stamp: UInt32)?
     /// What was sent again last, oldest first, of which nothing tells yet whether its original had arrived: only an answer to
     /// one of these counts.
-    private var unjudged: [(from: UInt32, to: UInt32, at: Instant)] = []
+    private var unjudged: [Again] = []
     /// A window's worth that is sent again needlessly is answered within a round trip.
     private static let mostUnjudged = 128
     private var sawSACK = false
@@ -83,9 +92,12 @@ struct RetransmissionClassifier: Sendable {
         if Self.distance(acknowledged, range.to) <= 0 { return cause }
         if probe == nil, let stamp { probe = (range.from, range.to, stamp) }
         if unjudged.count >= Self.mostUnjudged { unjudged.removeFirst() }
-        unjudged.append((range.from, range.to, now))
+        unjudged.append(Again(from: range.from, to: range.to, at: now))
         return cause
     }
+
+    /// Of the one sent again just now, which was not needless at sight.
+    mutating func doubtLast() { if !unjudged.isEmpty { unjudged[unjudged.count - 1].isDoubted = true } }
 
     /// nil where nothing tells: no timer can have run out, and nothing had asked for it.
     private func cause(
@@ -103,7 +115,7 @@ struct RetransmissionClassifier: Sendable {
     }
 
     /// - Returns: the segment sent again of which the echo shows that its original had arrived.
-    mutating func acknowledged(_ acknowledgement: UInt32, echo: UInt32?, at now: Instant) -> (from: UInt32, to: UInt32)? {
+    mutating func acknowledged(_ acknowledgement: UInt32, echo: UInt32?, at now: Instant) -> Again? {
         timerSet = now
         duplicates = 0
         if let recovery, Self.distance(recovery.end, acknowledgement) >= 0 { self.recovery = nil }
@@ -121,26 +133,26 @@ struct RetransmissionClassifier: Sendable {
     ///   doubled: those were never sent again.
     mutating func duplicate(
         _ sack: (first: (from: UInt32, to: UInt32), second: (from: UInt32, to: UInt32)?), _ acknowledgement: UInt32, isKnown: Bool
-    ) -> (from: UInt32, to: UInt32)? {
+    ) -> Again? {
         sawSACK = true
         let isInside = sack.second.map { Self.distance($0.from, sack.first.from) >= 0 && Self.distance(sack.first.to, $0.to) >= 0 } ?? false
         guard Self.distance(sack.first.to, acknowledgement) >= 0 || isInside || isKnown else { return nil }
         return judge(sack.first.from, sack.first.to)
     }
 
-    private mutating func judge(_ from: UInt32, _ to: UInt32) -> (from: UInt32, to: UInt32)? {
+    private mutating func judge(_ from: UInt32, _ to: UInt32) -> Again? {
         guard let index = unjudged.firstIndex(where: { Self.distance($0.from, to) > 0 && Self.distance(from, $0.to) > 0 }) else { return nil }
-        let again = unjudged.remove(at: index)
-        return (again.from, again.to)
+        return unjudged.remove(at: index)
     }
 
     /// - Returns: what was sent again and is acknowledged sooner after that than anything could be: the original is. (A quarter of the
     ///   least round trip that was measured: it may have had a queue in it.)
-    mutating func answeredTooSoon(_ acknowledgement: UInt32, least: Interval, at now: Instant) -> [(from: UInt32, to: UInt32)] {
-        var found: [(from: UInt32, to: UInt32)] = []
+    mutating func answeredTooSoon(_ acknowledgement: UInt32, least: Interval, at now: Instant) -> [Again] {
+        guard !unjudged.isEmpty else { return [] }
+        var found: [Again] = []
         unjudged.removeAll { again in
             guard Self.distance(again.to, acknowledgement) >= 0, (now - again.at) * 4 < least else { return false }
-            found.append((again.from, again.to))
+            found.append(again)
             return true
         }
         return found

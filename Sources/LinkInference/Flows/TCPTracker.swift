@@ -42,114 +42,6 @@ package struct TCPObservation: Sendable, Hashable {
 /// Follows one TCP connection for round trips and losses (RFC 6298's rule of Karn: no sample from data sent
 /// twice). Bounded: one timed segment and at most `mostHoles` holes a side.
 package struct TCPTracker: Sendable {
-    package struct Side: Sendable {
-        package var segmentsWithData = 0
-        /// Data that passed here before.
-        package var retransmissions = 0
-        /// Of those, by cause, and those whose original had arrived after all.
-        package var causes = RetransmissionCounts()
-        /// SYN or SYN-ACK, and FIN without data, sent again. What was lost, they or their answers, is not seen.
-        package var synAgain = 0
-        package var finAgain = 0
-        package var keepAlives = 0
-        /// Data sent into a closed window to learn whether it is open.
-        package var windowProbes = 0
-        package var filledLosses = 0
-        package var reordered = 0
-        package var duplicateAcknowledgements = 0
-        package var zeroWindows = 0
-        package var minimumRTT: Interval?
-        package var maximumRTT: Interval?
-        package var rttSamples = 0
-        /// Data to ACK, nanoseconds.
-        package var roundTrips = SampleSketch()
-        /// Timestamp to its echo, nanoseconds: the sender's own waiting may be in it.
-        package var stampRoundTrips = SampleSketch()
-        /// IP bytes of the packets whose round trip was the smallest: there, and back.
-        package var minimumRTTBytes: (out: Int, back: Int) = (0, 0)
-        /// Bytes sent and not acknowledged, after each segment with data.
-        package var inFlight = SampleSketch()
-        fileprivate var next: UInt32?
-        fileprivate var acknowledged: UInt32?
-        fileprivate var timed: (end: UInt32, at: Instant)?
-        /// A timestamp whose echo is awaited, and the newest one seen.
-        fileprivate var stamped: (value: UInt32, at: Instant)?
-        fileprivate var newestStamp: UInt32?
-        fileprivate var holes: [Hole] = []
-        /// Acknowledged, and not seen: a record that comes late may still fill them.
-        fileprivate var missed: [Hole] = []
-        fileprivate var missedForGood = 0
-        fileprivate var sawSYN: (sequence: UInt32, at: Instant, sent: Int, isAnswer: Bool)?
-        fileprivate var sawFIN = false
-        fileprivate var sawRST = false
-        /// It sent something beside SYN and RST.
-        fileprivate var hasSpoken = false
-        fileprivate var window: UInt16?
-        fileprivate var probeEnd: UInt32?
-        /// Far from all that was followed: of another connection, or the start of a part that was not recorded.
-        fileprivate var stray: UInt32?
-        fileprivate var scoreboard = SACKScoreboard()
-        /// IP bytes of what `timed` times.
-        fileprivate var timedBytes = 0
-        /// When its last segment passed.
-        fileprivate var lastAt: Instant?
-        fileprivate var recovery = RetransmissionClassifier()
-        fileprivate var losses = LostRanges()
-        /// The newest round trip from here to its receiver and back.
-        fileprivate var trip: Interval?
-        /// Where what is seen of a fragmented segment ends, and how far its other fragments, which have no TCP header, may go on.
-        fileprivate var fragmented: (from: UInt32, to: UInt32)?
-
-        init() {}
-
-        /// Segments of this direction that had to be sent again, wherever they were lost.
-        package var sentAgain: Int { retransmissions + synAgain + finAgain + filledLosses }
-        /// Segments with data that were lost somewhere: sent again, and nothing shows that the original had arrived. Nil where for some
-        /// nothing tells why they were sent again.
-        package var lost: Int? { unexplained + unproved > 0 || !isFirstAcknowledged ? nil : losses.count }
-        /// What nobody acknowledged may have come, and the answer not.
-        private var isFirstAcknowledged: Bool { losses.count == 0 || againUntil.map { isAcknowledged(until: $0) } ?? true }
-        /// Runs of them, in the order of their sequence.
-        package var lossBursts: Int { losses.bursts }
-        /// Data sent again of which nothing tells why: too soon for a timer, and nobody had asked, as far as is seen.
-        package fileprivate(set) var unexplained = 0
-        /// Something of the other side is in the capture.
-        fileprivate var peerSeen = false
-        fileprivate var mayBeRefused = false
-        /// Data sent again of which nothing tells whether the original had come: by a timer, to who tells of no duplicates; and after a
-        /// router's refusal.
-        fileprivate var unproved = 0
-        /// It tells what it holds.
-        package fileprivate(set) var sendsSACK = false
-        /// Of what was sent again, the end of the first in sequence.
-        fileprivate var againUntil: UInt32?
-        /// What it receives twice it tells of (RFC 2883), as Linux does, whose packets set out with 64 hops.
-        fileprivate var tellsDuplicates: Bool { sendsSACK && hopLimit <= 64 }
-        fileprivate var hopLimit: UInt8 = 0
-        /// Bytes that were acknowledged and that the capture does not hold.
-        package var unrecordedBytes: Int { missedForGood + missed.reduce(0) { $0 + $1.bytes } }
-
-        /// Whether what lies between may have come in fragments.
-        fileprivate func isFragmented(_ from: UInt32, until to: UInt32) -> Bool {
-            fragmented.map { $0.from == from && distance(to, $0.to) >= 0 } ?? false
-        }
-
-        /// Whether what ends with `end` was acknowledged.
-        package func isAcknowledged(until end: UInt32) -> Bool { acknowledged.map { distance($0, end) <= 0 } ?? false }
-    }
-
-    /// Bytes that did not pass while later ones did.
-    fileprivate struct Hole: Sendable {
-        var from: UInt32
-        var to: UInt32
-        var since: Instant
-        /// The timestamp of the segment that left it out.
-        var stamp: UInt32?
-        /// Of that segment's record in the file.
-        var number = 0
-        var bytes: Int { distance(from, to) }
-    }
-
     package private(set) var up = Side()
     package private(set) var down = Side()
     /// From here to the server and back, by SYN and SYN-ACK.
@@ -407,7 +299,7 @@ package struct TCPTracker: Sendable {
             (tcp.sequence, end), isLast: distance(next, end) >= 0, isReported: side.scoreboard.holds(beyond: end), next: next,
             acknowledged: side.acknowledged ?? tcp.sequence, stamp: tcp.timestamp?.value, peerSeen: side.peerSeen, at: now)
         if let cause { side.causes.add(cause) } else { side.unexplained += 1 }
-        if side.againUntil.map({ distance(end, $0) > 0 }) ?? true { side.againUntil = end }
+        if !side.isAgainAcknowledged, side.againUntil.map({ distance(end, $0) > 0 }) ?? true { side.againUntil = end }
         observation.cause = cause
         // Its acknowledgement passed here before.
         if let acknowledged = side.acknowledged, distance(acknowledged, end) <= 0 {
@@ -417,7 +309,9 @@ package struct TCPTracker: Sendable {
         }
         // Its acknowledgement may have been lost instead, or that of what a timer sent before it.
         observation.isUnproved = cause == nil || cause == .timeout && !peerTells || side.mayBeRefused
-        if cause != nil, observation.isUnproved { side.unproved += 1 }
+        guard cause != nil, observation.isUnproved else { return }
+        side.unproved += 1
+        side.recovery.doubtLast()
     }
 
     /// Whether a segment in a hole was sent before the one that left the hole; nil where timestamps do not tell.
@@ -458,6 +352,7 @@ package struct TCPTracker: Sendable {
             observation.newlyAcknowledged = progress
         }
         peer.acknowledged = acknowledgement
+        if let end = peer.againUntil, distance(end, acknowledgement) >= 0 { (peer.againUntil, peer.isAgainAcknowledged) = (nil, true) }
         miss(below: acknowledgement, &peer, at: now, &observation)
         if let again = peer.recovery.acknowledged(acknowledgement, echo: tcp.timestamp?.echo, at: now) { needless(again, &peer, &observation) }
         if let least = peer.minimumRTT {
@@ -477,11 +372,10 @@ package struct TCPTracker: Sendable {
         }
     }
 
-    private static func needless(_ again: (from: UInt32, to: UInt32), _ peer: inout Side, _ observation: inout TCPObservation) {
+    private static func needless(_ again: RetransmissionClassifier.Again, _ peer: inout Side, _ observation: inout TCPObservation) {
         peer.causes.spurious += 1
         peer.losses.remove(from: again.from, to: again.to)
-        // What was in doubt is so no more.
-        if peer.unproved > 0 { peer.unproved -= 1 }
+        if again.isDoubted { peer.unproved -= 1 }
         observation.needless = again.from
     }
 
@@ -550,5 +444,5 @@ package struct TCPTracker: Sendable {
     private static func positive(_ interval: Interval) -> Interval? { interval >= .zero ? interval : nil }
 
     /// From `a` to `b` on the sequence circle, in -2^31 ..< 2^31.
-    fileprivate static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
+    static func distance(_ a: UInt32, _ b: UInt32) -> Int { Int(Int32(bitPattern: b &- a)) }
 }
