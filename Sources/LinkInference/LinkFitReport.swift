@@ -178,11 +178,13 @@ extension LinkFit {
             up: report(.up), down: report(.down),
             outages: outages.map { outage in
                 let start = (window.start + outage.start).sinceStart
+                // Where on the path the link stands, and which half of it is the longer, one capture does not tell.
+                let path = outage.kind == .senderIdle ? Interval.zero : baseRTT / 2
                 return LinkFitReport.Outage(
                     startS: start.inSeconds, endS: (start + outage.length).inSeconds,
                     direction: outage.direction?.name, kind: outage.kind.rawValue, confidence: outage.confidence,
-                    startUncertaintyS: outage.startUncertainty.inSeconds,
-                    endUncertaintyS: outage.endUncertainty.inSeconds, basis: outage.basis, directionReason: outage.directionReason)
+                    startUncertaintyS: (outage.startUncertainty + path).inSeconds,
+                    endUncertaintyS: (outage.endUncertainty + path).inSeconds, basis: outage.basis, directionReason: outage.directionReason)
             },
             handovers: handovers.map { handover in
                 let start = (window.start + handover.start).sinceStart

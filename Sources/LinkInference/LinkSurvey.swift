@@ -182,20 +182,27 @@ package struct LinkSurvey: Sendable {
 
         var count = LinkFit.LossCount()
         var ofQueue = 0
-        for piece in run where piece.fit[direction].isLossKnown {
+        var bytes = (known: 0, all: 0)
+        for piece in run {
+            bytes.all += piece.bytes(direction)
+            guard piece.fit[direction].isLossKnown else { continue }
+            bytes.known += piece.bytes(direction)
             let own = piece.fit[direction].lossCount
             count = LinkFit.LossCount(packets: count.packets + own.packets, lost: count.lost + own.lost, bursts: count.bursts + own.bursts)
             if piece.fit[direction].isLossOfQueue { ofQueue += own.lost }
         }
-        joined.isLossKnown = count.packets > 0
+        // The share of a part is not the whole's.
+        joined.isLossKnown = count.packets > 0 && bytes.known * 4 >= bytes.all * 3
         joined.lossCount = count
         // A bound holds for the whole if it does for each piece.
         let bounds = run.map { $0.fit[direction].lossAtMost }
         joined.lossAtMost = joined.isLossKnown || bounds.contains { $0 == nil } ? nil : bounds.compactMap { $0 }.max()
-        joined.loss = count.packets > 0 ? Double(count.lost) / Double(count.packets) : 0
-        joined.meanBurst = count.bursts > 0 ? Double(count.lost) / Double(count.bursts) : nil
+        joined.loss = joined.isLossKnown ? Double(count.lost) / Double(count.packets) : 0
+        joined.meanBurst = joined.isLossKnown && count.bursts > 0 ? Double(count.lost) / Double(count.bursts) : nil
         joined.isLossOfQueue = ofQueue * 2 > count.lost
-        if count.packets > 0 {
+        if count.packets > 0, !joined.isLossKnown {
+            joined.lossBasis = "unknown: \(count.lost) of \(count.packets) packets in the parts that tell, but those carry less than three quarters of the bytes"
+        } else if count.packets > 0 {
             joined.lossBasis = "\(count.lost) of \(count.packets) packets or segments, in \(count.bursts) bursts"
                 + (joined.isLossOfQueue ? ", most while the link was full: its queue's doing" : "")
         }

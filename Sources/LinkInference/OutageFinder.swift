@@ -295,6 +295,8 @@ struct OutageFinder {
         verdict.start = gap.start + gap.spacing / 2
         // What a hold kept comes at its end.
         verdict.end = kind == .drop ? gap.end - gap.spacing / 2 : gap.end
+        // What came last may have entered a queue so long before; what was discarded, not.
+        if kind == .drop { verdict.startUncertainty = queue.longestWait(around: gap.start) }
         verdict.isSeenAfterLink = true
         return verdict
     }

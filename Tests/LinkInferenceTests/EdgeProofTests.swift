@@ -30,6 +30,19 @@ import Testing
         #expect(fit.outages.filter { $0.kind == .drop }.allSatisfy { $0.startUncertainty <= .milliseconds(300) })
     }
 
+    @Test("a path that is longer one way moves the edges by no more than is said", arguments: [RecordedWorld.End.client, .server], [(5, 75), (75, 5)] as [(Int64, Int64)])
+    func anUnequalPath(_ end: RecordedWorld.End, _ delays: (up: Int64, down: Int64)) throws {
+        for outage in [drop(5_000, for: 600), Outage(start: .milliseconds(5_000), duration: .milliseconds(600), mode: .hold)] {
+            let up = LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(delays.up))
+            let down = LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(delays.down), outages: [outage])
+            let world = RecordedWorld.repairedDownload(LinkScenario(up: up, down: down, seed: 3), until: .zero + .seconds(11), recordedAt: end)
+            let found = try LinkFit(world.timeline).report.outages
+            let said = try #require(found.first { $0.kind != "senderIdle" }, "\(found)")
+            #expect(abs(said.startS - 5) <= said.startUncertaintyS + 0.002 && abs(said.endS - 5.6) <= said.endUncertaintyS + 0.002, "\(said)")
+            #expect(said.startUncertaintyS <= 0.15 && said.endUncertaintyS <= 0.15, "\(said)")
+        }
+    }
+
     @Test("a few acknowledgements lost in a row are no outage", arguments: [RecordedWorld.End.client, .server])
     func aFewLostAcknowledgements(_ end: RecordedWorld.End) throws {
         // Of a window of four all are lost, and a timer runs out.

@@ -50,6 +50,22 @@ import Testing
         #expect(fit.outages.isEmpty)
     }
 
+    @Test("The share that is lost where packets tell is not said of a window that mostly tells nothing")
+    func lossesOfAPart() throws {
+        func unnumbered(_ bytes: Int) -> [UInt8] {
+            [0x14, 0x51, 0x9C, 0x40, UInt8((bytes + 8) >> 8), UInt8((bytes + 8) & 255), 0, 0] + [UInt8](repeating: 0x11, count: bytes)
+        }
+        for (extra, isKnown) in [(200, true), (19_000, false)] {
+            var world = media(seconds: 110, loss: .independent(Probability(0.02)), [])
+            for number in 0..<extra {
+                world.record(up: false, proto: 17, unnumbered(800), at: .zero + .seconds(121) + .milliseconds(Int64(number) * 10), identification: 0)
+            }
+            let down = try survey(world.packets).down
+            #expect(down.isLossKnown == isKnown && down.lossBasis.contains("three quarters") != isKnown, "\(extra): \(down.lossBasis)")
+            #expect(isKnown == (down.loss > 0) && isKnown == (down.meanBurst != nil))
+        }
+    }
+
     @Test func aShortCaptureIsFittedAsOne() throws {
         let world = media(seconds: 20, [Outage(start: .seconds(8), duration: .milliseconds(500), mode: .hold)])
         #expect(try survey(world.packets) == LinkFit(world.timeline))

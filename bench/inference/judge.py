@@ -215,6 +215,8 @@ class Judge:
         for extra in found:
             start, end = extra["startS"] + self.offset, extra["endS"] + self.offset
             inner = (start + extra["startUncertaintyS"], end - extra["endUncertaintyS"])
+            # Shorter than its edges are uncertain: any part of it will do.
+            if inner[0] >= inner[1]: inner = (start, end)
             ways = [extra["direction"]] if extra.get("direction") else ["up", "down"]
             planned = next((o for o in proofs.true_outages(self.case) if o[2] - 0.1 < end and start < o[3] + 0.1), None)
             shows = self.log.is_held if extra["kind"] == "hold" else self.log.is_dropped
