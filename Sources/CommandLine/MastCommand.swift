@@ -81,7 +81,7 @@ enum CommandCatalog {
     ]
 
     private static let calls: [any ParsableCommand.Type] = [
-        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, BenchCommand.self, EchoCommand.self,
+        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, HealthCommand.self, BenchCommand.self, EchoCommand.self,
     ]
     private static let links: [any ParsableCommand.Type] = [
         InspectCommand.self, LinkFitCommand.self, CaptureCommand.self, LinkCommand.self, ReplayCommand.self,
