@@ -36,7 +36,7 @@ struct MastCommand: AsyncParsableCommand {
             for mast capture --dissect --keylog FILE and Wireshark. Whoever has
             that file reads their traffic.
             """,
-        subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
+        version: "mast \(MastVersion.text)", subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
 
     /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
     static func main() async {
