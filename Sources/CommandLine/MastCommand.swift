@@ -36,7 +36,7 @@ struct MastCommand: AsyncParsableCommand {
             for mast capture --dissect --keylog FILE and Wireshark. Whoever has
             that file reads their traffic.
             """,
-        subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
+        version: "mast \(MastVersion.text)", subcommands: [CompileModuleCommand.self], groupedSubcommands: CommandCatalog.groups)
 
     /// Parses and runs; every failure becomes one line on standard error and the exit code that goes with it.
     static func main() async {
@@ -81,7 +81,7 @@ enum CommandCatalog {
     ]
 
     private static let calls: [any ParsableCommand.Type] = [
-        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, BenchCommand.self, EchoCommand.self,
+        CallCommand.self, ListCommand.self, DescribeCommand.self, PingCommand.self, HealthCommand.self, BenchCommand.self, EchoCommand.self,
     ]
     private static let links: [any ParsableCommand.Type] = [
         InspectCommand.self, LinkFitCommand.self, CaptureCommand.self, LinkCommand.self, ReplayCommand.self,

@@ -4,7 +4,7 @@ import Synchronization
 
 /// How one call differs from the default.
 public struct CallOptions: Sendable {
-    /// Nil is 30 s. A handler's own deadline, less a twentieth of what remains, bounds the calls it makes.
+    /// Nil is 30 s; more than an hour is an hour at the server. A handler's own deadline, less a twentieth of what remains, bounds the calls it makes.
     public var deadline: CallDeadline?
     public var metadata: Metadata
     /// The first included.
@@ -12,7 +12,8 @@ public struct CallOptions: Sendable {
     /// Overrides what the method declares; the receiver still goes by its own declaration.
     public var semantics: CallSemantics?
     /// What of it leaves before what else waits on its connection, and so its answer's at the other end. Most calls need none: what is
-    /// small passes what is large. `bulk` is for what may take long, `urgent` for what may not wait behind other small calls.
+    /// small passes what is large. `bulk` is for what may take long, `urgent` for what may not wait behind other small calls. It does not
+    /// pass the receiver's flow control: where that has no room, the most urgent waits as well.
     public var urgency: Urgency
     /// Fail as soon as a connection attempt fails, instead of trying until the deadline.
     public var failFast: Bool

@@ -78,16 +78,45 @@ extension RPCClient {
         start(call, try request(kind, path, methodID(path), semantics, .json, message: message, options))
         defer { call.release() }
         if !kind.hasSingleRequest {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask {
-                    for request in requests { try await call.send(request.bytes) }
-                    call.finish()
-                }
-                while let response = try await call.next() { try await onResponse(ByteString(response)) }
-                group.cancelAll()
-            }
-            return
+            return try await exchange(call, onResponse) { for request in requests { try await call.send(request.bytes) } }
         }
         while let response = try await call.next() { try await onResponse(ByteString(response)) }
+    }
+
+    /// Calls a method that takes a stream with requests that may be long in coming: each is sent as it comes, each response given as it comes.
+    /// - Throws: what `requests` throws, after the call was cancelled; else as any call.
+    public func callJSON<Requests: AsyncSequence & Sendable>(
+        _ path: String, kind: CallKind, semantics: CallSemantics = .atMostOnce, requests: Requests,
+        options: CallOptions = CallOptions(), onResponse: (ByteString) async throws -> Void
+    ) async throws where Requests.Element == ByteString {
+        guard !kind.hasSingleRequest else { throw RPCError(.invalidArgument, "a \(kind.name) method takes one request, not a stream", effect: .none) }
+        let call = open(.json)
+        start(call, try request(kind, path, methodID(path), semantics, .json, message: nil, options))
+        defer { call.release() }
+        try await exchange(call, onResponse) { for try await request in requests { try await call.send(request.bytes) } }
+    }
+
+    /// Both directions at once, until the responses end.
+    private func exchange(
+        _ call: OpenCall, _ onResponse: (ByteString) async throws -> Void, _ send: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do { try await send() } catch {
+                    call.cancel()
+                    throw error
+                }
+                call.finish()
+            }
+            do {
+                while let response = try await call.next() { try await onResponse(ByteString(response)) }
+            } catch let error as RPCError where error.code == .cancelled {
+                group.cancelAll()
+                // What ended the requests says more than the cancellation that it brought about.
+                try await group.waitForAll()
+                throw error
+            }
+            group.cancelAll()
+        }
     }
 }

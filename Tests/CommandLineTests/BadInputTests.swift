@@ -20,6 +20,25 @@ import Testing
     }
 
     @Test(arguments: [
+        (["cal"], "mast call"), (["helth", "127.0.0.1"], "mast health"), (["link", "shel"], "mast link shell"), (["pool", "lst"], "mast pool ls"),
+        (["inspect", "--fliter", "tcp", "x"], "'--filter'"),
+    ])
+    func aWordThatIsNearlyACommandIsAnsweredWithIt(_ arguments: [String], _ meant: String) async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let result = try await program.run(arguments)
+        #expect(result.status == 64 && result.errors.lowercased().contains("did you mean \(meant)?"), "\(result.errors)")
+    }
+
+    @Test func theVersionIsAFlagAndACommand() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let (flag, command) = (try await program.run("--version"), try await program.run("version"))
+        #expect(flag.status == 0 && command.status == 0)
+        #expect(flag.output.hasPrefix("mast ") && command.output.hasPrefix(flag.output.trimmingCharacters(in: .whitespacesAndNewlines)))
+    }
+
+    @Test(arguments: [
         (["no-such-command"], "mast --help"), (["call"], "mast call --help"), (["ping", "--no-such-option"], "mast ping --help"),
         (["link", "relay"], "mast link relay --help"), (["link", "no-such-command"], "mast link --help"),
         (["center", "init"], "mast center init --help"), (["echo", "--grace"], "mast echo --help"), (["capture"], "mast capture --help"),

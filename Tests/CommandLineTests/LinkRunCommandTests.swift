@@ -53,6 +53,29 @@ import Testing
         #expect(bytes.range(of: Data("dropped (queueFull)".utf8)) != nil)
     }
 
+    @Test func netemsOptionsAreOptionsHereAndOneWayMayDiffer() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let packets = try program.write("in.csv", Array((0..<1_000).map { "\(Double($0) / 1_000),100\n" }.joined().utf8))
+        func delivered(_ direction: String, _ options: String...) async throws -> [[Substring]] {
+            let out = program.path("out.csv")
+            let result = try await program.run(["link", "run", "--in", packets, "--direction", direction, "--csv", out] + options)
+            #expect(result.status == 0, "\(options): \(result.errors)")
+            return try String(contentsOfFile: out, encoding: .utf8).split(separator: "\n").dropFirst().map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+        }
+        func delays(_ rows: [[Substring]]) -> [Double] { rows.compactMap { row in Double(row[3]).flatMap { end in Double(row[0]).map { end - $0 } } } }
+        #expect(delays(try await delivered("up", "--delay", "20ms", "--up-delay", "30ms")).allSatisfy { abs($0 - 0.03) < 1e-6 })
+        #expect(delays(try await delivered("down", "--delay", "20ms", "--up-delay", "30ms")).allSatisfy { abs($0 - 0.02) < 1e-6 })
+        let lost = delays(try await delivered("down", "--delay", "1ms", "--loss", "0%", "--down-loss", "10%")).count
+        let kept = delays(try await delivered("up", "--delay", "1ms", "--loss", "0%", "--down-loss", "10%")).count
+        #expect((850...950).contains(lost) && kept == 1_000, "\(lost) of 1000 come, up \(kept)")
+        let overtaking = delays(try await delivered("up", "--delay", "20ms", "--reorder", "10%")).filter { $0 < 0.01 }.count
+        #expect((50...150).contains(overtaking), "\(overtaking)")
+        let twice = try await delivered("up", "--delay", "1ms", "--duplicate", "10%").count
+        #expect(twice >= 1_000)
+        #expect(try await program.run("link", "run", "--in", packets, "--reorder", "1%").status == 64)
+    }
+
     @Test func duplicatesAreInTheCaptureAndEventsInTheQLog() async throws {
         let program = try Program()
         defer { program.remove() }

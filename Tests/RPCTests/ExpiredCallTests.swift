@@ -172,4 +172,50 @@ import Testing
             #expect(state == .reset(code: CallResetCode.deadline))
         }
     }
+
+    /// Callers that leave without a word: what they asked for is given up at their deadlines, by the handler and by what it wrote.
+    @Test func nothingStaysOfAnswersWhoseDeadlinePassed() throws {
+        let server = RPCServer {
+            Echo.blob.handle { _, writer in try await writer.send(ByteString([UInt8](repeating: 7, count: 2_000_000))) }
+            Echo.say.handle { $0 }
+        }
+        try World().pair(server, limit: .seconds(1_000)) { client, here, there in
+            let connection = try await client.connect()
+            var opening: [UInt8] = []
+            FrameReader.append(FrameKind.header, RequestHeader(method: methodID(Echo.blob.path), codec: .json, semantics: .readOnly).encode(), to: &opening)
+            FrameReader.append(FrameKind.message, Array(#"{"number":0,"text":""}"#.utf8), to: &opening)
+            let request = opening
+            for _ in 0..<40 {
+                let opened = here.host.withEndpoint { endpoint, now in
+                    guard let stream = endpoint.openStream(connection.handle, deadline: now + .milliseconds(60), at: now) else { return false }
+                    return endpoint.write(connection.handle, stream, request[...], fin: true, at: now) == request.count
+                }
+                #expect(opened)
+                try await here.host.sleep(for: .milliseconds(300))
+            }
+            #expect(there.host.statistics.served == 40 && there.host.statistics.unreadBytes < 10_000, "\(there.host.statistics)")
+            let answer = try await client.call(Echo.say, Line(text: "next"))
+            #expect(answer.text == "next")
+        }
+    }
+
+    /// A server grants an hour. Its caller, who would wait for two, hears that the time is over, and does not ask again.
+    @Test func aDeadlineBeyondAnHourEndsWithTheHour() throws {
+        let journal = Journal<String>()
+        let put = Unary<Line, Line>("test.v1.Expired/long", .idempotent)
+        let server = RPCServer {
+            put.handle { line, context in
+                journal.add("put")
+                try await context.connection.host.sleep(for: .seconds(4_000))
+                return line
+            }
+        }
+        try World().pair(server, limit: .seconds(10_000)) { client, here, _ in
+            let start = here.host.now()
+            let error = await failure { _ = try await client.call(put, Line(text: ""), options: CallOptions(deadline: .in(.seconds(7_200)))) }
+            #expect(error?.code == .deadlineExceeded && error?.effect == .unknown, "\(String(describing: error))")
+            #expect((here.host.now() - start).magnitude < .seconds(3_700))
+        }
+        #expect(journal.all == ["put"])
+    }
 }

@@ -42,6 +42,35 @@ private enum Colour: String, Codable, Sendable, CaseIterable { case red, green }
         }
     }
 
+    @Test func aStreamsRequestsLeaveAsTheyCome() throws {
+        try World().pair(Echo.server()) { client, _, _ in
+            // The next request is made of the last answer, so neither waits for the end of the other.
+            let (requests, next) = AsyncStream.makeStream(of: ByteString.self)
+            var numbers: [String] = []
+            next.yield(ByteString(#"{"number":1,"text":"x"}"#))
+            try await client.callJSON("test.v1.Echo/chat", kind: .bidiStream, requests: requests) { answer in
+                numbers.append(answer.text)
+                if numbers.count == 3 { next.finish() } else { next.yield(ByteString(#"{"number":\#(numbers.count + 1),"text":"x"}"#)) }
+            }
+            #expect(numbers == (1...3).map { #"{"number":\#($0),"text":"x"}"# })
+        }
+    }
+
+    @Test func aSourceThatFailsEndsTheCallWithItsOwnError() throws {
+        struct Torn: Error {}
+        try World().pair(Echo.server()) { client, _, _ in
+            let requests = AsyncThrowingStream<ByteString, any Error> { source in
+                source.yield(ByteString(#"{"number":1,"text":"x"}"#))
+                source.finish(throwing: Torn())
+            }
+            await #expect(throws: Torn.self) {
+                try await client.callJSON("test.v1.Echo/chat", kind: .bidiStream, requests: requests) { _ in }
+            }
+            let error = await failure { try await client.callJSON("test.v1.Echo/say", kind: .unary, requests: requests) { _ in } }
+            #expect(error?.code == .invalidArgument)
+        }
+    }
+
     @Test func reflectionListsAndDescribesMethods() throws {
         let grow = ServerStream<Tree, Nothing>("test.v1.Tree/grow", .idempotent)
         try World().pair(RPCServer { grow.handle { _, _ in } }) { client, _, _ in

@@ -99,6 +99,24 @@ import Testing
         #expect(leaving.first == urgent.rawValue)
     }
 
+    /// Also where its message has not begun, for want of credit.
+    @Test func whatWaitsForItsTurnFollowsItsUrgency() throws {
+        var table = Table.table(maxData: 12_000)
+        let ids = try (0..<3).map { _ in try open(10_000, in: &table) }
+        table.setUrgency(ids[2], .urgent)
+        let begun = try order(12, of: &table)
+        #expect(Set(begun) == [ids[0].rawValue])
+        table.receiveMaxData(22_000)
+        let next = try order(12, of: &table)
+        #expect(Set(next) == [ids[2].rawValue])
+        // What is withdrawn leaves nothing behind: the last one goes when credit for it is there.
+        let withdrawn = try open(10_000, .bulk, in: &table)
+        table.reset(withdrawn, code: 1)
+        table.receiveMaxData(32_000)
+        let last = try order(12, of: &table)
+        #expect(Set(last) == [ids[1].rawValue] && !table.hasSendable)
+    }
+
     @Test func aProbeGoesBeforeWhatIsUrgent() throws {
         var table = Table.table()
         let bulk = try open(Self.large, .bulk, in: &table)

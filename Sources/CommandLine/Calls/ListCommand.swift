@@ -24,7 +24,7 @@ struct ListCommand: AsyncParsableCommand {
         let all = try await peer.withPeer(host) { client, _, end in try await client.listMethods(options: CallOptions(deadline: .at(end))) }
         let methods = all.filter { method in service.map { method.path == $0 || method.path.hasPrefix($0 + "/") } ?? true }
         if let service, methods.isEmpty {
-            throw Failure(.call(.notFound), "notFound: \(host) has no service \(service); see mast list \(host)")
+            throw DescribeCommand.missing("service", service, among: all.map { String($0.path.prefix { $0 != "/" }) }, at: host)
         }
         if output.json {
             try Output.json(Listing(methods: methods.map { .init(path: $0.path, kind: $0.kind, semantics: $0.semantics) }))

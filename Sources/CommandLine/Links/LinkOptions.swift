@@ -46,12 +46,19 @@ struct LinkOptions: ParsableArguments {
     var downRate: Rate?
     @Option(help: ArgumentHelp("Delay of each direction.", valueName: "time"))
     var delay: Interval?
+    @OptionGroup var oneWay: OneWayOptions
     @Option(help: ArgumentHelp("Adds up to this much to a packet's delay; packets keep their order.", valueName: "time"))
     var jitter: Interval?
     @Option(help: ArgumentHelp("Share of packets lost on the air, such as 2%.", valueName: "share"))
     var loss: Probability?
     @Option(help: ArgumentHelp("Makes losses come in bursts of this many packets on average.", valueName: "n"))
     var burst: Double?
+    @Option(help: ArgumentHelp("Share of packets that come twice.", valueName: "share"))
+    var duplicate: Probability?
+    @Option(help: ArgumentHelp("Share of packets that skip the delay, and so overtake those before them.", valueName: "share"))
+    var reorder: Probability?
+    @Option(help: ArgumentHelp("Share of packets in which a bit is turned over.", valueName: "share"))
+    var corrupt: Probability?
     @Option(help: ArgumentHelp("infinite, droptail:100p, droptail:150kB, drophead:…, codel or pie.", valueName: "queue"))
     var queue: QueueDiscipline?
     @Flag(help: "Let codel and pie mark packets whose endpoints understand ECN, rather than drop them.")
@@ -79,7 +86,10 @@ struct LinkOptions: ParsableArguments {
         guard DeliveryTrace.opportunitySizes.contains(opportunityBytes ?? 1_500) else {
             throw ValidationError("--opportunity must be \(DeliveryTrace.opportunitySizes.lowerBound) to \(DeliveryTrace.opportunitySizes.upperBound)")
         }
-        if burst != nil, loss == nil { throw ValidationError("--burst needs --loss") }
+        if burst != nil, loss == nil, oneWay.upLoss == nil, oneWay.downLoss == nil { throw ValidationError("--burst needs --loss, --up-loss or --down-loss") }
+        if let reorder, reorder > .never, delay ?? oneWay.upDelay ?? oneWay.downDelay == nil, scenario == nil, capture == nil, profile == nil {
+            throw ValidationError("--reorder needs --delay: what overtakes skips it")
+        }
         guard (.zero...Interval.seconds(3_600)).contains(longToShortTimer ?? .zero) else { throw ValidationError("--long-to-short-timer must be at most an hour") }
     }
 
@@ -87,7 +97,7 @@ struct LinkOptions: ParsableArguments {
     var isGiven: Bool {
         let texts = [scenario, profile, capture, upTrace, downTrace, upDelays, downDelays]
         return texts.contains { $0 != nil } || [rate, upRate, downRate].contains { $0 != nil } || [delay, jitter].contains { $0 != nil }
-            || loss != nil || queue != nil || !outage.isEmpty || !randomOutage.isEmpty || !change.isEmpty
+            || [loss, duplicate, reorder, corrupt].contains { $0 != nil } || queue != nil || oneWay.isGiven || !outage.isEmpty || !randomOutage.isEmpty || !change.isEmpty
     }
 
     /// - Parameter base: what the options change, unless they name a whole link.
@@ -111,13 +121,15 @@ struct LinkOptions: ParsableArguments {
         if let rate { (result.up.service, result.down.service) = (.constant(rate), .constant(rate)) }
         if let upRate { result.up.service = .constant(upRate) }
         if let downRate { result.down.service = .constant(downRate) }
-        let model = try lossModel()
         for direction in LinkDirection.allCases {
-            if let delay { result[direction].delay = delay }
+            if let delay = oneWay.delay(direction) ?? delay { result[direction].delay = delay }
             if let jitter { result[direction].jitter = jitter }
-            if let queue { result[direction].queue = queue }
+            if let queue = oneWay.queue(direction) ?? queue { result[direction].queue = queue }
             if ecn { result[direction].ecn = true }
-            if let model { result[direction].radioLoss = model }
+            if let model = try lossModel(oneWay.loss(direction) ?? loss) { result[direction].radioLoss = model }
+            if let duplicate { result[direction].duplication = duplicate }
+            if let reorder { result[direction].reordering = reorder }
+            if let corrupt { result[direction].corruption = corrupt }
             result[direction].outages += outage
             result[direction].randomOutages += randomOutage
             // The client is bound again once, not once for each direction.
@@ -126,11 +138,11 @@ struct LinkOptions: ParsableArguments {
         return result
     }
 
-    private func lossModel() throws(Failure) -> LossModel? {
+    private func lossModel(_ loss: Probability?) throws(Failure) -> LossModel? {
         guard let loss else { return nil }
-        guard let burst else { return loss == .never ? LossModel.none : .independent(loss) }
+        guard let burst, loss > .never else { return loss == .never ? LossModel.none : .independent(loss) }
         guard let chain = GilbertElliott(share: loss, meanBurstPackets: burst) else {
-            throw Failure(.usage, "no loss process has this --loss and --burst; a burst is 1 packet or more")
+            throw Failure(.usage, "no loss process has this share of losses and --burst; a burst is 1 packet or more")
         }
         return .gilbertElliott(chain)
     }

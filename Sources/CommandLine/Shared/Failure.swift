@@ -101,7 +101,25 @@ struct Failure: Error, Sendable {
         let message = MastCommand.message(for: error)
         // The parser alone knows which subcommand it was at, and says so in its own last line.
         let help = MastCommand.fullMessage(for: error).matches(of: /See '([^']+)' for more information/).last.map { String($0.1) }
-        self.init(.usage, Failure.line(message) + (Failure.valueHint(message) ?? "; see \(help ?? "mast --help")"))
+        let meant = Failure.command(meantBy: message, of: help ?? "mast --help").map { "; did you mean \($0)?" }
+        self.init(.usage, Failure.line(message) + (meant ?? Failure.valueHint(message) ?? "; see \(help ?? "mast --help")"))
+    }
+
+    /// The subcommand that was meant by a word that nothing expected.
+    /// - Parameter help: such as `mast link --help`.
+    private static func command(meantBy message: String, of help: String) -> String? {
+        guard let word = message.firstMatch(of: /nexpected arguments?:? '([^']+)'/)?.1 else { return nil }
+        var (path, command): ([String], any ParsableCommand.Type) = (["mast"], MastCommand.self)
+        func under(_ command: any ParsableCommand.Type) -> [(name: String, type: any ParsableCommand.Type)] {
+            let all = command.configuration.subcommands + command.configuration.groupedSubcommands.flatMap(\.subcommands)
+            return all.compactMap { type in type.configuration.shouldDisplay ? type.configuration.commandName.map { ($0, type) } : nil }
+        }
+        for name in help.split(separator: " ").dropFirst() where name != "--help" {
+            guard let next = under(command).first(where: { $0.name == name }) else { return nil }
+            path.append(next.name)
+            command = next.type
+        }
+        return Suggestion.nearest(to: String(word), among: under(command).map(\.name)).map { (path + [$0]).joined(separator: " ") }
     }
 
     /// How the value that was not understood is written.

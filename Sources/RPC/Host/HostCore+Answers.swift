@@ -130,10 +130,10 @@ extension HostCore {
             // Our own requests have deadlines of our own.
             guard stream.openedByInitiator != calls.info.isInitiator else { continue }
             switch calls[stream] {
-            case nil: endpoint.reset(handle, stream, code: CallResetCode.deadline, at: now)
+            case nil: endpoint.reset(handle, stream, code: CallResetCode.cancelled, at: now)
             case .server(let call):
                 guard case .answered = call.state else { continue }
-                dropPipe(call, code: CallResetCode.deadline, at: now)
+                dropPipe(call, code: CallResetCode.cancelled, at: now)
                 forgetIfDone(call, at: now)
             case .client: continue
             }

@@ -261,6 +261,9 @@ extension HostCore {
     private mutating func clientStreamEnded(_ call: ClientRecord, _ state: StreamReadState, at now: Instant) {
         switch state {
         case .reset(CallResetCode.refused): attemptFailed(call, .refused, at: now)
+        // Its clock is ahead of ours, or it grants less: to ask again would find no more time.
+        case .reset(CallResetCode.deadline):
+            giveUp(call, .deadlineExceeded, "the deadline passed at the server", cause: .deadline, reset: CallResetCode.deadline, at: now)
         case .reset(let code): attemptFailed(call, .reset(code), at: now)
         case .finished, .open: attemptFailed(call, .violation("the answer ends without a trailer"), at: now)
         }

@@ -56,7 +56,7 @@ extension HostCore {
     }
 
     private mutating func requestsEnded(_ call: ServerRecord, _ state: StreamReadState, at now: Instant) {
-        if case .reset = state { return cancelServer(call, at: now) }
+        if case .reset(let code) = state { return cancelServer(call, code: code, at: now) }
         call.requestsFinished = true
         if case .awaitingRequest = call.state { return violated(call, "the requests end before the call is complete", at: now) }
         serveRequestReaders(call)
@@ -185,7 +185,9 @@ extension HostCore {
         case .running:
             if isLate {
                 call.isPastDeadline = true
-                return stop(call)
+                stop(call)
+                // Nobody waits for the answer: what there is of it must not stay.
+                return dropPipe(call, code: CallResetCode.deadline, at: now)
             }
             // In the middle of a message, and not for want of a reader.
             if isStuck, call.pipe?.hasPartialFrame == true, call.inboxBytes <= configuration.envelope.inboxBytes {

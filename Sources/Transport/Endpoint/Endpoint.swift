@@ -219,7 +219,7 @@ package struct Endpoint: ~Copyable {
     }
 
     package mutating func reset(_ handle: ConnectionHandle, _ stream: StreamID, code: UInt64, at now: Instant) {
-        with(handle) { $0.streams.reset(stream, code: code) }
+        with(handle) { $0.streams.reset(stream, code: code, at: now) }
     }
 
     package mutating func stopSending(_ handle: ConnectionHandle, _ stream: StreamID, code: UInt64, at now: Instant) {

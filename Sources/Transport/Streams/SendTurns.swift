@@ -44,6 +44,9 @@ package struct SendTurns: Sendable {
     package mutating func removeFirst() { if let next { waiting[next].removeFirst() } }
     package mutating func wait(_ id: StreamID, _ urgency: Urgency = .standard) { waiting[urgency.rank].append(id) }
 
+    /// It waits no longer.
+    package mutating func withdraw(_ id: StreamID, _ urgency: Urgency) { waiting[urgency.rank].removeAll { $0 == id } }
+
     /// Whether the first that waits may begin; it then no longer waits.
     package mutating func admit(_ id: StreamID, bytes: UInt64, credit: UInt64) -> Bool {
         if oversize != nil {

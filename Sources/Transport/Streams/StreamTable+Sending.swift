@@ -33,7 +33,12 @@ extension StreamTable {
     /// Holds for what is sent from now on.
     package mutating func setUrgency(_ id: StreamID, _ urgency: Urgency) {
         guard let stream = find(id), stream.urgency != urgency else { return }
+        if stream.send.turn == .waiting {
+            outgoing.withdraw(id, stream.urgency)
+            outgoing.wait(id, urgency)
+        }
         stream.urgency = urgency
+        admitTurns()
         // A probe stays in front.
         guard stream.queue == .ready, stream.stand != SendQueue<Stream>.probes else { return }
         sendQueue.remove(at: stream.stand) { $0 === stream }
@@ -45,7 +50,10 @@ extension StreamTable {
 
     /// Nobody waits for it any more: what is under way stays so, and nothing follows but the reset.
     private mutating func expire(_ stream: Stream) {
-        if resetSending(stream, code: SendStream.expiredCode) { enqueueControl(stream) }
+        let waiting = stream.send.waiting
+        guard resetSending(stream, code: SendStream.expiredCode) else { return }
+        expiredBytes += waiting
+        enqueueControl(stream)
     }
 
     /// Credit came: who waited for it goes on, in the same order.

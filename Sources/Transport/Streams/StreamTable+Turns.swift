@@ -69,6 +69,7 @@ extension StreamTable {
 
     mutating func withdrawTurn(_ stream: Stream) {
         guard stream.send.turn != .free else { return }
+        if stream.send.turn == .waiting { outgoing.withdraw(stream.id, stream.urgency) }
         invariants.check(outgoing.end(stream.id, unsent: stream.send.turnLeft), "a turn gives back more than it had")
         stream.send.turn = .free
         admitTurns()

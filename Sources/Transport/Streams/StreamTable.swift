@@ -168,8 +168,11 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
         incoming.release(done.bytes, whole: done.whole)
     }
 
-    package mutating func reset(_ id: StreamID, code: UInt64) {
-        guard let stream = find(id), resetSending(stream, code: code) else { return }
+    package mutating func reset(_ id: StreamID, code: UInt64, at now: Instant? = nil) {
+        guard let stream = find(id) else { return }
+        let waiting = stream.send.waiting
+        guard resetSending(stream, code: code) else { return }
+        if let now, let deadline = stream.send.deadline, deadline <= now { expiredBytes += waiting }
         enqueueControl(stream)
         retireIfDone(stream)
     }
@@ -181,9 +184,8 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     }
 
     mutating func resetSending(_ stream: Stream, code: UInt64) -> Bool {
-        let (before, waiting) = (stream.send.buffered, code == SendStream.expiredCode ? stream.send.waiting : 0)
+        let before = stream.send.buffered
         guard stream.send.reset(code: code) else { return false }
-        expiredBytes += waiting
         settle(before)
         withdrawTurn(stream)
         return true
