@@ -31,8 +31,6 @@ struct HandoverFinder {
     static let longest = Interval.seconds(3)
     /// After the stop, for which round trips have to stay.
     private static let around = Interval.seconds(3)
-    /// Before it, in which the queue had to run empty.
-    private static let lately = Interval.seconds(1)
     private static let fewest = 8
 
     func find() -> [Handover] {
@@ -54,32 +52,47 @@ struct HandoverFinder {
     }
 
     /// Of the smallest round trip, from all that was before the stop to all after it, where a queue did not make it: one that is
-    /// smaller than ever before needs a shorter path; one that stays larger for seconds a longer one, if the queue had just run
-    /// empty, or was never so full.
+    /// smaller than ever before needs a shorter path, one that stays larger for seconds a longer one, if the link stood still again and again
+    /// in those that are larger: what keeps it busy may wait in a queue all the time.
     private func shift(from start: Interval, to end: Interval) -> Interval? {
         let next = outages.lazy.filter { $0.kind != .senderIdle && $0.start > end }.map(\.start).min() ?? view.length
         var best: (floor: Interval, shift: Interval)?
         for direction in FlowDirection.allCases {
-            var (all, most, lately, after): (Interval?, Interval?, Interval?, Interval?)
-            var count = (before: 0, after: 0)
+            var before = Stretch()
+            var after = Stretch()
             for trip in view.roundTrips where trip.dataDirection == direction {
                 let at = trip.time - view.start
-                if at <= start {
-                    (all, most) = (min(all ?? trip.rtt, trip.rtt), max(most ?? trip.rtt, trip.rtt))
-                    count.before += 1
-                    if at > start - Self.lately { lately = min(lately ?? trip.rtt, trip.rtt) }
-                } else if at > end + baseRTT * 2, at < next {
-                    // Round trips that the stop itself stretched are left out.
-                    after = min(after ?? trip.rtt, trip.rtt)
-                    count.after += 1
-                }
+                if at <= start { before.add(at, trip.rtt) }
+                // Round trips that the stop itself stretched are left out.
+                if at > end + baseRTT * 2, at < next { after.add(at, trip.rtt) }
             }
             // The longer half is the path; the shorter one is the host beside the capture.
-            guard count.before >= Self.fewest, count.after >= Self.fewest, let all, let most, let lately, let after, max(all, after) * 4 >= baseRTT else { continue }
-            let isTold = after < all || next - end >= Self.around && (lately - all <= threshold || after > most)
-            if best.map({ max(all, after) > $0.floor }) ?? true { best = (max(all, after), isTold ? after - all : .zero) }
+            guard before.times.count >= Self.fewest, after.times.count >= Self.fewest, max(before.least, after.least) * 4 >= baseRTT else { continue }
+            let isTold = after.least < before.least ? before.standsStill : next - end >= Self.around && after.standsStill
+            let floor = max(before.least, after.least)
+            if best.map({ floor > $0.floor }) ?? true { best = (floor, isTold ? after.least - before.least : .zero) }
         }
         return best?.shift
+    }
+
+    /// Round trips of one direction, in order.
+    private struct Stretch {
+        var least = Interval.max
+        /// When they ended.
+        var times: [Interval] = []
+
+        mutating func add(_ time: Interval, _ rtt: Interval) {
+            least = min(least, rtt)
+            times.append(time)
+        }
+
+        /// Nothing came for a quarter of the round trip at least every other time: no queue stood.
+        var standsStill: Bool {
+            guard let first = times.first, let last = times.last else { return false }
+            let long = max(.milliseconds(20), least / 4)
+            let pauses = times.indices.dropFirst().count { times[$0] - times[$0 - 1] >= long }
+            return pauses >= 3 && least * Int64(pauses) * 2 >= min(last - first, least * 20)
+        }
     }
 
     private var threshold: Interval { max(.milliseconds(3), baseRTT / 10) }

@@ -25,6 +25,20 @@ import Testing
         #expect(try #require(handover.shift).inMilliseconds > 10, "\(fit.handovers)")
     }
 
+    /// The queue had just run empty, the link is slower after the stop, and a full window waits before it for as long as one looks.
+    @Test func aQueueThatStandsIsNoLongerPath() throws {
+        for (slow, window) in [(Rate.megabitsPerSecond(4), 80), (.megabitsPerSecond(2), 60)] as [(Rate, Int)] {
+            let rates = (0..<40).map { $0 < 17 ? Rate.megabitsPerSecond(40) : slow }
+            let profile = LinkProfile(
+                service: .trace(try DeliveryTrace(rates: rates, step: .milliseconds(200))), delay: .milliseconds(20),
+                outages: [Outage(start: .seconds(3), duration: .milliseconds(400), mode: .hold)])
+            let up = LinkProfile(service: .constant(.megabitsPerSecond(40)), delay: .milliseconds(20))
+            let world = RecordedWorld.download(LinkScenario(up: up, down: profile), window: window, until: .zero + .seconds(8), recordedAt: .server)
+            let fit = try LinkFit(world.timeline)
+            #expect(fit.outages.contains { $0.kind == .hold } && fit.handovers.isEmpty, "\(fit.handovers)")
+        }
+    }
+
     @Test func aStopAloneIsNoHandover() throws {
         let fit = try Self.fit(changes: [])
         #expect(fit.outages.contains { $0.kind == .hold } && fit.handovers.isEmpty, "\(fit.handovers)")

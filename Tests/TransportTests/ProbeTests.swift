@@ -189,4 +189,77 @@ import Testing
         #expect(pair.server.read(server, stream, into: &bytes, at: pair.now) == .reset(code: 7))
         #expect(pair.serverEvents.contains { if case .streamStopped(_, stream, code: 8) = $0 { true } else { false } })
     }
+
+    /// Pings leave into the silence as well, and put no probe off.
+    @Test func aKeepAliveDoesNotKeepTheCallsBack() {
+        pair.client.setKeepAlive(handle, .milliseconds(240), at: pair.now)
+        tap.passes = { _ in false }
+        let stream = call()
+        pair.run(for: .seconds(5))
+        let withCall = sent.filter { $0.streams.contains { $0.id == stream } }.map(\.sentAt)
+        let gaps = zip(withCall, withCall.dropFirst()).map { $1 - $0 }
+        #expect(gaps.count > 15 && gaps.allSatisfy { $0 <= .milliseconds(260) }, "\(gaps)")
+    }
+
+    /// Nobody waited before: the silence begins with the call.
+    @Test func aCallAfterALongPauseIsProbedAsOftenAsAnother() {
+        pair.run(for: .seconds(90))
+        tap.passes = { _ in false }
+        let begun = pair.now
+        call()
+        pair.run(for: .seconds(20))
+        let packets = tap.packets(from: .client, since: begun)
+        let gaps = zip(packets, packets.dropFirst()).map { $1.sentAt - $0.sentAt }
+        #expect(gaps.count > 60 && gaps.allSatisfy { $0 <= .milliseconds(250) }, "\(gaps)")
+    }
+
+    /// A download that was there before them does not stand before calls.
+    @Test func aProbeCarriesCallsThoughABulkPacketIsTheOldest() {
+        let end = start + .seconds(2)
+        tap.passes = { [pair] _ in pair.now >= end }
+        let bulk = call(8_000)
+        pair.run(for: .milliseconds(1))
+        var calls: [StreamID] = []
+        for _ in 0..<3 {
+            calls.append(call())
+            pair.run(for: .milliseconds(100))
+        }
+        pair.run(for: end - pair.now)
+        let before = sent.count
+        pair.run(for: .seconds(1)) { _ in self.sent.count > before }
+        #expect(Set(calls).isSubset(of: sent[before].streams.map(\.id)), "\(sent[before].streams.map(\.id)), of \(bulk) and \(calls)")
+    }
+
+    @Test func aKeepAliveWithoutAPauseIsNone() {
+        for interval in [Interval.zero, .seconds(-1)] {
+            pair.client.setKeepAlive(handle, interval, at: pair.now)
+            pair.run(for: .seconds(1))
+        }
+        #expect(sent.isEmpty)
+        pair.client.setKeepAlive(handle, Interval(nanoseconds: 1), at: pair.now)
+        pair.run(for: .seconds(1))
+        #expect((90...110).contains(sent.count), "one in 10 ms: \(sent.count)")
+    }
+
+    /// What was lost and came by another packet leaves nobody waiting, however long the peer has nothing to acknowledge.
+    @Test func aMendedLossIsNotHeldAgainstThePeer() throws {
+        let pair = Pair(configuration: TransportConfiguration())
+        let tap = Wiretap(pair)
+        let handle = connected(pair)
+        pair.run(for: .seconds(1))
+        let server = try #require(pair.accepted)
+        let since = pair.now
+        tap.passes = { [pair] _ in pair.now > since }
+        pair.server.ping(server, at: pair.now)
+        pair.run(for: .zero)
+        tap.passes = { _ in true }
+        pair.run(for: .seconds(1))
+        #expect(pair.server.statistics(server)?.bytesInFlight == 0)
+        for _ in 0..<40 {
+            pair.client.ping(handle, at: pair.now)
+            pair.run(for: .seconds(1))
+        }
+        #expect(pair.server.statistics(server) != nil && pair.client.statistics(handle) != nil)
+        #expect(!pair.serverEvents.contains { if case .closed = $0 { true } else { false } })
+    }
 }

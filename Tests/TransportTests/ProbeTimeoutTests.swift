@@ -63,6 +63,15 @@ import Testing
         #expect(interval(steady(600), 8) == .milliseconds(602), "no backoff below thirty seconds of silence")
         #expect(interval(steady(600), 8, silent: .seconds(30)) == .seconds(1))
         #expect(interval(steady(600), 1, silent: .seconds(30)) == .milliseconds(903))
-        #expect(interval(fresh(600), 3, silent: .seconds(30)) == .milliseconds(1_800), "600 + 4 × 300")
+        #expect(interval(fresh(600)) == .milliseconds(752) && interval(fresh(600), 3, silent: .seconds(30)) == .seconds(1), "5/4 of it: its variation, 300 ms, is not counted")
+    }
+
+    /// Something that was held back for ten seconds and then came is one sample of ten seconds.
+    @Test func aStallDoesNotSilenceProbes() {
+        var rtt = steady(40)
+        rtt.update(sample: .seconds(10), ackDelay: .zero)
+        #expect(interval(rtt) < .milliseconds(1_700), "40 × 7/8 + 10,000 / 8, and a quarter")
+        for _ in 0..<16 { rtt.update(sample: .milliseconds(40), ackDelay: .zero) }
+        #expect(interval(rtt) <= .milliseconds(250))
     }
 }

@@ -10,8 +10,7 @@ extension Connection {
         switch phase {
         case .handshaking: break
         case .established:
-            probesPending = 1
-            elicitPending = true
+            probeOldest()
         case .awaitingConfirmation, .closing, .closed: return
         }
         hintedAt = now

@@ -15,12 +15,14 @@ extension Connection {
             return
         }
         guard !isInitiator, isNewest, !candidates.contains(where: { $0.address == address }) else { return }
+        let isFirst = candidates.isEmpty
         let candidate = PathCandidate(address: address, word: random, received: bytes, expires: now + candidateTime, at: now)
         // A newer packet's address takes the place of the last one's; the others have their time.
         if candidates.count == PathCandidate.limit { candidates[0] = candidate } else { candidates.insert(candidate, at: 0) }
         armCandidates(at: now)
         // Perhaps an answer went where nobody is any more: what of it the limit allows goes along with the challenge.
-        if isEstablished, path.recovery.sent.ackElicitingInFlight > 0 { probeOldest() }
+        // Of several that come at once only with the first, or a peer with many ports would have a probe for each packet.
+        if isFirst, isEstablished, path.recovery.sent.ackElicitingInFlight > 0 { probeOldest() }
     }
 
     /// A packet whose number was seen came from an address of its own: perhaps a faster copy hid where the peer is. Only

@@ -38,33 +38,34 @@ extension Connection {
     /// Header, tag, and an acknowledgement of some ranges.
     private static let probeOverhead = 100
 
-    /// The next packet goes past window and pacer, and carries the oldest unacknowledged bytes of a call, and those of later calls that
-    /// fit beside them: when silence ends, they are there with the first packet that comes through.
+    /// The next packet goes past window and pacer, and carries the small calls that wait, the oldest first, as many as fit; what else was in
+    /// the oldest packet comes behind them. When silence ends, they are there with the first packet that comes through.
     mutating func probeOldest() {
         probesPending = 1
         elicitPending = true
         let waiting = path.recovery.sent.oldestWithFrames(Self.mostProbed)
         guard let oldest = waiting.first else { return }
         var room = datagramSize - Self.probeOverhead
-        var chosen: [StreamID] = []
-        var further: [SentFrame] = []
-        for packet in waiting {
-            for case .stream(let id, let range, let fin) in packet.frames where !chosen.contains(id) {
-                room -= range.count + ByteWriter.streamHeaderSize(id: id, offset: range.lowerBound) + 8
-                guard room >= 0 else { break }
-                chosen.append(id)
-                if packet.number != oldest.number { further.append(.stream(id, range, fin: fin)) }
+        var calls: [(id: StreamID, frame: SentFrame, isOldest: Bool)] = []
+        for packet in waiting where room > 0 {
+            for frame in packet.frames where Self.isSmallCall(frame) {
+                guard case .stream(let id, let range, _) = frame, !calls.contains(where: { $0.id == id }) else { continue }
+                let bytes = range.count + ByteWriter.streamHeaderSize(id: id, offset: range.lowerBound) + 8
+                guard bytes <= room else { continue }
+                room -= bytes
+                calls.append((id, frame, packet.number == oldest.number))
             }
-            guard room > 0 else { break }
         }
-        // Each goes before the others.
-        for frame in further.reversed() { streams.probe(frame) }
         for frame in oldest.frames {
             switch frame {
-            case .stream(let id, _, _): _ = streams.probe(id)
+            case .stream(let id, _, _): if !calls.contains(where: { $0.id == id }) { _ = streams.probe(id) }
             case .ack, .ping: break
             default: streams.onLost(frame)
             }
+        }
+        // Each goes before the others.
+        for call in calls.reversed() {
+            if call.isOldest { _ = streams.probe(call.id) } else { streams.probe(call.frame) }
         }
     }
 }

@@ -136,7 +136,9 @@ extension Connection {
 
     /// A peer that sends and never acknowledges is as good as silent, and would cost more.
     private mutating func endIfUnheard(at now: Instant) {
-        guard isEstablished, let idleTimeout, let since = path.recovery.unacknowledgedSince, now - since >= idleTimeout else { return }
+        guard isEstablished, let idleTimeout, path.recovery.sent.ackElicitingInFlight > 0,
+            let since = path.recovery.unacknowledgedSince, now - since >= idleTimeout
+        else { return }
         fail(ProtocolViolation(code: .protocolViolation, reason: "the peer sends but acknowledges nothing"), at: now)
     }
 
@@ -259,6 +261,7 @@ extension Connection {
     mutating func detectLosses(at now: Instant) {
         path.recovery.detectLosses(at: now)
         timers[.loss] = path.recovery.lossTime
+        if path.recovery.sent.ackElicitingInFlight == 0 { timers[.probe] = nil }
         settleConcluded(at: now)
         noteMetrics(at: now)
     }

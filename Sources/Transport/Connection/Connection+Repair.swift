@@ -12,8 +12,10 @@ extension Connection {
     private static let mostRepairs = 64
     /// What a call may be to be copied: two packets or so.
     private static let small: UInt64 = 2_800
+    /// Of a datagram, beside what streams have in it.
+    private static let overhead = 40
 
-    private static func isSmallCall(_ frame: SentFrame) -> Bool {
+    static func isSmallCall(_ frame: SentFrame) -> Bool {
         if case .stream(_, let range, _) = frame { range.upperBound <= small } else { false }
     }
 
@@ -32,7 +34,7 @@ extension Connection {
             let calls = packet.frames.filter(Self.isSmallCall)
             var bytes = 0
             for case .stream(_, let range, _) in calls { bytes += range.count }
-            guard path.recovery.mayRepair(bytes, at: now) else { continue }
+            guard path.recovery.mayRepair(min(packet.bytes, bytes + Self.overhead), at: now) else { continue }
             for call in calls.reversed() { streams.probe(call) }
             counters.repairs += 1
         }

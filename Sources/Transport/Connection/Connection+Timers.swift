@@ -57,8 +57,13 @@ extension Connection {
     }
 
     mutating func armProbe(at now: Instant) {
-        let silent = counters.lastReceived.map { now - $0 } ?? .zero
-        timers[.probe] = isEstablished ? path.recovery.probeTime(silentFor: silent) : nil
+        timers[.probe] = isEstablished ? path.recovery.probeTime(silentFor: silence(at: now)) : nil
+    }
+
+    /// How long an answer has been waited for in vain: a pause in which nobody waits is none.
+    private func silence(at now: Instant) -> Interval {
+        guard let last = counters.lastReceived else { return .zero }
+        return now - max(last, path.recovery.unacknowledgedSince ?? now)
     }
 
     /// Nothing came back in time: send the oldest unacknowledged call data again. The window is not cut.
@@ -71,7 +76,6 @@ extension Connection {
         probeOldest()
         guard path.recovery.sent.ackElicitingInFlight > 0 else { return }
         // Re-armed when the probe leaves; should nothing leave (3x limit), the timer itself keeps us alive.
-        let silent = counters.lastReceived.map { now - $0 } ?? .zero
-        timers[.probe] = now + path.recovery.probeInterval(consecutive: path.recovery.consecutiveProbes, silentFor: silent)
+        timers[.probe] = now + path.recovery.probeInterval(consecutive: path.recovery.consecutiveProbes, silentFor: silence(at: now))
     }
 }

@@ -220,7 +220,8 @@ extension Connection {
         // What asks for no acknowledgement may never get one: nothing is kept of it.
         guard elicits else { return path.recovery.passOver() }
         path.recovery.onSent(bytes: bytes, full: datagramSize, isCopied: isCopied, triesSize: triesSize, frames: frames, at: now)
-        armProbe(at: now)
+        // Into silence it is the probes that count, which carry calls: what leaves beside them, be it a ping, puts none off.
+        if path.recovery.consecutiveProbes == 0 || timers[.probe] == nil { armProbe(at: now) }
         armIdleBySend(at: now)
     }
 }

@@ -236,9 +236,13 @@ struct Connection: ~Copyable {
     /// Something ack-eliciting will be sent, without a pong event: probes a path.
     mutating func elicit() { elicitPending = true }
 
+    /// More often would be a flood, and without a pause at all there would be no end.
+    private static let shortestKeepAlive = Interval.milliseconds(10)
+
+    /// - Parameter interval: nil, and what is no pause, ends it.
     mutating func setKeepAlive(_ interval: Interval?, at now: Instant) {
-        keepAlive = interval
-        timers[.keepAlive] = interval.map { now + $0 }
+        keepAlive = interval.flatMap { $0 > .zero ? max($0, Self.shortestKeepAlive) : nil }
+        timers[.keepAlive] = keepAlive.map { now + $0 }
     }
 
     mutating func close(code: UInt64, reason: String, at now: Instant) {

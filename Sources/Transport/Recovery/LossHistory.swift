@@ -12,6 +12,8 @@ package struct LossHistory: Sendable {
     private static let memory = 1_024
     private static let leastConcluded = 50
     private static let leastLost = 2
+    /// A longer one is a blackout, which no copy outlasts; and one of those is soon forgotten.
+    private static let longestBurst = Interval.milliseconds(100)
     /// One in so many.
     private static let fragile = 200
 
@@ -29,7 +31,7 @@ package struct LossHistory: Sendable {
             self.run = (run.first, max(run.last, sentAt), number)
             return
         }
-        if let run { burst = (burst * 7 + (run.last - run.first)) / 8 }
+        if let run { burst = (burst * 7 + min(run.last - run.first, Self.longestBurst)) / 8 }
         run = (sentAt, sentAt, number)
     }
 

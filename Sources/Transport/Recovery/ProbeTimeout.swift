@@ -11,7 +11,8 @@ package enum ProbeTimeout {
         for _ in 0..<min(consecutive, 16) { value = value * 3 / 2 }
         let cap: Interval =
             if silentFor < .seconds(30) { .milliseconds(250) } else if silentFor < .seconds(60) { .seconds(1) } else { .seconds(5) }
-        // A path slower than the cap keeps its own round trip as the floor, or every packet would be probed.
-        return min(value, max(cap, base))
+        // A path slower than the cap keeps its own round trip as the floor, or every packet would be probed. Not its variation: of one
+        // stall that would be some ten seconds.
+        return min(value, max(cap, min(base, rtt.smoothed * 5 / 4 + .milliseconds(2))))
     }
 }

@@ -114,6 +114,8 @@ package struct Recovery: Sendable {
     package mutating func onSent(bytes: Int, full: Int, isCopied: Bool, triesSize: Bool = false, frames: SentFrames, at now: Instant) {
         let window = controller.window
         let inFlight = sent.bytesInFlight + bytes
+        // Whoever waited before waits no longer: what was under way was concluded, be it as lost.
+        if unacknowledgedSince == nil || sent.ackElicitingInFlight == 0 { unacknowledgedSince = now }
         // In slow start half a window in use is use enough (RFC 9002 section 7.8 leaves the test open).
         let limited = controller.isInSlowStart ? inFlight * 2 >= window : inFlight + 3 * full >= window
         if triesSize { mtu.onAttempt(bytes) } else { mtu.onSent(bytes: bytes) }
@@ -122,7 +124,6 @@ package struct Recovery: Sendable {
         pacer.onSent(bytes: bytes)
         repairBudget.onSent(bytes: bytes)
         lastSent = now
-        if unacknowledgedSince == nil { unacknowledgedSince = now }
     }
 
     /// Everything that there was to send is sent, and the window had room for more (RFC 9002 section 7.8). A sender that waits for its
