@@ -243,7 +243,9 @@ import Testing
 
     /// What was lost and came by another packet leaves nobody waiting, however long the peer has nothing to acknowledge.
     @Test func aMendedLossIsNotHeldAgainstThePeer() throws {
-        let pair = Pair(configuration: TransportConfiguration())
+        var configuration = TransportConfiguration()
+        configuration.logsKeys = true
+        let pair = Pair(configuration: configuration)
         let tap = Wiretap(pair)
         let handle = connected(pair)
         pair.run(for: .seconds(1))
