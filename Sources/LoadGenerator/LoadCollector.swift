@@ -17,7 +17,7 @@ package struct LoadCollector: Sendable {
 
     /// Further kinds of failures are counted together: a server may put anything into its messages.
     package static let mostFailures = 32
-    /// Calls that are kept one by one, where they are asked for: 60 bytes each.
+    /// Calls that are kept one by one, where they are asked for: some 120 bytes each, and of a failed one what was said of it.
     package static let mostRecords = 1_000_000
     private static let mostOfAMessage = 200
 
@@ -28,6 +28,8 @@ package struct LoadCollector: Sendable {
     package private(set) var lateByGenerator = 0
     package private(set) var lateByServer = 0
     package private(set) var largestOwnDelay = Interval.zero
+    /// Calls that ended within the time in which calls were begun, and of these those that succeeded.
+    package private(set) var endedInTime = 0, succeededInTime = 0
     /// When the last call ended.
     package private(set) var lastDone = Interval.zero
     package private(set) var messages = 0
@@ -39,14 +41,17 @@ package struct LoadCollector: Sendable {
     package private(set) var slices: LoadSlices
     package private(set) var records: [CallResult] = []
     package private(set) var recordsLost = 0
+    private let window: Interval
     private let countsFailures: Bool
     private let keepsRecords: Bool
 
     /// - Parameters:
+    ///   - window: how long calls are begun; nil where that is not known.
     ///   - countsFailures: failed calls' latencies count too.
     ///   - keepsRecords: each call is kept, as far as there is room.
-    package init(slices: LoadSlices, countsFailures: Bool = false, keepsRecords: Bool = false) {
+    package init(slices: LoadSlices, window: Interval? = nil, countsFailures: Bool = false, keepsRecords: Bool = false) {
         (self.slices, self.countsFailures, self.keepsRecords) = (slices, countsFailures, keepsRecords)
+        self.window = window ?? .max
     }
 
     package var succeeded: Int { heard.first { $0.code == .ok }?.count ?? 0 }
@@ -75,7 +80,7 @@ package struct LoadCollector: Sendable {
             return
         }
         count += 1
-        slices.add(result)
+        slices.add(result, countsFailures: countsFailures)
         switch result.delay {
         case .onTime: break
         case .generator: lateByGenerator += 1
@@ -84,7 +89,7 @@ package struct LoadCollector: Sendable {
         largestOwnDelay = max(largestOwnDelay, result.ownDelay)
         messages += result.messages
         if keepsRecords {
-            if records.count < Self.mostRecords { records.append(result) } else { recordsLost += 1 }
+            if records.count < Self.mostRecords { records.append(Self.cut(result)) } else { recordsLost += 1 }
         }
         switch result.ending {
         case .ok:
@@ -98,10 +103,22 @@ package struct LoadCollector: Sendable {
         case .notSent:
             // Of a server that hangs there may be a great many at once.
             notSent += 1
+            if countsFailures { latencies.add(result.latency) }
             return
         case .interrupted: return
         }
         lastDone = max(lastDone, result.done)
+        guard result.done <= window else { return }
+        endedInTime += 1
+        if case .ok = result.ending { succeededInTime += 1 }
+    }
+
+    /// A server may say what it likes, as often as it likes.
+    private static func cut(_ result: CallResult) -> CallResult {
+        guard case .failed(let code, let effect, let message) = result.ending else { return result }
+        var result = result
+        result.ending = .failed(code, effect, message: String(message.unicodeScalars.prefix(mostOfAMessage)))
+        return result
     }
 
     private mutating func note(_ code: CallStatus, _ effect: CallEffect?, _ count: Int = 1) {

@@ -91,7 +91,7 @@ package enum LoadPage {
         let marks: [(value: Double, text: String)] = [(1, "0 %"), (2, "50 %"), (10, "90 %"), (100, "99 %"), (1_000, "99.9 %"), (10_000, "99.99 %"), (100_000, "99.999 %")]
         let end = curve.last?.x ?? 1
         let percentiles = LoadPlot(
-            title: "Latency by percentile", unit: "ms", lines: [.init(name: "calls that succeeded", colour: "down", points: curve)], y: .logarithmic, x: .logarithmic,
+            title: "Latency by percentile", unit: "ms", lines: [.init(name: report.latenciesIncludeFailed ? "all calls" : "calls that succeeded", colour: "down", points: curve)], y: .logarithmic, x: .logarithmic,
             xLabels: marks.filter { $0.value <= end }, caption: "So many of the calls took no longer.")
         let seconds = report.slices.map { $0.fromMs / 1_000 }
         func line(_ name: String, _ colour: String, _ value: (LoadReport.Slice) -> Double?) -> LoadPlot.Line {

@@ -19,11 +19,11 @@ extension LoadReport {
         lines += [""] + loadLines
         if !histogram.isEmpty { lines += ["", "Response time histogram (ms):"] + barLines }
         if !latencyDistribution.isEmpty {
-            lines += ["", "Latency distribution:"] + Self.lines(latencyDistribution, of: succeeded)
+            lines += ["", "Latency distribution:"] + self.lines(latencyDistribution)
         }
         if let streams {
             lines += ["", "Streams: \(streams.messages) messages, \(TextLayout.fixed(streams.messagesPerSecond, 2))/s; time to the first message:"]
-            lines += Self.lines(streams.firstMessageDistribution, of: succeeded)
+            lines += self.lines(streams.firstMessageDistribution)
         }
         if slices.count > 1 { lines += ["", "Over time:"] + sliceLines }
         if !statuses.isEmpty { lines += ["", "Status code distribution:"] + statusLines }
@@ -47,7 +47,7 @@ extension LoadReport {
         return [
             "  Open loop, \(load); timed from each call's intended start",
             "  Offered \(offered)/s, achieved \(LoadReport.rate(succeededPerSecond))/s",
-            "  Late by over \(LoadFigure.time(late.boundMs)): \(late.byGenerator) by the generator (\(LoadFigure.percent(late.byGeneratorShare))), \(late.forPlace) for want of a place",
+            "  Late by over \(LoadFigure.time(late.boundMs)): \(late.byGenerator) by the generator (\(LoadFigure.percent(late.byGeneratorShare)), by \(LoadFigure.time(late.largestOwnMs)) at most), \(late.forPlace) for want of a place",
         ]
     }
 
@@ -63,11 +63,11 @@ extension LoadReport {
         }
     }
 
-    /// - Parameter count: of the calls that they are percentiles of.
-    private static func lines(_ distribution: [Percentile], of count: Int) -> [String] {
+    private func lines(_ distribution: [Percentile]) -> [String] {
         distribution.map { entry in
-            let rests = isFirm(entry.percent, of: count) ? "" : "  (fewer than ten calls are beyond it)"
-            return "  " + right(LoadFigure.percentile(entry.percent), 4) + " % in " + LoadFigure.time(entry.latencyMs) + (entry.percent < 90 ? "" : rests)
+            let rests = isFirm(entry.percent) ? ""
+                : Self.isFirm(entry.percent, of: latencyCount) ? "  (of as many calls the generator itself was late)" : "  (fewer than ten calls are beyond it)"
+            return "  " + Self.right(LoadFigure.percentile(entry.percent), 4) + " % in " + LoadFigure.time(entry.latencyMs) + (entry.percent < 90 ? "" : rests)
         }
     }
 
@@ -109,10 +109,13 @@ extension LoadReport {
     package var remarks: [String] {
         var remarks: [String] = []
         if failed > 0, count > 0 {
-            let counted = succeeded == 0 ? "none succeeded, so there are no latencies" : "latencies are of the \(succeeded) that succeeded"
+            let counted = latenciesIncludeFailed ? "latencies are of all of them" : succeeded == 0 ? "none succeeded, so there are no latencies" : "latencies are of the \(succeeded) that succeeded"
             remarks.append("\(failed) of \(count) calls failed; \(counted). Effects of the failed: \(effectsOfFailed.text).")
         }
         if notSent > 0 { remarks.append("\(notSent) calls were never sent: their deadline passed while they waited for one of \(concurrency) places, or for the generator. More time: -t; more places: -c; less load: -r.") }
+        if let late, count > 0, Double(late.forPlace) > 0.01 * Double(count) {
+            remarks.append("\(late.forPlace) calls (\(LoadFigure.percent(Double(late.forPlace) / Double(count)))) waited for one of \(concurrency) places, which is part of their latency: unless the server stalled, -c is too small for this load.")
+        }
         if isInterrupted {
             remarks.append("Interrupted after \(LoadFigure.time(totalMs)): \(inFlightAtEnd) calls were under way and \(waitingAtEnd) due; they are not counted.")
         }

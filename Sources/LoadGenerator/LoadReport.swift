@@ -58,6 +58,9 @@ package struct LoadReport: Codable, Sendable {
         /// Due, and not sent when the run was ended.
         package var leftWaiting = 0
         package var figures: [ConnectionFigures] = []
+        /// How long calls were begun, where that was known before; nil: rates are of `elapsed`.
+        package var window: Interval?
+        package var countsFailures = false
 
         package init(
             method: String, kind: String, host: String, date: String, load: String, offered: Double?, concurrency: Int, connections: Int, deadline: Interval,
@@ -79,12 +82,15 @@ package struct LoadReport: Codable, Sendable {
     package var concurrency, connectionCount: Int
     package var deadlineMs, warmupMs: Double
     package var count, succeeded, failed, notSent, warmupCalls: Int
+    /// Latencies are of the calls that succeeded, or of all.
+    package var latenciesIncludeFailed: Bool
+    package var latencyCount: Int
     package var isInterrupted: Bool
     /// Under way, and due but not sent, when it was interrupted.
     package var inFlightAtEnd, waitingAtEnd: Int
     package var totalMs: Double
     package var averageMs, deviationMs, fastestMs, slowestMs: Double?
-    /// Calls that ended; calls that succeeded; calls that were meant to begin.
+    /// Calls that ended, and that succeeded, in the time in which calls were begun; calls that were meant to begin.
     package var requestsPerSecond, succeededPerSecond: Double
     package var offeredPerSecond: Double?
     package var late: Late?
@@ -109,11 +115,12 @@ package struct LoadReport: Codable, Sendable {
         (count, succeeded, failed) = (collector.count, collector.succeeded, collector.failed)
         (notSent, warmupCalls) = (collector.notSent, collector.warmupCalls)
         (isInterrupted, inFlightAtEnd, waitingAtEnd) = (facts.isInterrupted, collector.interrupted, facts.leftWaiting)
-        let seconds = max(facts.elapsed.inSeconds, 1e-9)
+        (latenciesIncludeFailed, latencyCount) = (facts.countsFailures, Int(clamping: collector.latencies.count))
+        let seconds = max((facts.window ?? facts.elapsed).inSeconds, 1e-9)
         let rounded = LoadFigure.rounded
         totalMs = rounded(facts.elapsed.inMilliseconds)
-        requestsPerSecond = rounded(Double(count - notSent) / seconds)
-        succeededPerSecond = rounded(Double(succeeded) / seconds)
+        requestsPerSecond = rounded(Double(facts.window == nil ? count - notSent : collector.endedInTime) / seconds)
+        succeededPerSecond = rounded(Double(facts.window == nil ? succeeded : collector.succeededInTime) / seconds)
         offeredPerSecond = facts.offered.map(rounded)
         let latencies = collector.latencies
         if latencies.count > 0 {
@@ -146,7 +153,7 @@ package struct LoadReport: Codable, Sendable {
         slices = collector.slices.slices.enumerated().map { index, slice in
             let from = length * Int64(index)
             return Slice(
-                fromMs: from.inMilliseconds, toMs: (from + length).inMilliseconds, due: slice.due, ended: slice.ended, failed: slice.failed,
+                fromMs: from.inMilliseconds, toMs: max(from + .milliseconds(1), min(from + length, facts.elapsed)).inMilliseconds, due: slice.due, ended: slice.ended, failed: slice.failed,
                 lateByGenerator: slice.lateByGenerator, p50Ms: slice.p50.map(rounded), p99Ms: slice.p99.map(rounded),
                 maxMs: slice.p50.map { _ in rounded(slice.largest.inMilliseconds) })
         }
@@ -160,6 +167,11 @@ package struct LoadReport: Codable, Sendable {
 
     package func latency(_ percent: Double) -> Double? { latencyDistribution.first { $0.percent == percent }?.latencyMs }
     package var failedShare: Double { count == 0 ? 0 : Double(failed) / Double(count) }
+
+    /// Whether there is enough beyond a percentile to believe it: ten calls, and twice as many as the generator itself made late.
+    package func isFirm(_ percent: Double) -> Bool {
+        Self.isFirm(percent, of: latencyCount) && Double(latencyCount) * (100 - percent) / 100 >= Double(2 * (late?.byGenerator ?? 0))
+    }
 
     /// Whether a percentile rests on at least ten calls beyond it; with fewer, chance rules.
     package static func isFirm(_ percent: Double, of count: Int) -> Bool { Double(count) * (100 - percent) / 100 >= 10 - 1e-6 }

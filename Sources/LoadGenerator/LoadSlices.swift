@@ -45,11 +45,13 @@ package struct LoadSlices: Sendable {
 
     package init(length: Interval, isFixed: Bool = false) { (self.length, self.isFixed) = (max(length, .milliseconds(1)), isFixed) }
 
-    package mutating func add(_ result: CallResult) {
+    package mutating func add(_ result: CallResult, countsFailures: Bool = false) {
         let place = place(of: result.intended)
         slices[place].due += 1
         if result.delay == .generator { slices[place].lateByGenerator += 1 }
-        if case .ok = result.ending { slices[place].add(result.latency) } else { slices[place].failed += 1 }
+        var isOK = false
+        if case .ok = result.ending { isOK = true } else { slices[place].failed += 1 }
+        if isOK || countsFailures { slices[place].add(result.latency) }
         // Asking for this one may join slices.
         if case .notSent = result.ending { return }
         slices[self.place(of: result.done)].ended += 1

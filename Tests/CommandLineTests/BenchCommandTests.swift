@@ -25,6 +25,10 @@ import Testing
         let closed = try await bench(program, server, "say", ["-n", "30", "--closed", "-c", "3", "--connections", "2", "-d", #"{"text":"x"}"#, "--json"]).object()
         #expect(closed["count"] as? Int == 30 && closed["isOpenLoop"] as? Bool == false && closed["late"] == nil)
         #expect((closed["connections"] as? [Any])?.count == 2)
+        // As many as were asked for, and none before: each draws a number.
+        let drawn = try await bench(program, server, "draw", ["-n", "30", "--closed", "-c", "3", "--json"]).object()
+        #expect(drawn["count"] as? Int == 30 && drawn["warmupCalls"] as? Int == 0)
+        #expect(try await program.run("call", server.address, "echo.v1.Echo/draw").object()["number"] as? Int == 31)
 
         // Each draws a number once: what was made is what was counted, the warm-up beside it.
         let warm = try await bench(program, server, "draw", ["-n", "20", "-r", "200", "--warmup", "50ms", "--connections", "3", "-c", "9", "--json"]).object()
@@ -97,7 +101,7 @@ import Testing
         let garbage = try program.write("garbage.json", Array("{}".utf8))
         let cases: [(Int32, [String])] = [
             (64, ["-n", "0"]), (64, ["-z", "0s"]), (64, ["-c", "0"]), (64, ["-c", "1000000"]), (64, ["--connections", "9", "-c", "8"]), (64, ["-r", "-5"]), (64, ["-r", "x"]),
-            (64, ["-r", "5", "--ramp", "1..2/1s"]), (64, ["--closed", "-r", "5"]), (64, ["--ramp", "1..2"]), (64, ["--step", "5"]), (64, ["--fail-above", "5%"]),
+            (64, ["-r", "5", "--ramp", "1..2/1s"]), (64, ["--closed", "-r", "5"]), (64, ["--ramp", "1..2"]), (64, ["--step", "5"]), (64, ["--fail-above", "5%"]), (64, ["--ramp", "100..0/2s", "-n", "500"]), (64, ["--late", "10us"]),
             (64, ["-O", "xml"]), (64, ["--json", "-O", "csv"]), (64, ["-t", "0s"]), (64, ["-d", "{{.UUID}}"]), (65, ["-d", "{not json"]),
             (66, ["-d", "@" + program.path("nothing")]), (66, ["--baseline", program.path("nothing")]), (65, ["--baseline", garbage]),
             (69, ["-o", program.path("no/such/folder.json")]), (69, ["-o", program.folder]),

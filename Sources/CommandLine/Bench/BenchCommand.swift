@@ -92,6 +92,7 @@ struct BenchCommand: AsyncParsableCommand {
         let interruption = try await Termination.run(until: requests) {
             try await peer.withPeer(name, within: BenchPlan.connecting, placement: .socketThread) { client, host, end in
                 let plan = try await command.plan(client, until: end, text, keepsRecords: form == .csv)
+                try delivery.checkBaseline(plan)
                 let run = BenchRun(plan)
                 kept.withLock { $0 = run }
                 command.announce(plan)
@@ -114,6 +115,9 @@ struct BenchCommand: AsyncParsableCommand {
 
     /// What the results say about success.
     private func judge(_ report: LoadReport, _ comparison: LoadComparison?) throws {
+        if report.count == 0 {
+            throw Failure(.unavailable, "no call was counted: \(report.warmupCalls > 0 ? "all belong to the warm-up; " : "")give more time (-z)")
+        }
         if report.isVoid {
             throw Failure(.void, "the run is void: this generator began \(report.late?.byGenerator ?? 0) of \(report.count) calls late; lower -r, raise --connections, or free this machine")
         }

@@ -75,6 +75,12 @@ struct BenchDelivery: Sendable {
         if let path, isNew, stat(path, &status) == 0, status.st_size == 0 { unlink(path) }
     }
 
+    /// Before anything is measured: by what is not comparable nothing is judged.
+    func checkBaseline(_ plan: BenchPlan) throws(Failure) {
+        guard failAbove != nil, let reason = baseline?.unfit(for: plan.method, plan.load) else { return }
+        throw Failure(.badData, "--fail-above cannot judge by this baseline: \(reason); record another with the same method and load, or leave out --fail-above")
+    }
+
     func compare(_ report: LoadReport) throws -> LoadComparison? { baseline.map { LoadComparison($0, report, failAbove: failAbove) } }
 
     func write(_ report: LoadReport, _ collector: LoadCollector, _ comparison: LoadComparison?) throws {

@@ -57,15 +57,19 @@ extension BenchRun {
     func report(host: String, date: String, isInterrupted: Bool) -> LoadReport {
         let collector = collector.withLock { $0 }
         var elapsed = collector.lastDone
+        // In a closed loop the last of so many calls ends the run, whatever time it had.
+        let ranOut = plan.isClosed && plan.calls.map { collector.count >= $0 } ?? false
         if let counting {
             let now = max(clock.now() - counting, .zero)
             // A run that was to take so long took so long, unless it was ended.
-            elapsed = isInterrupted ? now : max(elapsed, min(plan.length ?? .zero, now))
+            elapsed = isInterrupted ? now : ranOut ? elapsed : max(elapsed, min(plan.window ?? .zero, now))
         }
         var facts = LoadReport.Facts(
             method: plan.method, kind: plan.kind.name, host: host, date: date, load: plan.load, offered: plan.offered, concurrency: plan.concurrency,
             connections: plan.connections, deadline: plan.deadline, lateBound: plan.lateBound, warmup: plan.schedule.warmup, elapsed: elapsed)
         (facts.isInterrupted, facts.leftWaiting, facts.figures) = (isInterrupted, leftWaiting, figures)
+        facts.window = isInterrupted || ranOut ? nil : plan.window
+        facts.countsFailures = plan.countsFailures
         facts.hasStreams = plan.kind == .serverStream || plan.kind == .bidiStream
         return LoadReport(collector, facts)
     }

@@ -23,7 +23,7 @@ final class BenchRun: Sendable {
 
     init(_ plan: BenchPlan) {
         self.plan = plan
-        collector = Lock(LoadCollector(slices: plan.slices, countsFailures: plan.countsFailures, keepsRecords: plan.keepsRecords))
+        collector = Lock(LoadCollector(slices: plan.slices, window: plan.window, countsFailures: plan.countsFailures, keepsRecords: plan.keepsRecords))
     }
 
     /// Counts from the end of the warm-up.
@@ -144,6 +144,8 @@ struct BenchLane: Sendable {
     private func closedLoop() async {
         let (run, plan) = (run, plan)
         let end = plan.length.map { counting + $0 } ?? .distantFuture
+        // Together with the others; and what is called before is called all the same.
+        do { try await client.host.sleep(for: max(origin - run.clock.now(), Self.shortestPause)) } catch { return }
         await withDiscardingTaskGroup { group in
             for _ in 0..<plan.places(of: number) {
                 group.addTask {

@@ -84,7 +84,10 @@ struct LoadOptions: ParsableArguments {
         }
         let hour = Interval.seconds(3_600)
         guard deadline > .zero, deadline <= hour else { throw ValidationError("--deadline must be above 0 and at most 1h") }
-        guard late > .zero else { throw ValidationError("--late must be above 0") }
+        guard late >= .microseconds(100) else { throw ValidationError("--late must be 100us or more: timers are no more punctual") }
+        if let total, !isClosed, duration == nil, schedule.start(of: schedule.warmupCalls + total - 1) == nil {
+            throw ValidationError("of this load fewer than -n \(total) calls ever become due; give another load, or -z")
+        }
         guard (duration ?? .zero) <= hour * 24 * 30, warmup <= hour else { throw ValidationError("-z must be at most 720h, and --warmup at most 1h") }
     }
 

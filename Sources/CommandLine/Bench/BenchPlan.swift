@@ -31,9 +31,12 @@ struct BenchPlan: Sendable {
     /// Calls in flight on one of the connections: shared out evenly, the rest to the first.
     func places(of lane: Int) -> Int { concurrency / connections + (lane < concurrency % connections ? 1 : 0) }
 
+    /// How long calls are begun, where that is known before: what rates are of.
+    var window: Interval? { isClosed ? length : schedule.length.flatMap { $0 > .zero && $0 < .max ? $0 : nil } }
+
     /// One a step, or else a second.
     var slices: LoadSlices {
-        if case .steps(_, let each) = schedule.shape, !isClosed { return LoadSlices(length: each, isFixed: true) }
+        if case .steps(_, let each) = schedule.shape, !isClosed, window ?? .max <= each * Int64(LoadSlices.mostSlices) { return LoadSlices(length: each, isFixed: true) }
         return LoadSlices(length: .seconds(1))
     }
 
