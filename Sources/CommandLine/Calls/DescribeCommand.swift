@@ -63,7 +63,8 @@ struct DescribeCommand: AsyncParsableCommand {
     }
 
     private static func method(_ path: String, of client: RPCClient, _ options: CallOptions, at host: String) async throws -> MethodDescription {
-        do { return try await client.describeMethod(path, options: options) } catch let error as RPCError where error.code == .notFound {
+        do { return try await client.describeMethod(path, options: options) } catch {
+            guard error.code == .notFound else { throw error }
             let known = try await client.listMethods(options: options).map(\.path)
             throw missing("method", path, among: known, at: host)
         }

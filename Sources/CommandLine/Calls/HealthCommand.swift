@@ -92,7 +92,7 @@ struct HealthCommand: AsyncParsableCommand {
         do {
             let status = try await client.call(Health.check, Nothing(), options: CallOptions(deadline: .at(end)))
             return Answer(host: name, serving: status.serving, reason: status.serving ? nil : "it says so itself")
-        } catch let error as RPCError {
+        } catch {
             if error.cause == .cancelled { throw CancellationError() }
             return Answer(host: name, serving: false, reason: Failure.line(error.message))
         }
