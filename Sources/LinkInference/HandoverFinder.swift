@@ -62,38 +62,54 @@ struct HandoverFinder {
             var after = Stretch()
             for trip in view.roundTrips where trip.dataDirection == direction {
                 let at = trip.time - view.start
-                if at <= start { before.add(at, trip.rtt) }
+                if at <= start { before.add(trip.rtt) }
                 // Round trips that the stop itself stretched are left out.
-                if at > end + baseRTT * 2, at < next { after.add(at, trip.rtt) }
+                if at > end + baseRTT * 2, at < next { after.add(trip.rtt) }
             }
             // The longer half is the path; the shorter one is the host beside the capture.
-            guard before.times.count >= Self.fewest, after.times.count >= Self.fewest, max(before.least, after.least) * 4 >= baseRTT else { continue }
-            let isTold = after.least < before.least ? before.standsStill : next - end >= Self.around && after.standsStill
+            guard before.count >= Self.fewest, after.count >= Self.fewest, max(before.least, after.least) * 4 >= baseRTT else { continue }
+            let isTold = after.least < before.least
+                ? standsStill(direction, .zero, start, before.least) : next - end >= Self.around && standsStill(direction, end + baseRTT * 2, next, after.least)
             let floor = max(before.least, after.least)
             if best.map({ floor > $0.floor }) ?? true { best = (floor, isTold ? after.least - before.least : .zero) }
         }
         return best?.shift
     }
 
-    /// Round trips of one direction, in order.
+    /// Round trips of one direction.
     private struct Stretch {
         var least = Interval.max
-        /// When they ended.
-        var times: [Interval] = []
+        var count = 0
 
-        mutating func add(_ time: Interval, _ rtt: Interval) {
-            least = min(least, rtt)
-            times.append(time)
-        }
-
-        /// Nothing came for a quarter of the round trip at least every other time: no queue stood.
-        var standsStill: Bool {
-            guard let first = times.first, let last = times.last else { return false }
-            let long = max(.milliseconds(20), least / 4)
-            let pauses = times.indices.dropFirst().count { times[$0] - times[$0 - 1] >= long }
-            return pauses >= 3 && least * Int64(pauses) * 2 >= min(last - first, least * 20)
-        }
+        mutating func add(_ rtt: Interval) { (least, count) = (min(least, rtt), count + 1) }
     }
+
+    /// Whether no queue stood: nothing came for a quarter of the round trip at least every other time.
+    private func standsStill(_ direction: FlowDirection, _ from: Interval, _ to: Interval, _ rtt: Interval) -> Bool {
+        let long = max(.milliseconds(20), rtt / 4)
+        var (first, last): (Interval?, Interval?)
+        var pauses = 0
+        for event in view.events[firstEvent(from: from)...].prefix(Self.mostLookedAt) {
+            let at = view.time(event)
+            guard at <= to else { break }
+            guard event.direction == direction, event.payloadBytes > 0 else { continue }
+            if let last, at - last >= long { pauses += 1 }
+            (first, last) = (first ?? at, at)
+        }
+        guard let first, let last else { return false }
+        return pauses >= 3 && rtt * Int64(pauses) * 2 >= min(last - first, rtt * 20)
+    }
+
+    private func firstEvent(from time: Interval) -> Int {
+        var (low, high) = (view.events.startIndex, view.events.endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if view.time(view.events[middle]) < time { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    private static let mostLookedAt = 20_000
 
     private var threshold: Interval { max(.milliseconds(3), baseRTT / 10) }
 }

@@ -63,12 +63,12 @@ extension RecordedWorld {
             }
         }
         // The handshake tells where the capture was made.
-        let way = scenario.up.delay
-        let (syn, answer) = end == .client ? (Interval.zero, way * 2) : (way, way)
+        let whole = scenario.up.delay + scenario.down.delay
+        let (syn, answer) = end == .client ? (Interval.zero, whole) : (scenario.up.delay, scenario.up.delay)
         world.record(up: true, proto: 6, world.tcp(up: true, sequence: 0, acknowledgement: 0, flags: 2), at: .zero + syn)
         world.record(up: false, proto: 6, world.tcp(up: false, sequence: 0, acknowledgement: 1, flags: 0x12), at: .zero + answer)
-        world.record(up: true, proto: 6, world.tcp(up: true, sequence: 1, acknowledgement: 1, flags: 0x10), at: .zero + answer + (end == .client ? .zero : way * 2))
-        var now = Instant.zero + way * 4
+        world.record(up: true, proto: 6, world.tcp(up: true, sequence: 1, acknowledgement: 1, flags: 0x10), at: .zero + answer + (end == .client ? .zero : whole))
+        var now = Instant.zero + whole * 2
         goOn(at: now)
         var outcomes: [LinkOutcome] = []
         while now <= stop {

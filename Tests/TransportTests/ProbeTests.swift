@@ -217,7 +217,7 @@ import Testing
     @Test func aProbeCarriesCallsThoughABulkPacketIsTheOldest() {
         let end = start + .seconds(2)
         tap.passes = { [pair] _ in pair.now >= end }
-        let bulk = call(8_000)
+        let bulk = call(5_000)
         pair.run(for: .milliseconds(1))
         var calls: [StreamID] = []
         for _ in 0..<3 {
@@ -238,7 +238,7 @@ import Testing
         #expect(sent.isEmpty)
         pair.client.setKeepAlive(handle, Interval(nanoseconds: 1), at: pair.now)
         pair.run(for: .seconds(1))
-        #expect((90...110).contains(sent.count), "one in 10 ms: \(sent.count)")
+        #expect((20...110).contains(sent.count), "10 ms after whatever came last: \(sent.count)")
     }
 
     /// What was lost and came by another packet leaves nobody waiting, however long the peer has nothing to acknowledge.

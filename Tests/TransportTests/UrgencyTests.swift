@@ -104,17 +104,15 @@ import Testing
         var table = Table.table(maxData: 12_000)
         let ids = try (0..<3).map { _ in try open(10_000, in: &table) }
         table.setUrgency(ids[2], .urgent)
-        let begun = try order(12, of: &table)
-        #expect(Set(begun) == [ids[0].rawValue])
-        table.receiveMaxData(22_000)
-        let next = try order(12, of: &table)
-        #expect(Set(next) == [ids[2].rawValue])
-        // What is withdrawn leaves nothing behind: the last one goes when credit for it is there.
+        // The first, and what is left of the credit for the one that is urgent.
+        let begun = try order(14, of: &table)
+        #expect(begun.last == ids[2].rawValue && Set(begun) == [ids[0].rawValue, ids[2].rawValue])
+        // What is withdrawn leaves nothing behind.
         let withdrawn = try open(10_000, .bulk, in: &table)
         table.reset(withdrawn, code: 1)
-        table.receiveMaxData(32_000)
-        let last = try order(12, of: &table)
-        #expect(Set(last) == [ids[1].rawValue] && !table.hasSendable)
+        table.receiveMaxData(40_000)
+        let rest = try order(24, of: &table)
+        #expect(Set(rest) == [ids[1].rawValue, ids[2].rawValue] && rest.first == ids[2].rawValue && rest.last == ids[1].rawValue && !table.hasSendable)
     }
 
     @Test func aProbeGoesBeforeWhatIsUrgent() throws {

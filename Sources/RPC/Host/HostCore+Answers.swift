@@ -126,6 +126,7 @@ extension HostCore {
     mutating func sweepAnswers(_ handle: ConnectionHandle, at now: Instant) {
         guard let calls = connections[handle] else { return }
         calls.answers.isSwept = false
+        endpoint.expireStreams(handle, at: now)
         for stream in endpoint.stalledStreams(handle, for: configuration.answers.patience, at: now) {
             // Our own requests have deadlines of our own.
             guard stream.openedByInitiator != calls.info.isInitiator else { continue }

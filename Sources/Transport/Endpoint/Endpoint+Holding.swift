@@ -81,6 +81,9 @@ extension Endpoint {
         slots[handle]?.connection.streams.stalled(for: limit, at: now) ?? []
     }
 
+    /// Streams whose deadline has passed and that wait for credit are reset, as the others are when it is their turn to send.
+    package mutating func expireStreams(_ handle: ConnectionHandle, at now: Instant) { with(handle) { $0.streams.expireAll(at: now) } }
+
     // MARK: the ledgers
 
     /// Held outside any stream of a connection, because of that source: a request whose connection is gone.

@@ -56,6 +56,14 @@ extension StreamTable {
         enqueueControl(stream)
     }
 
+    /// What waits for credit does not come to the front of `fill`: to be called now and then. Walks all streams.
+    package mutating func expireAll(at now: Instant) {
+        guard unacknowledged > 0 else { return }
+        for store in [ours, theirs] {
+            for stream in store.streams where stream.send.waiting > 0 && stream.send.deadline.map({ $0 <= now }) ?? false { expire(stream) }
+        }
+    }
+
     /// Credit came: who waited for it goes on, in the same order.
     mutating func resumeWithCredit() {
         while connectionCredit > 0, let stream = creditQueue.popFirst() {

@@ -13,8 +13,8 @@ package struct StreamTable: ~Copyable, @unchecked Sendable {
     package var sendBuffer = SendStream.bufferLimit
     /// Unacknowledged bytes of all streams above which none is given more than the least: half of what holds back a peer's next calls.
     private static let mostAhead = 16 << 20
-    private var ours = StreamStore()
-    private var theirs = StreamStore()
+    private(set) var ours = StreamStore()
+    private(set) var theirs = StreamStore()
     /// Streams that can send as far as the connection's credit is concerned, in turn; and those that wait for it.
     var sendQueue = SendQueue<Stream>()
     var creditQueue: Deque<Stream> = []
