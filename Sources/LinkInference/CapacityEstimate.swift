@@ -45,7 +45,7 @@ struct CapacityEstimate: Sendable {
         case .arrivals, .acknowledgements, .unplaced:
             let how = curve.source == .acknowledgements ? "spacing of acknowledged bytes" : "arrival spacing"
             // Of transfers both ways one's acknowledgements share a queue with the other's data, and are dropped from it as chance has it.
-            let isShared = curve.source == .acknowledgements && view.isBulkBothWays
+            let isShared = curve.source == .acknowledgements && (view.isBulkBothWays || Self.waitedThemselves(curve, view))
             if !isShared, let line = Self.lineRate(curve, bins), !Self.isOpenLoop(curve, view, bins, line.rate), Self.isFilled(line.rate, curve, view, bins, waited) {
                 (capacity, isLowerBound, isConstant) = (line.rate, false, true)
                 basis = "\(how) at line rate (\(line.percent) % agree within 4 %, over runs of every length)"
@@ -80,9 +80,28 @@ struct CapacityEstimate: Sendable {
         isLowerBound || isAssumed || !isConstant || bytes == 0 ? .zero : capacity.time(forBytes: bytes)
     }
 
+    /// Whether acknowledgements waited on their own way, as their timestamps tell: then their pace is that way's.
+    private static func waitedThemselves(_ curve: DeliveryCurve, _ view: FitView) -> Bool {
+        guard let late = curve.lateness(view), let usual = Quantile.of(late, 0.5) else { return false }
+        return usual >= longestOwnWait
+    }
+
+    /// A radio's grants delay an acknowledgement by less.
+    private static let longestOwnWait = Interval.milliseconds(25)
+
+    /// Whether packets that came at an even pace had been sent at that pace: by their timestamps they did not wait for each other.
+    private static func isSentAtThatPace(_ curve: DeliveryCurve, _ view: FitView) -> Bool {
+        guard curve.source == .arrivals, curve.isMostlyTCP, let late = curve.lateness(view), let usual = Quantile.of(late, 0.5) else { return false }
+        return usual < shortestWait
+    }
+
+    /// Of a queue: timestamps count in milliseconds.
+    private static let shortestWait = Interval.milliseconds(3)
+
     /// Whether the rate at which packets followed each other is the link's rather than a pace that their sender kept: they waited for it
     /// where waiting is seen.
     private static func isFilled(_ rate: Rate, _ curve: DeliveryCurve, _ view: FitView, _ bins: [Int], _ waited: [Bool?]) -> Bool {
+        guard !isSentAtThatPace(curve, view) else { return false }
         let seen = bins.indices.filter { waited[$0] != nil && bins[$0] > 0 }
         guard seen.count >= fewestSteps else {
             if curve.hasTrains(at: rate) { return true }

@@ -111,7 +111,7 @@ package struct LinkFit: Sendable, Hashable {
     package var outages: [Outage]
     package var handovers: [Handover]
     package var migrations: [Migration]
-    /// Ends that stopped answering, once and for all.
+    /// Ends that did not answer any more, as far as the capture goes.
     package var silentEnds: [SilentEnd] = []
 
     package subscript(direction: FlowDirection) -> Direction { direction == .up ? up : down }
@@ -130,7 +130,14 @@ package struct LinkFit: Sendable, Hashable {
         let queue = QueueDelay(view, vantage: vantage.value)
         let upCapacity = CapacityEstimate(up, view, queue)
         let downCapacity = CapacityEstimate(down, view, queue)
-        let base = view.baseRTT(up: upCapacity, down: downCapacity, vantage: vantage.value)
+        var base = view.baseRTT(up: upCapacity, down: downCapacity, vantage: vantage.value)
+        let step = view.recordingStep
+        if step >= .milliseconds(1), !base.isAssumed {
+            // Rounded down at one end and not at the other.
+            base.value += step
+            base.isBound = true
+            base.basis += "; recorded in steps of \(step.milliseconds) ms"
+        }
         var outages: [Outage] = []
         for curve in [up, down] {
             outages += OutageFinder(curve, view, baseRTT: base.value, isBaseRTTAssumed: base.isAssumed, isBaseRTTBound: base.isBound, queue: queue).find()
@@ -203,6 +210,17 @@ struct FitView: Sendable {
     let weightyFlows: [Int]
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
+
+    /// What all times are multiples of, from one packet to another: 100, 10 or 1 ms; zero where it is less, or too few packets tell.
+    var recordingStep: Interval {
+        let looked = events.prefix(Self.mostOfStep)
+        guard let first = looked.first, looked.count >= Self.fewestOfStep, let last = looked.last, last.time > first.time else { return .zero }
+        return [100, 10, 1].map { Interval.milliseconds($0) }.first { step in
+            looked.allSatisfy { ($0.time - first.time).nanoseconds % step.nanoseconds == 0 }
+        } ?? .zero
+    }
+
+    private static let (fewestOfStep, mostOfStep) = (50, 2_000)
 
     // A flow's state is large: only what is asked for is touched.
     func packets(of flow: Int, _ direction: FlowDirection) -> Int { direction == .up ? flows[flow].up.packets : flows[flow].down.packets }

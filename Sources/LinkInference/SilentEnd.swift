@@ -1,8 +1,8 @@
 import MastCapture
 import MastTimebase
 
-/// An end that answered until some moment and then, to its peer's repeated trying, not once more: it died, or the way to it did
-/// for good. No outage: nothing shows that anything would have come.
+/// An end that answered until some moment and then, to its peer's repeated trying, not once more while the capture lasts: it died, or the
+/// way to it did, or an outage had not ended. Which of them no packet shows, so it is no outage here.
 package struct SilentEnd: Sendable, Hashable {
     /// When it was last heard, since the capture's first packet.
     package var at: Instant
@@ -39,7 +39,8 @@ package struct SilentEnd: Sendable, Hashable {
                 } else {
                     // Whoever spoke so often before would have spoken, unless it was done: QUIC says goodbye under seal, and a call hangs up
                     // at one end first.
-                    guard !flow.isQUIC, other.packets >= 5, flow.last - heard >= max(longestGoodbye, (heard - flow.first) / Int64(other.packets) * 20) else { continue }
+                    // And both spoke at once: whoever begins when the other has done is not answered, and none is due.
+                    guard !flow.isQUIC, other.packets >= 5, side.packets - side.unanswered >= 5, flow.last - heard >= max(longestGoodbye, (heard - flow.first) / Int64(other.packets) * 20) else { continue }
                 }
                 let (end, peer) = direction == .up ? (flow.server, flow.client) : (flow.client, flow.server)
                 found.append(SilentEnd(at: heard, end: end, peer: peer, unanswered: side.unanswered, until: flow.last))
@@ -56,6 +57,6 @@ package struct SilentEnd: Sendable, Hashable {
 
 extension LinkFitReport.SilentEnd {
     package var text: String {
-        "\(end) fell silent at \(TextLayout.fixed(atS, 3)) s: \(unanswered) packets of \(peer) until \(TextLayout.fixed(untilS, 3)) s stayed unanswered"
+        "\(end) fell silent at \(TextLayout.fixed(atS, 3)) s: \(unanswered) packets of \(peer) until \(TextLayout.fixed(untilS, 3)) s stayed unanswered; it died, or an outage outlasts the capture"
     }
 }

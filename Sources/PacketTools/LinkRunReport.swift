@@ -17,6 +17,8 @@ package struct LinkRunReport: Encodable {
     package var durationS: Double
     package var offeredPackets, offeredBytes, deliveredPackets, deliveredBytes, droppedPackets, waitingPackets: Int
     package var drops: [String: Int]
+    /// Copies beside what is delivered; and of that, what came with a bit turned over.
+    package var duplicatedPackets, corruptedPackets: Int
     package var maxQueuePackets, maxQueueBytes: Int
     package var offeredMbps, deliveredMbps: Double?
     /// From arrival to leaving the server: what mm-link logs.
@@ -32,6 +34,7 @@ package struct LinkRunReport: Encodable {
         droppedPackets = counts.droppedPackets
         waitingPackets = counts.offeredPackets - counts.deliveredPackets - counts.droppedPackets
         drops = Dictionary(uniqueKeysWithValues: LinkDropReason.allCases.map { ($0.rawValue, counts.dropped($0)) })
+        (duplicatedPackets, corruptedPackets) = (counts.duplicates, counts.corrupted)
         (maxQueuePackets, maxQueueBytes) = (counts.maxQueuePackets, counts.maxQueueBytes)
         if durationS > 0 {
             offeredMbps = Double(counts.offeredBytes) * 8 / durationS / 1e6
@@ -57,6 +60,8 @@ package struct LinkRunReport: Encodable {
             guard let count = drops[reason.rawValue], count > 0 else { continue }
             lines.append("dropped    \(count) \(reason.rawValue), \(TextLayout.fixed(Double(count) * 100 / Double(max(1, offeredPackets)), 3)) %")
         }
+        if duplicatedPackets > 0 { lines.append("duplicated \(duplicatedPackets)") }
+        if corruptedPackets > 0 { lines.append("corrupted  \(corruptedPackets)") }
         if waitingPackets > 0 { lines.append("waiting    \(waitingPackets), and the link never serves them") }
         if let delay = queueDelayMs {
             let figures = [("p50", delay.p50), ("p95", delay.p95), ("p99", delay.p99), ("max", delay.max)]

@@ -18,10 +18,11 @@ struct BenchCommand: AsyncParsableCommand {
               mast bench 127.0.0.1 echo.v1.Echo/say -d '{"text":"a"}' \\
                 --step 500..5000+500/5s -o steps.html
               mast bench 127.0.0.1 echo.v1.Echo/count -d '{"to":100}' -r 20
-              mast bench 127.0.0.1 echo.v1.Echo/say --closed -c 8 -n 10000
-              mast bench 127.0.0.1 echo.v1.Echo/say -o before.json
-              mast bench 127.0.0.1 echo.v1.Echo/say --baseline before.json \\
-                --fail-above 10%
+              mast bench 127.0.0.1 echo.v1.Echo/say -d '{"text":"a"}' \\
+                --closed -c 8 -n 10000
+              mast bench 127.0.0.1 echo.v1.Echo/say -d '{"text":"a"}' -o before.json
+              mast bench 127.0.0.1 echo.v1.Echo/say -d '{"text":"a"}' \\
+                --baseline before.json --fail-above 10%
 
             OPEN LOOP
               Calls become due at a rate, 100 a second if none is given, whether or not earlier ones were answered, and \
@@ -32,7 +33,8 @@ struct BenchCommand: AsyncParsableCommand {
             LATE CALLS
               A call is late when it begins more than 1 ms (--late) after it was due. It is the server's doing when all \
             places were taken; it is the generator's when it noticed or sent the call too late itself, or when its thread \
-            had less than a tenth of its time left over. With more than 1 % of the latter the run is void.
+            had less than a tenth of its time left over. With more than 1 % of the latter the run is void. Rates are of the \
+            time in which calls became due: what was answered after it counts in the latencies alone.
 
             FORMS (-O, or by the ending of -o)
               summary  for people, as ghz has it
@@ -118,12 +120,13 @@ struct BenchCommand: AsyncParsableCommand {
         if report.count == 0 {
             throw Failure(.unavailable, "no call was counted: \(report.warmupCalls > 0 ? "all belong to the warm-up; " : "")give more time (-z)")
         }
-        if report.isVoid {
-            throw Failure(.void, "the run is void: this generator began \(report.late?.byGenerator ?? 0) of \(report.count) calls late; lower -r, raise --connections, or free this machine")
-        }
+        // That is no matter of pace.
         if report.succeeded == 0, let status = report.statuses.first {
             let code = StatusCode.allCases.first { $0.name == status.code } ?? .unknown
             throw Failure(.call(code), "no call succeeded: \(status.code) \(status.count) of \(report.count); try one with mast call")
+        }
+        if report.isVoid {
+            throw Failure(.void, "the run is void: this generator began \(report.late?.byGenerator ?? 0) of \(report.count) calls late; lower -r, raise --connections, or free this machine")
         }
         if let worse = comparison?.worse, !worse.isEmpty {
             throw Failure(.worse, "worse than the baseline by more than \(output.failAboveText): \(worse.joined(separator: ", "))")
@@ -148,12 +151,15 @@ struct BenchCommand: AsyncParsableCommand {
         let description: MethodDescription
         do { description = try await client.describeMethod(method, options: CallOptions(deadline: .at(end))) } catch {
             guard error.code == .notFound else { throw error }
-            throw Failure(.call(.unimplemented), "unimplemented: \(host) has no method \(method); see mast list \(host)")
+            throw await called.missing(client, CallOptions(deadline: .at(end)))
         }
         let kind = CallKind(name: description.kind) ?? .unary
+        let filled = try template(text, kind)
+        let shape = description.requestTemplate.flatMap(MessageShape.init)
+        for request in filled.requests(of: 0) { try called.check(request, shape) }
         return BenchPlan(
             method: method, kind: kind, semantics: CallSemantics(name: description.semantics) ?? .atMostOnce, override: semantics,
-            template: try template(text, kind), metadata: called.metadata, attempts: attempts, deadline: load.deadline, schedule: load.schedule,
+            template: filled, metadata: called.metadata, attempts: attempts, deadline: load.deadline, schedule: load.schedule,
             isClosed: load.isClosed, calls: load.total, length: load.length, concurrency: load.concurrency, connections: load.connections,
             lateBound: load.late, countsFailures: countErrors, keepsRecords: keepsRecords)
     }

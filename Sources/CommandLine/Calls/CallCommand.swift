@@ -20,7 +20,8 @@ struct CallCommand: AsyncParsableCommand {
 
             -v, and `connection` in --json, tell what the transport knows of the connection: its least and smoothed \
             round trip, the rate at which the path to the server delivers, how long packets wait in queues on the way \
-            there, and how many packets were lost, and of these were only late. Rate and wait are not known (null): \
+            there, how many packets were lost, and of these were only late; and how many small calls were sent a second time \
+            on a path that loses, before anybody knew whether the first one came (repaired). Rate and wait are not known (null): \
             the standard congestion controller, CUBIC, measures neither.
             """)
 
@@ -28,9 +29,6 @@ struct CallCommand: AsyncParsableCommand {
 
     @Option(name: [.customShort("d"), .long], help: ArgumentHelp("The request: JSON, @FILE, or @- for standard input. Without it, an empty object.", valueName: "json"))
     var data: String?
-
-    @Flag(help: "Send fields that the method's type does not have, too.")
-    var allowUnknownFields = false
 
     @Flag(help: "Show what an answer leaves out, as null.")
     var emitDefaults = false
@@ -76,7 +74,7 @@ struct CallCommand: AsyncParsableCommand {
         let requests = Termination.requests()
         let (prepared, keys, name, timeout) = (options, keys, called.host, timeout)
         let sink = try ResponseSink(json: output.json, path: out)
-        let session = CallSession(method: called.method, sink: sink, trace: trace, allowsUnknownFields: allowUnknownFields, emitsDefaults: emitDefaults)
+        let session = CallSession(called, sink: sink, trace: trace, emitsDefaults: emitDefaults)
         let isVerbose = verbose
         let interruption = try await Termination.run(until: requests) {
             try await keys.withPeer(name, within: timeout ?? Self.standardLimit) { client, host, end in
@@ -94,7 +92,7 @@ struct CallCommand: AsyncParsableCommand {
                         try await session.run(client, method, try JSONDocuments.split(try InputFile.read("-"), source: "standard input"), options)
                     }
                 } catch let error as RPCError {
-                    throw session.failure(error, at: name)
+                    throw session.failure(error)
                 }
             }
         }

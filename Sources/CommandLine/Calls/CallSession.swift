@@ -3,15 +3,14 @@ import MastCalls
 
 /// One call and what was seen of it.
 final class CallSession: Sendable {
-    let method: String
+    private let called: CalledMethod
+    private var method: String { called.method }
     private let sink: ResponseSink
     private let trace: CallTrace
-    private let allowsUnknownFields: Bool
     private let emitsDefaults: Bool
     private let state = Lock(State())
 
     private struct State {
-        var wasCalled = false
         var kind = ""
         var connection: ConnectionStatistics?
     }
@@ -34,24 +33,24 @@ final class CallSession: Sendable {
         }
     }
 
-    init(method: String, sink: ResponseSink, trace: CallTrace, allowsUnknownFields: Bool, emitsDefaults: Bool) {
-        (self.method, self.sink, self.trace) = (method, sink, trace)
-        (self.allowsUnknownFields, self.emitsDefaults) = (allowsUnknownFields, emitsDefaults)
+    init(_ called: CalledMethod, sink: ResponseSink, trace: CallTrace, emitsDefaults: Bool) {
+        (self.called, self.sink, self.trace, self.emitsDefaults) = (called, sink, trace, emitsDefaults)
     }
-
-    private var wasCalled: Bool { state.withLock { $0.wasCalled } }
 
     func describe(_ client: RPCClient, _ options: CallOptions) async throws -> Method {
         var asking = options
         (asking.trace, asking.metadata, asking.semantics) = (nil, [:], nil)
-        return Method(try await client.describeMethod(method, options: asking))
+        do { return Method(try await client.describeMethod(method, options: asking)) } catch {
+            guard error.code == .notFound else { throw error }
+            throw await called.missing(client, asking)
+        }
     }
 
     func run(_ client: RPCClient, _ method: Method, _ requests: [ByteString], _ options: CallOptions) async throws {
         if !method.takesStream, requests.count > 1 {
             throw Failure(.usage, "\(self.method) is \(method.description.kind) and takes one request, not \(requests.count)")
         }
-        for request in requests { try check(request, method) }
+        for request in requests { try called.check(request.bytes, method.request) }
         begin(method)
         defer { state.withLock { $0.connection = client.connectionStatistics } }
         try await client.callJSON(self.method, kind: method.kind, semantics: method.semantics, requests: requests, options: options) { try self.take($0, method) }
@@ -62,20 +61,14 @@ final class CallSession: Sendable {
         begin(method)
         defer { state.withLock { $0.connection = client.connectionStatistics } }
         let checked = requests.map { request in
-            try self.check(request, method)
+            try self.called.check(request.bytes, method.request)
             return request
         }
         try await client.callJSON(self.method, kind: method.kind, semantics: method.semantics, requests: checked, options: options) { try self.take($0, method) }
         try end(client)
     }
 
-    private func begin(_ method: Method) { state.withLock { ($0.wasCalled, $0.kind) = (true, method.description.kind) } }
-
-    private func check(_ request: ByteString, _ method: Method) throws(Failure) {
-        guard !allowsUnknownFields, let unknown = method.request?.firstUnknown(in: request.bytes) else { return }
-        let known = unknown.suggestion.map { "; did you mean \($0)?" } ?? "; it has \(unknown.known.prefix(20).joined(separator: ", "))"
-        throw Failure(.call(.invalidArgument), "invalidArgument: \(self.method) has no field \(unknown.path)\(known) --allow-unknown-fields sends it all the same")
-    }
+    private func begin(_ method: Method) { state.withLock { $0.kind = method.description.kind } }
 
     private func take(_ response: ByteString, _ method: Method) throws(Failure) {
         let text = emitsDefaults ? method.response?.completed(response.bytes) ?? response.text : response.text
@@ -104,12 +97,9 @@ final class CallSession: Sendable {
     }
 
     /// How the command ends; a cancelled one, quietly.
-    func failure(_ error: RPCError, at server: String) -> any Error {
+    func failure(_ error: RPCError) -> any Error {
         if error.code == .cancelled, error.cause == .cancelled { return CancellationError() }
         var failure = Failure(error)
-        if error.code == .notFound, !wasCalled {
-            failure = Failure(.call(.unimplemented), "unimplemented: \(server) has no method \(method); see mast list \(server)")
-        }
         if sink.isJSON { failure.json = account(of: error) }
         return failure
     }
@@ -123,6 +113,8 @@ final class CallSession: Sendable {
         try? object.set("effect", error.effect.description)
         try? object.set("cause", error.cause.rawValue)
         try? object.set("attempts", trace.timeline.attempts)
+        // What came before it failed.
+        try? object.set("responses", foreign: sink.kept)
         try? object.set("retryAfterMs", error.retryAfter?.inMilliseconds)
         return object.text
     }

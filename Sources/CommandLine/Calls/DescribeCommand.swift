@@ -9,7 +9,8 @@ struct DescribeCommand: AsyncParsableCommand {
 
               mast describe 127.0.0.1
               mast describe 127.0.0.1 echo.v1.Echo
-              mast describe 127.0.0.1 echo.v1.Echo/say --template | mast call 127.0.0.1 echo.v1.Echo/say -d @-
+              mast describe 127.0.0.1 echo.v1.Echo/say --template | \\
+                mast call 127.0.0.1 echo.v1.Echo/say -d @-
             """)
 
     @Argument(help: ArgumentHelp("The server, as host:port (port \(DefaultPort.calls) if left out).", valueName: "host"))

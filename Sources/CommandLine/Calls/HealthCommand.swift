@@ -63,15 +63,18 @@ struct HealthCommand: AsyncParsableCommand {
         let interruption = try await Termination.run(until: requests) {
             while true {
                 do {
-                    try await peer.withPeer(name) { client, host, end in
+                    let limit = watch ? max(every, .seconds(1)) : peer.timeout
+                    try await peer.keys.withPeer(name, within: limit) { client, host, end in
                         guard watch else { return note(try await Self.ask(client, name, until: end)) }
+                        // Once it does not serve, who answers next is looked at anew.
                         while true {
                             let began = host.now()
-                            note(try await Self.ask(client, name, until: began + max(every, .seconds(1))))
+                            let answer = try await Self.ask(client, name, until: began + limit)
+                            note(answer)
+                            guard answer.serving else { return }
                             try await host.sleep(for: max(began + every - host.now(), .milliseconds(10)))
                         }
                     }
-                    return
                 } catch let error as RPCError where error.cause != .cancelled {
                     note(Answer(host: name, serving: false, reason: Failure.line(error.message)))
                 }

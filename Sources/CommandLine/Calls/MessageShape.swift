@@ -19,15 +19,15 @@ struct MessageShape: Sendable {
     private static func node(_ value: Any) -> Node {
         switch value {
         case let members as [String: Any]:
-            // Of a dictionary a template shows the one name "name"; and where it shows none, it may know none.
-            if members.isEmpty || members.count == 1 && members["name"] != nil { return .any }
+            // Of a dictionary a template shows the one name "name".
+            if members.count == 1, members["name"] != nil { return .any }
             return .object(members.mapValues(node))
         case let elements as [Any]: return elements.first.map { .list(node($0)) } ?? .any
         default: return .any
         }
     }
 
-    struct Unknown {
+    struct Unknown: Error {
         /// Such as `query.limt`.
         var path: String
         /// What stands beside it in the template, in order.

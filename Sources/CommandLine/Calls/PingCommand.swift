@@ -11,7 +11,8 @@ struct PingCommand: AsyncParsableCommand {
 
             The last line, and `connection` in --json, is what the transport knows of the connection: its least and \
             smoothed round trip, the rate at which the path to the server delivers, how long packets wait in queues on \
-            the way there, and how many packets were lost, and of these were only late. Rate and wait are not known \
+            the way there, how many packets were lost, and of these were only late; and how many small calls were sent a \
+            second time on a path that loses, before anybody knew whether the first one came (repaired). Rate and wait are not known \
             (null): the standard congestion controller, CUBIC, measures neither.
             """)
 

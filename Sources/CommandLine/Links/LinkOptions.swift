@@ -93,6 +93,14 @@ struct LinkOptions: ParsableArguments {
         guard (.zero...Interval.seconds(3_600)).contains(longToShortTimer ?? .zero) else { throw ValidationError("--long-to-short-timer must be at most an hour") }
     }
 
+    /// An option that is of that direction alone, if one is given.
+    func named(only direction: LinkDirection) -> String? {
+        let all: [(String, Bool)] = direction == .up
+            ? [("--up", upTrace != nil), ("--up-rate", upRate != nil), ("--up-column", upColumn != nil), ("--up-delays", upDelays != nil), ("--up-size-offsets", upSizeOffsets != nil)]
+            : [("--down", downTrace != nil), ("--down-rate", downRate != nil), ("--down-column", downColumn != nil), ("--down-delays", downDelays != nil), ("--down-size-offsets", downSizeOffsets != nil)]
+        return all.first { $0.1 }?.0 ?? oneWay.named(direction)
+    }
+
     /// Whether anything here says what the link is like.
     var isGiven: Bool {
         let texts = [scenario, profile, capture, upTrace, downTrace, upDelays, downDelays]

@@ -14,8 +14,8 @@ struct LinkRunCommand: ParsableCommand {
 
             A trace's clock begins at a capture's first packet, or at second 0 of the lines.
 
-              mast link run --in drive.pcap --direction down --down lte.down --queue droptail:100p \\
-                --log lte.log --out after.pcapng
+              mast link run --in drive.pcap --direction down --down lte.down \\
+                --queue droptail:100p --log lte.log --out after.pcapng
             """)
 
     @Option(name: .customLong("in"), help: ArgumentHelp("A capture, or a text file of `seconds,bytes` lines; - is standard input.", valueName: "file"))
@@ -47,6 +47,10 @@ struct LinkRunCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        // One way alone is run.
+        if link.named(only: direction) == nil, let other = link.named(only: direction.opposite) {
+            throw ValidationError("\(other) is of the way \(direction.opposite.rawValue), and packets go \(direction.rawValue): give --direction \(direction.opposite.rawValue), or leave it out")
+        }
         guard (0...6).contains(logDecimals) else { throw ValidationError("--log-decimals must be 0 to 6") }
         for (name, path) in [("--out", out), ("--log", log), ("--csv", csv), ("--qlog", qlog)] where path == input && input != "-" {
             throw ValidationError("\(name) would overwrite the input")

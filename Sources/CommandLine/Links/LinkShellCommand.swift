@@ -14,13 +14,16 @@ struct LinkShellCommand: ParsableCommand {
             (IPv6: $MAST_HOST6). Up is the way out of the namespace; the link's time begins with its first packet; --delay is of each direction. Names are resolved \
             as on the host. Ends with the program's own exit code; what the program leaves running ends too.
 
-              mast link shell --rate 12mbit --delay 20ms --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
-              mast link shell --down lte.down --up lte.up --delay 20ms --log lte -- sh -c 'iperf3 -c $MAST_HOST'
+              mast link shell --rate 12mbit --delay 20ms --loss 1% -- \\
+                sh -c 'ping -c 4 $MAST_HOST'
+              mast link shell --down lte.down --up lte.up --delay 20ms --log lte -- \\
+                sh -c 'iperf3 -c $MAST_HOST'
 
             Shells may be nested: $MAST_HOST is the outermost host in all of them, reached through every link, so delays and losses add up (this needs nft). \
             The inner one knows it from its network, not from the environment, which sudo may have emptied.
 
-              mast link shell --delay 10ms -- mast link shell --loss 1% -- sh -c 'ping -c 4 $MAST_HOST'
+              mast link shell --delay 10ms -- mast link shell --loss 1% -- \\
+                sh -c 'ping -c 4 $MAST_HOST'
 
             The rest of the world is reached if nft is installed: while shells are open, the host forwards packets and hides them behind its own addresses; \
             the last one to end leaves its settings as the first one found them, net.ipv4.ip_forward is never written.

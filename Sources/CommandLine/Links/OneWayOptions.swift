@@ -19,6 +19,12 @@ struct OneWayOptions: ParsableArguments {
 
     var isGiven: Bool { upDelay != nil || downDelay != nil || upLoss != nil || downLoss != nil || upQueue != nil || downQueue != nil }
 
+    /// One of that direction's, if one is given.
+    func named(_ direction: LinkDirection) -> String? {
+        let name = delay(direction) != nil ? "delay" : loss(direction) != nil ? "loss" : queue(direction) != nil ? "queue" : nil
+        return name.map { "--\(direction.rawValue)-\($0)" }
+    }
+
     func delay(_ direction: LinkDirection) -> Interval? { direction == .up ? upDelay : downDelay }
     func loss(_ direction: LinkDirection) -> Probability? { direction == .up ? upLoss : downLoss }
     func queue(_ direction: LinkDirection) -> QueueDiscipline? { direction == .up ? upQueue : downQueue }

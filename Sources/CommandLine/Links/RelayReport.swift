@@ -10,6 +10,8 @@ struct RelayReport: Encodable {
         var queueDrops, radioLosses, preQueueLosses, outageDrops, maxQueuePackets, maxQueueBytes: Int
         /// By CoDel or PIE.
         var activeQueueDrops, marks: Int
+        /// Copies beside what is delivered; and of that, what came with a bit turned over.
+        var duplicatedPackets, corruptedPackets: Int
 
         init(_ counts: LinkStatistics) {
             (offeredPackets, offeredBytes) = (counts.offeredPackets, counts.offeredBytes)
@@ -19,6 +21,7 @@ struct RelayReport: Encodable {
             outageDrops = counts.outageDrops + counts.airOutageDrops
             (maxQueuePackets, maxQueueBytes) = (counts.maxQueuePackets, counts.maxQueueBytes)
             (activeQueueDrops, marks) = (counts.activeQueueDrops, counts.marks)
+            (duplicatedPackets, corruptedPackets) = (counts.duplicates, counts.corrupted)
         }
     }
 
@@ -101,6 +104,9 @@ struct RelayReport: Encodable {
             if shares.count > 20 { lines.append("and \(shares.count - 20) clients more (--json lists them)") }
             let fairness = [("up", fairnessUp), ("down", fairnessDown)].compactMap { name, index in index.map { "\(name) \(TextLayout.fixed($0, 3))" } }
             if !fairness.isEmpty { lines.append("Jain's index of fairness: " + fairness.joined(separator: ", ")) }
+        }
+        for (name, side) in [("up", up), ("down", down)] where side.duplicatedPackets + side.corruptedPackets > 0 {
+            lines.append("\(name): \(side.duplicatedPackets) packets came twice, \(side.corruptedPackets) with a bit turned over")
         }
         lines.append("departures late by \(Int(latenessP50Us)) us (median), \(Int(latenessP99Us)) us (p99), \(Int(latenessMaxUs)) us at most")
         let losses = [("refused clients", refusedClients), ("over the memory limit", overflowDrops), ("not taken by a socket", socketDrops), ("from port 0", unusable), ("not from the target", strangers)]

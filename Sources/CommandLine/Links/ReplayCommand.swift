@@ -27,7 +27,8 @@ struct ReplayCommand: AsyncParsableCommand {
             client's link is a live relay.
 
               mast replay road.pcap --handover-every 30s --report road.html
-              mast replay road.pcap --mode link --kill-station 10s --kill-station 40s --live
+              mast replay road.pcap --mode link --kill-station 10s --kill-station 40s \\
+                --live
               mast replay --up lte.up --down lte.down --duration 1h
               mast replay road.pcap --mode packets --speed 2 --send-to 127.0.0.1:9000
             """)

@@ -57,9 +57,13 @@ package struct RTPTracker: Sendable, Hashable {
             return ahead
         }
         if ahead < 0, ahead >= -100 {
-            // Late after all: it was counted missing when the later one came.
+            // Late after all: it was counted missing when the later one came. Else it came before, and this is a copy.
+            guard holes.fill(rtp.sequence) else {
+                packets -= 1
+                return 0
+            }
             late += 1
-            return holes.fill(rtp.sequence) ? -1 : 0
+            return -1
         } else {
             strays += 1
             next = rtp.sequence &+ 1

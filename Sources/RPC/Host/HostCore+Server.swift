@@ -256,6 +256,9 @@ extension HostCore {
         return true
     }
 
+    /// Handlers are being ended, though their callers wait.
+    var isStopping: Bool { isDraining || isClosed || server == nil }
+
     mutating func stopServing() {
         workers.end(&effects)
         server = nil

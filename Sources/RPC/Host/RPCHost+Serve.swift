@@ -76,7 +76,10 @@ extension RPCHost {
 
     private func trailer(for error: any Error, _ call: IncomingCall, _ handler: MethodHandler) -> Trailer {
         var trailer: Trailer
+        let isStopped = (error is CancellationError || (error as? RPCError)?.cause == .cancelled) && touch(flush: false) { core, _ in core.isStopping }
         switch error {
+        // Its caller is there: it is we who go.
+        case _ where isStopped: trailer = Trailer(code: .unavailable, effect: .unknown, message: "the server stopped while it ran")
         case let error as RPCError where error.code != .ok: trailer = Trailer(error)
         case is CancellationError:
             let isLate = touch(flush: false) { core, _ in core.isPastDeadline(call.id) }
