@@ -31,6 +31,8 @@ struct HandoverFinder {
     static let longest = Interval.seconds(3)
     /// After the stop, for which round trips have to stay.
     private static let around = Interval.seconds(3)
+    /// Before it, in which the queue had to run empty.
+    private static let lately = Interval.seconds(1)
     private static let fewest = 8
 
     func find() -> [Handover] {
@@ -52,24 +54,34 @@ struct HandoverFinder {
     }
 
     /// Of the smallest round trip, from all that was before the stop to all after it, where a queue did not make it: one that is
-    /// smaller than ever before needs a shorter path, one that stays larger for seconds a longer one, if the link stood still again and again
-    /// in those that are larger: what keeps it busy may wait in a queue all the time.
+    /// smaller than ever before needs a shorter path; one that stays larger for seconds a longer one, if a queue had just run empty, or was
+    /// never so full. Either only if the link stood still again and again in those that are larger: what keeps it busy may wait in a queue
+    /// all the time.
     private func shift(from start: Interval, to end: Interval) -> Interval? {
         let next = outages.lazy.filter { $0.kind != .senderIdle && $0.start > end }.map(\.start).min() ?? view.length
         var best: (floor: Interval, shift: Interval)?
         for direction in FlowDirection.allCases {
             var before = Stretch()
             var after = Stretch()
+            var lately = Interval.max
             for trip in view.roundTrips where trip.dataDirection == direction {
                 let at = trip.time - view.start
-                if at <= start { before.add(trip.rtt) }
+                if at <= start {
+                    before.add(trip.rtt)
+                    if at > start - Self.lately { lately = min(lately, trip.rtt) }
+                }
                 // Round trips that the stop itself stretched are left out.
                 if at > end + baseRTT * 2, at < next { after.add(trip.rtt) }
             }
             // The longer half is the path; the shorter one is the host beside the capture.
             guard before.count >= Self.fewest, after.count >= Self.fewest, max(before.least, after.least) * 4 >= baseRTT else { continue }
-            let isTold = after.least < before.least
-                ? standsStill(direction, .zero, start, before.least) : next - end >= Self.around && standsStill(direction, end + baseRTT * 2, next, after.least)
+            let isTold: Bool
+            if after.least < before.least {
+                isTold = standsStill(direction, .zero, start, before.least)
+            } else {
+                isTold = next - end >= Self.around && (lately - before.least <= threshold || after.least > before.most)
+                    && standsStill(direction, end + baseRTT * 2, next, after.least)
+            }
             let floor = max(before.least, after.least)
             if best.map({ floor > $0.floor }) ?? true { best = (floor, isTold ? after.least - before.least : .zero) }
         }
@@ -79,9 +91,10 @@ struct HandoverFinder {
     /// Round trips of one direction.
     private struct Stretch {
         var least = Interval.max
+        var most = Interval.zero
         var count = 0
 
-        mutating func add(_ rtt: Interval) { (least, count) = (min(least, rtt), count + 1) }
+        mutating func add(_ rtt: Interval) { (least, most, count) = (min(least, rtt), max(most, rtt), count + 1) }
     }
 
     /// Whether no queue stood: nothing came for a quarter of the round trip at least every other time.
