@@ -27,7 +27,7 @@ struct CalledMethod: ParsableArguments {
     /// Of a method that the server does not have.
     func missing(_ client: RPCClient, _ options: CallOptions) async -> Failure {
         let known = (try? await client.listMethods(options: options).map(\.path)) ?? []
-        let next = Suggestion.nearest(to: method, among: known).map { "did you mean \($0)?" } ?? "see mast list \(host)"
+        let next = Suggestion.nearestPath(to: method, among: known).map { "did you mean \($0)?" } ?? "see mast list \(host)"
         return Failure(.call(.unimplemented), "unimplemented: \(host) has no method \(method); \(next)")
     }
 

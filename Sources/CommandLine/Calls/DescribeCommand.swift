@@ -73,7 +73,8 @@ struct DescribeCommand: AsyncParsableCommand {
 
     /// What there is instead.
     static func missing(_ kind: String, _ name: String, among known: [String], at host: String) -> Failure {
-        let next = Suggestion.nearest(to: name, among: known).map { "did you mean \($0)?" } ?? "see mast list \(host)"
+        let nearest = name.contains("/") ? Suggestion.nearestPath(to: name, among: known) : Suggestion.nearest(to: name, among: known)
+        let next = nearest.map { "did you mean \($0)?" } ?? "see mast list \(host)"
         return Failure(.call(.notFound), "notFound: \(host) has no \(kind) \(name); \(next)")
     }
 

@@ -16,6 +16,20 @@ enum Suggestion {
         return best?.name
     }
 
+    /// Of paths like `echo.v1.Echo/say`: service and method each for itself, or a long service would let pass any method.
+    static func nearestPath(to path: String, among known: [String]) -> String? {
+        let (service, method) = parts(path)
+        let services = Set(known.map { parts($0).service }) // lookup only
+        guard let near = services.contains(service) ? service : nearest(to: service, among: services.sorted()) else { return nil }
+        let methods = known.map(parts).filter { $0.service == near }.map(\.method)
+        return (methods.contains(method) ? method : nearest(to: method, among: methods)).map { near + "/" + $0 }
+    }
+
+    private static func parts(_ path: String) -> (service: String, method: String) {
+        let parts = path.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        return (String(parts.first ?? ""), parts.count > 1 ? String(parts[1]) : "")
+    }
+
     private static func distance(_ a: [Character], _ b: [Character]) -> Int {
         var before: [Int] = []
         var last = Array(0...b.count)
