@@ -290,7 +290,8 @@ extension OutageFinder {
     }
 
     /// What was sent into the outage stayed unanswered; what ended it was answered a round trip later.
-    private func drop(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isCertain: Bool) -> Verdict {
+    /// nil: much of what was sent in it came through at once, so that it was no stop but a link that dropped a part, as a policer does.
+    private func drop(_ gap: Gap, _ sender: SenderView, _ answers: Answers, isCertain: Bool) -> Verdict? {
         var answered = sender.sends.last { sender.silence.end - $0 >= self.answered } ?? sender.silence.end
         // What a timer sent again was answered when this silence began: the link was there already.
         if let pause = pauseOfSender(sender), pause.isRepair { answered = pause.lastAnswered }
@@ -305,6 +306,9 @@ extension OutageFinder {
         verdict.start = (lost.map { max($0, answers.age.map { sender.silence.start - $0 } ?? $0) }).map { $0 + wayToCapture }
         verdict.end = answered - half + wayToCapture
         verdict.isCertain = isCertain
+        let start = (verdict.start ?? gap.start) - wayToCapture
+        let passed = passed(sender.flow, from: start + .milliseconds(20), to: answered - half - .milliseconds(20))
+        if passed.count >= Self.fewestPassed, passed.count * 5 >= passed.sent { return nil }
         // What came before the loss was acknowledged in vain: a way back that lives tells at once, also of a hole.
         if sender.silence.start - gap.start <= .milliseconds(10), sender.arrived >= 4 * sender.segment, sender.missing >= 4 * sender.segment,
             answers.missing.map({ $0 >= 2 }) ?? true
@@ -313,6 +317,35 @@ extension OutageFinder {
         }
         return verdict
     }
+
+    private static let fewestPassed = 5
+
+    /// Segments of new data that were sent in a time, and how many of them were acknowledged without being sent again.
+    private func passed(_ flow: Int32, from: Interval, to: Interval) -> (sent: Int, count: Int) {
+        guard from < to else { return (0, 0) }
+        var (low, high) = (view.events.startIndex, view.events.endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if view.time(view.events[middle]) < from { low = middle + 1 } else { high = middle }
+        }
+        var sent: [(from: UInt32, to: UInt32, isAgain: Bool)] = []
+        var acknowledged: UInt32?
+        for event in view.events[low...].prefix(Self.mostLookedAt) where event.flow == flow && event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+            let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
+            if event.marks.contains(.retransmission) {
+                for index in sent.indices where Int32(bitPattern: event.sequence &- sent[index].to) < 0 && Int32(bitPattern: end &- sent[index].from) > 0 { sent[index].isAgain = true }
+            } else {
+                // All before it, less what is still under way.
+                let known = end &- UInt32(bitPattern: event.outstanding)
+                if acknowledged.map({ Int32(bitPattern: known &- $0) > 0 }) ?? true { acknowledged = known }
+                if view.time(event) <= to, sent.count < Self.mostJudged { sent.append((event.sequence, end, false)) }
+            }
+        }
+        guard let acknowledged else { return (sent.count, 0) }
+        return (sent.count, sent.count { !$0.isAgain && Int32(bitPattern: acknowledged &- $0.to) >= 0 })
+    }
+
+    private static let mostJudged = 500
 
     /// The last acknowledgement that a segment brought about at once: an odd one at the end waits for its timer
     /// (RFC 9293 section 3.8.6.3; 40 ms on Linux), and then tells of what came before.

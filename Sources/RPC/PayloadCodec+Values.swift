@@ -40,6 +40,11 @@ enum JSONCodec {
         let isBlank = bytes.allSatisfy { $0 == 0x20 || $0 == 0x0A || $0 == 0x0D || $0 == 0x09 }
         let decoder = JSONDecoder()
         decoder.dateDecodingStrategy = .iso8601
-        return try decoder.decode(type, from: isBlank ? Data("{}".utf8) : Data(bytes))
+        let data = isBlank ? Data("{}".utf8) : Data(bytes)
+        do { return try decoder.decode(type, from: data) } catch DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty {
+            // The decoder says so of a number that its field cannot hold, too.
+            guard (try? JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed)) != nil else { throw DecodingError.dataCorrupted(context) }
+            throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "a number does not fit the type of its field, which may take whole numbers only, or smaller ones"))
+        }
     }
 }

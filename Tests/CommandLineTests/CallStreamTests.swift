@@ -49,6 +49,17 @@ import Testing
         #expect(await server.stop() == 0)
     }
 
+    @Test func aServersStopIsNotItsCallersDoing() async throws {
+        let program = try Program()
+        defer { program.remove() }
+        let server = try await Server(program, ["echo", "--listen", "0", "--grace", "100ms"])
+        let chat = try Dialogue(program, ["call", server.address, "echo.v1.Echo/chat", "-d", "@-"])
+        await chat.write("{\"text\":\"a\"}\n")
+        #expect(await chat.line() != nil)
+        #expect(await server.stop() == 0)
+        #expect(await chat.end() == 114)
+    }
+
     @Test func aFieldThatTheTypeDoesNotHaveIsRefusedWithTheOneThatWasMeant() async throws {
         let program = try Program()
         defer { program.remove() }

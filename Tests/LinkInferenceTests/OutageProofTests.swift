@@ -88,6 +88,16 @@ import Testing
         #expect(alive.silentEnds.isEmpty)
     }
 
+    @Test("a policer that drops the most part of a burst is no outage: what was sent meanwhile came through", arguments: [1, 2, 5] as [Int64], [60, 120, 240])
+    func aPolicer(_ megabits: Int64, _ window: Int) throws {
+        var down = LinkProfile(service: .tokenBucket(.megabitsPerSecond(megabits), burstBytes: 60_000), delay: .milliseconds(20))
+        down.queue = try #require(QueueDiscipline(text: "droptail:2p"))
+        let up = LinkProfile(service: .constant(.megabitsPerSecond(10)), delay: .milliseconds(20))
+        let world = RecordedWorld.repairedDownload(LinkScenario(up: up, down: down, seed: 3), window: window, until: .zero + .seconds(10), recordedAt: .server)
+        let fit = try LinkFit(world.timeline)
+        #expect(fit.outages.filter { $0.kind == .drop }.isEmpty, "\(fit.outages)")
+    }
+
     @Test("a host that comes back with a RST was gone, not cut off")
     func aHostThatComesBackWithARST() throws {
         var world = RecordedWorld.download(scenario(), window: 60, until: .zero + .seconds(6), recordedAt: .client)

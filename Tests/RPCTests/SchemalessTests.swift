@@ -39,6 +39,10 @@ private enum Colour: String, Codable, Sendable, CaseIterable { case red, green }
             do { let value = try await lines("test.v1.Echo/chat", .bidiStream, three); #expect(value == three) }
             let error = await failure { _ = try await lines("test.v1.Echo/say", .unary, ["{\"text\":1}"]) }
             #expect(error?.code == .invalidArgument)
+            for number in ["1.5", "9223372036854775808"] {
+                let error = await failure { _ = try await lines("test.v1.Echo/say", .unary, [#"{"text":"","number":\#(number)}"#]) }
+                #expect(error?.code == .invalidArgument && error?.message.contains("a number does not fit") == true, "\(String(describing: error))")
+            }
         }
     }
 

@@ -136,7 +136,10 @@ struct HostCore: ~Copyable {
             case .streamStopped(let handle, let stream, let code):
                 switch calls(handle)?[stream] {
                 case .client(let call): clientStopped(call, code: code, at: now)
-                case .server(let call): cancelServer(call, code: code, at: now)
+                case .server(let call):
+                    // Also of an answer that is all with the transport.
+                    endpoint.reset(handle, stream, code: code, at: now)
+                    cancelServer(call, code: code, at: now)
                 // What the transport still has of a call that is over here.
                 case nil: endpoint.reset(handle, stream, code: code, at: now)
                 }
