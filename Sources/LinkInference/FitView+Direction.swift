@@ -28,12 +28,7 @@ extension FitView {
         var tops: [Int32: UInt32] = [:] // lookup only
         // What was seen after the link had its way here and its wait in a queue, and is missed only when something newer comes.
         let end = outage.start + outage.length + outage.endUncertainty + (curve.source == .acknowledgements ? .milliseconds(10) : way * 3 + .milliseconds(150))
-        var (first, high) = (events.startIndex, events.endIndex)
-        while first < high {
-            let middle = (first + high) / 2
-            if time(events[middle]) < outage.start - .seconds(1) { first = middle + 1 } else { high = middle }
-        }
-        for event in events[first...] where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+        for event in events[firstEvent(from: outage.start - .seconds(1))...] where event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
             guard time(event) <= end else { break }
             let top = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
             if tops[event.flow].map({ Int32(bitPattern: top &- $0) > 0 }) ?? true { tops[event.flow] = top }

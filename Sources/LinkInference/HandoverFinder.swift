@@ -102,7 +102,7 @@ struct HandoverFinder {
         let long = max(.milliseconds(20), rtt / 4)
         var (first, last): (Interval?, Interval?)
         var pauses = 0
-        for event in view.events[firstEvent(from: from)...].prefix(Self.mostLookedAt) {
+        for event in view.events[view.firstEvent(from: from)...].prefix(Self.mostLookedAt) {
             let at = view.time(event)
             guard at <= to else { break }
             guard event.direction == direction, event.payloadBytes > 0 else { continue }
@@ -111,15 +111,6 @@ struct HandoverFinder {
         }
         guard let first, let last else { return false }
         return pauses >= 3 && rtt * Int64(pauses) * 2 >= min(last - first, rtt * 20)
-    }
-
-    private func firstEvent(from time: Interval) -> Int {
-        var (low, high) = (view.events.startIndex, view.events.endIndex)
-        while low < high {
-            let middle = (low + high) / 2
-            if view.time(view.events[middle]) < time { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 
     private static let mostLookedAt = 20_000

@@ -211,6 +211,16 @@ struct FitView: Sendable {
 
     func time(_ event: Timeline.Event) -> Interval { event.time - start }
 
+    /// The first event at that time or later; the end, if there is none.
+    func firstEvent(from time: Interval) -> Int {
+        var (low, high) = (events.startIndex, events.endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if self.time(events[middle]) < time { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
     /// What all times are multiples of, from one packet to another: 100, 10 or 1 ms; zero where it is less, or too few packets tell.
     var recordingStep: Interval {
         let looked = events.prefix(Self.mostOfStep)

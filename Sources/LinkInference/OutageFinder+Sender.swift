@@ -323,14 +323,9 @@ extension OutageFinder {
     /// Segments of new data that were sent in a time, and how many of them were acknowledged without being sent again.
     private func passed(_ flow: Int32, from: Interval, to: Interval) -> (sent: Int, count: Int) {
         guard from < to else { return (0, 0) }
-        var (low, high) = (view.events.startIndex, view.events.endIndex)
-        while low < high {
-            let middle = (low + high) / 2
-            if view.time(view.events[middle]) < from { low = middle + 1 } else { high = middle }
-        }
         var sent: [(from: UInt32, to: UInt32, isAgain: Bool)] = []
         var acknowledged: UInt32?
-        for event in view.events[low...].prefix(Self.mostLookedAt) where event.flow == flow && event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
+        for event in view.events[view.firstEvent(from: from)...].prefix(Self.mostLookedAt) where event.flow == flow && event.direction == curve.direction && event.marks.contains(.tcp) && event.payloadBytes > 0 {
             let end = event.sequence &+ UInt32(bitPattern: event.payloadBytes)
             if event.marks.contains(.retransmission) {
                 for index in sent.indices where Int32(bitPattern: event.sequence &- sent[index].to) < 0 && Int32(bitPattern: end &- sent[index].from) > 0 { sent[index].isAgain = true }
@@ -345,7 +340,8 @@ extension OutageFinder {
         return (sent.count, sent.count { !$0.isAgain && Int32(bitPattern: acknowledged &- $0.to) >= 0 })
     }
 
-    private static let mostJudged = 500
+    /// Each is looked at for each segment sent again, and once for each silence.
+    private static let mostJudged = 100
 
     /// The last acknowledgement that a segment brought about at once: an odd one at the end waits for its timer
     /// (RFC 9293 section 3.8.6.3; 40 ms on Linux), and then tells of what came before.

@@ -6,7 +6,7 @@ package struct LoadComparison: Codable, Sendable, Equatable {
     package struct Baseline: Decodable, Sendable {
         package var method: String
         package var load: String?
-        package var count, succeeded, failed: Int
+        package var count, succeeded, failed, latencyCount: Int
         package var averageMs, slowestMs: Double?
         package var requestsPerSecond: Double
         package var latencyDistribution: [LoadReport.Percentile]
@@ -23,9 +23,7 @@ package struct LoadComparison: Codable, Sendable, Equatable {
             return nil
         }
 
-        fileprivate func isFirm(_ percent: Double) -> Bool {
-            LoadReport.isFirm(percent, of: succeeded) && Double(succeeded) * (100 - percent) / 100 >= Double(2 * (late?.byGenerator ?? 0))
-        }
+        fileprivate func isFirm(_ percent: Double) -> Bool { LoadReport.isFirm(percent, of: latencyCount, late: late) }
     }
 
     package struct Row: Codable, Sendable, Equatable {

@@ -169,8 +169,10 @@ package struct LoadReport: Codable, Sendable {
     package var failedShare: Double { count == 0 ? 0 : Double(failed) / Double(count) }
 
     /// Whether there is enough beyond a percentile to believe it: ten calls, and twice as many as the generator itself made late.
-    package func isFirm(_ percent: Double) -> Bool {
-        Self.isFirm(percent, of: latencyCount) && Double(latencyCount) * (100 - percent) / 100 >= Double(2 * (late?.byGenerator ?? 0))
+    package func isFirm(_ percent: Double) -> Bool { Self.isFirm(percent, of: latencyCount, late: late) }
+
+    static func isFirm(_ percent: Double, of count: Int, late: Late?) -> Bool {
+        isFirm(percent, of: count) && Double(count) * (100 - percent) / 100 >= Double(2 * (late?.byGenerator ?? 0))
     }
 
     /// Whether a percentile rests on at least ten calls beyond it; with fewer, chance rules.

@@ -27,7 +27,7 @@ struct MessageShape: Sendable {
         }
     }
 
-    struct Unknown: Error {
+    struct Unknown {
         /// Such as `query.limt`.
         var path: String
         /// What stands beside it in the template, in order.
